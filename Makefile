@@ -1,0 +1,38 @@
+# Everything a developer or a newcomer runs. Needs make and Python 3.11 or newer, nothing else set up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: demo test check bench clean help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-7s %s\n' "$$target" "$$text"; done
+
+demo: $(VENV)/.installed ## curate the documentation in this Python environment, and show what came of it
+	@$(BIN)/python -m pipelines.demo
+
+test: $(VENV)/.installed ## all tests
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/.installed ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed ## every benchmark, each against its peer
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove what runs and tools left; the virtual environment stays
+	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so an install that was interrupted starts again.
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@echo "Installing into $(VENV) (2 GB; one to two minutes, once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The library, no Ray: documents in, columns and decisions out. Imports schemas only."""

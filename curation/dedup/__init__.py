@@ -1,0 +1,1 @@
+"""Duplicate detection: exact, minhash, connected components. Imports curation.text."""

@@ -1,0 +1,113 @@
+"""`dedup: minhash`: near-duplicates by MinHash signatures in bands, each candidate verified, clusters connected.
+
+Broder 1997 (signatures); Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, 3.4 (banding): two documents of
+Jaccard similarity s meet in at least one of b bands of r rows with probability 1 - (1 - s^r)^b.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from curation.dedup.base import Dedup, DedupSettings
+from curation.scorers.base import Scorer, Settings
+
+
+class MinHashSettings(DedupSettings):
+    ngram: Annotated[int, Field(ge=1, le=64)] = 5
+    """Words in a shingle."""
+    bands: Annotated[int, Field(ge=1, le=256)] = 14
+    rows: Annotated[int, Field(ge=1, le=64)] = 8
+    """Signature values in a band; bands * rows permutations in all."""
+    seed: int = 1
+    verify: Annotated[float, Field(ge=0.0, le=1.0)] = 0.75
+    """Estimated Jaccard similarity from which a candidate pair counts."""
+
+
+class MinHash(Dedup):
+    """Near-duplicates in word n-grams; a text shorter than one n-gram equals only the same text."""
+
+    kind = "minhash"
+    Settings = MinHashSettings
+    reason = "near_duplicate"
+    members = 16
+
+    @property
+    def threshold(self) -> float:
+        return float(self.settings.verify)
+
+    def requires(self) -> dict[str, Scorer]:
+        chosen = self.settings
+        settings = SignatureSettings(ngram=chosen.ngram, permutations=chosen.bands * chosen.rows, seed=chosen.seed)
+        return {"sketch": Signature(settings, self.context)}
+
+    def buckets(self, evidence: np.ndarray) -> np.ndarray:
+        from curation.text.minhash import bands
+
+        return bands(_values(evidence), self.settings.bands, self.settings.rows)
+
+    def similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        from curation.text.minhash import similarity
+
+        return similarity(_values(first), _values(second))
+
+
+class SignatureSettings(Settings):
+    ngram: int
+    permutations: int
+    seed: int
+
+
+class Signature(Scorer):
+    """MinHash signature in datasketch 2.0's `affine32` scheme, little-endian uint32 values as one binary.
+
+    A text with fewer words than one n-gram has no shingle. Its evidence is drawn from the 128-bit digest of its
+    normalised text instead: equal texts agree in every value, different ones in none.
+    """
+
+    kind = "minhash-signature"
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        return [
+            pa.field("evidence", pa.binary(4 * self.settings.permutations)),
+            pa.field("bytes", pa.int64()),
+            pa.field("shingles", pa.int32()),
+        ]
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        from curation.text.minhash import signatures
+        from curation.text.normalize import normalized_digest
+
+        text = batch.column("text")
+        chosen = self.settings
+        values, shingles = signatures(text, ngram=chosen.ngram, permutations=chosen.permutations, seed=chosen.seed)
+        short = np.flatnonzero(shingles == 0)
+        if len(short):
+            digests = normalized_digest(text.take(pa.array(short)))
+            words = np.frombuffer(b"".join(digests.to_pylist()), dtype=np.uint64).reshape(-1, 2)
+            values[short] = _spread(words, chosen.permutations)
+        width = 4 * chosen.permutations
+        data = np.ascontiguousarray(values.astype("<u4"))
+        evidence = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(data), [None, pa.py_buffer(data)])
+        return pa.RecordBatch.from_arrays(
+            [evidence, pc.binary_length(text).cast(pa.int64()), pa.array(shingles, type=pa.int32())],
+            schema=pa.schema(self.fields),
+        )
+
+
+def _values(evidence: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(evidence).view("<u4")
+
+
+def _spread(digests: np.ndarray, count: int) -> np.ndarray:
+    """Digests uint64 [n, 2] to uint32 [n, count]: splitmix64 (Steele et al. 2014) seeded by both halves in turn."""
+    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = digests[:, np.arange(count) % 2] + steps[None, :]
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((state ^ (state >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)

@@ -1,0 +1,5 @@
+"""The flow: score, enter, pair, resolve, decide, write. Each file is one unit of work that commits once, or not at all."""
+
+from curation.flow.perform import Failure, Outcome, perform
+
+__all__ = ["Failure", "Outcome", "perform"]

@@ -1,0 +1,116 @@
+"""Write down what became of each document of one shard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import failpoints
+from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
+from curation.flow.work import DecideWork
+from curation.manifest.parts import now
+from curation.plan import StagePlan
+from curation.store import digest
+from schemas.errors import CurationError, Finding
+from schemas.manifest import DECISION
+
+
+def decide_shard(task: DecideWork) -> dict[str, Any]:
+    """Commit the shard's `decisions` record and return it: in = kept + dropped + errored, or an error."""
+    failpoints.hit("in-decide")
+    at = task.at
+    work = at.work
+    ledger = at.replay(len(work.stages))
+    inside = np.flatnonzero(ledger.outcome != OUTSIDE)
+    counts = ledger.counts()
+    if counts["pending"] or len(inside) != counts["kept"] + counts["dropped"] + counts["errored"]:
+        raise CurationError(
+            Finding("R003", f"{at.shard.path} rows {at.shard.row_start}..{at.shard.row_end}: {counts} do not add up")
+        )
+    ids = pc.struct_field(at.known(work.stages[0].steps[-1], ["id"]).struct, "id")
+    table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
+    data = f"decisions/{work.run}/{at.shard.index:08d}-{work.attempt}.parquet"
+    store, manifest = work.store, work.manifest
+    store.write(
+        data, lambda path: pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=65_536)
+    )
+    failpoints.hit("after-data")
+    size = at.known(work.stages[0].steps[-1], ["bytes"]).struct
+    kept = pa.array(ledger.outcome == KEPT)
+    record = {
+        "run": work.run,
+        "shard": at.shard.index,
+        "attempt": work.attempt,
+        "data": data,
+        "rows": len(inside),
+        "kept": counts["kept"],
+        "dropped": counts["dropped"],
+        "errored": counts["errored"],
+        "kept_bytes": pc.sum(pc.struct_field(size, "bytes").filter(kept)).as_py() or 0,
+        "bytes": store.path(data).stat().st_size,
+        "content": digest(store.path(data)),
+        "tally": _tally(table),
+        "created_at": now(),
+    }
+    key = f"{work.run}-{at.shard.index:08d}"
+    if not manifest.commit("decisions", key, [record]):
+        store.remove(data)
+        earlier = manifest.get("decisions", key)
+        assert earlier is not None
+        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
+    return record
+
+
+def _table(
+    row_start: int, ledger: Ledger, inside: np.ndarray, stages: tuple[StagePlan, ...], ids: pa.Array
+) -> pa.Table:
+    names = np.array([stage.id for stage in stages] + [None], dtype=object)
+    taken = pa.array(inside)
+    columns: dict[str, Any] = {
+        "row": pa.array(row_start + inside),
+        "id": ids.take(taken),
+        "outcome": pa.array(np.array(OUTCOMES, dtype=object)[ledger.outcome[inside]].tolist(), pa.string()),
+        "dropped_by": pa.array(names[ledger.stage[inside]].tolist(), pa.string()),
+        "reason": pa.array(ledger.reason[inside].tolist(), pa.string()),
+        "score": _floats(ledger.score[inside]),
+        "threshold": _floats(ledger.threshold[inside]),
+        "details": pa.array(ledger.details[inside].tolist(), pa.string()),
+    }
+    for item in DECISION:
+        if item.name not in columns:
+            values = ledger.twins.get(item.name)
+            if values is None:
+                columns[item.name] = pa.nulls(len(inside), item.type)
+            elif pa.types.is_floating(item.type):
+                columns[item.name] = _floats(values[inside])
+            else:
+                columns[item.name] = pa.array(values[inside], mask=values[inside] < 0).cast(item.type)
+    fields = list(DECISION)
+    for stage in stages:
+        struct = ledger.structs.get(stage.id)
+        if struct is None:  # no document reached it
+            kinds = [*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])]
+            struct = pa.nulls(ledger.rows, pa.struct(kinds))
+        columns[stage.id] = struct.take(taken)
+        fields.append(pa.field(stage.id, struct.type))
+    return pa.table([columns[item.name] for item in fields], schema=pa.schema(fields))
+
+
+def _tally(table: pa.Table) -> list[dict[str, Any]]:
+    keys = ["dropped_by", "outcome", "reason"]
+    counts = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    rows = [
+        {"stage": stage, "outcome": outcome, "reason": reason, "rows": number}
+        for stage, outcome, reason, number in zip(*(column.to_pylist() for column in counts.columns), strict=True)
+    ]
+    return sorted(rows, key=lambda row: (str(row["stage"]), row["outcome"], str(row["reason"])))
+
+
+def _floats(values: np.ndarray) -> pa.Array:
+    return pa.array(values, type=pa.float64(), mask=np.isnan(values))
+
+

@@ -1,0 +1,94 @@
+"""List the documents of one shard that reach a dataset-wide stage, in the few columns that it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import failpoints
+from curation.dedup.base import Dedup
+from curation.flow.grouped import rank_values
+from curation.flow.work import EnterWork, stage_object
+from curation.manifest.parts import now
+from curation.store import digest
+
+BUCKETS = pa.schema([pa.field("bucket", pa.uint64()), pa.field("node", pa.uint32())])
+"""`node` counts in the shard's entrants."""
+
+
+def enter_shard(task: EnterWork) -> dict[str, Any]:
+    """Commit the shard's `entrants` record and return it; an earlier one stands."""
+    at, stage = task.at, task.stage
+    manifest, store = at.work.manifest, at.work.store
+    key = f"{at.work.run}-{stage.id}-{at.shard.index:08d}"
+    ledger = at.replay(stage.position)
+    rows = np.flatnonzero(ledger.alive)
+    chosen = stage_object(stage)
+    base = f"groups/entrants/{at.work.run}/{stage.id}-{at.shard.index:08d}-{at.work.attempt}"
+    if isinstance(chosen, Dedup):
+        sketch = at.known(stage.steps[0], ["evidence", "bytes"]).struct.take(pa.array(rows))
+        columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
+        buckets = chosen.buckets(evidence_matrix(pc.struct_field(sketch, "evidence")))
+        store.write(f"{base}.buckets", lambda path: _write_buckets(path, buckets, task.prefixes))
+    else:
+        values = rank_values(ledger, chosen.columns[0])
+        columns = {"row": pa.array(rows), "value": pa.array(values[rows], mask=np.isnan(values[rows]))}
+        for step in stage.steps:
+            counted = at.known(step, ["tokens"]).struct.take(pa.array(rows))
+            columns["tokens"] = pc.struct_field(counted, "tokens").cast(pa.int64())
+    store.write(f"{base}.parquet", lambda path: pq.write_table(pa.table(columns), path, compression="zstd"))
+    failpoints.hit("after-data")
+    record = {
+        "run": at.work.run,
+        "attempt": at.work.attempt,
+        "stage": stage.id,
+        "shard": at.shard.index,
+        "key": at.shard.key,
+        "data": f"{base}.parquet",
+        "buckets": f"{base}.buckets" if isinstance(chosen, Dedup) else None,
+        "rows": len(rows),
+        "bytes": store.path(f"{base}.parquet").stat().st_size,
+        "content": digest(store.path(f"{base}.parquet")),
+        "created_at": now(),
+    }
+    if not manifest.commit("entrants", key, [record]):
+        store.remove(f"{base}.parquet")
+        store.remove(f"{base}.buckets")
+        earlier = manifest.get("entrants", key)
+        assert earlier is not None
+        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
+    return record
+
+
+def evidence_matrix(evidence: pa.Array) -> np.ndarray:
+    """Fixed-size binaries as uint8 [n, width]."""
+    if isinstance(evidence, pa.ChunkedArray):
+        evidence = evidence.combine_chunks()
+    width = evidence.type.byte_width
+    if not len(evidence):
+        return np.zeros((0, width), dtype=np.uint8)
+    data = np.frombuffer(evidence.buffers()[1], dtype=np.uint8)
+    return data[evidence.offset * width : (evidence.offset + len(evidence)) * width].reshape(-1, width)
+
+
+def prefix_of(buckets: np.ndarray, prefixes: int) -> np.ndarray:
+    """Which of `prefixes` (a power of two) equal ranges each bucket key lies in."""
+    shift = 64 - (prefixes.bit_length() - 1)
+    return np.zeros(buckets.shape, dtype=np.uint64) if shift == 64 else buckets >> np.uint64(shift)
+
+
+def _write_buckets(path: Any, buckets: np.ndarray, prefixes: int) -> None:
+    """One record batch for each range of keys, so that a task reads its range of every shard and no more."""
+    flat = buckets.reshape(-1)
+    node = np.repeat(np.arange(len(buckets), dtype=np.uint32), buckets.shape[1] if buckets.ndim == 2 else 1)
+    part = prefix_of(flat, prefixes)
+    order = np.argsort(part, kind="stable")
+    bounds = np.searchsorted(part[order], np.arange(prefixes + 1, dtype=np.uint64))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, BUCKETS) as writer:
+        for number in range(prefixes):
+            chosen = order[bounds[number] : bounds[number + 1]]
+            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(flat[chosen]), pa.array(node[chosen])], schema=BUCKETS))

@@ -1,0 +1,69 @@
+"""What a resolved dataset-wide stage says about the rows of one shard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.dedup.base import FIELDS as DEDUP_FIELDS
+from curation.dedup.base import Dedup
+from curation.flow.ledger import Grouped, Ledger
+from curation.plan import StagePlan
+from curation.selection.base import FIELDS as SELECTION_FIELDS
+from curation.selection.base import Cut
+from curation.sources import Shard
+from schemas.manifest import TWIN
+
+
+def load_grouped(
+    root: Path, stage: StagePlan, chosen: Any, record: dict[str, Any], shard: Shard, ledger: Ledger
+) -> Grouped:
+    """Rows of `shard` (n of them) as the stage's result in `record` (kind `groups`) judges them."""
+    if isinstance(chosen, Dedup):
+        return _duplicates(root / record["members"], chosen, shard)
+    return _cut(Cut(**json.loads(record["cut"])), chosen.columns[0], chosen.reason, shard, ledger)
+
+
+def rank_values(ledger: Ledger, column: str) -> np.ndarray:
+    """A stage's column as float64 [n], NaN where there is no value."""
+    stage, name = column.split(".", 1)
+    values = pc.struct_field(ledger.structs[stage], name.split("."))
+    return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+
+
+def _duplicates(path: Path, chosen: Dedup, shard: Shard) -> Grouped:
+    table = pq.read_table(path, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
+    at = table.column("row").to_numpy()
+    duplicate = np.zeros(shard.rows, dtype=bool)
+    duplicate[at] = ~table.column("keeper").to_numpy(zero_copy_only=False)
+    size = np.ones(shard.rows, dtype=np.int32)
+    size[at] = table.column("cluster_size").to_numpy()
+    twins: dict[str, np.ndarray] = {}
+    for item in TWIN:
+        floating = pa.types.is_floating(item.type)
+        values = np.full(shard.rows, np.nan if floating else -1, dtype=np.float64 if floating else np.int64)
+        values[at] = table.column(item.name).to_numpy()
+        twins[item.name] = values
+    similarity = twins["similarity"]
+    struct = pa.StructArray.from_arrays(
+        [pa.array(duplicate), pa.array(size), pa.array(similarity, mask=np.isnan(similarity))], fields=DEDUP_FIELDS
+    )
+    return Grouped(struct, duplicate, chosen.reason, similarity, chosen.threshold, twins)
+
+
+def _cut(cut: Cut, column: str, reason: str, shard: Shard, ledger: Ledger) -> Grouped:
+    values = rank_values(ledger, column)
+    if cut.score is None:
+        selected = np.zeros(shard.rows, dtype=bool)
+    else:
+        row = shard.row_start + np.arange(shard.rows)
+        before = (shard.file < cut.file) | ((shard.file == cut.file) & (row <= cut.row))
+        selected = (values > cut.score) | ((values == cut.score) & before)
+    struct = pa.StructArray.from_arrays([pa.array(selected)], fields=SELECTION_FIELDS)
+    return Grouped(struct, ~selected, reason, values, cut.score, {})

@@ -1,0 +1,158 @@
+"""Replaying decisions from stored columns: the same few lines plan, score, enter, decide and explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.flow.known import Known, empty_struct, field
+from curation.gates import Gate
+from curation.plan import StagePlan
+from schemas.documents import EMPTY, ERROR, INPUT, OK
+
+UNKNOWN = "unknown"
+"""The reason of a gate that is neither true nor false."""
+KEPT, DROPPED, ERRORED, PENDING, OUTSIDE = range(5)
+OUTCOMES = ("kept", "dropped", "errored", "pending", "outside")
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """What a dataset-wide stage said about the rows of one shard."""
+
+    struct: pa.StructArray
+    drop: np.ndarray
+    """bool [n]: what the stage drops by itself."""
+    reason: str
+    score: np.ndarray
+    threshold: float | None
+    twins: dict[str, np.ndarray]
+    """Columns of `schemas.manifest.TWIN`; rows of -1 and NaN where there is none."""
+
+
+class Ledger:
+    """What became of each of `rows` documents: alive until a stage ends it, with the reason."""
+
+    def __init__(self, rows: int, inside: np.ndarray | None = None) -> None:
+        self.rows = rows
+        self.alive = np.ones(rows, dtype=bool) if inside is None else inside.copy()
+        self.outcome = np.where(self.alive, KEPT, OUTSIDE).astype(np.int8)
+        self.stage = np.full(rows, -1, dtype=np.int16)
+        self.reason = np.full(rows, None, dtype=object)
+        self.details = np.full(rows, None, dtype=object)
+        self.score = np.full(rows, np.nan)
+        self.threshold = np.full(rows, np.nan)
+        self.twins: dict[str, np.ndarray] = {}
+        self.structs: dict[str, pa.StructArray] = {}
+
+    def score_stage(self, stage: StagePlan, known: Known) -> None:
+        """Apply one shard-local stage. Documents that reach it without a stored score become pending."""
+        at = np.flatnonzero(self.alive)
+        here = known.have[at]
+        self._end(at[~here], PENDING, stage)
+        at = at[here]
+        struct = known.struct.take(pa.array(at)) if len(at) < self.rows else known.struct
+        status = field(struct, "status")
+        self._show(stage, struct, at)
+        errors = _mask(pc.equal(status, ERROR))
+        if errors.any():
+            self._end(at[errors], ERRORED, stage, _texts(field(struct, "message"), errors))
+        if stage.family in (INPUT, "transform"):  # what has no text left has nothing to score
+            empty = _mask(pc.equal(status, EMPTY))
+            reasons = _texts(field(struct, "message"), empty) if stage.family == INPUT else "empty_after_edit"
+            self._end(at[empty], DROPPED, stage, reasons)
+        if stage.keep:
+            self._gate(stage, Gate.parse(stage.keep))
+
+    def group_stage(self, stage: StagePlan, grouped: Grouped) -> None:
+        """Apply one dataset-wide stage."""
+        at = np.flatnonzero(self.alive)
+        self._show(stage, grouped.struct.take(pa.array(at)), at)
+        if stage.keep:
+            self._gate(stage, Gate.parse(stage.keep))
+            ended = at[~self.alive[at]]
+        else:
+            ended = at[grouped.drop[at]]
+            self._end(ended, DROPPED, stage, grouped.reason)
+            self.score[ended] = grouped.score[ended]
+            if grouped.threshold is not None:
+                self.threshold[ended] = grouped.threshold
+        for name, values in grouped.twins.items():
+            column = self.twins.setdefault(name, np.full(self.rows, np.nan if values.dtype.kind == "f" else -1, values.dtype))
+            column[ended] = values[ended]
+
+    def counts(self) -> dict[str, int]:
+        return {name: int((self.outcome == number).sum()) for number, name in enumerate(OUTCOMES)}
+
+    def _gate(self, stage: StagePlan, gate: Gate) -> None:
+        at = np.flatnonzero(self.alive)
+        if not len(at):
+            return
+        structs = {
+            name: self.structs[name] if len(at) == self.rows else self.structs[name].take(pa.array(at))
+            for name in gate.stages
+        }
+        verdicts = gate.evaluate(structs)
+        if verdicts.errored.any():
+            self._end(at[verdicts.errored], ERRORED, stage, f"gate: {verdicts.error}")
+        drops = verdicts.drops
+        ended = at[drops.column("row").to_numpy()]
+        reasons = np.array(drops.column("reason").to_pylist(), dtype=object)
+        if not stage.barrier:  # a document without a score fails a gate because of what its status says
+            status = field(self.structs[stage.id].take(pa.array(ended)), "status")
+            other = _mask(pc.not_equal(status, OK)) & (reasons == UNKNOWN)
+            reasons[other] = _texts(status, other)
+        self._end(ended, DROPPED, stage, reasons)
+        self.score[ended] = _floats(drops.column("score"))
+        self.threshold[ended] = _floats(drops.column("threshold"))
+        self.details[ended] = np.array(drops.column("details").to_pylist(), dtype=object)
+
+    def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
+        """Keep the stage's columns for the documents that reached it, null for the others."""
+        wanted = [*stage.fields, *([pa.field("status", pa.string())] if not stage.barrier else [])]
+        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in wanted], fields=wanted)
+        if len(at) == self.rows:
+            self.structs[stage.id] = shown
+        elif not len(at):
+            self.structs[stage.id] = empty_struct(pa.schema(wanted), self.rows)
+        else:
+            place = np.full(self.rows, -1, dtype=np.int64)
+            place[at] = np.arange(len(at))
+            self.structs[stage.id] = shown.take(pa.array(place, mask=place < 0))
+
+    def _end(self, at: np.ndarray, outcome: int, stage: StagePlan, reason: object = None) -> None:
+        self.alive[at] = False
+        self.outcome[at] = outcome
+        self.stage[at] = stage.position
+        self.reason[at] = reason
+
+
+def replay(
+    stages: tuple[StagePlan, ...],
+    ledger: Ledger,
+    known: Callable[[StagePlan], Known],
+    grouped: Callable[[StagePlan, Ledger], Grouped],
+) -> Ledger:
+    """Apply stages in order to a ledger, from what is stored."""
+    for stage in stages:
+        if stage.barrier:
+            ledger.group_stage(stage, grouped(stage, ledger))
+        else:
+            ledger.score_stage(stage, known(stage))
+    return ledger
+
+
+def _mask(array: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(array, False)).astype(bool)
+
+
+def _texts(array: pa.Array, where: np.ndarray) -> np.ndarray:
+    return np.array(array.filter(pa.array(where)).to_pylist(), dtype=object)
+
+
+def _floats(array: pa.Array) -> np.ndarray:
+    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False)

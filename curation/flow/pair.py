@@ -1,0 +1,56 @@
+"""Find candidate pairs among all shards' entrants, in one range of bucket keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation import failpoints
+from curation.dedup.base import Dedup
+from curation.dedup.candidates import candidate_pairs
+from curation.flow.work import PairWork, stage_object
+from curation.manifest.parts import now
+
+
+def pair_prefix(task: PairWork) -> dict[str, Any]:
+    """Commit the `pairs` record of one prefix and return it. Pairs are numbers of entrants over all shards, a < b."""
+    failpoints.hit("in-group")
+    work = task.work
+    store, manifest = work.store, work.manifest
+    chosen = stage_object(task.stage)
+    assert isinstance(chosen, Dedup)
+    buckets, nodes = [], []
+    base = 0
+    for record in task.entrants:
+        with pa.memory_map(str(store.path(record["buckets"]))) as source:
+            batch = pa.ipc.open_file(source).get_batch(task.prefix)
+            buckets.append(batch.column("bucket").to_numpy().copy())
+            nodes.append(batch.column("node").to_numpy().astype(np.int64) + base)
+        base += record["rows"]
+    a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
+    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.attempt}.parquet"
+    store.write(data, lambda path: pq.write_table(pa.table({"a": a, "b": b}), path, compression="zstd"))
+    failpoints.hit("after-data")
+    record = {
+        "group": task.group,
+        "prefix": task.prefix,
+        "attempt": work.attempt,
+        "data": data,
+        "rows": len(a),
+        "bytes": store.path(data).stat().st_size,
+        "created_at": now(),
+    }
+    key = f"{task.group}-{task.prefix:04d}"
+    if not manifest.commit("pairs", key, [record]):
+        store.remove(data)
+        earlier = manifest.get("pairs", key)
+        assert earlier is not None
+        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
+    return record
+
+
+def _join(arrays: list[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=kind)

@@ -1,0 +1,78 @@
+"""Run any unit of work, and return what went wrong with it as a value."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curation.flow.decide import decide_shard
+from curation.flow.enter import enter_shard
+from curation.flow.pair import pair_prefix
+from curation.flow.resolve import resolve_group
+from curation.flow.score import is_infrastructure, score_shard
+from curation.flow.work import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, Scoring, WriteWork, scorer_object
+from curation.flow.write import write_part
+from curation.plan import Step
+from schemas.errors import CurationError
+
+Unit = ScoreWork | EnterWork | PairWork | ResolveWork | DecideWork | WriteWork
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a unit did not commit. `trace` is for `--verbose`; nothing here holds a document's text."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A unit's value, or its failure."""
+
+    unit: Any
+    value: Any = None
+    failure: Failure | None = None
+
+
+def perform(unit: Unit, scoring: Scoring) -> Any:
+    """Do the work. Returns what the unit's function returns, or a Failure; raises for lost workers only."""
+    try:
+        match unit:
+            case ScoreWork():
+                return score_shard(unit, scoring)
+            case EnterWork():
+                return enter_shard(unit)
+            case PairWork():
+                return pair_prefix(unit)
+            case ResolveWork():
+                return resolve_group(unit)
+            case DecideWork():
+                return decide_shard(unit)
+            case WriteWork():
+                return write_part(unit)
+    except CurationError as failure:
+        first = failure.findings[0]
+        return Failure(first.code, first.message, first.hint, traceback.format_exc())
+    except OSError as failure:
+        full = failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        code = "R005" if full else "R003"
+        what = f"no space left while writing {failure.filename or 'a file'}" if full else f"{type(failure).__name__}: {failure}"
+        hint = "free some space and run again; what is committed stays" if full else None
+        return Failure(code, what, hint, traceback.format_exc())
+    except Exception as failure:
+        if is_infrastructure(failure):
+            raise
+        frame = traceback.extract_tb(failure.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        return Failure("R003", f"{type(failure).__name__} at {place}", "see --verbose", traceback.format_exc())
+
+
+def score_here(step: Step, batch: Any) -> Any:
+    """Score in this process."""
+    return scorer_object(step).score(batch)

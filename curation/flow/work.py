@@ -1,0 +1,194 @@
+"""What a unit of work is given: plain data that travels to any worker, and the stage objects built from it there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.dedup.base import Dedup
+from curation.flow.grouped import load_grouped
+from curation.flow.known import Known, load_known
+from curation.flow.ledger import Grouped, Ledger, replay
+from curation.manifest.parts import Manifest
+from curation.plan import Pass, StagePlan, Step
+from curation.registry import find
+from curation.scorers.base import Context, Scorer
+from curation.selection.base import Selection
+from curation.sources import Shard
+from curation.store import Store
+
+Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
+"""How a step scores a batch: here, or in an actor that holds the model."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all units of one invocation share."""
+
+    root: str
+    run: str
+    attempt: str
+    mapping: dict[str, str]
+    stages: tuple[StagePlan, ...]
+    reading: pa.Schema
+    writing: pa.Schema
+    output_columns: tuple[str, ...]
+    row_group_rows: int
+    hardware: str
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest(self.store)
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """A shard with everything stored about it that the unit needs."""
+
+    work: Work
+    shard: Shard
+    scores: dict[str, list[str]]
+    """Step fingerprint: score parts that may hold rows of this shard, relative to the workspace."""
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Stage id: the `groups` record of a dataset-wide stage that is resolved."""
+    sample: tuple[int, ...] | None = None
+
+    def known(self, step: Step, columns: list[str] | None = None) -> Known:
+        shard = self.shard
+        return load_known(
+            Path(self.work.root), self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
+        )
+
+    def ledger(self) -> Ledger:
+        if self.sample is None:
+            return Ledger(self.shard.rows)
+        inside = np.zeros(self.shard.rows, dtype=bool)
+        inside[list(self.sample)] = True
+        return Ledger(self.shard.rows, inside)
+
+    def replay(self, upto: int) -> Ledger:
+        """What is decided by the stages before position `upto`, from stored columns alone."""
+        return replay(
+            self.work.stages[:upto],
+            self.ledger(),
+            lambda stage: self.known(stage.steps[-1], decisive(stage)),
+            self.grouped,
+        )
+
+    def grouped(self, stage: StagePlan, ledger: Ledger) -> Grouped:
+        return load_grouped(Path(self.work.root), stage, stage_object(stage), self.groups[stage.id], self.shard, ledger)
+
+
+@dataclass(frozen=True)
+class ScoreWork:
+    """Score one shard in one pass."""
+
+    at: ShardWork
+    part: Pass
+
+
+@dataclass(frozen=True)
+class EnterWork:
+    """List the documents of one shard that reach a dataset-wide stage."""
+
+    at: ShardWork
+    stage: StagePlan
+    prefixes: int
+
+
+@dataclass(frozen=True)
+class PairWork:
+    """Find candidate pairs in one range of bucket keys."""
+
+    work: Work
+    stage: StagePlan
+    group: str
+    prefix: int
+    entrants: tuple[dict[str, Any], ...]
+    """`entrants` records, in shard order."""
+
+
+@dataclass(frozen=True)
+class ResolveWork:
+    """Decide a dataset-wide stage."""
+
+    work: Work
+    stage: StagePlan
+    group: str
+    shards: tuple[ShardWork, ...]
+    entrants: tuple[dict[str, Any], ...]
+    pairs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DecideWork:
+    """Write down what became of each document of one shard."""
+
+    at: ShardWork
+
+
+@dataclass(frozen=True)
+class WriteWork:
+    """Write one file of the dataset, from neighbouring shards."""
+
+    work: Work
+    part: int
+    shards: tuple[ShardWork, ...]
+    decisions: tuple[str, ...]
+    """Decision files, in the order of `shards`."""
+
+
+def decisive(stage: StagePlan) -> list[str]:
+    """Columns of a stage's own step that decisions need: edits stay on disk."""
+    return [*(item.name for item in stage.fields), "status", "message"]
+
+
+def stage_object(stage: StagePlan) -> Dedup | Selection | Scorer:
+    """The stage's own object, from its recipe keys."""
+    return _build(stage.family, stage.kind, _frozen(stage.settings), stage.recipe_dir, None)  # type: ignore[no-any-return]
+
+
+def scorer_object(step: Step) -> Scorer:
+    """A step's scorer, loaded; once a process."""
+    return _loaded(step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact)
+
+
+def describe(step: Step) -> list[dict[str, Any]]:
+    """The models behind a step, without opening them: address, revision, file, sha256, bytes, licence."""
+    scorer = _build(step.family, step.kind, _frozen(step.settings), step.recipe_dir, step.artifact)
+    for name in step.path:
+        scorer = scorer.requires()[name]
+    return scorer.models()  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=64)
+def _loaded(
+    family: str, kind: str, settings: str, path: tuple[str, ...], recipe_dir: str, artifact: str | None
+) -> Scorer:
+    scorer = _build(family, kind, settings, recipe_dir, artifact)
+    for name in path:
+        scorer = scorer.requires()[name]
+    scorer.load()
+    return scorer  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=64)
+def _build(family: str, kind: str, settings: str, recipe_dir: str, artifact: str | None) -> Any:
+    target = find(family, kind)
+    context = Context(Path(recipe_dir), Path(artifact) if artifact else None)
+    return target(target.Settings.model_validate_json(settings), context)
+
+
+def _frozen(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)

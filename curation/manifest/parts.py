@@ -1,0 +1,117 @@
+"""Commit records: immutable Parquet parts, created exclusively, read together and compacted as they grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import failpoints
+from curation.store import Store
+from schemas.manifest import PARTS
+
+COMPACT_FROM = 256
+"""Loose parts of one kind after which a compacted file is worth its while."""
+
+
+class Manifest:
+    """The commit records of one workspace. A unit of work is done if and only if its part exists."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._cache: dict[str, dict[str, pa.Table]] = {kind: {} for kind in PARTS}
+
+    def commit(self, kind: str, key: str, rows: Iterable[Mapping[str, Any]]) -> bool:
+        """Create the part `key`. False when somebody else's is there already: then that one counts, not this."""
+        table = to_table(kind, rows)
+        failpoints.hit("before-part")
+        return self.store.create(f"manifest/parts/{kind}/{key}.parquet", table)
+
+    def has(self, kind: str, key: str) -> bool:
+        return self.store.path(f"manifest/parts/{kind}/{key}.parquet").exists()
+
+    def keys(self, kind: str) -> list[str]:
+        """Keys of all parts of a kind, sorted."""
+        return [name.removesuffix(".parquet") for name in self.store.names(f"manifest/parts/{kind}")]
+
+    def get(self, kind: str, key: str) -> pa.Table | None:
+        """One part's records, or None."""
+        if key in self._cache[kind]:
+            return self._cache[kind][key]
+        try:
+            table = pq.read_table(self.store.path(f"manifest/parts/{kind}/{key}.parquet"), schema=PARTS[kind])
+        except FileNotFoundError:
+            return None
+        self._cache[kind][key] = table
+        return table
+
+    def read(self, kind: str) -> pa.Table:
+        """All records of a kind, in the order of their parts' keys; the column `part` names the part."""
+        keys = self.keys(kind)
+        cache = self._cache[kind]
+        if any(key not in cache for key in keys):
+            for name in self.store.names(f"manifest/compacted/{kind}"):
+                table = pq.read_table(self.store.path(f"manifest/compacted/{kind}/{name}"))
+                parts = table.column("part").combine_chunks()
+                starts = pc.run_end_encode(parts)
+                begin = 0
+                for value, end in zip(starts.values.to_pylist(), starts.run_ends.to_pylist(), strict=True):
+                    cache.setdefault(value, table.slice(begin, end - begin).drop_columns(["part"]))
+                    begin = end
+        tables = []
+        for key in keys:
+            part = self.get(kind, key)
+            if part is not None:
+                tables.append(part.append_column("part", pa.repeat(key, part.num_rows)))
+        schema = PARTS[kind].append(pa.field("part", pa.string()))
+        return pa.concat_tables(tables) if tables else schema.empty_table()
+
+    def where(self, kind: str, **equal: Any) -> pa.Table:
+        """Records whose columns equal the given values."""
+        table = self.read(kind)
+        for column, value in equal.items():
+            table = table.filter(pc.equal(table.column(column), value))
+        return table
+
+    def files(self, kind: str) -> list[str]:
+        """Absolute paths that together hold every record exactly once: compacted files, then the loose rest."""
+        folder = f"manifest/compacted/{kind}"
+        compacted = self.store.names(folder)
+        paths, covered = [], set()
+        if compacted:  # the newest holds what the older ones held
+            newest = self.store.path(f"{folder}/{compacted[-1]}")
+            covered = set(pc.unique(pq.read_table(newest, columns=["part"]).column("part")).to_pylist())
+            paths.append(str(newest))
+        base = self.store.path(f"manifest/parts/{kind}")
+        paths += [str(base / f"{key}.parquet") for key in self.keys(kind) if key not in covered]
+        return paths
+
+    def compact(self) -> None:
+        """Merge the loose parts of each kind that has many. Their names stay, since a name taken is a commit made."""
+        for kind in PARTS:
+            loose = len(self.files(kind))
+            if loose >= COMPACT_FROM:
+                table = self.read(kind)
+                name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{loose}.parquet"
+                self.store.write(
+                    f"manifest/compacted/{kind}/{name}", lambda path, table=table: pq.write_table(table, path)
+                )
+
+
+def to_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Records as a table of the kind's schema. Raises KeyError for a column that the schema does not have."""
+    schema = PARTS[kind]
+    rows = list(rows)
+    for row in rows:
+        for column in row:
+            if column not in schema.names:
+                raise KeyError(f"{kind} records have no column {column!r}")
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,32 @@
+"""`manifest.duckdb`: the small tables as a file that any DuckDB from 1.5 on can open, published whole."""
+
+from __future__ import annotations
+
+import os
+
+import duckdb
+
+from curation.manifest.parts import Manifest
+from curation.manifest.views import EVERY_RUN, statements
+from curation.store import Store
+
+NAME = "manifest.duckdb"
+STORAGE = "v1.5.0"
+
+
+def publish_snapshot(store: Store) -> None:
+    """Write the views of all runs as tables, and put the file in place of the last one."""
+    temporary = store.path(f".tmp-{os.getpid()}-{os.urandom(4).hex()}-{NAME}")
+    try:
+        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+            for statement in statements(Manifest(store), None):
+                connection.execute(statement)
+            path = str(temporary).replace("'", "''")
+            connection.execute(f"ATTACH '{path}' AS snapshot (STORAGE_VERSION '{STORAGE}')")
+            for name in EVERY_RUN:
+                view, table = ("_funnel", "funnel") if name == "funnel_all" else (name, name)
+                connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {view}")
+            connection.execute("DETACH snapshot")
+        os.replace(temporary, store.path(NAME))
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,213 @@
+"""User SQL over a workspace: one SELECT that reads the workspace and nothing else, and writes nothing at all.
+
+Two locks, since neither is enough. DuckDB's configuration keeps a query inside the allowed directories and away from
+extensions and settings, but would let `COPY` write there. The statement type keeps `COPY` out, but DuckDB 2.0 calls
+`WITH t AS (COPY docs TO 'x') FROM t` a SELECT, and runs it. So the syntax tree is read as well: only query nodes that
+read, and only table functions that are named here, pass.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from schemas.errors import CurationError, Finding
+
+
+def open_locked(
+    setup: Sequence[str], directories: Sequence[Path | str], memory_limit: str = "2GB", threads: int = 2
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB for `run_select`.
+
+    `setup` (CREATE VIEW, MACRO, TABLE ...) runs before the locks close, so it may read anything. Afterwards files can
+    be read below `directories` only (links are followed before that is decided), nothing is installed, loaded or
+    spilled to disk, and no setting can be changed. Raises duckdb.Error when a setup statement fails.
+    """
+    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+    # A prefix without its slash would also allow `/work/spaces` for `/work/space`.
+    allowed = [
+        f"{str(path).rstrip('/')}/" if "://" in str(path) else f"{Path(path).resolve()}/" for path in directories
+    ]
+    quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in allowed)
+    for statement in (
+        "SET allow_persistent_secrets = false",
+        *setup,
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+        "SET allow_community_extensions = false",
+        # Else a query could read the tables among our own Python variables.
+        "SET python_enable_replacements = false",
+        "SET temp_directory = ''",
+        f"SET allowed_directories = [{quoted}]",
+        "SET enable_external_access = false",
+        "SET lock_configuration = true",
+    ):
+        connection.execute(statement).fetchall()
+    return connection
+
+
+def run_select(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """The result of one SELECT.
+
+    FROM-first queries, VALUES, TABLE, DESCRIBE, SUMMARIZE and SHOW are SELECTs to DuckDB and allowed; so is EXPLAIN
+    [ANALYZE] of one. Raises CurationError: C033 for anything else (nothing was run), C034 when DuckDB refuses the
+    query or it fails.
+    """
+    try:
+        return _relation(connection, sql).to_arrow_table()
+    except duckdb.Error as error:
+        raise CurationError(_failure(error)) from None
+
+
+def stream_select(connection: duckdb.DuckDBPyConnection, sql: str, batch_rows: int = 65_536) -> pa.RecordBatchReader:
+    """Like `run_select`, for results that need not fit in memory; reading on may raise C034 as well.
+
+    The connection is busy until the reader is exhausted or closed.
+    """
+    try:
+        reader = _relation(connection, sql).to_arrow_reader(batch_rows)
+    except duckdb.Error as error:
+        raise CurationError(_failure(error)) from None
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow's stream makes an OSError of DuckDB's
+            raise CurationError(_failure(error)) from None
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+_QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+_TABLE_FUNCTIONS = {
+    "duckdb_columns",
+    "duckdb_functions",
+    "duckdb_keywords",
+    "duckdb_settings",
+    "duckdb_tables",
+    "duckdb_types",
+    "duckdb_views",
+    "generate_series",
+    "glob",
+    "histogram",
+    "histogram_values",
+    "json_each",
+    "json_tree",
+    "parquet_bloom_probe",
+    "parquet_file_metadata",
+    "parquet_full_metadata",
+    "parquet_kv_metadata",
+    "parquet_metadata",
+    "parquet_scan",
+    "parquet_schema",
+    "pragma_show",
+    "pragma_table_info",
+    "pragma_version",
+    "range",
+    "read_blob",
+    "read_csv",
+    "read_csv_auto",
+    "read_json",
+    "read_json_auto",
+    "read_json_objects",
+    "read_json_objects_auto",
+    "read_ndjson",
+    "read_ndjson_auto",
+    "read_ndjson_objects",
+    "read_parquet",
+    "read_text",
+    "repeat",
+    "repeat_row",
+    "sniff_csv",
+    "summary",
+    "unnest",
+}
+"""Those that only read. Missing on purpose: what runs SQL from a string (`query`, `query_table`,
+`json_execute_serialized_sql`), reads memory by address (`arrow_scan`, `pandas_scan`), attaches (`read_duckdb`), or
+changes the engine's state (`checkpoint`, `enable_logging`, `truncate_duckdb_logs` ...)."""
+_SIDE_EFFECTS = {"currval", "nextval", "pg_sleep", "setseed", "setval", "sleep_ms", "write_log"}
+"""Scalar functions that change state or hold the connection."""
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?", re.IGNORECASE)
+_HINT = "write one SELECT over the workspace's views; it can read and nothing else"
+
+
+def _relation(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    prefix = _EXPLAIN.match(sql)
+    body = sql[prefix.end() :] if prefix else sql
+    _refuse_all_but_select(connection, body)
+    if prefix is None:
+        return connection.sql(body)
+    # Put together from checked parts: the options of EXPLAIN can hold nothing else.
+    rows = connection.execute(f"EXPLAIN {'ANALYZE ' if prefix.group(1) else ''}{body}").fetchall()
+    connection.register("explained", pa.table({"plan": pa.array([row[1] for row in rows], pa.string())}))
+    return connection.sql("SELECT plan FROM explained")
+
+
+def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raises CurationError (C033, C034 for what does not parse), and has run nothing."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise CurationError(_failure(error)) from None
+    if len(statements) != 1:
+        count = f"{len(statements)} statements" if statements else "no statement"
+        raise CurationError(Finding("C033", f"the query has {count}", _HINT))
+    try:
+        kind = statements[0].type
+    except ValueError:  # DuckDB 2.0's Python has no name for some statements, such as UPDATE EXTENSIONS
+        raise CurationError(Finding("C033", "this statement is not allowed here", _HINT)) from None
+    if kind != duckdb.StatementType.SELECT:
+        hint = "write FROM (PIVOT ... ON x IN (...) USING ...)" if kind == duckdb.StatementType.MULTI else _HINT
+        raise CurationError(Finding("C033", f"{kind.name} is not allowed here", hint))
+    if statements[0].named_parameters:
+        raise CurationError(Finding("C033", "the query has parameters", "write the values into the query"))
+    tree = json.loads(connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()[0][0])
+    if tree["error"]:
+        raise CurationError(Finding("C033", f"the query cannot be inspected: {tree['error_message']}", _HINT))
+    own = _own_functions(connection)
+    for node in _dictionaries(tree["statements"]):
+        node_type = str(node.get("type", ""))
+        if ("cte_map" in node or node_type.endswith("_NODE")) and node_type not in _QUERY_NODES:
+            verb = node_type.removesuffix("_NODE").removesuffix("_QUERY")
+            raise CurationError(Finding("C033", f"{verb} inside a query is not allowed here", _HINT))
+        if node_type == "TABLE_FUNCTION":
+            name = str(node["function"]["function_name"]).casefold()
+            if name not in _TABLE_FUNCTIONS and name not in own:
+                near = get_close_matches(name, sorted(_TABLE_FUNCTIONS | own), 1)
+                hint = f"did you mean '{near[0]}'?" if near else _HINT
+                raise CurationError(Finding("C033", f"table function '{name}' is not allowed here", hint))
+        if "function_name" in node and str(node["function_name"]).casefold() in _SIDE_EFFECTS:
+            raise CurationError(Finding("C033", f"function '{node['function_name']}' has side effects", _HINT))
+
+
+def _own_functions(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Table macros that `setup` created."""
+    rows = connection.execute(
+        "SELECT lower(function_name) FROM duckdb_functions() WHERE function_type = 'table_macro' AND NOT internal"
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def _dictionaries(tree: Any) -> Iterator[dict[str, Any]]:
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _failure(error: Exception) -> Finding:
+    """DuckDB's message on one line; what it suggests becomes the hint."""
+    lines = [line.strip() for line in str(error).strip().split("\n")]
+    suggestions = [line for line in lines[1:] if line.startswith(("Did you mean", "Candidate"))]
+    return Finding("C034", lines[0], " ".join(suggestions) or None)

@@ -1,0 +1,164 @@
+"""The workspace as SQL: views over the parts that are committed at this moment."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.manifest.parts import Manifest
+from curation.manifest.sql import open_locked
+from schemas.errors import CurationError, Finding
+from schemas.manifest import DECISION, PARTS
+
+EVERY_RUN = ("attempts", "runs", "stages", "shards", "funnel_all", "datasets", "models", "lineage")
+ONE_RUN = ("documents", "funnel", "drops", "errors", "duplicate_clusters", "duplicate_pairs", "scores_histogram")
+VIEWS = (*(name for name in EVERY_RUN if name != "funnel_all"), *ONE_RUN)
+"""What users may query. Those of ONE_RUN show the chosen run: the latest, unless it is named."""
+
+_MEMBERS = (
+    "shard INTEGER, row BIGINT, keeper BOOLEAN, cluster_size INTEGER, twin_file INTEGER, twin_row BIGINT,"
+    " similarity DOUBLE, link_file INTEGER, link_row BIGINT, link_similarity DOUBLE, file INTEGER, file_row BIGINT"
+)
+_LINKS = "a_file INTEGER, a_row BIGINT, b_file INTEGER, b_row BIGINT, similarity DOUBLE"
+
+
+def connect(manifest: Manifest, run: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A locked connection (`curation.manifest.sql`) with all views. Raises C032 for a run that is not there."""
+    return open_locked(statements(manifest, choose_run(manifest, run)), [manifest.store.root])
+
+
+def choose_run(manifest: Manifest, run: str | None) -> str | None:
+    """The run meant by an id, a prefix of one, or a dataset's name; the one started last when nothing is said."""
+    attempts = manifest.read("attempts")
+    if run is None:
+        if not attempts.num_rows:
+            return None
+        order = pc.sort_indices(attempts, sort_keys=[("started_at", "descending"), ("attempt", "descending")])
+        return str(attempts.column("run")[order[0].as_py()].as_py())
+    runs = manifest.read("runs")
+    known = runs.column("run").to_pylist()
+    found = [item for item in known if item == run] or [item for item in known if item.startswith(run)]
+    if not found:
+        named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
+        found = named.column("run").to_pylist()[-1:]
+    if len(found) != 1:
+        what = "is not in this workspace" if not found else f"may be any of {', '.join(sorted(found))}"
+        raise CurationError(Finding("C032", f"run '{run}' {what}", "list them: curate sql \"SELECT run, name, status FROM runs\""))
+    return str(found[0])
+
+
+def statements(manifest: Manifest, run: str | None) -> list[str]:
+    """CREATE statements of all views, internal ones (`_kind`) first."""
+    made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind)}" for kind in PARTS]
+    made += [_load(name, {}) for name in EVERY_RUN]
+    if run is None:
+        return made
+    made += [
+        f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {_text(run)}""",
+        f"""CREATE TABLE _decided AS SELECT {_text(str(manifest.store.root) + "/")} || d.data AS filename, s.path, s.file_no
+            FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {_text(run)}""",
+    ]
+    values = _chosen(manifest, run)
+    return [*made, *(_load(name, values) for name in ONE_RUN)]
+
+
+def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
+    """What the templates of one run's views need."""
+    stages = manifest.where("stages", run=run).sort_by("position").to_pylist()
+    structs = {row["stage"]: pa.ipc.read_schema(pa.py_buffer(row["fields"])) for row in stages}
+    decided = manifest.where("decisions", run=run).sort_by("shard").column("data").to_pylist()
+    root = manifest.store.root
+    columns = [*((item.name, duck_type(item.type)) for item in DECISION)]
+    columns += [(name, duck_type(pa.struct(list(fields)))) for name, fields in structs.items()]
+    if decided:
+        source = f"read_parquet({_list(str(root / name) for name in decided)}, filename = true)"
+    else:
+        empty = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, ("filename", "VARCHAR")])
+        source = f"(SELECT {empty} WHERE false)"
+    groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
+    barriers = manifest.where("barriers", run=run).to_pylist()
+    measured = [
+        f"SELECT {_text(stage)} AS stage, {_text(field.name)} AS field, kept, {_name(stage)}.{_name(field.name)}::DOUBLE AS value"
+        f" FROM documents WHERE {_name(stage)}.{_name(field.name)} IS NOT NULL"
+        for stage, fields in structs.items()
+        for field in fields
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    ]
+    return {
+        "run": _text(run),
+        "decisions": source,
+        "structs": "".join(f", d.{_name(name)}" for name in structs),
+        "members": _union(root, barriers, groups, "members", _MEMBERS),
+        "links": _union(root, barriers, groups, "links", _LINKS),
+        "measured": " UNION ALL ".join(measured)
+        or "SELECT ''::VARCHAR AS stage, ''::VARCHAR AS field, false AS kept, 0::DOUBLE AS value WHERE false",
+    }
+
+
+def _union(root: Any, barriers: list[dict[str, Any]], groups: dict[str, Any], column: str, empty: str) -> str:
+    found = [
+        f"SELECT {_text(row['stage'])} AS stage, * FROM read_parquet({_text(str(root / groups[row['group']][column]))})"
+        for row in barriers
+        if row["group"] in groups and groups[row["group"]][column]
+    ]
+    nothing = ", ".join(f"NULL::{part.split()[1]} AS {part.split()[0]}" for part in empty.split(", "))
+    return " UNION ALL ".join(found) or f"SELECT NULL::VARCHAR AS stage, {nothing} WHERE false"
+
+
+def _parts(manifest: Manifest, kind: str) -> str:
+    schema = PARTS[kind]
+    paths = manifest.files(kind)
+    if not paths:
+        return "SELECT " + ", ".join(f"NULL::{duck_type(item.type)} AS {_name(item.name)}" for item in schema) + " WHERE false"
+    return f"SELECT {', '.join(_name(item.name) for item in schema)} FROM read_parquet({_list(paths)}, union_by_name = true)"
+
+
+def _load(name: str, values: dict[str, str]) -> str:
+    return Template((files("schemas") / "views" / f"{name}.sql").read_text()).substitute(values)
+
+
+def duck_type(kind: pa.DataType) -> str:
+    """DuckDB's name of an Arrow type."""
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f"{_name(item.name)} {duck_type(item.type)}" for item in kind) + ")"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"{duck_type(kind.value_type)}[]"
+    if pa.types.is_fixed_size_list(kind):
+        return f"{duck_type(kind.value_type)}[{kind.list_size}]"
+    names = {
+        pa.bool_(): "BOOLEAN",
+        pa.int8(): "TINYINT",
+        pa.int16(): "SMALLINT",
+        pa.int32(): "INTEGER",
+        pa.int64(): "BIGINT",
+        pa.uint8(): "UTINYINT",
+        pa.uint16(): "USMALLINT",
+        pa.uint32(): "UINTEGER",
+        pa.uint64(): "UBIGINT",
+        pa.float16(): "FLOAT",
+        pa.float32(): "FLOAT",
+        pa.float64(): "DOUBLE",
+        pa.string(): "VARCHAR",
+        pa.large_string(): "VARCHAR",
+        pa.binary(): "BLOB",
+        pa.large_binary(): "BLOB",
+        pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+    }
+    return "BLOB" if pa.types.is_fixed_size_binary(kind) else names[kind]
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _list(values: Any) -> str:
+    return "[" + ", ".join(_text(value) for value in values) + "]"

@@ -1,0 +1,1 @@
+"""Locating, verifying and running small models. Imports torch and transformers lazily."""

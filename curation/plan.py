@@ -1,0 +1,165 @@
+"""A resolved plan as plain data: what every worker needs to know, and nothing that it would have to look up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from curation.sources import Shard
+from schemas.documents import EDITS, STATUS
+from schemas.recipe import Errors, Input, Output
+
+SHARD_LOCAL = ("input", "scorer", "transform")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scorer's work: the scorer of a stage itself, or one that it requires."""
+
+    name: str
+    """Stage id, or `stage/requirement`."""
+    family: str
+    kind: str
+    settings: dict[str, Any]
+    path: tuple[str, ...]
+    """Which requirement of the stage's object this is; empty for the object itself."""
+    fingerprint: str
+    fields: tuple[pa.Field, ...]
+    requires: dict[str, str] = field(default_factory=dict)
+    """Column name in the scorer's batch: fingerprint of the step that makes it."""
+    reads: tuple[str, ...] = ("text",)
+    heavy: bool = False
+    edits: bool = False
+    recipe_dir: str = "."
+    artifact: str | None = None
+
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """Columns of the step's score parts, after `row`."""
+        extra = [pa.field("edits", EDITS)] if self.edits else []
+        return pa.schema([*self.fields, pa.field("status", STATUS), pa.field("message", pa.string()), *extra])
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of the run. A dataset-wide one (`barrier`) has steps only for what it needs computed beforehand."""
+
+    position: int
+    id: str
+    family: str
+    kind: str
+    version: int
+    settings: dict[str, Any]
+    keep: str | None
+    fingerprint: str
+    steps: tuple[Step, ...]
+    fields: tuple[pa.Field, ...]
+    """The struct that gates, SQL and output see."""
+    columns: tuple[str, ...] = ()
+    """Dotted columns of earlier stages that a selection ranks by."""
+    recipe_dir: str = "."
+
+    @property
+    def barrier(self) -> bool:
+        return self.family not in SHARD_LOCAL
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One reading of the shards: neighbouring shard-local stages, and what the barriers right behind them need."""
+
+    number: int
+    stages: tuple[StagePlan, ...]
+    barriers: tuple[StagePlan, ...]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for stage in (*self.stages, *self.barriers) for step in stage.steps]
+
+    @property
+    def key(self) -> str:
+        """Names the work: the fingerprints of all its steps."""
+        return fingerprint([step.fingerprint for step in self.steps])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe resolved against its inputs. `run` is the hash of everything that decides the output."""
+
+    run: str
+    name: str
+    source: str
+    recipe_path: str
+    recipe_dir: str
+    input: Input
+    output: Output
+    errors: Errors
+    on_bad_shard: str
+    stages: tuple[StagePlan, ...]
+    shards: tuple[Shard, ...]
+    reading: pa.Schema
+    """Source columns that scorers read: text fields and the id, by the source's names."""
+    writing: pa.Schema
+    """Source columns that the output needs, with the types that all files agree on."""
+    output_columns: tuple[str, ...]
+    sample: dict[int, tuple[int, ...]] | None = None
+    """For a sample run: shard index to rows (counted in the shard)."""
+    file_numbers: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """Stages cut at the barriers; barriers that follow one another share the pass before them."""
+        passes: list[Pass] = []
+        stages: list[StagePlan] = []
+        barriers: list[StagePlan] = []
+        for stage in self.stages:
+            if barriers and not stage.barrier:
+                passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
+                stages, barriers = [], []
+            (barriers if stage.barrier else stages).append(stage)
+        passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
+        return tuple(passes)
+
+    @property
+    def good_shards(self) -> list[Shard]:
+        return [shard for shard in self.shards if not shard.error]
+
+    @property
+    def rows(self) -> int:
+        if self.sample is not None:
+            return sum(len(rows) for rows in self.sample.values())
+        return sum(shard.rows for shard in self.good_shards)
+
+    def without(self, failed: dict[int, str]) -> Plan:
+        """The same plan with shards set aside: another run, since its output is another."""
+        shards = tuple(
+            replace(shard, error=failed[shard.index]) if shard.index in failed else shard for shard in self.shards
+        )
+        return replace(self, shards=shards, run=fingerprint([self.run, sorted(failed)])[:16])
+
+    def steps(self) -> Iterator[Step]:
+        for stage in self.stages:
+            yield from stage.steps
+
+
+def fingerprint(value: Any) -> str:
+    """XXH3-128 of a value's canonical JSON, as 32 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"{type(value).__name__} has no canonical form")

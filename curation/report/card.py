@@ -1,0 +1,129 @@
+"""The dataset card: what is in the dataset, what was dropped and why, what it was made from. No clock, no machine."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from curation.manifest.parts import Manifest
+from curation.plan import Plan
+
+REASONS = 12
+"""Most frequent reasons that the card lists."""
+
+
+def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], duplicate_ids: int) -> str:
+    """Markdown, the same for the same run on any machine and however often it was interrupted."""
+    decisions = manifest.where("decisions", run=plan.run).sort_by("shard").to_pylist()
+    total = sum(row["rows"] for row in decisions)
+    kept = sum(row["kept"] for row in decisions)
+    tally = [entry for row in decisions for entry in row["tally"]]
+    lines = [
+        "---",
+        "configs:",
+        "- config_name: default",
+        "  data_files: part-*.parquet",
+        "---",
+        "",
+        f"# {plan.name}",
+        "",
+        f"{kept:,} of {total:,} documents, in {len(written)} Parquet file{'s' if len(written) != 1 else ''}. Run `{plan.run}`.",
+        "",
+        "## Funnel",
+        "",
+        *_table(["stage", "kind", "in", "dropped", "errored", "out", "gate"], _funnel(plan, tally, total)),
+        "",
+        "## Why documents were dropped",
+        "",
+        *_table(["stage", "reason", "documents"], _reasons(tally)),
+        "",
+        "## Made from",
+        "",
+        *_table(["file", "documents", "fingerprint (XXH3-128)"], _inputs(plan)),
+    ]
+    skipped = [shard for shard in plan.shards if shard.error]
+    if skipped:
+        lines += ["", "## Left out", "", "These shards could not be processed; the recipe says `on_bad_shard: skip`.", ""]
+        lines += [f"- {shard.path} (rows {shard.row_start} to {shard.row_end}): {shard.error}" for shard in skipped]
+    models = _models(plan, manifest)
+    if models:
+        lines += ["", "## Models", "", *_table(["model", "file", "sha256", "licence"], models)]
+    fits = _fits(plan, manifest)
+    for stage, card in fits:
+        lines += ["", f"## Fitted: {stage}", "", "```json", json.dumps(card, indent=2, sort_keys=True), "```"]
+    lines += ["", "## Limits", ""]
+    lines += [f"- {duplicate_ids:,} documents carry an id that an earlier document has."] if duplicate_ids else []
+    lines += [
+        "- Scores are estimates by small models and rules; the gates above are choices, not facts about quality.",
+        "- Licences and personal data of the sources were not examined.",
+    ]
+    if plan.source:
+        lines += ["", "## Recipe", "", "```yaml", plan.source.strip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _funnel(plan: Plan, tally: list[dict[str, Any]], total: int) -> list[list[str]]:
+    ended: Counter[tuple[str, str]] = Counter()
+    for entry in tally:
+        if entry["stage"] is not None:
+            ended[(entry["stage"], entry["outcome"])] += entry["rows"]
+    rows, left = [], total
+    for stage in plan.stages:
+        dropped, errored = ended[(stage.id, "dropped")], ended[(stage.id, "errored")]
+        out = left - dropped - errored
+        gate = f"`{stage.keep}`" if stage.keep else ""
+        rows.append([stage.id, stage.kind, f"{left:,}", f"{dropped:,}", f"{errored:,}", f"{out:,}", gate])
+        left = out
+    return rows
+
+
+def _reasons(tally: list[dict[str, Any]]) -> list[list[str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for entry in tally:
+        if entry["outcome"] == "dropped":
+            counts[(entry["stage"], entry["reason"])] += entry["rows"]
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [[stage, f"`{reason}`", f"{rows:,}"] for (stage, reason), rows in ordered[:REASONS]]
+
+
+def _inputs(plan: Plan) -> list[list[str]]:
+    files: dict[str, list[Any]] = {}
+    for shard in plan.shards:
+        rows = shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ()))
+        entry = files.setdefault(shard.path, [0, shard.fingerprint])
+        entry[0] += rows
+    return [[path, f"{rows:,}", fingerprint] for path, (rows, fingerprint) in files.items()]
+
+
+def _models(plan: Plan, manifest: Manifest) -> list[list[str]]:
+    steps = {step.fingerprint for step in plan.steps()}
+    found = {
+        (row["address"], row["file"], row["sha256"], row["licence"] or "unknown")
+        for row in manifest.read("models").to_pylist()
+        if row["fingerprint"] in steps
+    }
+    return [[_relative(address), *rest] for address, *rest in sorted(found)]
+
+
+def _relative(address: str) -> str:
+    """A fitted head's address names its folder in the workspace, wherever that lies."""
+    return f"models/{Path(address).parent.name}" if address.startswith("path:") and "/models/" in address else address
+
+
+def _fits(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
+    artifacts = {step.artifact: stage.id for stage in plan.stages for step in stage.steps if step.artifact}
+    found = {}
+    for row in manifest.read("fits").to_pylist():
+        path = str(manifest.store.path(row["artifact"]))
+        if path in artifacts:
+            found[artifacts[path]] = json.loads(row["card"])
+    return sorted(found.items())
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return [line(head), line(["---"] * len(head)), *(line(row) for row in rows)]

@@ -1,0 +1,110 @@
+"""What a scorer is. To add one: a file with one class like this, and one line in `curation.registry`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """A stage's own keys in the recipe: strict types, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a stage finds its files; never part of a fingerprint."""
+
+    recipe_dir: Path
+    artifact: Path | None = None
+    """Folder of what `fit` learned, once it has been fitted."""
+
+    def resolve(self, path: str) -> Path:
+        """A path from the recipe, relative to the recipe's folder."""
+        return (self.recipe_dir / Path(path).expanduser()).resolve()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a fitted scorer learned: saved as safetensors, its hash part of the scorer's fingerprint."""
+
+    tensors: dict[str, np.ndarray]
+    card: dict[str, Any] = field(default_factory=dict)
+    """Plain JSON facts for the model card: what it was fitted on, and how well it fits."""
+
+
+class Scorer(ABC):
+    """A pure function from documents to columns.
+
+    What `score` returns for a document depends on that document, the settings and the model alone: never on its
+    neighbours in the batch, nor on their order. Constructing one is cheap and opens no model; `load` does that,
+    once a process.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised whenever the same document would get other values; it is part of the fingerprint."""
+    Settings: ClassVar[type[Settings]] = Settings
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+    """Input columns that `score` is given, each `schemas.documents.TEXT`."""
+    heavy: ClassVar[bool] = False
+    """True for a model: on Ray it lives in a shared actor instead of in each shard task."""
+    sample_rows: int = 0
+    """How many rows of the pool `fit` needs; 0 for a scorer that is not fitted."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self.settings: Any = settings
+        self.context = context
+
+    @property
+    @abstractmethod
+    def fields(self) -> list[pa.Field]:
+        """The columns that `score` returns, without `status`."""
+
+    def identity(self) -> dict[str, Any]:
+        """Whatever beside settings and version decides a score: weights' hash, tokenizer's hash, dtype, shapes."""
+        return {}
+
+    def models(self) -> list[dict[str, Any]]:
+        """Models used, for the manifest: address, revision, file, sha256, bytes, licence."""
+        return []
+
+    def requires(self) -> dict[str, Scorer]:
+        """Scorers whose columns this one reads, by the name that the column gets in its batch (a struct)."""
+        return {}
+
+    def load(self) -> None:  # noqa: B027 - most scorers have nothing to load
+        """Open models and compile kernels; called once in each process before `score`."""
+
+    @abstractmethod
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Score documents.
+
+        `batch` has the columns `reads` and one struct for each of `requires`. Returns as many rows in the same
+        order, with the columns `fields` and, where some document has no score, `status` (one of
+        `schemas.documents.STATUSES`; its other columns null). Raises for faults of the machine only: what is wrong
+        with one document is its status.
+        """
+
+    def fit_identity(self) -> dict[str, Any]:
+        """What a fit depends on beside the pool's sample: seeds' hash, encoder's fingerprint, settings."""
+        return {}
+
+    def fit(self, pool: pa.RecordBatch) -> Artifact:
+        """Learn from `sample_rows` documents of the pool (columns as for `score`, without `requires`)."""
+        raise TypeError(f"{self.kind} is not fitted")
+
+
+class Transform(Scorer):
+    """A scorer that also edits text. `score` returns one more column, `edits` (`schemas.documents.EDITS`).
+
+    Edits are in the coordinates of the text that it was given; the source file is never changed. Later stages, and
+    the output, see the edited text.
+    """

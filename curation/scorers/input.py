@@ -1,0 +1,45 @@
+"""The first step of every run: whether a row is a document at all, its id and its length. Nobody writes it in a recipe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas import documents
+
+FIELDS = (pa.field("id", pa.string()), pa.field("bytes", pa.int64()))
+VERSION = 1
+NULL = "null_text"
+BLANK = "empty_text"
+INVALID = "invalid_utf8"
+_BLANK = r"^[\s\p{Z}\x{85}]*$"
+
+
+def examine(text: pa.Array, ids: pa.Array | None, invalid: np.ndarray, faults: dict[int, str]) -> pa.RecordBatch:
+    """Columns id, bytes, status, message for documents as they were read.
+
+    `text` is `schemas.documents.TEXT` with null for missing or invalid values, `invalid` bool [n], `faults` by row what
+    made a line unreadable. A row without text is `empty` (dropped, with a reason), an unreadable one `error`.
+    """
+    rows = len(text)
+    null = np.asarray(pc.is_null(text)).astype(bool)
+    blank = np.asarray(pc.fill_null(pc.match_substring_regex(text, _BLANK), False)).astype(bool)
+    bad = invalid.copy()
+    bad[list(faults)] = True
+    message = np.full(rows, None, dtype=object)
+    message[null] = NULL
+    message[blank] = BLANK
+    message[invalid] = INVALID
+    for row, fault in faults.items():
+        message[row] = fault
+    status = np.where(bad, documents.ERROR, np.where(null | blank, documents.EMPTY, documents.OK))
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.nulls(rows, pa.string()) if ids is None else ids.cast(pa.string()),
+            pc.fill_null(pc.binary_length(text).cast(pa.int64()), 0),
+            pa.array(status.tolist(), type=documents.STATUS),
+            pa.array(message.tolist(), type=pa.string()),
+        ],
+        schema=pa.schema([*FIELDS, pa.field("status", documents.STATUS), pa.field("message", pa.string())]),
+    )

@@ -1,0 +1,1 @@
+"""Global choices over scores. Imports nothing heavy."""

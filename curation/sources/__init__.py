@@ -1,0 +1,7 @@
+"""Where documents come from: finding files, knowing them by content, cutting them into shards, reading batches."""
+
+from curation.sources.files import SourceFile, find_files, inspect
+from curation.sources.reading import Batch, read_batches, verify_unchanged
+from curation.sources.shards import Shard, cut_shards
+
+__all__ = ["Batch", "Shard", "SourceFile", "cut_shards", "find_files", "inspect", "read_batches", "verify_unchanged"]

@@ -1,0 +1,150 @@
+"""Finding input files and learning, once each, what is in them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from curation.sources import jsonl
+from schemas.errors import CurationError, Finding
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+}
+SETTLING_NS = 2_000_000_000
+"""A file changed less than this before it was read may change again with the same timestamp: it is read again."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One input file, known by its content."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    fingerprint: str
+    """XXH3-128 of all its bytes."""
+    format: str
+    rows: int
+    groups: tuple[tuple[int, int], ...]
+    """Rows and uncompressed bytes of each row group; one pseudo-group for JSON lines."""
+    schema: pa.Schema | None
+    error: str | None = None
+    """Why it cannot be read, in one line; then rows is 0."""
+    settled: bool = True
+
+
+def find_files(patterns: list[str], base: Path) -> tuple[list[str], list[Finding], int]:
+    """Files behind the patterns, in run order: by pattern, then by path.
+
+    Returns paths, findings (nothing matched, listed twice) and how many files of other formats were passed over.
+    """
+    found: list[str] = []
+    findings: list[Finding] = []
+    ignored = 0
+    for pattern in patterns:
+        if "://" in pattern:
+            findings.append(
+                Finding("C020", f"input '{pattern}' is a URL", "only local files, globs and folders can be read so far")
+            )
+            continue
+        full = str(base / Path(pattern).expanduser())
+        if os.path.isdir(full):
+            names = sorted(str(Path(folder, file)) for folder, _, files in os.walk(full) for file in files)
+            names = [name for name in names if not _hidden(os.path.relpath(name, full))]
+        elif os.path.exists(full):
+            names = [full]
+        else:
+            names = sorted(name for name in glob.glob(full, recursive=True) if os.path.isfile(name))
+        usable = [os.path.abspath(name) for name in names if format_of(name)]
+        ignored += len(names) - len(usable)
+        if not usable:
+            what = "matches no file" if not names else "matches no Parquet or JSON lines file"
+            findings.append(
+                Finding("C020", f"input '{pattern}' {what}", f"looked for {full}; known endings: {', '.join(FORMATS)}")
+            )
+        found += usable
+    for name in sorted({name for name in found if found.count(name) > 1} if len(set(found)) < len(found) else set()):
+        findings.append(Finding("C024", f"input file {name} is listed twice", "name it in one source only"))
+    return found, findings, ignored
+
+
+def format_of(path: str) -> str | None:
+    """The format that a file's name ends in, or None."""
+    lower = path.lower()
+    return next((FORMATS[end] for end in sorted(FORMATS, key=len, reverse=True) if lower.endswith(end)), None)
+
+
+def inspect(path: str) -> SourceFile:
+    """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`."""
+    name = format_of(path) or "parquet"
+    try:
+        before = os.stat(path)
+        settled = time.time_ns() - before.st_mtime_ns > SETTLING_NS
+        if name == "parquet":
+            fingerprint = _digest(path)
+            error, rows, groups, schema = None, 0, (), None
+            try:
+                with pq.ParquetFile(path) as file:
+                    meta = file.metadata
+                    groups = tuple(
+                        (meta.row_group(i).num_rows, meta.row_group(i).total_byte_size)
+                        for i in range(meta.num_row_groups)
+                    )
+                    rows, schema = meta.num_rows, file.schema_arrow.remove_metadata()
+            except (pa.ArrowException, OSError) as failure:
+                error = _why(path, before.st_size, failure)
+            return SourceFile(
+                path, before.st_size, before.st_mtime_ns, fingerprint, name, rows, groups, schema, error, settled
+            )
+        facts = jsonl.inspect(path, name)
+        return SourceFile(
+            path,
+            before.st_size,
+            before.st_mtime_ns,
+            facts.fingerprint,
+            name,
+            facts.rows,
+            ((facts.rows, facts.bytes),) if facts.rows else (),
+            facts.schema,
+            facts.error,
+            settled,
+        )
+    except OSError as failure:
+        return SourceFile(path, 0, 0, "0" * 32, name, 0, (), None, f"cannot be read: {failure.strerror or failure}")
+
+
+def _digest(path: str) -> str:
+    state = xxhash.xxh3_128()
+    with open(path, "rb", buffering=0) as source:
+        while block := source.read(1 << 22):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _why(path: str, size: int, failure: Exception) -> str:
+    if size == 0:
+        return "is empty (0 bytes)"
+    lines = str(failure).strip().splitlines()
+    return f"is not a readable Parquet file: {lines[0] if lines else type(failure).__name__}"
+
+
+def _hidden(relative: str) -> bool:
+    return any(part.startswith((".", "_")) for part in Path(relative).parts)
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Raise all findings at once, if there are any."""
+    if findings:
+        raise CurationError(*findings)

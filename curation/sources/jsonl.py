@@ -1,0 +1,183 @@
+"""JSON lines, plain or compressed. A line is a document, so a bad line is one errored document and not a bad file.
+
+Lines are parsed one at a time in Python, by orjson: a block parser fails the whole block on one bad line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+import xxhash
+import zstandard
+
+TYPED_LINES = 1000
+"""Leading lines that decide the types of columns."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    fingerprint: str
+    rows: int
+    bytes: int
+    schema: pa.Schema | None
+    error: str | None
+
+
+class _Hashed(io.RawIOBase):
+    """Hashes the file's own bytes while a decompressor reads them."""
+
+    def __init__(self, path: str) -> None:
+        self.source = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self.state = xxhash.xxh3_128()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.source.readinto(buffer) or 0
+        self.state.update(memoryview(buffer)[:count])
+        return count
+
+    def drain(self) -> str:
+        while self.read(1 << 20):
+            pass
+        return self.state.hexdigest()
+
+    def close(self) -> None:
+        self.source.close()
+        super().close()
+
+
+def inspect(path: str, name: str) -> Facts:
+    """Hash a file and count its lines, in one pass. Blank lines are no documents."""
+    hashed = _Hashed(path)
+    rows = size = 0
+    seen: dict[str, set[str]] = {}
+    error = None
+    try:
+        try:
+            for line in _lines(io.BufferedReader(hashed, 1 << 20), name):
+                rows += 1
+                size += len(line)
+                if rows <= TYPED_LINES:
+                    _note(line, seen)
+        except (OSError, EOFError, zstandard.ZstdError) as failure:
+            error = f"cannot be decompressed: {failure}"
+        if rows == 0 and error is None:
+            error = "is empty (0 bytes)" if size == 0 else None
+        fingerprint = hashed.drain()
+    finally:
+        hashed.close()
+    schema = pa.schema([pa.field(column, _type(kinds)) for column, kinds in seen.items()])
+    return Facts(fingerprint, 0 if error else rows, size, schema, error)
+
+
+def read(path: str, name: str, batch_bytes: int) -> Iterator[list[bytes]]:
+    """Lines in batches of about `batch_bytes`, blank ones left out."""
+    with open(path, "rb") as source:
+        batch: list[bytes] = []
+        size = 0
+        for line in _lines(source, name):
+            batch.append(line)
+            size += len(line)
+            if size >= batch_bytes or len(batch) >= 16_384:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+
+def columns(lines: list[bytes], wanted: pa.Schema) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """Parse lines into the wanted columns. Returns the batch, and by row what is wrong with bad lines (all null)."""
+    faults: dict[int, str] = {}
+    values: list[list[Any]] = [[None] * len(lines) for _ in wanted]
+    for row, line in enumerate(lines):
+        try:
+            document = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            faults[row] = "line is not valid JSON" if _is_utf8(line) else "line is not valid UTF-8"
+            continue
+        if not isinstance(document, dict):
+            faults[row] = "line is not a JSON object"
+            continue
+        for place, field in enumerate(wanted):
+            try:
+                values[place][row] = _fit(document.get(field.name), field.type)
+            except TypeError:
+                faults[row] = f"column '{field.name}' is not of type {field.type}"
+    for row in faults:
+        for column in values:
+            column[row] = None
+    arrays = [pa.array(column, type=field.type) for column, field in zip(values, wanted, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=wanted), faults
+
+
+def _lines(source: BinaryIO, name: str) -> Iterator[bytes]:
+    stream: Any = source
+    if name.endswith(".gz"):
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=source), 1 << 20)  # type: ignore[arg-type]
+    elif name.endswith(".zst"):
+        stream = io.BufferedReader(
+            zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True, closefd=False), 1 << 20
+        )
+    for line in stream:
+        if not line.isspace():
+            yield line
+
+
+def _note(line: bytes, seen: dict[str, set[str]]) -> None:
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(document, dict):
+        for column, value in document.items():
+            kinds = seen.setdefault(column, set())
+            if value is not None:
+                kinds.add(type(value).__name__)
+
+
+def _type(kinds: set[str]) -> pa.DataType:
+    if kinds <= {"str"}:
+        return pa.large_string()
+    if kinds == {"bool"}:
+        return pa.bool_()
+    if kinds == {"int"}:
+        return pa.int64()
+    if kinds <= {"int", "float"}:
+        return pa.float64()
+    return pa.large_string()
+
+
+def _fit(value: Any, kind: pa.DataType) -> Any:
+    """A JSON value as the column's type; nested values become JSON text. Raises TypeError where it does not fit."""
+    if value is None:
+        return None
+    if pa.types.is_large_string(kind) or pa.types.is_string(kind):
+        if isinstance(value, str):
+            return value
+        return orjson.dumps(value).decode()
+    if pa.types.is_boolean(kind):
+        fits = isinstance(value, bool)
+    elif pa.types.is_integer(kind):
+        fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    if not fits:
+        raise TypeError
+    return value
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""Reading a shard as batches of the columns that somebody asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.sources import jsonl
+from curation.sources.files import inspect
+from curation.sources.shards import Shard
+from schemas.errors import CurationError, Finding
+
+BATCH_BYTES = 16 * 1024 * 1024
+BATCH_ROWS = 16_384
+
+
+@dataclass
+class Batch:
+    """Consecutive rows of a shard."""
+
+    start: int
+    """First row, counted in the shard."""
+    columns: pa.RecordBatch
+    faults: dict[int, str] = field(default_factory=dict)
+    """By row of the batch, what made a document unreadable; its columns are null."""
+
+
+def read_batches(
+    shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool] = lambda start, rows: True
+) -> Iterator[Batch]:
+    """Batches of a shard in row order, with exactly the columns `wanted`; one that the file lacks is null.
+
+    Row groups for which `needed(first row, rows)` is false are not read. Batch limits depend on the shard alone.
+    Raises CurationError R001 for a file that cannot be read, R002 for one that is not the file that was planned.
+    """
+    verify_unchanged(shard)
+    try:
+        reader = _parquet if shard.format == "parquet" else _json_lines
+        yield from reader(shard, wanted, needed)
+    except (pa.ArrowException, OSError, EOFError) as failure:
+        verify_unchanged(shard)
+        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        raise CurationError(Finding("R001", f"{shard.path} cannot be read: {reason}", file=shard.path)) from failure
+    verify_unchanged(shard)
+
+
+def verify_unchanged(shard: Shard) -> None:
+    """Raise R002 unless the file still has the content that was planned. The stat decides; the hash, if that moved."""
+    try:
+        now = os.stat(shard.path)
+        if (now.st_size, now.st_mtime_ns) == (shard.size, shard.mtime_ns):
+            return
+        same = inspect(shard.path).fingerprint == shard.fingerprint
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise CurationError(
+            Finding(
+                "R002",
+                f"{shard.path} changed after it was planned",
+                "run again: the plan is made anew from the file as it is now",
+                file=shard.path,
+            )
+        )
+
+
+def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
+    with pq.ParquetFile(shard.path, buffer_size=1 << 20) as file:
+        present = [field.name for field in wanted if field.name in file.schema_arrow.names]
+        mean = max(1, shard.bytes // max(1, shard.rows))
+        size = max(64, min(BATCH_ROWS, BATCH_BYTES // mean))
+        start = 0
+        for offset, rows in enumerate(shard.group_rows):
+            if needed(start, rows):
+                place = start
+                if not present:
+                    yield Batch(start, _shape(None, wanted, rows))
+                else:
+                    group = [shard.group_start + offset]
+                    for batch in file.iter_batches(batch_size=size, row_groups=group, columns=present):
+                        yield Batch(place, _shape(batch, wanted, batch.num_rows))
+                        place += batch.num_rows
+            start += rows
+
+
+def _json_lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
+    start = 0
+    for lines in jsonl.read(shard.path, shard.format, BATCH_BYTES):
+        if needed(start, len(lines)):
+            columns, faults = jsonl.columns(lines, wanted)
+            yield Batch(start, columns, faults)
+        start += len(lines)
+
+
+def _shape(batch: pa.RecordBatch | None, wanted: pa.Schema, rows: int) -> pa.RecordBatch:
+    arrays = []
+    for column in wanted:
+        if batch is None or column.name not in batch.schema.names:
+            arrays.append(pa.nulls(rows, column.type))
+            continue
+        array = batch.column(column.name)
+        if pa.types.is_dictionary(array.type):
+            array = array.cast(array.type.value_type)
+        arrays.append(array if array.type == column.type else _cast(array, column.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+            return array.cast(pa.large_binary()).view(kind) if pa.types.is_large_string(kind) else array.cast(kind)
+        return array.cast(kind)
+    return pc.cast(array, kind)

@@ -1,0 +1,82 @@
+"""Cutting files into shards: the unit of work and of commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from curation.sources.files import SourceFile
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file, or a range of a large Parquet file's row groups. `file` is the file's index in the run's order."""
+
+    index: int
+    file: int
+    path: str
+    fingerprint: str
+    format: str
+    size: int
+    mtime_ns: int
+    row_start: int
+    group_start: int
+    group_rows: tuple[int, ...]
+    bytes: int
+    error: str | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(self.group_rows)
+
+    @property
+    def row_end(self) -> int:
+        return self.row_start + self.rows
+
+    @property
+    def key(self) -> str:
+        """Names the shard's content: file fingerprint, first row, rows."""
+        return f"{self.fingerprint[:20]}-{self.row_start}-{self.rows}"
+
+
+def cut_shards(files: list[SourceFile], shard_bytes: int) -> list[Shard]:
+    """Shards of all files, in the run's order; neighbouring row groups together up to `shard_bytes` uncompressed.
+
+    A file without rows has no shard, an unreadable one a shard with its error.
+    """
+    shards: list[Shard] = []
+    for place, file in enumerate(files):
+        for first, groups in _ranges(file, shard_bytes):
+            shards.append(
+                Shard(
+                    index=len(shards),
+                    file=place,
+                    path=file.path,
+                    fingerprint=file.fingerprint,
+                    format=file.format,
+                    size=file.size,
+                    mtime_ns=file.mtime_ns,
+                    row_start=sum(rows for rows, _ in file.groups[:first]),
+                    group_start=first,
+                    group_rows=tuple(rows for rows, _ in groups),
+                    bytes=sum(size for _, size in groups),
+                    error=file.error,
+                )
+            )
+    return shards
+
+
+def _ranges(file: SourceFile, limit: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    if file.error:
+        yield 0, []
+        return
+    first, size = 0, 0
+    groups: list[tuple[int, int]] = []
+    for number, group in enumerate(file.groups):
+        if groups and size + group[1] > limit:
+            yield first, groups
+            first, size, groups = number, 0, []
+        groups.append(group)
+        size += group[1]
+    if groups:
+        yield first, groups

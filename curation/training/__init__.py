@@ -1,0 +1,1 @@
+"""Small heads trained from labels. Imports numpy and scipy."""

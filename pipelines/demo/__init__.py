@@ -1,0 +1,1 @@
+"""The demo: a corpus from the user's own Python environment, and the first recipe to read. Nothing is downloaded."""

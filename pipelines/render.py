@@ -1,0 +1,259 @@
+"""Printing for people and for pipes: findings to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Literal, TextIO
+
+import pyarrow as pa
+
+from schemas.errors import Finding
+
+Format = Literal["table", "json", "jsonl", "csv"]
+SCHEMA_VERSION = 1
+"""Of the JSON form of a result."""
+HEAD_ROWS = 20
+"""Rows shown at either end of a table that is cut on a terminal."""
+CELL_CHARACTERS = 80
+"""Longest cell of a table."""
+
+_BOLD, _RED, _BLUE, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[0m"
+
+
+def print_findings(findings: Iterable[Finding], stream: TextIO | None = None) -> None:
+    """Print findings, a blank line between them:
+
+        error[C003]: stage 'quality': unknown key 'min_scor'
+          --> recipe.yaml:12
+           |
+        12 |     min_scor: 0.5
+           |     ^^^^^^^^
+
+        hint: did you mean 'min_score'?
+
+    An excerpt may have a second line, with carets under the first. Colour on terminals only, and never with NO_COLOR;
+    it repeats what the words say.
+    """
+    stream = sys.stderr if stream is None else stream
+    colour = _coloured(stream)
+    for index, finding in enumerate(findings):
+        if index:
+            stream.write("\n")
+        stream.write("\n".join(_finding_lines(finding, colour)) + "\n")
+    stream.flush()
+
+
+def _finding_lines(finding: Finding, colour: bool) -> Iterator[str]:
+    def paint(text: str, code: str) -> str:
+        return f"{code}{text}{_RESET}" if colour else text
+
+    message = _printable(finding.message)
+    yield f"{paint(f'error[{finding.code}]', _RED)}: {paint(message, _BOLD)}"
+    number = str(finding.line) if finding.line is not None else ""
+    margin = " " * len(number)
+    if finding.file is not None:
+        place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
+        yield f"{margin or ' '}{paint('-->', _BLUE)} {_printable(place)}"
+    if finding.excerpt:
+        source, *carets = finding.excerpt.replace("\t", "    ").split("\n")
+        bar = paint("|", _BLUE)
+        yield f"{margin} {bar}"
+        yield f"{paint(number, _BLUE)} {bar} {_printable(source)}"
+        for caret in carets[:1]:
+            yield f"{margin} {bar} {paint(caret, _RED)}"
+    if finding.hint:
+        yield ""
+        yield f"{paint('hint', _CYAN)}: {_printable(finding.hint)}"
+
+
+def _coloured(stream: TextIO) -> bool:
+    # https://no-color.org: present and not empty, whatever its value.
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _printable(text: str) -> str:
+    """One line that cannot steer a terminal: names of files and keys come from outside."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+# --- results -----------------------------------------------------------------------------------------------------
+
+
+def print_table(table: pa.Table | pa.RecordBatchReader, format: Format = "table", stream: TextIO | None = None) -> None:
+    """Print a result; `jsonl` and `csv` hold one record batch at a time.
+
+    - `table`: boxes. On a terminal the middle of a long result is left out, and said so; elsewhere every row is
+      printed. Cells over `CELL_CHARACTERS` are shortened in both.
+    - `json`: `{"schema_version": 1, "columns": [...], "rows": [{...}, ...]}`.
+    - `jsonl`: an object a line.
+    - `csv`: with a header; null is empty, lists and structs are JSON.
+
+    In the last three a value is never shortened: times are ISO 8601, bytes are base64, NaN and infinities are null in
+    JSON (which has no word for them) and `nan`, `inf`, `-inf` in CSV, and an integer beyond 2**53 stays exact.
+    """
+    stream = sys.stdout if stream is None else stream
+    writers: dict[str, Callable[[pa.Table | pa.RecordBatchReader, TextIO], None]] = {
+        "table": _write_boxes,
+        "json": _write_json,
+        "jsonl": _write_jsonl,
+        "csv": _write_csv,
+    }
+    writers[format](table, stream)
+    stream.flush()
+
+
+def _batches(table: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    yield from table.to_batches(max_chunksize=8192) if isinstance(table, pa.Table) else table
+
+
+def _names(schema: pa.Schema) -> list[str]:
+    """Column names, made different from one another: an object cannot hold one key twice."""
+    names: list[str] = []
+    for name in schema.names:
+        unique, count = name, 1
+        while unique in names:
+            unique, count = f"{name}_{count}", count + 1
+        names.append(unique)
+    return names
+
+
+def _rows(table: pa.Table | pa.RecordBatchReader) -> Iterator[list[Any]]:
+    for batch in _batches(table):
+        # A Python value for each cell: that is what printing is.
+        columns = [_python(column) for column in batch.columns]
+        yield from ([column[row] for column in columns] for row in range(batch.num_rows))
+
+
+def _python(column: pa.Array) -> list[Any]:
+    # Python's datetime ends at microseconds, and Arrow refuses to round by itself.
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    if pa.types.is_duration(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.duration("us"), safe=False)
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():
+            return (int(value) if value == value.to_integral_value() else float(value)) if value.is_finite() else None
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case datetime() | date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return str(value)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _write_json(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
+    names = _names(table.schema)
+    stream.write(f'{{"schema_version": {SCHEMA_VERSION}, "columns": {_dumps(names)}, "rows": [')
+    for index, row in enumerate(_rows(table)):
+        stream.write(("\n" if index == 0 else ",\n") + _object(names, row))
+    stream.write("\n]}\n")
+
+
+def _write_jsonl(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
+    names = _names(table.schema)
+    for row in _rows(table):
+        stream.write(_object(names, row) + "\n")
+
+
+def _object(names: Sequence[str], row: Sequence[Any]) -> str:
+    return _dumps({name: _plain(value) for name, value in zip(names, row, strict=True)})
+
+
+def _write_csv(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
+    stream.write(",".join(map(_csv_field, table.schema.names)) + "\n")
+    for row in _rows(table):
+        stream.write(",".join(_csv_field(_cell(value)) for value in row) + "\n")
+
+
+def _csv_field(text: str) -> str:
+    # Not the csv module: with "\n" between lines it leaves a lone "\r" bare, which readers take for a line's end.
+    return '"' + text.replace('"', '""') + '"' if any(char in text for char in ',"\n\r') else text
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case float():
+            return repr(value)
+        case Decimal():
+            return str(value)
+        case dict() | list() | tuple():
+            return _dumps(_plain(value))
+    return str(_plain(value))
+
+
+def _write_boxes(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
+    # Only this needs rich, and importing it takes longer than most commands run.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not isinstance(table, pa.Table):
+        table = table.read_all()
+    terminal = stream.isatty()
+    total = table.num_rows
+    cut = terminal and total > 2 * HEAD_ROWS
+    boxes = Table(box=box.ROUNDED if terminal else box.ASCII2, show_header=True, header_style="bold")
+    for field in table.schema:
+        right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
+        boxes.add_column(Text(_printable(field.name)), justify="right" if right else "left", overflow="fold")
+    shown = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)]) if cut else table
+    for index, row in enumerate(_rows(shown)):
+        if cut and index == HEAD_ROWS:
+            boxes.add_row(*[Text("…") for _ in row])
+        boxes.add_row(*[Text(_short(value)) for value in row])
+    # Text, so that brackets in a value are not markup. Off a terminal there is no width to fit.
+    width = None if terminal else 1_000_000
+    console = Console(
+        file=stream,
+        width=width,
+        color_system="auto" if _coloured(stream) else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    console.print(boxes)
+    rows = f"{total:,} row{'' if total == 1 else 's'}"
+    if cut:
+        rows += f" ({2 * HEAD_ROWS} shown)"
+    console.print(Text(rows))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, float) and math.isfinite(value):
+        text = f"{value:.6g}"
+    else:
+        text = _printable(_cell(value))
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"

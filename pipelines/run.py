@@ -1,0 +1,664 @@
+"""Plan → dataset: passes over the shards, barriers between them, decisions, output. Every step resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import failpoints
+from curation.dedup.base import Dedup
+from curation.flow import Failure, Outcome
+from curation.flow.work import (
+    DecideWork,
+    EnterWork,
+    PairWork,
+    ResolveWork,
+    ScoreWork,
+    ShardWork,
+    Work,
+    WriteWork,
+    describe,
+    stage_object,
+)
+from curation.manifest.parts import Manifest, now, to_table
+from curation.manifest.snapshot import publish_snapshot
+from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
+from curation.report.card import dataset_card
+from curation.sources import Shard
+from curation.store import Store, sync
+from schemas.errors import CurationError, Finding
+from workers.executor import Executor, hardware
+
+BUCKETS_PER_PREFIX = 20_000_000
+"""Bucket rows of one pairing task: 16 bytes each in memory, twice while they are sorted."""
+
+
+@dataclass
+class Result:
+    """What an invocation came to."""
+
+    run: str
+    name: str
+    outcome: str
+    """done, nothing-to-do, failed or interrupted."""
+    rows: int = 0
+    kept: int = 0
+    dropped: int = 0
+    errored: int = 0
+    scored: int = 0
+    """Documents that got at least one new score, counted once a pass."""
+    steps: Counter[str] = field(default_factory=Counter)
+    """New scores by step."""
+    reused: int = 0
+    """Shard passes that had nothing to score."""
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    dataset: Path | None = None
+    duplicate_ids: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome == "failed"
+
+
+Report = Callable[[str, dict[str, Any]], None]
+"""Told of everything that happens: an event's name and its facts."""
+
+
+def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> Result:
+    """Bring a plan to its dataset. What is committed already is not done again; a finished run is a no-op."""
+    began = time.monotonic()
+    manifest = Manifest(store)
+    done = finished(manifest, plan.run)
+    if done is not None:
+        done.seconds = time.monotonic() - began
+        return done
+    return _Invocation(plan, store, executor, report).run()
+
+
+def finished(manifest: Manifest, run: str) -> Result | None:
+    """The result of a run whose dataset is there, or None."""
+    dataset = manifest.get("datasets", run)
+    if dataset is None:
+        return None
+    record = dataset.to_pylist()[0]
+    if not manifest.store.path(record["path"]).exists():
+        raise CurationError(
+            Finding(
+                "C032",
+                f"the dataset of run {run} is recorded, but {manifest.store.path(record['path'])} is gone",
+                "run `curate gc`, which forgets datasets that were removed, and then run again",
+            )
+        )
+    counts = _counts(manifest.where("decisions", run=run))
+    result = Result(run, record["name"], "nothing-to-do", **counts)
+    result.dataset = manifest.store.path(record["path"])
+    result.duplicate_ids = record["duplicate_ids"]
+    return result
+
+
+class _Stop(Exception):
+    """The run cannot go on; what failed is in the result."""
+
+
+class _Invocation:
+    """One attempt at a run."""
+
+    def __init__(self, plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> None:
+        self.plan = plan
+        self.store = store
+        self.manifest = Manifest(store)
+        self.make_executor = executor
+        self.report = report
+        self.attempt = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+        self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.failed: dict[int, str] = {}
+        self._executor: Executor | None = None
+
+    @property
+    def executor(self) -> Executor:
+        if self._executor is None:
+            self._executor = self.make_executor()
+        return self._executor
+
+    def run(self) -> Result:
+        began = time.monotonic()
+        outcome = "failed"
+        try:
+            self._announce()
+            outcome = self._attempt()
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+        finally:
+            self.result.outcome = outcome
+            self.result.seconds = time.monotonic() - began
+            try:
+                self._end(outcome)
+            finally:
+                if self._executor is not None:
+                    self._executor.close()
+        return self.result
+
+    def _attempt(self) -> str:
+        self._bad_shards()
+        try:
+            self._flow()
+        except _Stop:
+            if self.plan.on_bad_shard == "stop" or not 0 < len(self.failed) < len(self.plan.good_shards):
+                return "failed"
+            return self._without_failed()
+        return "failed" if self.result.failures else "done"
+
+    def _flow(self) -> None:
+        last = len(self.plan.passes) - 1
+        for part in self.plan.passes:
+            self._score(part)
+            if self.failed and (part.barriers or part.number < last):
+                raise _Stop
+            for stage in part.barriers:
+                self._group(stage)
+                if self.failed:
+                    raise _Stop
+        decided = self._decide()
+        if self.failed:
+            raise _Stop
+        budget = self.plan.errors.documents
+        if self.result.errored > budget:
+            message = f"{self.result.errored:,} documents errored, and the recipe allows {budget:,}"
+            hint = f'see them: curate sql "SELECT * FROM errors" --run {self.plan.run}; allow them: errors: {{documents: N}}'
+            self.result.failures.append(("", Failure("R004", message, hint)))
+            return
+        written = self._write(decided)
+        if self.failed:
+            raise _Stop
+        self._publish(written)
+
+    def _announce(self) -> None:
+        """Record the run before its first unit, so that SQL shows it while it is under way."""
+        plan = self.plan
+        numbers = allot_numbers(self.manifest, plan.shards)
+        key = plan.run
+        stage_rows = [
+            {
+                "run": key,
+                "position": stage.position,
+                "stage": stage.id,
+                "family": stage.family,
+                "kind": stage.kind,
+                "settings": json.dumps(stage.settings, sort_keys=True),
+                "keep": stage.keep,
+                "fingerprint": stage.fingerprint,
+                "version": stage.version,
+                "fields": pa.schema([*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])])
+                .serialize()
+                .to_pybytes(),
+            }
+            for stage in plan.stages
+        ]
+        shard_rows = [
+            {
+                "run": key,
+                "shard": shard.index,
+                "file": shard.file,
+                "file_no": numbers[(shard.path, shard.fingerprint)],
+                "path": shard.path,
+                "fingerprint": shard.fingerprint,
+                "row_start": shard.row_start,
+                "rows": shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ())),
+                "bytes": shard.bytes,
+                "error": shard.error,
+            }
+            for shard in plan.shards
+        ]
+        self.manifest.commit("stages", key, stage_rows)
+        self.manifest.commit("shards", key, shard_rows)
+        for step in plan.steps():
+            scorer = None if step.family == "input" else describe(step)
+            if scorer and not self.manifest.has("models", step.fingerprint):
+                self.manifest.commit(
+                    "models",
+                    step.fingerprint,
+                    [{"fingerprint": step.fingerprint, "step": step.name, **facts} for facts in scorer],
+                )
+        self.manifest.commit(
+            "runs",
+            key,
+            [
+                {
+                    "run": key,
+                    "name": plan.name,
+                    "recipe": plan.source,
+                    "recipe_path": plan.recipe_path,
+                    "recipe_dir": plan.recipe_dir,
+                    "plan": json.dumps(
+                        {"columns": list(plan.output_columns), "steps": [[s.name, s.fingerprint] for s in plan.steps()]}
+                    ),
+                    "sample": None if plan.sample is None else plan.rows,
+                    "rows": plan.rows,
+                    "created_at": now(),
+                }
+            ],
+        )
+        self.manifest.commit(
+            "attempts",
+            self.attempt,
+            [
+                {
+                    "attempt": self.attempt,
+                    "run": key,
+                    "executor": self.executor.name,
+                    "host": socket.gethostname(),
+                    "pid": os.getpid(),
+                    "process": process_mark(os.getpid()),
+                    "hardware": hardware(),
+                    "started_at": now(),
+                }
+            ],
+        )
+        self.report("run", {"run": key, "rows": plan.rows, "shards": len(plan.shards), "attempt": self.attempt})
+        self._check_hardware()
+
+    def _check_hardware(self) -> None:
+        heavy = {step.fingerprint for step in self.plan.steps() if step.heavy}
+        files = {shard.fingerprint for shard in self.plan.shards}
+        table = self.manifest.read("scores")
+        if not heavy or not table.num_rows:
+            return
+        mine = pc.and_(
+            pc.is_in(table.column("fingerprint"), pa.array(sorted(heavy))),
+            pc.is_in(table.column("file_fingerprint"), pa.array(sorted(files))),
+        )
+        others = set(table.filter(mine).column("hardware").to_pylist()) - {hardware()}
+        if others and not os.environ.get("CURATION_MIXED_HARDWARE"):
+            raise CurationError(
+                Finding(
+                    "C036",
+                    f"models have scored these files on {sorted(others)[0]}, and this machine is {hardware()}",
+                    "scores of two classes of hardware differ in the last bits; to mix them, set CURATION_MIXED_HARDWARE=1",
+                )
+            )
+
+    def _bad_shards(self) -> None:
+        self.failed = {}
+        for shard in self.plan.shards:
+            if shard.error and self.plan.on_bad_shard == "stop":
+                self._fail(shard, Failure("R001", f"{shard.path} {shard.error}", "mend or remove it, then run again"))
+
+    def _without_failed(self) -> str:
+        """Go on as the run that leaves the failed shards out; what the others have is stored already."""
+        for path, failure in self.result.failures:
+            self.report("skipped", {"path": path, "message": failure.message})
+        self.plan = self.plan.without(self.failed)
+        self.groups = {}
+        done = finished(self.manifest, self.plan.run)
+        if done is not None:
+            self.result = done
+            return done.outcome
+        steps, scored = self.result.steps, self.result.scored
+        self.result = Result(self.plan.run, self.plan.name, "failed", rows=self.plan.rows, scored=scored, steps=steps)
+        self._announce()
+        return self._attempt()
+
+    def _fail(self, shard: Shard | None, failure: Failure, step: str = "") -> None:
+        path = shard.path if shard else ""
+        if shard is not None:
+            self.failed[shard.index] = failure.message
+        else:
+            self.failed[-1] = failure.message
+        self.result.failures.append((path, failure))
+        self.report("failed", {"path": path, "failure": failure})
+        index = shard.index if shard else -1
+        self.manifest.commit(
+            "failures",
+            f"{self.attempt}-{len(self.result.failures):06d}",
+            [
+                {
+                    "run": self.plan.run,
+                    "attempt": self.attempt,
+                    "shard": index,
+                    "path": path,
+                    "step": step,
+                    "code": failure.code,
+                    "message": failure.message,
+                    "failed_at": now(),
+                }
+            ],
+        )
+
+    @property
+    def work(self) -> Work:
+        plan = self.plan
+        return Work(
+            root=str(self.store.root),
+            run=plan.run,
+            attempt=self.attempt,
+            mapping=plan.input.columns,
+            stages=plan.stages,
+            reading=plan.reading,
+            writing=plan.writing,
+            output_columns=plan.output_columns,
+            row_group_rows=plan.output.row_group_rows,
+            hardware=hardware(),
+        )
+
+    def _shards(self) -> list[ShardWork]:
+        """Good shards that have not failed, with what is stored about each by now."""
+        stored = score_index(self.manifest, self.plan)
+        work = self.work
+        return [
+            ShardWork(
+                work,
+                shard,
+                stored.get(shard.index, {}),
+                dict(self.groups),
+                None if self.plan.sample is None else self.plan.sample.get(shard.index, ()),
+            )
+            for shard in self.plan.good_shards
+            if shard.index not in self.failed
+        ]
+
+    def _perform(
+        self, what: str, units: Iterable[Any], total: int, steps: list[Step] | None = None
+    ) -> Iterator[Outcome]:
+        if not total:
+            return
+        self.report("begin", {"what": what, "total": total})
+        for outcome in self.executor.run(units, steps or []):
+            self.report("unit", {"what": what, "outcome": outcome})
+            yield outcome
+        self.report("end", {"what": what})
+
+    def _score(self, part: Pass) -> None:
+        name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
+        units = [ScoreWork(at, part) for at in self._shards()]
+        for outcome in self._perform(f"score {name}", units, len(units), part.steps):
+            if outcome.failure:
+                self._fail(outcome.unit.at.shard, outcome.failure, name)
+            else:
+                scored = outcome.value
+                self.result.scored += scored.rows
+                self.result.steps.update(scored.by_step)
+                self.result.reused += scored.rows == 0
+
+    def _group(self, stage: StagePlan) -> None:
+        """Resolve one dataset-wide stage, or find it resolved: the same entrants give the same result."""
+        shards = self._shards()
+        chosen = stage_object(stage)
+        prefixes = 1
+        if isinstance(chosen, Dedup):
+            per_row = _buckets_per_row(chosen, stage)
+            while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * per_row:
+                prefixes *= 2
+        entrants: dict[int, dict[str, Any]] = {}
+        units = []
+        for at in shards:
+            record = self.manifest.get("entrants", f"{self.plan.run}-{stage.id}-{at.shard.index:08d}")
+            if record is None:
+                units.append(EnterWork(at, stage, prefixes))
+            else:
+                entrants[at.shard.index] = record.to_pylist()[0]
+        for outcome in self._perform(f"{stage.id}: entrants", units, len(units)):
+            if outcome.failure:
+                self._fail(outcome.unit.at.shard, outcome.failure, stage.id)
+            else:
+                entrants[outcome.unit.at.shard.index] = outcome.value
+        if self.failed:
+            return
+        ordered = tuple(entrants[at.shard.index] for at in shards)
+        key = fingerprint(
+            [
+                stage.fingerprint,
+                prefixes,
+                [[at.shard.key, at.shard.file, record["content"]] for at, record in zip(shards, ordered, strict=True)],
+            ]
+        )
+        group = self.manifest.get("groups", key)
+        if group is None:
+            record = self._resolve(stage, key, tuple(shards), ordered, prefixes if isinstance(chosen, Dedup) else 0)
+            if record is None:
+                return
+        else:
+            record = group.to_pylist()[0]
+        self.groups[stage.id] = record
+        self.manifest.commit(
+            "barriers", f"{self.plan.run}-{stage.id}", [{"run": self.plan.run, "stage": stage.id, "group": key}]
+        )
+
+    def _resolve(
+        self,
+        stage: StagePlan,
+        key: str,
+        shards: tuple[ShardWork, ...],
+        entrants: tuple[dict[str, Any], ...],
+        prefixes: int,
+    ) -> dict[str, Any] | None:
+        pairs: dict[int, str] = {}
+        units = []
+        for prefix in range(prefixes):
+            found = self.manifest.get("pairs", f"{key}-{prefix:04d}")
+            if found is None:
+                units.append(PairWork(self.work, stage, key, prefix, entrants))
+            else:
+                pairs[prefix] = found.to_pylist()[0]["data"]
+        for outcome in self._perform(f"{stage.id}: candidate pairs", units, len(units)):
+            if outcome.failure:
+                self._fail(None, outcome.failure, stage.id)
+            else:
+                pairs[outcome.unit.prefix] = outcome.value["data"]
+        if self.failed:
+            return None
+        unit = ResolveWork(self.work, stage, key, shards, entrants, tuple(pairs[prefix] for prefix in sorted(pairs)))
+        for outcome in self._perform(f"{stage.id}: resolve", [unit], 1):
+            if outcome.failure:
+                self._fail(None, outcome.failure, stage.id)
+                return None
+            return outcome.value  # type: ignore[no-any-return]
+        return None
+
+    def _decide(self) -> list[tuple[ShardWork, dict[str, Any]]]:
+        shards = self._shards()
+        records: dict[int, dict[str, Any]] = {}
+        units = []
+        for at in shards:
+            record = self.manifest.get("decisions", f"{self.plan.run}-{at.shard.index:08d}")
+            if record is None:
+                units.append(DecideWork(at))
+            else:
+                records[at.shard.index] = record.to_pylist()[0]
+        for outcome in self._perform("decide", units, len(units)):
+            if outcome.failure:
+                self._fail(outcome.unit.at.shard, outcome.failure, "decide")
+            else:
+                records[outcome.unit.at.shard.index] = outcome.value
+        for shard in shards:
+            if shard.shard.index in records:
+                record = records[shard.shard.index]
+                rows = len(shard.sample) if shard.sample is not None else shard.shard.rows
+                if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
+                    raise AssertionError(f"shard {shard.shard.index} of run {self.plan.run}: {record} for {rows} rows")
+        counts = _counts(to_table("decisions", records.values()))
+        for name, value in counts.items():
+            if name != "rows":
+                setattr(self.result, name, value)
+        if not self.failed and counts["rows"] != self.plan.rows:
+            raise AssertionError(f"run {self.plan.run}: {counts['rows']} decisions for {self.plan.rows} rows")
+        return [(at, records[at.shard.index]) for at in shards if at.shard.index in records]
+
+    def _write(self, decided: list[tuple[ShardWork, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Neighbouring shards share an output file up to `file_bytes` of kept text; which ones, the decisions say."""
+        parts: list[list[tuple[ShardWork, dict[str, Any]]]] = []
+        size = 0
+        for at, record in decided:
+            if not record["kept"]:
+                continue
+            if not parts or size + record["kept_bytes"] > self.plan.output.file_bytes:
+                parts.append([])
+                size = 0
+            parts[-1].append((at, record))
+            size += record["kept_bytes"]
+        parts = parts or [[]]  # a dataset without documents is one empty file with the right columns
+        records: dict[int, dict[str, Any]] = {}
+        units = []
+        for number, members in enumerate(parts):
+            record = self.manifest.get("written", f"{self.plan.run}-{number:05d}")
+            if record is not None and self.store.path(record.to_pylist()[0]["data"]).exists():
+                records[number] = record.to_pylist()[0]
+            elif record is None:
+                shards = tuple(at for at, _ in members)
+                units.append(WriteWork(self.work, number, shards, tuple(record["data"] for _, record in members)))
+        for outcome in self._perform("write", units, len(units)):
+            if outcome.failure:
+                self._fail(outcome.unit.shards[0].shard if outcome.unit.shards else None, outcome.failure, "write")
+            else:
+                records[outcome.unit.part] = outcome.value
+        return [records[number] for number in sorted(records)]
+
+    def _publish(self, written: list[dict[str, Any]]) -> None:
+        """Put the finished files, the card and nothing else at the dataset's name, all at once."""
+        plan = self.plan
+        name = f"datasets/{plan.name}/{plan.run}"
+        final = self.store.path(name)
+        failpoints.hit("before-publish")
+        duplicates = self._duplicate_ids()
+        if not final.exists():
+            staging = final.with_name(f".tmp-{plan.run}-{self.attempt}")
+            staging.mkdir(parents=True)
+            for record in written:
+                os.link(self.store.path(record["data"]), staging / f"part-{record['part']:05d}.parquet")
+            card = dataset_card(plan, self.manifest, written, duplicates)
+            (staging / "README.md").write_text(card, encoding="utf-8")
+            sync(staging / "README.md")
+            sync(staging)
+            try:
+                os.rename(staging, final)
+            except OSError:  # somebody else's attempt was first, with the same bytes
+                if not final.exists():
+                    raise
+            sync(final.parent)
+        self.manifest.commit(
+            "datasets",
+            plan.run,
+            [
+                {
+                    "run": plan.run,
+                    "name": plan.name,
+                    "path": name,
+                    "files": len(written),
+                    "rows": self.result.kept,
+                    "bytes": sum(record["bytes"] for record in written),
+                    "duplicate_ids": duplicates,
+                    "skipped_shards": sum(shard.error is not None for shard in plan.shards),
+                    "created_at": now(),
+                }
+            ],
+        )
+        for record in written:
+            self.store.remove(record["data"])
+        self.result.dataset = final
+        self.result.duplicate_ids = duplicates
+
+    def _duplicate_ids(self) -> int:
+        """How many documents carry an id that an earlier one has; 0 where no id is mapped."""
+        if "id" not in self.plan.input.columns:
+            return 0
+        import duckdb
+
+        paths = [
+            str(self.store.path(record["data"]))
+            for record in self.manifest.where("decisions", run=self.plan.run).to_pylist()
+        ]
+        if not paths:
+            return 0
+        spill = str(self.store.path(f"groups/.tmp-spill-{self.attempt}"))
+        with duckdb.connect(config={"memory_limit": "2GB", "temp_directory": spill}) as connection:
+            row = connection.execute("SELECT count(id) - count(DISTINCT id) FROM read_parquet(?)", [paths]).fetchone()
+        return int(row[0]) if row else 0
+
+    def _end(self, outcome: str) -> None:
+        self.manifest.commit(
+            "ends",
+            self.attempt,
+            [
+                {
+                    "attempt": self.attempt,
+                    "run": self.plan.run,
+                    "outcome": outcome,
+                    "scored": self.result.scored,
+                    "reused": self.result.reused,
+                    "seconds": self.result.seconds,
+                    "ended_at": now(),
+                }
+            ],
+        )
+        self.manifest.compact()
+        publish_snapshot(self.store)
+
+
+def score_index(manifest: Manifest, plan: Plan) -> dict[int, dict[str, list[str]]]:
+    """By shard and step fingerprint: score parts that may hold rows of it, in the order of their commits' names."""
+    table = manifest.read("scores")
+    steps = pa.array(sorted({step.fingerprint for step in plan.steps()}))
+    files = pa.array(sorted({shard.fingerprint for shard in plan.shards}), pa.string())
+    table = table.filter(
+        pc.and_(pc.is_in(table.column("fingerprint"), steps), pc.is_in(table.column("file_fingerprint"), files))
+    )
+    by_file: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    columns = ["file_fingerprint", "fingerprint", "row_start", "row_end", "data"]
+    for record in table.select(columns).to_pylist():
+        by_file[record["file_fingerprint"]].append(record)
+    index: dict[int, dict[str, list[str]]] = {}
+    for shard in plan.shards:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for record in by_file.get(shard.fingerprint, ()):
+            if record["row_start"] < shard.row_end and record["row_end"] > shard.row_start:
+                found[record["fingerprint"]].append(record["data"])
+        index[shard.index] = dict(found)
+    return index
+
+
+def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[str, str], int]:
+    """A number for each (path, fingerprint), new ones after all that were ever allotted; safe between runs."""
+    wanted = list(dict.fromkeys((shard.path, shard.fingerprint) for shard in shards))
+    while True:
+        known = {(row["path"], row["fingerprint"]): row["file_no"] for row in manifest.read("files").to_pylist()}
+        missing = [pair for pair in wanted if pair not in known]
+        if not missing:
+            return {pair: known[pair] for pair in wanted}
+        first = max(known.values(), default=-1) + 1
+        rows = [
+            {"file_no": first + place, "path": path, "fingerprint": print_}
+            for place, (path, print_) in enumerate(missing)
+        ]
+        manifest.commit("files", f"{first:012d}", rows)
+
+
+def process_mark(pid: int) -> str:
+    """Tells a process from a later one with the same id: its start time in the kernel's ticks."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _counts(decisions: pa.Table) -> dict[str, int]:
+    return {name: pc.sum(decisions.column(name)).as_py() or 0 for name in ("rows", "kept", "dropped", "errored")}
+
+
+def _buckets_per_row(chosen: Dedup, stage: StagePlan) -> int:
+    import numpy as np
+
+    width = stage.steps[0].columns.field("evidence").type.byte_width
+    shape = chosen.buckets(np.zeros((1, width), dtype=np.uint8)).shape
+    return int(shape[1]) if len(shape) == 2 else 1

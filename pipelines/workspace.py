@@ -1,0 +1,223 @@
+"""The Python API: a workspace, and what can be done in it. The command line is a thin layer over this."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curation.manifest.parts import Manifest
+from curation.store import Store
+from schemas.errors import CurationError, Finding
+from schemas.manifest import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from pipelines.explain import Explanation
+    from pipelines.forecast import Forecast
+    from pipelines.gc import Usage
+    from pipelines.recipe import Loaded
+    from pipelines.run import Report, Result
+
+MARKER = "workspace.json"
+LARGE = 256 * 1024 * 1024
+"""Input bytes from which `executor="auto"` starts Ray."""
+
+
+class Workspace:
+    """A folder that holds scores, decisions, datasets, and the manifest of them all.
+
+    >>> ws = Workspace("ws")
+    >>> result = ws.run("recipe.yaml")
+    >>> ws.sql("SELECT stage, rows_in, rows_out FROM funnel")
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.store = Store(path)
+        self.manifest = Manifest(self.store)
+        _check_format(self.store)
+
+    def check(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
+        """Read a recipe and everything about it that needs no text. Raises CurationError with all findings."""
+        from pipelines.recipe import Loaded, load, parse
+        from pipelines.resolve import resolve
+
+        if isinstance(recipe, Loaded):
+            loaded = recipe
+        else:
+            loaded = parse(recipe, Path.cwd()) if isinstance(recipe, Mapping) else load(recipe)
+        resolve(loaded, self.manifest, remember=False)
+        return loaded
+
+    def plan(self, recipe: str | Path | Mapping[str, Any] | Loaded, sample: int | None = None) -> Forecast:
+        """What a run would do: shards, stages, and how many documents each stage has yet to score."""
+        from pipelines.forecast import forecast
+        from pipelines.resolve import resolve
+
+        return forecast(resolve(self._load(recipe), self.manifest, sample, remember=self.exists), self.manifest)
+
+    def run(
+        self,
+        recipe: str | Path | Mapping[str, Any] | Loaded,
+        *,
+        executor: str = "auto",
+        address: str | None = None,
+        workers: int | None = None,
+        sample: int | None = None,
+        refit: bool = False,
+        report: Report | None = None,
+    ) -> Result:
+        """Curate. Resumes what was begun, scores only what was never scored, does nothing when nothing is missing.
+
+        `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
+        Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
+        """
+        from pipelines.fit import fit
+        from pipelines.resolve import resolve
+        from pipelines.run import execute
+
+        loaded = self._load(recipe)
+        self.create()
+        tell = report or (lambda event, facts: None)
+        resolved = resolve(loaded, self.manifest, sample)
+        if resolved.ignored:
+            tell("ignored", {"files": resolved.ignored})
+        todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
+        for item in todo:
+            tell("fit", {"stage": item.stage, "rows": item.sample_rows})
+            fit(loaded, resolved, item, self.store)
+        if todo:
+            resolved = resolve(loaded, Manifest(self.store), sample)
+        return execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan), tell)
+
+    def sql(self, query: str, run: str | None = None) -> pa.Table:
+        """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table."""
+        from curation.manifest.sql import run_select
+        from curation.manifest.views import connect
+
+        self.require()
+        with connect(self.manifest, run) as connection:
+            return run_select(connection, query)
+
+    def funnel(self, run: str | None = None) -> pa.Table:
+        """How many documents came to each stage and left it."""
+        return self.sql("SELECT * FROM funnel", run)
+
+    def show(
+        self, *, dropped_by: str | None = None, kept: bool | None = None, count: int = 5, run: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Documents with their text, as it was and as the output has it."""
+        from pipelines.show import show
+
+        self.require()
+        return show(self, dropped_by=dropped_by, kept=kept, count=count, run=run)
+
+    def explain(self, document: str, run: str | None = None) -> list[Explanation]:
+        """Why a document was kept or dropped: by doc_id, by the user's id, or by `path#row`. One for each match."""
+        from pipelines.explain import explain
+
+        self.require()
+        return explain(self, document, run)
+
+    def gc(self, dry_run: bool = False) -> Usage:
+        """Remove what no commit names, and say what takes how much space."""
+        from pipelines.gc import sweep
+
+        self.require()
+        return sweep(self.store, dry_run)
+
+    def retry(self, run: str | None = None, **options: Any) -> Result:
+        """Run the recipe of an earlier run again, as it was then, on its inputs as they are now."""
+        from curation.manifest.views import choose_run
+        from pipelines.recipe import parse
+
+        self.require()
+        chosen = choose_run(self.manifest, run)
+        record = self.manifest.where("runs", run=chosen).to_pylist()
+        if not record:
+            raise CurationError(Finding("C032", "there is no run to retry", "start one: curate run RECIPE -w WORKSPACE"))
+        path = Path(record[0]["recipe_path"]) if record[0]["recipe_path"] else None
+        loaded = parse(record[0]["recipe"], Path(record[0]["recipe_dir"]), path)
+        return self.run(loaded, sample=record[0]["sample"], **options)
+
+    @property
+    def exists(self) -> bool:
+        return self.store.path(MARKER).exists()
+
+    def require(self) -> None:
+        """Raise C030 unless the workspace is there."""
+        if not self.exists:
+            raise CurationError(
+                Finding("C030", f"{self.store.root} is not a workspace", "make one: curate run RECIPE --workspace DIR")
+            )
+
+    def create(self) -> None:
+        """Make the workspace, or see that it can be written to."""
+        root = self.store.root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / f".tmp-probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+            if not self.exists:
+                marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
+                self.store.write(MARKER, lambda path: path.write_text(marker) and None)
+        except OSError as failure:
+            raise CurationError(
+                Finding("C030", f"workspace {root} cannot be written: {failure.strerror}", "choose another with --workspace")
+            ) from failure
+
+    def _load(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
+        from pipelines.recipe import Loaded, load, parse
+
+        if isinstance(recipe, Loaded):
+            return recipe
+        return parse(recipe, Path.cwd()) if isinstance(recipe, Mapping) else load(recipe)
+
+
+def _check_format(store: Store) -> None:
+    try:
+        found = json.loads(store.path(MARKER).read_text())["format_version"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, NotADirectoryError) as failure:
+        raise CurationError(Finding("C030", f"{store.path(MARKER)} cannot be read: {failure}")) from failure
+    if found > FORMAT_VERSION:
+        raise CurationError(
+            Finding(
+                "C031",
+                f"workspace {store.root} has format {found}, and this version knows up to {FORMAT_VERSION}",
+                "use the version that wrote it, or a newer one; nothing was changed",
+            )
+        )
+
+
+def _executor(name: str, address: str | None, workers: int | None, plan: Any) -> Callable[[], Any]:
+    size = sum(shard.bytes for shard in plan.good_shards)
+    if name == "auto":
+        name = "ray" if address or size > LARGE else "local"
+    if name not in ("local", "ray"):
+        raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
+    count = workers or max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
+
+    def make() -> Any:
+        if name == "local":
+            from workers.local import LocalExecutor
+
+            return LocalExecutor(count)
+        from workers.on_ray import RayExecutor
+
+        return RayExecutor(address, count)
+
+    return make
+
+
+def _all_fits(loaded: Loaded, resolved: Any) -> list[Any]:
+    from pipelines.resolve import fits
+
+    return fits(loaded, resolved.plan.input.columns)
+
+

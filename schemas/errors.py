@@ -1,0 +1,66 @@
+"""Stable codes of everything that can be wrong with a recipe, its inputs or a workspace. Explained in docs/errors.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CODES = {
+    "C001": "recipe not readable",
+    "C002": "recipe is not valid YAML",
+    "C003": "unknown key",
+    "C004": "wrong type or value",
+    "C005": "missing key",
+    "C006": "unknown stage kind",
+    "C007": "two stages with one id",
+    "C008": "reserved or invalid stage id",
+    "C009": "gate does not parse",
+    "C010": "gate reads an unknown column",
+    "C011": "gate is not one scalar, deterministic condition",
+    "C012": "stage settings refused",
+    "C013": "model refused",
+    "C014": "selection reads an unknown column",
+    "C020": "no input file",
+    "C021": "input column missing",
+    "C022": "input column of an unusable type",
+    "C023": "input schemas cannot be reconciled",
+    "C024": "input file listed twice",
+    "C025": "unknown output column",
+    "C030": "workspace not usable",
+    "C031": "workspace of a newer format",
+    "C032": "no such run, stage or document",
+    "C033": "query refused",
+    "C034": "query failed",
+    "C035": "executor not available",
+    "R001": "file unreadable",
+    "R002": "source file changed",
+    "R003": "stage failed",
+    "R004": "error budget exceeded",
+    "R005": "no space left",
+    "R006": "worker lost",
+}
+"""C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, where, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    file: str | None = None
+    line: int | None = None
+    """1-based."""
+    excerpt: str | None = None
+    """The source line, as written."""
+
+
+class CurationError(Exception):
+    """Something that the user can act on: carries all findings at once, never a row's text."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__("; ".join(f"{finding.code}: {finding.message}" for finding in findings))
+        self.findings = findings
+
+    def __reduce__(self) -> tuple[type[CurationError], tuple[Finding, ...]]:
+        return (type(self), self.findings)

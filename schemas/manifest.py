@@ -1,0 +1,230 @@
+"""The manifest's commit records: one Arrow schema for each kind of part. A record is written once and never changed."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+FORMAT_VERSION = 1
+"""Of the workspace's layout. A reader refuses a newer one."""
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns])
+
+
+PARTS: dict[str, pa.Schema] = {
+    # what was learned by reading an input file once, so that the next plan need not open it
+    "seen": _schema(
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("settled", pa.bool_()),
+        ("fingerprint", pa.string()),
+        ("format", pa.string()),
+        ("rows", pa.int64()),
+        ("groups", pa.list_(pa.struct([("rows", pa.int64()), ("bytes", pa.int64())]))),
+        ("columns", pa.binary()),
+        ("error", pa.string()),
+    ),
+    # file numbers, allotted once: a document's doc_id is file_no << 32 | row
+    "files": _schema(("file_no", pa.int64()), ("path", pa.string()), ("fingerprint", pa.string())),
+    "runs": _schema(
+        ("run", pa.string()),
+        ("name", pa.string()),
+        ("recipe", pa.string()),
+        ("recipe_path", pa.string()),
+        ("recipe_dir", pa.string()),
+        ("plan", pa.string()),
+        ("sample", pa.int64()),
+        ("rows", pa.int64()),
+        ("created_at", _TIME),
+    ),
+    "stages": _schema(
+        ("run", pa.string()),
+        ("position", pa.int32()),
+        ("stage", pa.string()),
+        ("family", pa.string()),
+        ("kind", pa.string()),
+        ("settings", pa.string()),
+        ("keep", pa.string()),
+        ("fingerprint", pa.string()),
+        ("version", pa.int32()),
+        ("fields", pa.binary()),
+    ),
+    "shards": _schema(
+        ("run", pa.string()),
+        ("shard", pa.int32()),
+        ("file", pa.int32()),
+        ("file_no", pa.int64()),
+        ("path", pa.string()),
+        ("fingerprint", pa.string()),
+        ("row_start", pa.int64()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("error", pa.string()),
+    ),
+    "scores": _schema(
+        ("run", pa.string()),
+        ("attempt", pa.string()),
+        ("step", pa.string()),
+        ("fingerprint", pa.string()),
+        ("file_fingerprint", pa.string()),
+        ("row_start", pa.int64()),
+        ("row_end", pa.int64()),
+        ("data", pa.string()),
+        ("rows", pa.int64()),
+        ("errors", pa.int64()),
+        ("bytes", pa.int64()),
+        ("seconds", pa.float64()),
+        ("content", pa.string()),
+        ("hardware", pa.string()),
+        ("created_at", _TIME),
+    ),
+    "entrants": _schema(
+        ("run", pa.string()),
+        ("attempt", pa.string()),
+        ("stage", pa.string()),
+        ("shard", pa.int32()),
+        ("key", pa.string()),
+        ("data", pa.string()),
+        ("buckets", pa.string()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("content", pa.string()),
+        ("created_at", _TIME),
+    ),
+    "pairs": _schema(
+        ("group", pa.string()),
+        ("prefix", pa.int32()),
+        ("attempt", pa.string()),
+        ("data", pa.string()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("created_at", _TIME),
+    ),
+    "groups": _schema(
+        ("group", pa.string()),
+        ("attempt", pa.string()),
+        ("kind", pa.string()),
+        ("entrants", pa.int64()),
+        ("dropped", pa.int64()),
+        ("members", pa.string()),
+        ("links", pa.string()),
+        ("cut", pa.string()),
+        ("bytes", pa.int64()),
+        ("seconds", pa.float64()),
+        ("created_at", _TIME),
+    ),
+    # which group result a run uses at which of its stages
+    "barriers": _schema(("run", pa.string()), ("stage", pa.string()), ("group", pa.string())),
+    "decisions": _schema(
+        ("run", pa.string()),
+        ("shard", pa.int32()),
+        ("attempt", pa.string()),
+        ("data", pa.string()),
+        ("rows", pa.int64()),
+        ("kept", pa.int64()),
+        ("dropped", pa.int64()),
+        ("errored", pa.int64()),
+        ("kept_bytes", pa.int64()),
+        ("bytes", pa.int64()),
+        ("content", pa.string()),
+        ("tally", pa.list_(pa.struct([("stage", pa.string()), ("outcome", pa.string()), ("reason", pa.string()), ("rows", pa.int64())]))),
+        ("created_at", _TIME),
+    ),
+    "written": _schema(
+        ("run", pa.string()),
+        ("part", pa.int32()),
+        ("attempt", pa.string()),
+        ("data", pa.string()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("content", pa.string()),
+        ("created_at", _TIME),
+    ),
+    "datasets": _schema(
+        ("run", pa.string()),
+        ("name", pa.string()),
+        ("path", pa.string()),
+        ("files", pa.int32()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("duplicate_ids", pa.int64()),
+        ("skipped_shards", pa.int32()),
+        ("created_at", _TIME),
+    ),
+    "models": _schema(
+        ("fingerprint", pa.string()),
+        ("step", pa.string()),
+        ("address", pa.string()),
+        ("revision", pa.string()),
+        ("file", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("licence", pa.string()),
+    ),
+    "fits": _schema(
+        ("fit", pa.string()),
+        ("generation", pa.int32()),
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("artifact", pa.string()),
+        ("sha256", pa.string()),
+        ("card", pa.string()),
+        ("created_at", _TIME),
+    ),
+    "attempts": _schema(
+        ("attempt", pa.string()),
+        ("run", pa.string()),
+        ("executor", pa.string()),
+        ("host", pa.string()),
+        ("pid", pa.int64()),
+        ("process", pa.string()),
+        ("hardware", pa.string()),
+        ("started_at", _TIME),
+    ),
+    "ends": _schema(
+        ("attempt", pa.string()),
+        ("run", pa.string()),
+        ("outcome", pa.string()),
+        ("scored", pa.int64()),
+        ("reused", pa.int64()),
+        ("seconds", pa.float64()),
+        ("ended_at", _TIME),
+    ),
+    "failures": _schema(
+        ("run", pa.string()),
+        ("attempt", pa.string()),
+        ("shard", pa.int32()),
+        ("path", pa.string()),
+        ("step", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("failed_at", _TIME),
+    ),
+}
+
+TWIN = [
+    pa.field("twin_file", pa.int32()),
+    pa.field("twin_row", pa.int64()),
+    pa.field("similarity", pa.float64()),
+    pa.field("link_file", pa.int32()),
+    pa.field("link_row", pa.int64()),
+    pa.field("link_similarity", pa.float64()),
+]
+"""A duplicate's keeper and the neighbour through which it was linked: index of the file in the run's order, and row."""
+
+DECISION = [
+    pa.field("row", pa.int64(), nullable=False),
+    pa.field("id", pa.string()),
+    pa.field("outcome", pa.string(), nullable=False),
+    pa.field("dropped_by", pa.string()),
+    pa.field("reason", pa.string()),
+    pa.field("score", pa.float64()),
+    pa.field("threshold", pa.float64()),
+    pa.field("details", pa.string()),
+    *TWIN,
+]
+"""A decision, before one struct for each stage. `outcome` is kept, dropped or errored; `row` counts in the file."""

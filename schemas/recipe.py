@@ -1,0 +1,64 @@
+"""The recipe as typed data. Keys of a stage that only its kind knows are in `Stage.settings`, typed by that kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Family = Literal["scorer", "transform", "dedup", "select"]
+FAMILIES: tuple[Family, ...] = ("scorer", "transform", "dedup", "select")
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Input(Strict):
+    """Where documents come from."""
+
+    path: str | Annotated[list[str], Field(min_length=1)]
+    """A file, a glob or a folder, or a list of them; relative to the recipe."""
+    columns: dict[Identifier, str] = {}
+    """Ours: theirs. `text` is needed; `id` names the user's own id; any other name carries a column along."""
+    shard_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
+    """Uncompressed bytes of one unit of work; a larger Parquet file is split between row groups."""
+
+
+class Stage(Strict):
+    """One scorer, transform, dedup or selection, and the gate behind it."""
+
+    family: Family
+    kind: str
+    id: Identifier
+    keep: str | None = None
+    settings: dict[str, Any] = {}
+
+
+class Errors(Strict):
+    """How much may go wrong before a run counts as failed."""
+
+    documents: Annotated[int, Field(ge=0)] = 0
+    """Documents that may end as errored."""
+
+
+class Output(Strict):
+    columns: list[str] | None = None
+    """Mapped names, source columns, or `stage.column`; None means every source column, text edited."""
+    row_group_rows: Annotated[int, Field(ge=1)] = 65_536
+    file_bytes: Annotated[int, Field(ge=1)] = 512 * 1024 * 1024
+    """Text bytes after which the next output file begins."""
+
+
+class Recipe(Strict):
+    """A whole curation job."""
+
+    name: Name
+    input: Input
+    stages: list[Stage] = []
+    output: Output = Output()
+    errors: Errors = Errors()
+    on_bad_shard: Literal["stop", "skip"] = "stop"
+    """At a dataset-wide stage: `stop` there, or go on without the shard and name it in the dataset card."""

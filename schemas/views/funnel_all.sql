@@ -1,0 +1,18 @@
+-- The funnel of every run; `funnel` shows the chosen one.
+CREATE VIEW _funnel AS
+WITH ended AS (
+    SELECT run, t.stage AS stage,
+           coalesce(sum(t.rows) FILTER (t.outcome = 'dropped'), 0)::BIGINT AS dropped,
+           coalesce(sum(t.rows) FILTER (t.outcome = 'errored'), 0)::BIGINT AS errored
+    FROM (SELECT run, unnest(tally) AS t FROM _decisions) WHERE t.stage IS NOT NULL GROUP BY ALL
+), total AS (
+    SELECT run, sum(rows)::BIGINT AS rows FROM _decisions GROUP BY run
+), flow AS (
+    SELECT s.run, s.position, s.stage, s.kind, s.keep, total.rows,
+           coalesce(e.dropped, 0) AS dropped, coalesce(e.errored, 0) AS errored,
+           sum(coalesce(e.dropped, 0) + coalesce(e.errored, 0)) OVER (PARTITION BY s.run ORDER BY s.position)::BIGINT AS gone
+    FROM _stages s JOIN total USING (run) LEFT JOIN ended e USING (run, stage)
+)
+SELECT run, position, stage, kind, rows - gone + dropped + errored AS rows_in, dropped, errored, rows - gone AS rows_out,
+       round((rows - gone) / nullif(rows, 0), 4) AS share_left, keep
+FROM flow ORDER BY run, position;

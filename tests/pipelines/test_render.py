@@ -1,0 +1,221 @@
+"""What people read is whole and steady; what programs read loses nothing."""
+
+import csv
+import datetime
+import io
+import json
+import math
+import subprocess
+import sys
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.render import print_findings, print_table
+from schemas.errors import Finding
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def findings(*items, stream=None):
+    stream = io.StringIO() if stream is None else stream
+    print_findings(items, stream)
+    return stream.getvalue()
+
+
+def printed(table, format, stream=None):
+    stream = io.StringIO() if stream is None else stream
+    print_table(table, format, stream)
+    return stream.getvalue()
+
+
+UNKNOWN_KEY = Finding(
+    "C003",
+    "stage 'quality': unknown key 'min_scor'",
+    "did you mean 'min_score'?",
+    "recipe.yaml",
+    12,
+    "    min_scor: 0.5\n    ^^^^^^^^",
+)
+
+
+def test_a_finding_shows_place_excerpt_and_hint():
+    assert findings(UNKNOWN_KEY) == (
+        "error[C003]: stage 'quality': unknown key 'min_scor'\n"
+        "  --> recipe.yaml:12\n"
+        "   |\n"
+        "12 |     min_scor: 0.5\n"
+        "   |     ^^^^^^^^\n"
+        "\n"
+        "hint: did you mean 'min_score'?\n"
+    )
+
+
+def test_findings_without_a_place_are_short_and_several_are_apart():
+    assert findings(Finding("C001", "no file"), Finding("C030", "no folder", "make it", "x.yaml")) == (
+        "error[C001]: no file\n\nerror[C030]: no folder\n --> x.yaml\n\nhint: make it\n"
+    )
+
+
+def test_colour_is_for_terminals_that_want_it_and_adds_no_words(monkeypatch):
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    plain = findings(UNKNOWN_KEY)
+    coloured = findings(UNKNOWN_KEY, stream=Terminal())
+    assert "\x1b[" in coloured
+    assert "\x1b" not in plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert findings(UNKNOWN_KEY, stream=Terminal()) == plain
+    table = pa.table({"x": [1]})
+    assert "\x1b" not in printed(table, "table", Terminal())
+    monkeypatch.setenv("NO_COLOR", "")
+    assert "\x1b[" in findings(UNKNOWN_KEY, stream=Terminal())
+
+
+def test_nothing_from_outside_steers_the_terminal():
+    text = findings(Finding("C003", "key '\x1b[2J'", "\x07", "a\nb.yaml", 1, "\tx: \x1b]0;\x07\n\t^"))
+    assert not [char for char in text if not char.isprintable() and char != "\n"]
+    lines = text.split("\n")
+    assert lines[3].index("x:") == lines[4].index("^")
+    table = pa.table({"x\x1b": ["\x1b[2J", "a\nb"]})
+    assert not [c for c in printed(table, "table") if not c.isprintable() and c != "\n"]
+
+
+TABLE = pa.table(
+    {
+        "n": [2**60, None],
+        "f": [float("nan"), 0.1],
+        "s": ['a "quoted", é\nline', None],
+        "l": [[1.5, float("inf")], None],
+        "d": [{"k": None, "t": datetime.date(2020, 1, 2)}, None],
+        "t": pa.array([datetime.datetime(2020, 1, 2, 3, 4, 5), None], pa.timestamp("ns", "UTC")),
+        "b": [b"\x00\xff", None],
+        "m": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)),
+        "o": [True, None],
+    }
+)
+
+
+def test_json_has_a_version_and_survives_every_type():
+    result = json.loads(printed(TABLE, "json"), parse_constant=lambda word: pytest.fail(word))
+    assert result["schema_version"] == 1
+    assert result["columns"] == TABLE.schema.names
+    assert result["rows"][0] == {
+        "n": 2**60,
+        "f": None,
+        "s": 'a "quoted", é\nline',
+        "l": [1.5, None],
+        "d": {"k": None, "t": "2020-01-02"},
+        "t": "2020-01-02T03:04:05+00:00",
+        "b": "AP8=",
+        "m": 1.5,
+        "o": True,
+    }
+    assert set(result["rows"][1].values()) == {None, 0.1}
+
+
+def test_json_lines_are_the_same_objects():
+    lines = [json.loads(line) for line in printed(TABLE, "jsonl").splitlines()]
+    assert lines == json.loads(printed(TABLE, "json"))["rows"]
+
+
+def test_csv_has_a_header_and_reads_back():
+    header, first, second = csv.reader(io.StringIO(printed(TABLE, "csv")))
+    assert header == TABLE.schema.names
+    assert first == [
+        str(2**60),
+        "nan",
+        'a "quoted", é\nline',
+        "[1.5, null]",
+        '{"k": null, "t": "2020-01-02"}',
+        "2020-01-02T03:04:05+00:00",
+        "AP8=",
+        "1.50",
+        "true",
+    ]
+    assert second == ["", "0.1", "", "", "", "", "", "", ""]
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "table"])
+def test_empty_results_print(format):
+    assert printed(pa.table({"x": pa.array([], pa.int64())}), format) or format == "jsonl"
+
+
+def test_columns_of_one_name_keep_their_values_in_json():
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+    assert json.loads(printed(table, "jsonl")) == {"x": 1, "x_1": 2}
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_streams_are_written_as_they_come(format):
+    stream = io.StringIO()
+
+    def batches():
+        for index in range(3):
+            # Everything before this batch is out before it is asked for.
+            assert stream.getvalue().count("\n") == 10 * index + (format == "csv")
+            yield pa.record_batch({"x": [index] * 10})
+
+    print_table(pa.RecordBatchReader.from_batches(pa.schema({"x": pa.int64()}), batches()), format, stream)
+    assert stream.getvalue().count("\n") == 30 + (format == "csv")
+
+
+def test_a_long_table_is_cut_in_the_middle_on_a_terminal_only():
+    table = pa.table({"x": range(1000)})
+    cut = printed(table, "table", Terminal())
+    assert "1,000 rows (40 shown)" in cut
+    assert "…" in cut
+    assert " 999 " in cut
+    assert " 500 " not in cut
+    whole = printed(table, "table")
+    assert "1,000 rows\n" in whole
+    assert all(f" {value} " in whole for value in range(1000))
+
+
+def test_long_cells_are_shortened_and_markup_is_text():
+    text = printed(pa.table({"x": ["a" * 500, "[bold]b[/bold]"], "y": [None, 0.123456789]}), "table")
+    assert "a" * 79 + "…" in text
+    assert "[bold]b[/bold]" in text
+    assert "NULL" in text
+    assert "0.123457" in text
+
+
+def test_rich_is_imported_for_boxes_only():
+    code = (
+        "import io, sys, pyarrow as pa; from pipelines.render import print_table; "
+        "print_table(pa.table({'x': [1]}), 'json', io.StringIO()); assert 'rich' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(2**63), 2**63 - 1),
+            st.none() | st.floats(),
+            st.none() | st.text(),
+            st.none() | st.lists(st.none() | st.text(max_size=3), max_size=3),
+        ),
+        max_size=10,
+    )
+)
+def test_values_come_back_exactly(rows):
+    kinds = [pa.int64(), pa.float64(), pa.string(), pa.list_(pa.string())]
+    columns = [pa.array([row[index] for row in rows], kind) for index, kind in enumerate(kinds)]
+    table = pa.Table.from_arrays(columns, names=["i", "f", "s", "l"])
+    lines = [json.loads(line) for line in printed(table, "jsonl").split("\n") if line]
+    expected = [
+        {"i": i, "f": f if f is not None and math.isfinite(f) else None, "s": s, "l": items} for i, f, s, items in rows
+    ]
+    assert lines == expected
+    read = list(csv.reader(io.StringIO(printed(table, "csv"), newline="")))[1:]
+    assert [row[0] for row in read] == ["" if row[0] is None else str(row[0]) for row in rows]
+    assert [row[2] for row in read] == [row[2] or "" for row in rows]
+    printed(table, "table")

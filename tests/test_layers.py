@@ -1,0 +1,50 @@
+"""What the layout promises and import-linter cannot see: sentences in packages, no private paths, documented codes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import CODES
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("schemas", "curation", "workers", "pipelines")
+TEXT_SUFFIXES = {"", ".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sql", ".toml", ".txt", ".yaml", ".yml"}
+# Spelt in two parts, so that this file does not find itself.
+PRIVATE = re.compile("/" + r"(work/(main|shared|\.library)|home/(?!curation\b)\w+|Users/\w+|root/\.)")
+
+
+def project_files() -> list[Path]:
+    folders = (*LAYERS, "tests", "benchmarks", "docker", "docs", ".ci")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
+    files += [path for path in ROOT.iterdir() if not path.name.startswith(".git")]
+    return [path for path in files if path.is_file() and path.suffix in TEXT_SUFFIXES]
+
+
+def packages() -> list[Path]:
+    return sorted({path.parent for layer in LAYERS for path in (ROOT / layer).rglob("*.py")})
+
+
+@pytest.mark.parametrize("package", packages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_package_says_what_lives_there(package: Path) -> None:
+    init = package / "__init__.py"
+    assert init.is_file(), "without it the folder is not installed"
+    assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))
+
+
+def test_no_file_names_a_path_of_somebody_s_machine() -> None:
+    found = []
+    for path in project_files():
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            if PRIVATE.search(line):
+                found.append(f"{path.relative_to(ROOT).as_posix()}:{number}: {line.strip()[:100]}")
+    assert not found, "\n".join(found)
+
+
+def test_every_error_code_is_explained() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    headings = dict(re.findall(r"^### ([CR]\d{3}) (.+)$", text, flags=re.MULTILINE))
+    assert headings == CODES

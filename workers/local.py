@@ -1,0 +1,58 @@
+"""In this process: threads that share one copy of each model. Kernels, Arrow and DuckDB let go of Python's lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pyarrow as pa
+
+from curation import failpoints
+from curation.flow import Failure, Outcome, perform
+from curation.flow.perform import score_here
+from curation.plan import Step
+
+
+class LocalExecutor:
+    """Performs units on `workers` threads."""
+
+    name = "local"
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        failpoints.register("driver")
+
+    def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
+        pool = ThreadPoolExecutor(self.workers)
+        flying: dict[Future[Any], Any] = {}
+        waiting = iter(units)
+        try:
+            while True:
+                while len(flying) < 2 * self.workers:
+                    unit = next(waiting, None)
+                    if unit is None:
+                        break
+                    flying[pool.submit(perform, unit, self._score)] = unit
+                if not flying:
+                    return
+                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                for future in done:
+                    unit, value = flying.pop(future), future.result()
+                    failed = isinstance(value, Failure)
+                    yield Outcome(unit, None if failed else value, value if failed else None)
+        finally:
+            # interrupted: what is running ends and commits, what waits is left for the next attempt
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if not step.heavy:
+            return score_here(step, batch)
+        with self._locks[step.fingerprint]:
+            return score_here(step, batch)
+
+    def close(self) -> None:
+        self._locks.clear()

@@ -1,0 +1,145 @@
+"""On Ray: one task a unit, bounded in flight, and one restartable actor for each model, shared by all shards."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from curation import failpoints
+from curation.flow import Failure, Outcome, perform
+from curation.flow.perform import score_here
+from curation.flow.work import scorer_object
+from curation.plan import Step
+from schemas.errors import CurationError, Finding
+
+
+class RayExecutor:
+    """Performs units as Ray tasks.
+
+    Without an address it starts a private cluster on this machine and stops it again; with one it joins a running
+    cluster, and needs the same RAY_AUTH_MODE and token as that.
+    """
+
+    name = "ray"
+
+    def __init__(self, address: str | None = None, workers: int = 2, scorers: int = 1) -> None:
+        self.workers = workers
+        self.scorers = scorers
+        self._actors: dict[str, list[Any]] = {}
+        self._own = address is None
+        failpoints.register("driver")
+        _authenticate(self._own)
+        try:
+            if self._own:
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    logging_level="warning",
+                    log_to_driver=False,
+                    _system_config={"metrics_report_interval_ms": 3_600_000},
+                )
+            else:
+                ray.init(address=address, logging_level="warning", log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as failure:
+            reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+            raise CurationError(
+                Finding(
+                    "C035",
+                    f"Ray {'did not start' if self._own else f'cluster at {address} did not answer'}: {reason}",
+                    "use --executor local" if self._own else "check the address, RAY_AUTH_MODE and the token",
+                )
+            ) from failure
+
+    def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
+        actors = {step.fingerprint: self._actor(step) for step in steps if step.heavy}
+        waiting = iter(units)
+        flying: dict[Any, Any] = {}
+        number = 0
+        try:
+            while True:
+                while len(flying) < 2 * self.workers:
+                    unit = next(waiting, None)
+                    if unit is None:
+                        break
+                    chosen = {key: handles[number % len(handles)] for key, handles in actors.items()}
+                    flying[_perform.remote(unit, chosen)] = unit
+                    number += 1
+                if not flying:
+                    return
+                done, _ = ray.wait(list(flying), num_returns=1)
+                for reference in done:
+                    unit = flying.pop(reference)
+                    yield _outcome(unit, reference)
+        finally:
+            for reference in flying:
+                ray.cancel(reference, force=False)
+
+    def _actor(self, step: Step) -> list[Any]:
+        if step.fingerprint not in self._actors:
+            # num_cpus is written out, and 0: an actor that took a whole CPU of a small machine would leave none for
+            # the shard tasks that feed it, and wait for ever
+            self._actors[step.fingerprint] = [
+                _Scorer.options(num_cpus=0, num_gpus=0).remote(step) for _ in range(self.scorers)
+            ]
+        return self._actors[step.fingerprint]
+
+    def close(self) -> None:
+        for handles in self._actors.values():
+            for handle in handles:
+                ray.kill(handle)
+        self._actors.clear()
+        ray.shutdown()
+
+
+@ray.remote(num_cpus=1, max_retries=3)
+def _perform(unit: Any, actors: dict[str, Any]) -> Any:
+    failpoints.register("worker")
+
+    def scoring(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if not step.heavy:
+            return score_here(step, batch)
+        return ray.get(actors[step.fingerprint].score.remote(batch))
+
+    return perform(unit, scoring)
+
+
+@ray.remote(max_restarts=-1, max_task_retries=-1)
+class _Scorer:
+    """Holds one model. Scoring is pure, so a batch whose actor died is simply sent again."""
+
+    def __init__(self, step: Step) -> None:
+        failpoints.register("scorer")
+        self.step = step
+        scorer_object(step)
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return score_here(self.step, batch)
+
+
+def _outcome(unit: Any, reference: Any) -> Outcome:
+    try:
+        value = ray.get(reference)
+    except ray.exceptions.RayError as failure:
+        first = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        return Outcome(unit, failure=Failure("R006", f"{type(failure).__name__}: {first[:200]}", "run again to retry"))
+    if isinstance(value, Failure):
+        return Outcome(unit, failure=value)
+    return Outcome(unit, value)
+
+
+def _authenticate(own: bool) -> None:
+    """Say which authentication, always: an unset mode depends on what was ever run in this home.
+
+    A private cluster gets a token of its own, since Ray's ports listen on all interfaces.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    known = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if os.environ["RAY_AUTH_MODE"] == "token" and own and not any(name in os.environ for name in known):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
