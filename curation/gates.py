@@ -811,8 +811,10 @@ def _details(gate: Gate, batch: pa.Table) -> str:
     def pack(columns: Sequence[str]) -> str:
         if not columns:
             return "NULL"
-        distinct = {name.casefold(): name for name in reversed(columns)}.values()
-        own = ", ".join(f"{_quoted(name, chr(39))}: {values[name.casefold()]}" for name in distinct)
+        distinct: dict[str, str] = {}
+        for name in columns:
+            distinct.setdefault(name.casefold(), name)
+        own = ", ".join(f"{_quoted(name, chr(39))}: {values[key]}" for key, name in distinct.items())
         return f"CAST(to_json({{{own}}}) AS VARCHAR)"
 
     cases = [f"WHEN {index} THEN {pack(conjunct.columns)}" for index, conjunct in enumerate(gate.conjuncts)]

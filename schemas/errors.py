@@ -31,6 +31,7 @@ CODES = {
     "C033": "query refused",
     "C034": "query failed",
     "C035": "executor not available",
+    "C036": "scores of another class of hardware",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -52,7 +53,7 @@ class Finding:
     line: int | None = None
     """1-based."""
     excerpt: str | None = None
-    """The source line, as written."""
+    """The source line as written; a second line may hold carets."""
 
 
 class CurationError(Exception):

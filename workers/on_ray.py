@@ -8,6 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
+
+# Said before Ray is imported, which reads it once: an unset mode depends on what was ever run in this home. Ray's
+# ports listen on all interfaces, so the token is the real guard.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
 import ray
 
 from curation import failpoints
@@ -134,12 +141,7 @@ def _outcome(unit: Any, reference: Any) -> Outcome:
 
 
 def _authenticate(own: bool) -> None:
-    """Say which authentication, always: an unset mode depends on what was ever run in this home.
-
-    A private cluster gets a token of its own, since Ray's ports listen on all interfaces.
-    """
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    """Give a private cluster a token of its own; one that is joined has its token where Ray's documentation says."""
     known = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if os.environ["RAY_AUTH_MODE"] == "token" and own and not any(name in os.environ for name in known):
+    if own and os.environ["RAY_AUTH_MODE"] == "token" and not any(name in os.environ for name in known):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel
 
 from curation.scorers.base import Context, Scorer, Settings
 
@@ -28,13 +29,13 @@ class Dedup(ABC):
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
-    Settings: ClassVar[type[Settings]] = DedupSettings
+    Settings: ClassVar[type[BaseModel]] = DedupSettings
     reason: ClassVar[str]
     columns: tuple[str, ...] = ()
     members: ClassVar[int]
     """Each document of a bucket is compared with this many of those before it: all pairs would be quadratic."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: BaseModel, context: Context) -> None:
         self.settings: Any = settings
         self.context = context
 

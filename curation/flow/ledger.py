@@ -94,7 +94,7 @@ class Ledger:
             return
         structs = {
             name: self.structs[name] if len(at) == self.rows else self.structs[name].take(pa.array(at))
-            for name in gate.stages
+            for name in gate.stages or (stage.id,)
         }
         verdicts = gate.evaluate(structs)
         if verdicts.errored.any():

@@ -51,7 +51,7 @@ class Scorer(ABC):
     kind: ClassVar[str]
     version: ClassVar[int] = 1
     """Raised whenever the same document would get other values; it is part of the fingerprint."""
-    Settings: ClassVar[type[Settings]] = Settings
+    Settings: ClassVar[type[BaseModel]] = Settings
     reads: ClassVar[tuple[str, ...]] = ("text",)
     """Input columns that `score` is given, each `schemas.documents.TEXT`."""
     heavy: ClassVar[bool] = False
@@ -59,7 +59,7 @@ class Scorer(ABC):
     sample_rows: int = 0
     """How many rows of the pool `fit` needs; 0 for a scorer that is not fitted."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: BaseModel, context: Context) -> None:
         self.settings: Any = settings
         self.context = context
 

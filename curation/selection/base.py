@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from pydantic import BaseModel
 
 from curation.scorers.base import Context, Scorer, Settings
 
@@ -30,10 +31,10 @@ class Selection(ABC):
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
-    Settings: ClassVar[type[Settings]] = Settings
+    Settings: ClassVar[type[BaseModel]] = Settings
     reason: ClassVar[str] = "below_cut"
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: BaseModel, context: Context) -> None:
         self.settings: Any = settings
         self.context = context
 

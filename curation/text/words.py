@@ -71,25 +71,19 @@ def split(offsets, data, rules):  # type: ignore[no-untyped-def]
     characters, edges, cases = rules
     n = len(offsets) - 1
     documents = np.zeros(n + 1, np.int64)
-    starts = np.empty(64, np.uint32)
-    ends = np.empty(64, np.uint32)
-    stack = np.empty(64, np.int64)
+    # A document has at most as many tokens as bytes; memory that no token needs is never touched, so never taken.
+    most = offsets[n] - offsets[0]
+    starts = np.empty(most, np.uint32)
+    ends = np.empty(most, np.uint32)
+    stack = np.empty(most, np.int64)
     count = 0
     for document in range(n):
-        base = offsets[document]
-        size = offsets[document + 1] - base
-        # a document has at most as many tokens as bytes; what of this is not needed is never touched
-        if count + size > len(starts):
-            starts = _grown(starts, count, count + size)
-            ends = _grown(ends, count, count + size)
-        if size > len(stack):
-            stack = np.empty(2 * size, np.int64)
-        count = _split_document(data, base, base + size, starts, ends, count, stack, characters, edges, cases)
+        base, stop = offsets[document], offsets[document + 1]
+        count = _split_document(data, base, stop, starts, ends, count, stack, characters, edges, cases)
         documents[document + 1] = count
-    return documents, starts[:count].copy(), ends[:count].copy()
+    return documents, starts[:count], ends[:count]
 
 
-# A loop of its own: where arrays are replaced, as above, numba counts their references at every turn.
 @njit(nogil=True, cache=True)
 def _split_document(  # type: ignore[no-untyped-def]
     data, base, stop, starts, ends, count, stack, characters, edges, cases

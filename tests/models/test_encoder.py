@@ -13,6 +13,7 @@ import pytest
 
 from curation.models.encoder import Encoder, best_dtype
 from curation.models.locate import LocatedModel, ModelError, locate
+from curation.models.tokens import load_tokenizer
 
 QUICKSTART = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
 # sbert.net/docs/quickstart.html, all-MiniLM-L6-v2; recomputed for this package in reference/small-models.md §1.
@@ -113,6 +114,27 @@ def test_truncation_is_reported_and_what_follows_it_is_not_read(bf16: Encoder) -
     assert encoded.truncated.tolist() == [False, True]
     np.testing.assert_array_equal(fits, over)
     np.testing.assert_array_equal(fits, other)
+
+
+def test_reading_only_the_head_of_a_long_text_changes_nothing(minilm: LocatedModel, bf16: Encoder) -> None:
+    plain = load_tokenizer(minilm)
+    plain.enable_truncation(max_length=256)
+    texts = [
+        "sun moon " * 50_000,
+        "é\u0301 " * 5_000,
+        " " * 10_000 + SENTENCE * 40,
+        "word " * 100 + " " * 10_000 + "tail " * 5,
+        "no-space," * 5_000,
+        "x" * 100_000,
+        "unbroken " + "x" * 100_000 + " tail",
+        "漢字" * 5_000,
+        "a [SEP] b " * 3_000,
+    ]
+    expected = plain.encode_batch(texts)
+    found = bf16._tokenize(texts)
+    assert [encoding.ids for encoding in found] == [encoding.ids for encoding in expected]
+    assert [bool(e.overflowing) for e in found] == [bool(e.overflowing) for e in expected]
+    assert {bool(e.overflowing) for e in expected} == {True, False}
 
 
 def test_max_tokens_lowers_the_limit_and_is_part_of_the_identity(minilm: LocatedModel, bf16: Encoder) -> None:
