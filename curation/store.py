@@ -32,12 +32,12 @@ class Store:
     def write(self, name: str, produce: Callable[[Path], None]) -> None:
         """Make a whole file at once: `produce` fills a temporary one, which is synced and renamed.
 
-        Names carry the attempt, so nobody else writes the same one. Raises OSError (a full disk, say) and leaves
-        nothing behind.
+        Several may write one name at once (a fitted head, say, whose name is its content's): the last one stands.
+        Raises OSError (a full disk, say) and leaves nothing behind.
         """
         final = self.path(name)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(TEMPORARY + final.name)
+        temporary = _temporary(final)
         try:
             produce(temporary)
             sync(temporary)
@@ -55,7 +55,7 @@ class Store:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
             return False
-        temporary = final.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{final.name}")
+        temporary = _temporary(final)
         try:
             pq.write_table(table, temporary, compression="zstd")
             sync(temporary)
@@ -88,6 +88,10 @@ class Store:
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.path(name).unlink()
+
+
+def _temporary(final: Path) -> Path:
+    return final.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{final.name}")
 
 
 def sync(path: Path) -> None:

@@ -30,7 +30,7 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store) -> Non
     manifest = Manifest(store)
     scorer = loaded.stages[todo.position]
     sampled = sample_rows(list(resolved.plan.shards), todo.sample_rows)
-    texts = _texts(sampled, resolved.plan.reading, resolved.plan.input.columns["text"])
+    texts = read_texts(sampled, resolved.plan.reading, resolved.plan.input.columns["text"])
     for earlier in loaded.stages[: todo.position]:
         if isinstance(earlier, Transform):
             texts = _edited(earlier, texts)
@@ -82,7 +82,8 @@ def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.nd
     return {index: (by_index[index], np.sort(np.array(rows))) for index, rows in sorted(chosen.items())}
 
 
-def _texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, column: str) -> pa.Array:
+def read_texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, column: str) -> pa.Array:
+    """Texts (`schemas.documents.TEXT`) of sampled rows in input order, those that have none left out."""
     pieces = [pa.array([], TEXT)]
     for shard, rows in sampled.values():
         wanted = np.zeros(shard.rows, dtype=bool)

@@ -17,7 +17,7 @@ from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
 from curation.sources.texts import usable
-from pipelines.recipe import Loaded
+from pipelines.recipe import Loaded, parse
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
 
@@ -106,6 +106,20 @@ def resolve(
     )
     skipped = {shard.index: "set aside" for shard in shards if shard.index in set(skip)}
     return Resolved(plan.without(skipped) if skipped else plan, files, tuple(unfitted), ignored)
+
+
+def resolve_recorded(manifest: Manifest, run: str) -> Plan:
+    """The plan of a recorded run, from its recipe. Raises R002 where an input file is no longer what it was."""
+    record = manifest.where("runs", run=run).to_pylist()[0]
+    loaded = parse(record["recipe"], Path(record["recipe_dir"]))
+    plan = resolve(loaded, manifest, record["sample"], remember=False).plan
+    was = {row["path"]: row["fingerprint"] for row in manifest.where("shards", run=run).to_pylist()}
+    for shard in plan.shards:
+        if was.get(shard.path) not in (None, shard.fingerprint):
+            raise CurationError(
+                Finding("R002", f"{shard.path} changed after run {run}", "its text can no longer be shown", shard.path)
+            )
+    return plan
 
 
 def _inspect(paths: list[str], manifest: Manifest, remember: bool) -> Iterable[SourceFile]:

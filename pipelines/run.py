@@ -37,6 +37,7 @@ from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.report.card import dataset_card
 from curation.sources import Shard
 from curation.store import Store, sync
+from pipelines.attempts import process_mark
 from schemas.errors import CurationError, Finding
 from workers.executor import Executor, hardware
 
@@ -642,14 +643,6 @@ def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[s
             for place, (path, print_) in enumerate(missing)
         ]
         manifest.commit("files", f"{first:012d}", rows)
-
-
-def process_mark(pid: int) -> str:
-    """Tells a process from a later one with the same id: its start time in the kernel's ticks."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return ""
 
 
 def _counts(decisions: pa.Table) -> dict[str, int]:

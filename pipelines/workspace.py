@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import yaml
 
 from curation.manifest.parts import Manifest
 from curation.store import Store
@@ -42,22 +43,23 @@ class Workspace:
 
     def check(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
         """Read a recipe and everything about it that needs no text. Raises CurationError with all findings."""
-        from pipelines.recipe import Loaded, load, parse
         from pipelines.resolve import resolve
 
-        if isinstance(recipe, Loaded):
-            loaded = recipe
-        else:
-            loaded = parse(recipe, Path.cwd()) if isinstance(recipe, Mapping) else load(recipe)
+        loaded = self._load(recipe)
         resolve(loaded, self.manifest, remember=False)
         return loaded
 
-    def plan(self, recipe: str | Path | Mapping[str, Any] | Loaded, sample: int | None = None) -> Forecast:
-        """What a run would do: shards, stages, and how many documents each stage has yet to score."""
+    def plan(
+        self, recipe: str | Path | Mapping[str, Any] | Loaded, sample: int | None = None, time: bool = False
+    ) -> Forecast:
+        """What a run would do: shards, stages, and how many documents each stage has yet to score.
+
+        `time` runs every stage on a few real documents for the estimate of its seconds.
+        """
         from pipelines.forecast import forecast
         from pipelines.resolve import resolve
 
-        return forecast(resolve(self._load(recipe), self.manifest, sample, remember=self.exists), self.manifest)
+        return forecast(resolve(self._load(recipe), self.manifest, sample, remember=self.exists), self.manifest, time)
 
     def run(
         self,
@@ -101,6 +103,23 @@ class Workspace:
         self.require()
         with connect(self.manifest, run) as connection:
             return run_select(connection, query)
+
+    def status(self) -> pa.Table:
+        """One row a run: its state (running, done, failed, interrupted, unfinished), counts, and shards decided."""
+        from pipelines.attempts import running
+
+        runs = self.sql(
+            """SELECT run, name, status, rows, kept, dropped, errored,
+                      (SELECT count(*) FROM shards s WHERE s.run = r.run) AS shards,
+                      (SELECT count(*) FROM shards s WHERE s.run = r.run AND s.decisions IS NOT NULL) AS decided,
+                      attempts, last_started_at, dataset FROM runs r ORDER BY last_started_at"""
+        )
+        alive = set(running(self.manifest).values())
+        states = [
+            "running" if run in alive else state
+            for run, state in zip(runs.column("run").to_pylist(), runs.column("status").to_pylist(), strict=True)
+        ]
+        return runs.set_column(runs.schema.get_field_index("status"), "status", pa.array(states, pa.string()))
 
     def funnel(self, run: str | None = None) -> pa.Table:
         """How many documents came to each stage and left it."""
@@ -175,7 +194,9 @@ class Workspace:
 
         if isinstance(recipe, Loaded):
             return recipe
-        return parse(recipe, Path.cwd()) if isinstance(recipe, Mapping) else load(recipe)
+        if isinstance(recipe, Mapping):  # kept as YAML, so that the run can be read and retried
+            return parse(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True), Path.cwd())
+        return load(recipe)
 
 
 def _check_format(store: Store) -> None:

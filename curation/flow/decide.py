@@ -24,6 +24,10 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     failpoints.hit("in-decide")
     at = task.at
     work = at.work
+    key = f"{work.run}-{at.shard.index:08d}"
+    earlier = work.earlier("decisions", key)
+    if earlier is not None:
+        return earlier
     ledger = at.replay(len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
     counts = ledger.counts()
@@ -33,8 +37,8 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         )
     ids = pc.struct_field(at.known(work.stages[0].steps[-1], ["id"]).struct, "id")
     table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
-    data = f"decisions/{work.run}/{at.shard.index:08d}-{work.attempt}.parquet"
-    store, manifest = work.store, work.manifest
+    data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
+    store = work.store
     store.write(
         data, lambda path: pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=65_536)
     )
@@ -56,13 +60,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         "tally": _tally(table),
         "created_at": now(),
     }
-    key = f"{work.run}-{at.shard.index:08d}"
-    if not manifest.commit("decisions", key, [record]):
-        store.remove(data)
-        earlier = manifest.get("decisions", key)
-        assert earlier is not None
-        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
-    return record
+    return work.settle("decisions", key, record, [data])
 
 
 def _table(

@@ -23,12 +23,15 @@ BUCKETS = pa.schema([pa.field("bucket", pa.uint64()), pa.field("node", pa.uint32
 def enter_shard(task: EnterWork) -> dict[str, Any]:
     """Commit the shard's `entrants` record and return it; an earlier one stands."""
     at, stage = task.at, task.stage
-    manifest, store = at.work.manifest, at.work.store
+    store = at.work.store
     key = f"{at.work.run}-{stage.id}-{at.shard.index:08d}"
+    earlier = at.work.earlier("entrants", key)
+    if earlier is not None:
+        return earlier
     ledger = at.replay(stage.position)
     rows = np.flatnonzero(ledger.alive)
     chosen = stage_object(stage)
-    base = f"groups/entrants/{at.work.run}/{stage.id}-{at.shard.index:08d}-{at.work.attempt}"
+    base = f"groups/entrants/{at.work.run}/{stage.id}-{at.shard.index:08d}-{at.work.mark()}"
     if isinstance(chosen, Dedup):
         sketch = at.known(stage.steps[0], ["evidence", "bytes"]).struct.take(pa.array(rows))
         columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
@@ -55,13 +58,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         "content": digest(store.path(f"{base}.parquet")),
         "created_at": now(),
     }
-    if not manifest.commit("entrants", key, [record]):
-        store.remove(f"{base}.parquet")
-        store.remove(f"{base}.buckets")
-        earlier = manifest.get("entrants", key)
-        assert earlier is not None
-        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
-    return record
+    return at.work.settle("entrants", key, record, [f"{base}.parquet", f"{base}.buckets"])
 
 
 def evidence_matrix(evidence: pa.Array) -> np.ndarray:

@@ -19,7 +19,11 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
     """Commit the `pairs` record of one prefix and return it. Pairs are numbers of entrants over all shards, a < b."""
     failpoints.hit("in-group")
     work = task.work
-    store, manifest = work.store, work.manifest
+    store = work.store
+    key = f"{task.group}-{task.prefix:04d}"
+    earlier = work.earlier("pairs", key)
+    if earlier is not None:
+        return earlier
     chosen = stage_object(task.stage)
     assert isinstance(chosen, Dedup)
     buckets, nodes = [], []
@@ -31,7 +35,7 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
             nodes.append(batch.column("node").to_numpy().astype(np.int64) + base)
         base += record["rows"]
     a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
-    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.attempt}.parquet"
+    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.mark()}.parquet"
     store.write(data, lambda path: pq.write_table(pa.table({"a": a, "b": b}), path, compression="zstd"))
     failpoints.hit("after-data")
     record = {
@@ -43,13 +47,7 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
         "bytes": store.path(data).stat().st_size,
         "created_at": now(),
     }
-    key = f"{task.group}-{task.prefix:04d}"
-    if not manifest.commit("pairs", key, [record]):
-        store.remove(data)
-        earlier = manifest.get("pairs", key)
-        assert earlier is not None
-        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
-    return record
+    return work.settle("pairs", key, record, [data])
 
 
 def _join(arrays: list[np.ndarray], kind: type) -> np.ndarray:

@@ -58,6 +58,9 @@ def resolve_group(task: ResolveWork) -> dict[str, Any]:
     failpoints.hit("in-group")
     began = time.monotonic()
     work = task.work
+    earlier = work.earlier("groups", task.group)
+    if earlier is not None:
+        return earlier
     chosen = stage_object(task.stage)
     record: dict[str, Any] = {
         "group": task.group,
@@ -73,25 +76,17 @@ def resolve_group(task: ResolveWork) -> dict[str, Any]:
         record |= {"cut": json.dumps(asdict(cut)), "dropped": record["entrants"] - cut.rows, "bytes": 0}
     failpoints.hit("after-data")
     record |= {"seconds": time.monotonic() - began, "created_at": now()}
-    manifest = work.manifest
-    if not manifest.commit("groups", task.group, [record]):
-        for name in ("members", "links"):
-            if record.get(name):
-                work.store.remove(record[name])
-        earlier = manifest.get("groups", task.group)
-        assert earlier is not None
-        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
-    return record
+    return work.settle("groups", task.group, record, [record[name] for name in ("members", "links") if name in record])
 
 
 def _duplicates(task: ResolveWork, chosen: Dedup) -> dict[str, Any]:
     work = task.work
     store = work.store
-    folder = f"groups/{task.group}"
+    folder, mark = f"groups/{task.group}", work.mark()
     nodes = _Entrants(task)
     a, b = _distinct_pairs(task)
     involved = np.unique(np.concatenate([a, b]))
-    scratch = store.path(f"{folder}/.tmp-evidence-{work.attempt}")
+    scratch = store.path(f"{folder}/.tmp-evidence-{mark}")
     evidence = nodes.evidence(involved, scratch)
     try:
         ia, ib = np.searchsorted(involved, a), np.searchsorted(involved, b)
@@ -127,8 +122,8 @@ def _duplicates(task: ResolveWork, chosen: Dedup) -> dict[str, Any]:
     pairs = pa.table(
         {"a_file": file[ia], "a_row": row[ia], "b_file": file[ib], "b_row": row[ib], "similarity": similarity}
     ).cast(LINKS)
-    members = f"{folder}/members-{work.attempt}.parquet"
-    linked = f"{folder}/links-{work.attempt}.parquet"
+    members = f"{folder}/members-{mark}.parquet"
+    linked = f"{folder}/links-{mark}.parquet"
     store.write(members, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536))
     store.write(linked, lambda path: pq.write_table(pairs, path, compression="zstd", row_group_size=65_536))
     return {
@@ -245,7 +240,7 @@ def _cut(task: ResolveWork, chosen: Selection, rows: int) -> Cut:
 
 
 def _database(task: ResolveWork) -> duckdb.DuckDBPyConnection:
-    spill = task.work.store.path(f"groups/{task.group}/.tmp-spill-{task.work.attempt}")
+    spill = task.work.store.path(f"groups/{task.group}/.tmp-spill-{task.work.mark()}")
     return duckdb.connect(
         config={"memory_limit": MEMORY, "temp_directory": str(spill), "autoinstall_known_extensions": "false"}
     )

@@ -73,7 +73,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
             writer.abandon()
     seconds = time.monotonic() - began
     failpoints.hit("after-data")
-    committed = _commit(task, [file for file in files if file], seconds)
+    committed = _commit(task, [file for file in files if file])
     return Scored(scored, alive, {file["step"]: file["rows"] for file in files if file}, seconds, committed)
 
 
@@ -159,7 +159,9 @@ class _Documents:
             for step in stage.steps:
                 missing = np.flatnonzero(ledger.alive & ~here[step.fingerprint].have)
                 if len(missing):
+                    began = time.perf_counter()
                     struct = self._score(stage, step, missing, here, scoring)
+                    writers[step.fingerprint].seconds += time.perf_counter() - began
                     here[step.fingerprint] = fill(here[step.fingerprint], missing, struct)
                     writers[step.fingerprint].add(store, self.task.at.shard.row_start + self.rows[missing], struct)
                     touched[missing] = True
@@ -340,6 +342,7 @@ class _Writer:
         self.file: pq.ParquetWriter | None = None
         self.waiting: list[pa.RecordBatch] = []
         self.rows = self.errors = 0
+        self.seconds = 0.0
 
     def add(self, store: Any, rows: np.ndarray, struct: pa.StructArray) -> None:
         arrays = [pa.array(rows, type=pa.int64()), *struct.flatten()]
@@ -367,6 +370,7 @@ class _Writer:
             "errors": self.errors,
             "bytes": final.stat().st_size,
             "content": digest(final),
+            "seconds": self.seconds,
         }
 
     def abandon(self) -> None:
@@ -389,7 +393,7 @@ class _Writer:
         self.waiting = []
 
 
-def _commit(task: ScoreWork, files: list[dict[str, Any]], seconds: float) -> bool:
+def _commit(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
     """Make the new scores count. An attempt that comes late, for rows that somebody committed meanwhile, is discarded."""
     at = task.at
     manifest = at.work.manifest
@@ -401,7 +405,6 @@ def _commit(task: ScoreWork, files: list[dict[str, Any]], seconds: float) -> boo
             "file_fingerprint": at.shard.fingerprint,
             "row_start": at.shard.row_start,
             "row_end": at.shard.row_end,
-            "seconds": seconds,
             "hardware": at.work.hardware,
             "created_at": now(),
         }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +51,29 @@ class Work:
     @property
     def manifest(self) -> Manifest:
         return Manifest(self.store)
+
+    def mark(self) -> str:
+        """For file names: the attempt, and this execution of it.
+
+        Ray repeats a unit whose worker died, perhaps just after its commit: what the repetition writes, and removes
+        again when it finds itself late, must not be what was committed.
+        """
+        return f"{self.attempt}-{os.urandom(4).hex()}"
+
+    def settle(self, kind: str, key: str, record: dict[str, Any], files: Iterable[str]) -> dict[str, Any]:
+        """Commit a unit's record and return it; where somebody was first, remove our files and return theirs."""
+        if self.manifest.commit(kind, key, [record]):
+            return record
+        for name in files:
+            self.store.remove(name)
+        earlier = self.earlier(kind, key)
+        assert earlier is not None
+        return earlier
+
+    def earlier(self, kind: str, key: str) -> dict[str, Any] | None:
+        """The record of a unit that is done."""
+        table = self.manifest.get(kind, key)
+        return None if table is None else table.to_pylist()[0]
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,12 @@ def write_part(task: WriteWork) -> dict[str, Any]:
     """Commit the `written` record of one output file and return it."""
     failpoints.hit("in-write")
     work = task.work
-    store, manifest = work.store, work.manifest
-    data = f"datasets/.staging-{work.run}/part-{task.part:05d}-{work.attempt}.parquet"
+    store = work.store
+    key = f"{work.run}-{task.part:05d}"
+    earlier = work.earlier("written", key)
+    if earlier is not None:
+        return earlier
+    data = f"datasets/.staging-{work.run}/part-{task.part:05d}-{work.mark()}.parquet"
     schema = output_schema(work)
     rows = 0
 
@@ -52,13 +56,7 @@ def write_part(task: WriteWork) -> dict[str, Any]:
         "content": digest(store.path(data)),
         "created_at": now(),
     }
-    key = f"{work.run}-{task.part:05d}"
-    if not manifest.commit("written", key, [record]):
-        store.remove(data)
-        earlier = manifest.get("written", key)
-        assert earlier is not None
-        return earlier.to_pylist()[0]  # type: ignore[no-any-return]
-    return record
+    return work.settle("written", key, record, [data])
 
 
 def output_schema(work: Work) -> pa.Schema:

@@ -29,7 +29,9 @@ class Manifest:
         """Create the part `key`. False when somebody else's is there already: then that one counts, not this."""
         table = to_table(kind, rows)
         failpoints.hit("before-part")
-        return self.store.create(f"manifest/parts/{kind}/{key}.parquet", table)
+        won = self.store.create(f"manifest/parts/{kind}/{key}.parquet", table)
+        failpoints.hit("after-part")
+        return won
 
     def has(self, kind: str, key: str) -> bool:
         return self.store.path(f"manifest/parts/{kind}/{key}.parquet").exists()

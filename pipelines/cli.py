@@ -1,0 +1,344 @@
+"""The command line: `curate`. stdout is data, stderr is talk; exit codes 0 done, 1 failures, 2 bad usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import CurationError, Finding
+
+app = typer.Typer(
+    name="curate",
+    help="Curate text for training with small models as filters: score once, decide in SQL, account for every row.",
+    epilog="Start with: curate check RECIPE, curate plan RECIPE, curate run RECIPE. Every command has --help with examples.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+models_app = typer.Typer(help="Small models that scorers use.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+class Runner(StrEnum):
+    auto = "auto"
+    local = "local"
+    ray = "ray"
+
+
+RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")]
+Folder = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds scores and datasets.")
+]
+RunId = Annotated[str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")]
+OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each unit of work, and tracebacks.")]
+Executor = Annotated[Runner, typer.Option("--executor", help="local: threads here. auto: Ray for large inputs or an address.")]
+Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster, host:port or auto.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")]
+WORKSPACE = Path("workspace")
+
+
+@app.command(epilog="Example: curate check recipe.yaml")
+def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
+    """Check a recipe against its inputs. All findings at once; writes nothing."""
+    loaded = _open(workspace).check(recipe)
+    print(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings", file=sys.stderr)
+
+
+@app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time; curate plan recipe.yaml -f json")
+def plan(
+    recipe: RecipePath,
+    workspace: Folder = WORKSPACE,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="Plan for N documents chosen by hash.")] = None,
+    time: Annotated[bool, typer.Option("--time", help="Time every stage on a few real documents for the estimate.")] = False,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Say what a run would do: stages, placement, documents stored and still to score. Runs nothing."""
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
+    forecast = _open(workspace).plan(recipe, sample, time)
+    if forecast.finished:
+        _say(f"run {forecast.run} is finished: running it again would do nothing")
+    else:
+        name = forecast.run or "(named once it is fitted)"
+        _say(f"run {name}: {forecast.rows:,} documents, {_bytes(forecast.bytes)} in {forecast.shards:,} shards")
+    for stage in forecast.to_fit:
+        _say(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
+    for path, why in forecast.bad_shards:
+        _say(f"warning: {path} {why}")
+    rows = [
+        {
+            "stage": item.step,
+            "kind": item.kind,
+            "runs in": item.runs_in,
+            "stored": item.stored,
+            "to score": item.to_score,
+            "at most": item.at_most,
+            "estimate (s)": None if item.seconds is None else round(item.seconds, 2),
+            "because": item.why or None,
+        }
+        for item in forecast.stages
+    ]
+    print_table(pa.Table.from_pylist(rows), format.value)
+    known = [item.seconds for item in forecast.stages if item.seconds is not None]
+    if known:
+        _say(f"estimate: {sum(known) * 0.7:,.0f} to {sum(known) * 1.5:,.0f} s of one worker, from {forecast.timed_on}")
+    elif not forecast.finished and forecast.to_score:
+        _say("no estimate: these stages never ran here; --time measures them on a few documents")
+
+
+@app.command(
+    epilog="Examples: curate run recipe.yaml -w ws; curate run recipe.yaml --sample 1000; "
+    "curate run recipe.yaml --executor ray --workers 16; curate run recipe.yaml --address auto"
+)
+def run(
+    recipe: RecipePath,
+    workspace: Folder = WORKSPACE,
+    executor: Executor = Runner.auto,
+    address: Address = None,
+    workers: Workers = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash, as a run of its own.")
+    ] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Curate. Resumes by itself, scores only what was never scored, does nothing when nothing is missing."""
+    options = {"executor": executor.value, "address": address, "workers": workers, "sample": sample, "refit": refit}
+    _run(workspace, quiet, verbose, lambda ws, report: ws.run(recipe, report=report, **options))
+
+
+@app.command(epilog="Examples: curate retry -w ws; curate retry 41c2 --executor ray")
+def retry(
+    run: Annotated[str | None, typer.Argument(help="Run to retry. Default: the latest.", metavar="[RUN]")] = None,
+    workspace: Folder = WORKSPACE,
+    executor: Executor = Runner.auto,
+    address: Address = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run an earlier run's recipe again: what failed is tried again, what is committed stays."""
+    options = {"executor": executor.value, "address": address, "workers": workers}
+    _run(workspace, quiet, verbose, lambda ws, report: ws.retry(run, report=report, **options))
+
+
+@app.command(epilog="Examples: curate status -w ws; curate status -f json")
+def status(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+    """List runs: running, done, failed or unfinished, and how far each is."""
+    from pipelines.render import print_table
+
+    print_table(_open(workspace).status(), format.value)
+
+
+@app.command(
+    epilog='Examples: curate sql "SELECT * FROM funnel"; '
+    'curate sql "SELECT reason, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC" -f csv; '
+    'echo "DESCRIBE documents" | curate sql -'
+)
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.")],
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage; of one run: documents,
+    funnel, drops, errors, duplicate_clusters, duplicate_pairs, scores_histogram."""
+    from curation.manifest.sql import run_select, stream_select
+    from curation.manifest.views import connect
+    from pipelines.render import print_table
+
+    opened = _open(workspace)
+    opened.require()
+    text = sys.stdin.read() if query == "-" else query
+    with connect(opened.manifest, run) as connection:
+        streaming = format in (Format.jsonl, Format.csv)
+        print_table(stream_select(connection, text) if streaming else run_select(connection, text), format.value)
+
+
+@app.command(epilog="Examples: curate show --kept -n 3; curate show --dropped-by gopher; curate show -f jsonl")
+def show(
+    workspace: Folder = WORKSPACE,
+    kept: Annotated[bool, typer.Option("--kept", help="Only documents that were kept.")] = False,
+    dropped_by: Annotated[str | None, typer.Option("--dropped-by", help="Only documents that this stage dropped.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
+    run: RunId = None,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
+) -> None:
+    """Print documents with their text, spread over the run by hash: the same ones each time."""
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
+    if kept and dropped_by:
+        raise CurationError(Finding("C004", "--kept and --dropped-by exclude each other", "leave one of them out"))
+    rows = list(_open(workspace).show(dropped_by=dropped_by, kept=True if kept else None, count=count, run=run))
+    if format is not None:
+        print_table(pa.Table.from_pylist(rows), format.value)
+        return
+    for row in rows:
+        verdict = "kept" if row["outcome"] == "kept" else f"{row['outcome']} by {row['dropped_by']}: {row['reason']}"
+        print(f"--- {row['path']}#{row['row']}  {verdict}")
+        print(row["edited"] if row["edited"] is not None else row["text"] or "")
+    if not rows:
+        _say("no such documents")
+
+
+@app.command(epilog='Examples: curate explain crawl/a.parquet#17; curate explain 4294967313; curate explain "https://example.org/x"')
+def explain(
+    document: Annotated[str, typer.Argument(help="path#row, doc_id, or the id column's value.")],
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
+) -> None:
+    """Say why a document was kept or dropped: stage, reason, values, threshold, twin and similarity."""
+    import json
+
+    found = _open(workspace).explain(document, run)
+    if format in (Format.json, Format.jsonl):
+        rows = [item.as_dict() for item in found]
+        if format is Format.jsonl:
+            print("\n".join(json.dumps(row, default=str) for row in rows))
+        else:
+            print(json.dumps({"schema_version": 1, "documents": rows}, indent=2, default=str))
+        return
+    for item in found:
+        print("\n".join(item.lines()))
+    if len(found) > 1:
+        _say(f"{len(found)} documents match; path#row names one")
+
+
+@app.command(epilog="Examples: curate funnel -w ws; curate funnel --run 41c2 -f csv")
+def funnel(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+    """How many documents came to each stage, and how many left it."""
+    from pipelines.render import print_table
+
+    print_table(_open(workspace).funnel(run), format.value)
+
+
+@app.command(epilog="Examples: curate gc -w ws --dry-run; curate gc -w ws")
+def gc(
+    workspace: Folder = WORKSPACE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Remove leftovers of killed attempts, and show disk use. Never touches what a commit names."""
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
+    usage = _open(workspace).gc(dry_run)
+    rows = [{"folder": name, "files": usage.files[name], "bytes": size} for name, size in sorted(usage.bytes.items())]
+    print_table(pa.Table.from_pylist(rows), format.value)
+    _say(f"{'would remove' if dry_run else 'removed'} {usage.swept_files:,} leftover files, {_bytes(usage.swept_bytes)}")
+    for name in usage.forgotten:
+        _say(f"the dataset of run {name} is gone from disk; {'would forget it' if dry_run else 'it can be run again'}")
+
+
+@models_app.command("list", epilog="Examples: curate models list; curate models list -w ws -f json")
+def models_list(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+    """Models that scorers can use here, with licence and hash; and those that this workspace's runs used."""
+    from pipelines.models import known_models
+    from pipelines.render import print_table
+
+    print_table(known_models(_open(workspace)), format.value)
+
+
+def main() -> None:
+    """Entry point: errors become findings and exit codes."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    from pipelines.render import print_findings
+
+    try:
+        app(args=arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except CurationError as failure:
+        print_findings(failure.findings)
+        return 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
+    except BrokenPipeError:  # `curate sql ... | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _open(path: Path) -> Any:
+    from pipelines.workspace import Workspace
+
+    return Workspace(path)
+
+
+def _run(path: Path, quiet: bool, verbose: bool, start: Any) -> None:
+    from pipelines.progress import Progress
+
+    progress = Progress(quiet=quiet, verbose=verbose)
+    try:
+        result = start(_open(path), progress)
+    finally:
+        progress.close()
+    if not quiet:
+        for line in summary(result, path):
+            _say(line)
+    if result.dataset is not None:
+        print(result.dataset)
+    if result.outcome == "interrupted":
+        raise typer.Exit(130)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def summary(result: Any, workspace: Path) -> list[str]:
+    """The last lines of a run: what came of it, and what to do about failures."""
+    tail = f"run {result.run} · {result.seconds:.1f} s"
+    if result.outcome == "nothing-to-do":
+        return [f"Nothing to do: {result.rows:,} → {result.kept:,} documents · {tail}"]
+    lines = []
+    for _, failure in result.failures[:20]:
+        lines.append(f"failed[{failure.code}]: {failure.message}")
+        if failure.hint:
+            lines.append(f"hint: {failure.hint}")
+    counts = f"{result.rows:,} → {result.kept:,} documents · dropped={result.dropped:,} errored={result.errored:,}"
+    word = {"done": "Done", "failed": "Failed", "interrupted": "Interrupted"}[result.outcome]
+    lines.append(f"{word}. {counts} · SCORED={result.scored:,} FAIL={len(result.failures)} · {tail}")
+    if result.duplicate_ids:
+        lines.append(f"warning: {result.duplicate_ids:,} documents carry an id that an earlier document has")
+    if result.outcome == "failed":
+        lines.append(f'what failed: curate sql "SELECT * FROM errors" --run {result.run} -w {workspace}')
+        lines.append(f"try again:   curate retry {result.run} -w {workspace}")
+    if result.outcome == "interrupted":
+        lines.append(f"resume:      curate retry {result.run} -w {workspace}")
+    return lines
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Why was this document kept, or dropped? Everything that is stored about one document, in the order of the stages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from pipelines.workspace import Workspace
+
+MOST = 20
+"""Documents that one user id may match before the rest is only counted."""
+
+
+@dataclass(frozen=True)
+class StageView:
+    """What one stage found in the document."""
+
+    stage: str
+    kind: str
+    keep: str | None
+    values: dict[str, Any] | None
+    """The stage's columns; None when the document did not reach it."""
+    verdict: str
+    """passed, dropped, errored or not reached."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One document's way through a run."""
+
+    run: str
+    doc_id: int
+    id: str | None
+    path: str
+    row: int
+    outcome: str
+    dropped_by: str | None
+    reason: str | None
+    score: float | None
+    threshold: float | None
+    details: dict[str, Any] | None
+    twin: str | None
+    """`path#row` of the cluster's keeper."""
+    similarity: float | None
+    link: str | None
+    """`path#row` of the neighbour through which it joined the cluster."""
+    link_similarity: float | None
+    stages: list[StageView] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people: the verdict first, then each stage."""
+        head = [f"{self.path}#{self.row}" + (f"  id {self.id}" if self.id is not None else "") + f"  doc_id {self.doc_id}"]
+        if self.outcome == "kept":
+            head.append("kept: it passed every stage")
+        else:
+            said = f"{self.outcome} by {self.dropped_by}: {self.reason}"
+            if self.score is not None and self.threshold is not None:
+                said += f" (score {self.score:.6g}, threshold {self.threshold:.6g})"
+            head.append(said)
+            if self.details:
+                head.append("  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items()))
+        if self.twin:
+            head.append(f"  its twin {self.twin} was kept (similarity {self.similarity:.4f})")
+            if self.link and self.link != self.twin:
+                head.append(f"  joined through {self.link} (similarity {self.link_similarity:.4f})")
+        width = max((len(view.stage) for view in self.stages), default=0)
+        for view in self.stages:
+            values = "" if view.values is None else "  ".join(f"{k}={_short(v)}" for k, v in view.values.items() if v is not None)
+            head.append(f"  {view.stage:<{width}}  {view.verdict:<11}  {values}".rstrip())
+        return head
+
+
+def explain(workspace: Workspace, document: str, run: str | None) -> list[Explanation]:
+    """Find the document by `path#row`, by doc_id or by the user's id, in that order. Raises C032 when none matches."""
+    from curation.manifest.views import choose_run, connect
+
+    chosen = choose_run(workspace.manifest, run)
+    with connect(workspace.manifest, chosen) as connection:
+        stages = connection.execute("SELECT * FROM stages WHERE run = $run ORDER BY position", {"run": chosen})
+        names = [column[0] for column in stages.description]
+        order = [dict(zip(names, row, strict=True)) for row in stages.fetchall()]
+        for condition, values in _conditions(document):
+            found = connection.execute(f"SELECT * FROM documents WHERE {condition} ORDER BY path, row LIMIT {MOST}", values)
+            columns = [column[0] for column in found.description]
+            rows = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+            if rows:
+                places = _places(connection, rows)
+                return [_explanation(row, order, places) for row in rows]
+    raise CurationError(
+        Finding(
+            "C032",
+            f"no document '{document}' in run {chosen}",
+            "name it as path#row (rows count from 0), by doc_id, or by the id column; list some: "
+            'curate sql "SELECT doc_id, id, path, row FROM documents LIMIT 5"',
+        )
+    )
+
+
+def _conditions(document: str) -> list[tuple[str, dict[str, Any]]]:
+    conditions: list[tuple[str, dict[str, Any]]] = []
+    path, mark, row = document.rpartition("#")
+    if mark and row.isdigit():
+        conditions.append(("path = $path AND row = $row", {"path": str(Path(path).absolute()), "row": int(row)}))
+        conditions.append(("ends_with(path, '/' || $path) AND row = $row", {"path": path, "row": int(row)}))
+    if document.isdigit() and int(document) < 2**63:
+        conditions.append(("doc_id = $doc_id", {"doc_id": int(document)}))
+    conditions.append(("id = $id", {"id": document}))
+    return conditions
+
+
+def _places(connection: Any, rows: list[dict[str, Any]]) -> dict[int, str]:
+    wanted = sorted({row[name] for row in rows for name in ("twin", "link") if row[name] is not None})
+    if not wanted:
+        return {}
+    found = connection.execute("SELECT doc_id, path || '#' || row FROM documents WHERE doc_id IN (SELECT unnest($ids))", {"ids": wanted})
+    return dict(found.fetchall())
+
+
+def _explanation(row: dict[str, Any], order: list[dict[str, Any]], places: dict[int, str]) -> Explanation:
+    views = []
+    for stage in order:
+        values = row[stage["stage"]]
+        if row["dropped_by"] == stage["stage"]:
+            verdict = row["outcome"]
+        elif values is None:
+            verdict = "not reached"
+        else:
+            verdict = "passed"
+        views.append(StageView(stage["stage"], stage["kind"], stage["keep"], values, verdict))
+    return Explanation(
+        **{name: row[name] for name in ("run", "doc_id", "id", "path", "row", "outcome", "dropped_by", "reason")},
+        score=row["score"],
+        threshold=row["threshold"],
+        details=json.loads(row["details"]) if row["details"] else None,
+        twin=places.get(row["twin"]),
+        similarity=row["similarity"],
+        link=places.get(row["link"]),
+        link_similarity=row["link_similarity"],
+        stages=views,
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)

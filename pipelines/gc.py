@@ -1,0 +1,108 @@
+"""Sweeping what no commit names, and saying what takes how much space."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from curation.manifest.parts import Manifest
+from curation.store import TEMPORARY, Store
+from pipelines.attempts import running
+
+NAMED = {
+    "scores": ("data",),
+    "entrants": ("data", "buckets"),
+    "pairs": ("data",),
+    "groups": ("members", "links"),
+    "decisions": ("data",),
+    "written": ("data",),
+}
+
+
+@dataclass
+class Usage:
+    """Bytes by folder, and what was swept (or would be)."""
+
+    bytes: Counter[str] = field(default_factory=Counter)
+    files: Counter[str] = field(default_factory=Counter)
+    swept_files: int = 0
+    swept_bytes: int = 0
+    forgotten: list[str] = field(default_factory=list)
+    """Runs whose dataset somebody removed: forgotten, so that they can be run again."""
+
+
+def sweep(store: Store, dry_run: bool = False) -> Usage:
+    """Remove temporary files, files of attempts that lost, and candidate lists of groups that are resolved.
+
+    Nothing of an attempt that is running goes: one on this machine by its process, one elsewhere for a day.
+    """
+    usage = Usage()
+    manifest = Manifest(store)
+    named = _named(manifest)
+    alive = set(running(manifest))
+    for row in manifest.read("datasets").to_pylist():
+        if not store.path(row["path"]).exists():
+            usage.forgotten.append(row["run"])
+            if not dry_run:
+                _forget(manifest, store, row["run"])
+    for name, stat in list(store.walk()):
+        top = name.split("/", 1)[0]
+        if _is_leftover(name, named) and not _is_fresh(name, stat.st_mtime, alive):
+            usage.swept_files += 1
+            usage.swept_bytes += stat.st_size
+            if not dry_run:
+                store.remove(name)
+        else:
+            usage.bytes[top] += stat.st_size
+            usage.files[top] += 1
+    if not dry_run:
+        _drop_empty_folders(store)
+    return usage
+
+
+def _named(manifest: Manifest) -> set[str]:
+    named = set()
+    resolved = set(manifest.read("groups").column("group").to_pylist())
+    published = set(manifest.read("datasets").column("run").to_pylist())
+    for kind, columns in NAMED.items():
+        for row in manifest.read(kind).to_pylist():
+            # entrants and pairs served their group, staged files their dataset: their records stay, their data may go
+            if (kind == "pairs" and row["group"] in resolved) or (kind == "written" and row["run"] in published):
+                continue
+            if kind == "entrants" and row["run"] in published:
+                continue
+            named |= {row[column] for column in columns if row[column]}
+    return named
+
+
+def _is_leftover(name: str, named: set[str]) -> bool:
+    parts = name.split("/")
+    if any(part.startswith(TEMPORARY) for part in parts):
+        return True
+    if parts[0] in ("scores", "decisions", "groups"):
+        return name not in named
+    return parts[0] == "datasets" and parts[1].startswith(".staging-") and name not in named
+
+
+def _is_fresh(name: str, mtime: float, alive: set[str]) -> bool:
+    if any(attempt in name for attempt in alive):
+        return True
+    # a temporary commit record carries no attempt: it lives for milliseconds, and is spared for a minute
+    return time.time() - mtime < 60
+
+
+def _forget(manifest: Manifest, store: Store, run: str) -> None:
+    for kind in ("written", "datasets"):
+        for key in manifest.keys(kind):
+            if key == run or key.startswith(f"{run}-"):
+                store.remove(f"manifest/parts/{kind}/{key}.parquet")
+
+
+def _drop_empty_folders(store: Store) -> None:
+    for folder in sorted((path for path in store.root.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
+        if not any(Path(folder).iterdir()):
+            folder.rmdir()
+
+
