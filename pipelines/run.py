@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 import uuid
@@ -422,7 +423,7 @@ class _Invocation:
             [
                 stage.fingerprint,
                 prefixes,
-                [[at.shard.key, at.shard.file, record["content"]] for at, record in zip(shards, ordered, strict=True)],
+                [[at.shard.index, at.shard.key, at.shard.file, record["content"]] for at, record in zip(shards, ordered, strict=True)],
             ]
         )
         group = self.manifest.get("groups", key)
@@ -514,9 +515,9 @@ class _Invocation:
         units = []
         for number, members in enumerate(parts):
             record = self.manifest.get("written", f"{self.plan.run}-{number:05d}")
-            if record is not None and self.store.path(record.to_pylist()[0]["data"]).exists():
+            if record is not None:
                 records[number] = record.to_pylist()[0]
-            elif record is None:
+            else:
                 shards = tuple(at for at, _ in members)
                 units.append(WriteWork(self.work, number, shards, tuple(record["data"] for _, record in members)))
         for outcome in self._perform("write", units, len(units)):
@@ -536,15 +537,16 @@ class _Invocation:
         if not final.exists():
             staging = final.with_name(f".tmp-{plan.run}-{self.attempt}")
             staging.mkdir(parents=True)
-            for record in written:
-                os.link(self.store.path(record["data"]), staging / f"part-{record['part']:05d}.parquet")
-            card = dataset_card(plan, self.manifest, written, duplicates)
-            (staging / "README.md").write_text(card, encoding="utf-8")
-            sync(staging / "README.md")
-            sync(staging)
             try:
+                for record in written:
+                    os.link(self.store.path(record["data"]), staging / f"part-{record['part']:05d}.parquet")
+                card = dataset_card(plan, self.manifest, written, duplicates)
+                (staging / "README.md").write_text(card, encoding="utf-8")
+                sync(staging / "README.md")
+                sync(staging)
                 os.rename(staging, final)
-            except OSError:  # somebody else's attempt was first, with the same bytes
+            except OSError:  # somebody else's attempt was first, with the same bytes, and has removed what we link
+                shutil.rmtree(staging, ignore_errors=True)
                 if not final.exists():
                     raise
             sync(final.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -123,7 +124,8 @@ class _Scorer:
     def __init__(self, step: Step) -> None:
         failpoints.register("scorer")
         self.step = step
-        scorer_object(step)
+        with suppress(Exception):  # `score` raises it again, where it can be told from a lost actor
+            scorer_object(step)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return score_here(self.step, batch)

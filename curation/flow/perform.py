@@ -12,7 +12,7 @@ from curation.flow.decide import decide_shard
 from curation.flow.enter import enter_shard
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
-from curation.flow.score import is_infrastructure, score_shard
+from curation.flow.score import ScorerRaised, is_infrastructure, score_shard
 from curation.flow.work import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, Scoring, WriteWork, scorer_object
 from curation.flow.write import write_part
 from curation.plan import Step
@@ -74,5 +74,10 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
 
 
 def score_here(step: Step, batch: Any) -> Any:
-    """Score in this process."""
-    return scorer_object(step).score(batch)
+    """Score in this process. Raises ScorerRaised for what a scorer raises, but for the faults of a machine."""
+    try:
+        return scorer_object(step).score(batch)
+    except (MemoryError, OSError, CurationError):
+        raise
+    except Exception as failure:
+        raise ScorerRaised.of(failure) from failure

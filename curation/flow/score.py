@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from curation import failpoints
 from curation.flow.known import Known, as_struct, fill
 from curation.flow.ledger import PENDING, Ledger
-from curation.flow.work import ScoreWork, Scoring
+from curation.flow.work import ScoreWork, Scoring, ShardWork
 from curation.manifest.parts import now
 from curation.plan import Pass, StagePlan, Step
 from curation.scorers.input import examine
@@ -24,12 +24,13 @@ from curation.sources import read_batches
 from curation.sources.texts import valid_text
 from curation.store import digest
 from curation.text.edits import apply_edits, compose
-from schemas.documents import EMPTY, ERROR, INPUT, OK
+from schemas.documents import EMPTY, ERROR, INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding
 
 FLUSH_ROWS = 65_536
 MANY = 32
-"""Documents in a row that must fail one by one before the stage itself is held to be broken."""
+"""Documents in a row that must fail one by one before the stage itself is suspected."""
+PLAIN = "This is a plain sentence. A stage that cannot score even these few words is broken, whatever the documents are."
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     before = at.replay(part.stages[0].position if part.stages else part.barriers[0].position)
     known = {step.fingerprint: at.known(step, _light(step)) for step in part.steps}
     todo, alive = _missing(before, part, known)
+    if todo.any():
+        task, at = _refreshed(task)
+        known = {step.fingerprint: at.known(step, _light(step)) for step in part.steps}
+        todo, alive = _missing(before, part, known)
     if not todo.any():
         return Scored(0, alive, {}, time.monotonic() - began, False)
     known = {step.fingerprint: at.known(step) for step in part.steps}
     failpoints.hit("in-score")
-    writers = {step.fingerprint: _Writer(at.work.attempt, step, at.shard.key) for step in part.steps}
+    mark = at.work.mark()
+    writers = {step.fingerprint: _Writer(mark, step, at.shard.key) for step in part.steps}
     reading = at.work.reading
     wanted = lambda start, rows: bool(todo[start : start + rows].any())  # noqa: E731
     scored = 0
@@ -75,6 +81,21 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     failpoints.hit("after-data")
     committed = _commit(task, [file for file in files if file])
     return Scored(scored, alive, {file["step"]: file["rows"] for file in files if file}, seconds, committed)
+
+
+def _refreshed(task: ScoreWork) -> tuple[ScoreWork, ShardWork]:
+    """The task with what was committed for it since it was planned: by another run, or by a worker that then died."""
+    manifest = task.at.work.manifest
+    scores = {fingerprint: list(names) for fingerprint, names in task.at.scores.items()}
+    number = 0
+    while (part := manifest.get("scores", _part_key(task, number))) is not None:
+        for record in part.to_pylist():
+            names = scores.setdefault(record["fingerprint"], [])
+            if record["data"] not in names:
+                names.append(record["data"])
+        number += 1
+    at = replace(task.at, scores=scores)
+    return replace(task, at=at), at
 
 
 def missing_rows(task: ScoreWork) -> tuple[dict[str, int], int, int]:
@@ -279,10 +300,10 @@ def _checked(step: Step, result: pa.RecordBatch, rows: int) -> pa.RecordBatch:
 
 
 def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, failure: Exception) -> pa.RecordBatch:
-    results: list[pa.RecordBatch | None] = []
+    results: list[pa.RecordBatch] = []
     bad = good = 0
+    said: set[str] = set()
     pieces = [(0, batch.num_rows)]
-    why = failure
     while pieces:
         start, rows = pieces.pop()
         try:
@@ -292,23 +313,34 @@ def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, failure: Excep
         except Exception as caught:
             if is_infrastructure(caught):
                 raise
-            why = caught
             if rows > 1:
                 half = rows // 2
                 pieces += [(start + half, rows - half), (start, half)]
                 continue
             bad += 1
-            if bad >= MANY and not good:
-                raise CurationError(
-                    Finding("R003", f"stage '{step.name}' fails on every document: {_where(why)}", _advice(why))
-                ) from caught
+            said.add(_said(caught))
+            if not good and bad in (MANY, batch.num_rows) and _is_broken(step, batch, scoring):
+                hint = f"the scorer said: {said.pop()}" if len(said) == 1 else None
+                message = f"stage '{step.name}' fails on every document: {_where(caught)}"
+                raise CurationError(Finding("R003", message, hint)) from caught
             results.append(_error_row(step, caught))
         else:
             good += rows
             results.append(complete(done, step))
-    if bad == batch.num_rows and bad > 1:
-        raise CurationError(Finding("R003", f"stage '{step.name}' fails on every document: {_where(why)}", _advice(why)))
-    return pa.Table.from_batches([item for item in results if item is not None]).combine_chunks().to_batches()[0]
+    return pa.Table.from_batches(results).combine_chunks().to_batches()[0]
+
+
+def _is_broken(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> bool:
+    """Whether the scorer fails on plain words too. Asked of the scorer alone, so that it does not depend on which
+    documents happen to be left for one batch: those that fail where the scorer works are errors, and stored."""
+    columns = [pa.array([PLAIN], item.type) if item.type == TEXT else pa.nulls(1, item.type) for item in batch.schema]
+    try:
+        _checked(step, scoring(step, pa.RecordBatch.from_arrays(columns, schema=batch.schema)), 1)
+    except Exception as caught:
+        if is_infrastructure(caught):
+            raise
+        return True
+    return False
 
 
 def _error_row(step: Step, failure: Exception) -> pa.RecordBatch:
@@ -318,26 +350,44 @@ def _error_row(step: Step, failure: Exception) -> pa.RecordBatch:
     )
 
 
+class ScorerRaised(Exception):
+    """What a scorer raised, in words that leave its process: of an exception that crosses one, no traceback is left."""
+
+    def __init__(self, where: str, said: str) -> None:
+        super().__init__(where, said)
+        self.where = where
+        self.said = said
+
+    @classmethod
+    def of(cls, failure: BaseException) -> ScorerRaised:
+        return cls(_where(failure), _said(failure))
+
+
 def _where(failure: BaseException) -> str:
     """An exception without its message, which may hold a document's text."""
     failure = getattr(failure, "cause", None) or failure
+    if isinstance(failure, ScorerRaised):
+        return failure.where
     frames = traceback.extract_tb(failure.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(failure).__name__}{place}"
 
 
-def _advice(failure: BaseException) -> str:
-    first = (str(getattr(failure, "cause", None) or failure).strip() or "no message").splitlines()[0]
-    return f"the scorer said: {first[:200]}"
+def _said(failure: BaseException) -> str:
+    """An exception's message: to be shown only where it is the same for all documents, and so none's text."""
+    failure = getattr(failure, "cause", None) or failure
+    if isinstance(failure, ScorerRaised):
+        return failure.said
+    return (str(failure).strip() or "no message").splitlines()[0][:200]
 
 
 class _Writer:
     """One step's new rows, written as they come; nothing on disk until the first."""
 
-    def __init__(self, attempt: str, step: Step, shard: str) -> None:
+    def __init__(self, mark: str, step: Step, shard: str) -> None:
         self.step = step
         self.schema = pa.schema([pa.field("row", pa.int64(), nullable=False), *step.columns])
-        self.name = f"scores/{step.fingerprint}/{shard}-{attempt}.parquet"
+        self.name = f"scores/{step.fingerprint}/{shard}-{mark}.parquet"
         self.path: Path | None = None
         self.file: pq.ParquetWriter | None = None
         self.waiting: list[pa.RecordBatch] = []
@@ -410,25 +460,33 @@ def _commit(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
         }
         for file in files
     ]
-    base = f"{task.part.key[:16]}-{at.shard.key}"
-    number = sum(key.startswith(base + "-") for key in manifest.keys("scores"))
-    while not manifest.commit("scores", f"{base}-{number}", records):
-        winner = manifest.get("scores", f"{base}-{number}")
-        for record in [record for record in records if _covered(task, record, winner)]:
+    number = 0
+    while True:
+        earlier = manifest.get("scores", _part_key(task, number))
+        if earlier is None:
+            if manifest.commit("scores", _part_key(task, number), records):
+                return True
+            continue  # somebody was first, and can be read now
+        for record in [record for record in records if _covered(task, record, earlier)]:
             at.work.store.remove(record["data"])
             records.remove(record)
         if not records:
             return False
         number += 1
-    return True
 
 
-def _covered(task: ScoreWork, record: dict[str, Any], winner: pa.Table | None) -> bool:
-    """Whether the winner's parts hold every row of ours."""
+def _part_key(task: ScoreWork, number: int) -> str:
+    """A shard's commits of one pass are numbered from 0, without gaps: whoever is late meets those before."""
+    return f"{task.part.key[:16]}-{task.at.shard.key}-{number}"
+
+
+def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool:
+    """Whether an earlier commit, one that the task did not know of, holds every row of ours."""
     store = task.at.work.store
+    known = task.at.scores.get(record["fingerprint"], [])
     mine = pq.read_table(store.path(record["data"]), columns=["row"]).column("row")
-    for other in winner.to_pylist() if winner is not None else []:
-        if other["fingerprint"] == record["fingerprint"]:
+    for other in earlier.to_pylist():
+        if other["fingerprint"] == record["fingerprint"] and other["data"] not in known:
             theirs = pq.read_table(store.path(other["data"]), columns=["row"]).column("row")
             if pc.all(pc.is_in(mine, value_set=theirs.combine_chunks())).as_py():
                 return True

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.sources.texts import binary, repaired, stringlike
 from schemas import documents
 
 FIELDS = (pa.field("id", pa.string()), pa.field("bytes", pa.int64()))
@@ -36,10 +37,23 @@ def examine(text: pa.Array, ids: pa.Array | None, invalid: np.ndarray, faults: d
     status = np.where(bad, documents.ERROR, np.where(null | blank, documents.EMPTY, documents.OK))
     return pa.RecordBatch.from_arrays(
         [
-            pa.nulls(rows, pa.string()) if ids is None else ids.cast(pa.string()),
+            pa.nulls(rows, pa.string()) if ids is None else _names(ids),
             pc.fill_null(pc.binary_length(text).cast(pa.int64()), 0),
             pa.array(status.tolist(), type=documents.STATUS),
             pa.array(message.tolist(), type=pa.string()),
         ],
         schema=pa.schema([*FIELDS, pa.field("status", documents.STATUS), pa.field("message", pa.string())]),
     )
+
+
+def nameable(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be the user's own id."""
+    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+    return stringlike(kind) or binary(kind) or plain or pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+
+
+def _names(ids: pa.Array) -> pa.Array:
+    """Ids as text; bytes that are not UTF-8 show as U+FFFD."""
+    if binary(ids.type):
+        ids = ids.cast(pa.large_binary()).view(pa.large_string())
+    return (repaired(ids) if stringlike(ids.type) else ids).cast(pa.string())

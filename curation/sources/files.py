@@ -59,14 +59,24 @@ def find_files(patterns: list[str], base: Path) -> tuple[list[str], list[Finding
                 Finding("C020", f"input '{pattern}' is a URL", "only local files, globs and folders can be read so far")
             )
             continue
-        full = str(base / Path(pattern).expanduser())
-        if os.path.isdir(full):
-            names = sorted(str(Path(folder, file)) for folder, _, files in os.walk(full) for file in files)
+        path = Path(pattern).expanduser()
+        full = str(base / path)
+        unreadable: list[OSError] = []
+        if not pattern.strip():
+            names = []
+        elif os.path.isdir(full):
+            walk = os.walk(full, onerror=unreadable.append)
+            names = sorted(str(Path(folder, file)) for folder, _, files in walk for file in files)
             names = [name for name in names if not _hidden(os.path.relpath(name, full))]
         elif os.path.exists(full):
             names = [full]
         else:
-            names = sorted(name for name in glob.glob(full, recursive=True) if os.path.isfile(name))
+            matches = (str(base / name) for name in glob.glob(str(path), root_dir=base, recursive=True))
+            names = sorted(name for name in matches if os.path.isfile(name))
+        findings += [
+            Finding("C020", f"input folder {failure.filename} cannot be read: {failure.strerror}")
+            for failure in unreadable
+        ]
         usable = [os.path.abspath(name) for name in names if format_of(name)]
         ignored += len(names) - len(usable)
         if not usable:
@@ -103,8 +113,11 @@ def inspect(path: str) -> SourceFile:
                         for i in range(meta.num_row_groups)
                     )
                     rows, schema = meta.num_rows, file.schema_arrow.remove_metadata()
+                    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+                    if twice is not None:
+                        error, rows, groups = f"has two columns named '{twice}'", 0, ()
             except (pa.ArrowException, OSError) as failure:
-                error = _why(path, before.st_size, failure)
+                error = _why(before.st_size, failure)
             return SourceFile(
                 path, before.st_size, before.st_mtime_ns, fingerprint, name, rows, groups, schema, error, settled
             )
@@ -133,7 +146,7 @@ def _digest(path: str) -> str:
     return state.hexdigest()
 
 
-def _why(path: str, size: int, failure: Exception) -> str:
+def _why(size: int, failure: Exception) -> str:
     if size == 0:
         return "is empty (0 bytes)"
     lines = str(failure).strip().splitlines()

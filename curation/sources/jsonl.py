@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,8 +17,14 @@ import pyarrow as pa
 import xxhash
 import zstandard
 
-TYPED_LINES = 1000
-"""Leading lines that decide the types of columns."""
+STRICT = {b"strict": b"text"}
+"""Metadata of a wanted field that takes strings alone; any other string column takes other values as JSON text."""
+UNREADABLE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+"""What reading a damaged file raises."""
+_BOM = b"\xef\xbb\xbf"
+_BLOCK = 1 << 16
+_WINDOW = 1 << 31
+"""Bytes: the largest that `zstd --long=31` makes. Memory is taken only where a file asks for it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class _Hashed(io.RawIOBase):
     def __init__(self, path: str) -> None:
         self.source = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
         self.state = xxhash.xxh3_128()
+        self.size = 0
 
     def readable(self) -> bool:
         return True
@@ -42,6 +50,7 @@ class _Hashed(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         count = self.source.readinto(buffer) or 0
         self.state.update(memoryview(buffer)[:count])
+        self.size += count
         return count
 
     def drain(self) -> str:
@@ -54,8 +63,42 @@ class _Hashed(io.RawIOBase):
         super().close()
 
 
+class _Zstandard(io.RawIOBase):
+    """Decompresses frame after frame. The library's own reader takes a truncated file for a whole one."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self.source = source
+        self.frame: Any = None
+        self.ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.ready:
+            block = self.source.read(_BLOCK)
+            if not block:
+                if self.frame is not None:
+                    raise EOFError("the file ends inside a compressed frame")
+                return 0
+            self.ready = memoryview(b"".join(self._frames(block)))
+        count = min(len(buffer), len(self.ready))
+        buffer[:count] = self.ready[:count]
+        self.ready = self.ready[count:]
+        return count
+
+    def _frames(self, block: bytes) -> Iterator[bytes]:
+        while block:
+            if self.frame is None:
+                self.frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+            yield self.frame.decompress(block)
+            block = self.frame.unused_data
+            if self.frame.eof:
+                self.frame = None
+
+
 def inspect(path: str, name: str) -> Facts:
-    """Hash a file and count its lines, in one pass. Blank lines are no documents."""
+    """Hash a file, count its lines and type its columns by all of their values, in one pass. Blank lines are no documents."""
     hashed = _Hashed(path)
     rows = size = 0
     seen: dict[str, set[str]] = {}
@@ -65,13 +108,12 @@ def inspect(path: str, name: str) -> Facts:
             for line in _lines(io.BufferedReader(hashed, 1 << 20), name):
                 rows += 1
                 size += len(line)
-                if rows <= TYPED_LINES:
-                    _note(line, seen)
-        except (OSError, EOFError, zstandard.ZstdError) as failure:
+                _note(line, seen)
+        except UNREADABLE as failure:
             error = f"cannot be decompressed: {failure}"
-        if rows == 0 and error is None:
-            error = "is empty (0 bytes)" if size == 0 else None
         fingerprint = hashed.drain()
+        if not hashed.size:
+            error = "is empty (0 bytes)"
     finally:
         hashed.close()
     schema = pa.schema([pa.field(column, _type(kinds)) for column, kinds in seen.items()])
@@ -108,9 +150,10 @@ def columns(lines: list[bytes], wanted: pa.Schema) -> tuple[pa.RecordBatch, dict
             continue
         for place, field in enumerate(wanted):
             try:
-                values[place][row] = _fit(document.get(field.name), field.type)
+                values[place][row] = _fit(document.get(field.name), field)
             except TypeError:
-                faults[row] = f"column '{field.name}' is not of type {field.type}"
+                kind = "text" if field.metadata == STRICT else field.type
+                faults[row] = f"column '{field.name}' is not of type {kind}"
     for row in faults:
         for column in values:
             column[row] = None
@@ -123,11 +166,11 @@ def _lines(source: BinaryIO, name: str) -> Iterator[bytes]:
     if name.endswith(".gz"):
         stream = io.BufferedReader(gzip.GzipFile(fileobj=source), 1 << 20)  # type: ignore[arg-type]
     elif name.endswith(".zst"):
-        stream = io.BufferedReader(
-            zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True, closefd=False), 1 << 20
-        )
-    for line in stream:
-        if not line.isspace():
+        stream = io.BufferedReader(_Zstandard(source), 1 << 20)
+    for number, line in enumerate(stream):
+        if number == 0:
+            line = line.removeprefix(_BOM)
+        if line and not line.isspace():
             yield line
 
 
@@ -140,11 +183,13 @@ def _note(line: bytes, seen: dict[str, set[str]]) -> None:
         for column, value in document.items():
             kinds = seen.setdefault(column, set())
             if value is not None:
-                kinds.add(type(value).__name__)
+                kinds.add(type(value).__name__ if type(value) is not int or -(2**63) <= value < 2**63 else "bigint")
 
 
 def _type(kinds: set[str]) -> pa.DataType:
-    if kinds <= {"str"}:
+    if not kinds:
+        return pa.null()
+    if kinds == {"str"}:
         return pa.large_string()
     if kinds == {"bool"}:
         return pa.bool_()
@@ -155,14 +200,19 @@ def _type(kinds: set[str]) -> pa.DataType:
     return pa.large_string()
 
 
-def _fit(value: Any, kind: pa.DataType) -> Any:
+def _fit(value: Any, field: pa.Field) -> Any:
     """A JSON value as the column's type; nested values become JSON text. Raises TypeError where it does not fit."""
+    kind = field.type
     if value is None:
         return None
     if pa.types.is_large_string(kind) or pa.types.is_string(kind):
         if isinstance(value, str):
             return value
+        if field.metadata == STRICT:
+            raise TypeError
         return orjson.dumps(value).decode()
+    if pa.types.is_large_binary(kind):
+        return value.encode() if isinstance(value, str) else orjson.dumps(value)
     if pa.types.is_boolean(kind):
         fits = isinstance(value, bool)
     elif pa.types.is_integer(kind):

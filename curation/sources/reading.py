@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from curation.sources import jsonl
 from curation.sources.files import inspect
 from curation.sources.shards import Shard
+from curation.sources.texts import binary
+from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
 BATCH_BYTES = 16 * 1024 * 1024
@@ -42,7 +44,7 @@ def read_batches(
     try:
         reader = _parquet if shard.format == "parquet" else _json_lines
         yield from reader(shard, wanted, needed)
-    except (pa.ArrowException, OSError, EOFError) as failure:
+    except (pa.ArrowException, *jsonl.UNREADABLE) as failure:
         verify_unchanged(shard)
         reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         raise CurationError(Finding("R001", f"{shard.path} cannot be read: {reason}", file=shard.path)) from failure
@@ -56,7 +58,7 @@ def verify_unchanged(shard: Shard) -> None:
         if (now.st_size, now.st_mtime_ns) == (shard.size, shard.mtime_ns):
             return
         same = inspect(shard.path).fingerprint == shard.fingerprint
-    except FileNotFoundError:
+    except OSError:
         same = False
     if not same:
         raise CurationError(
@@ -70,7 +72,7 @@ def verify_unchanged(shard: Shard) -> None:
 
 
 def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
-    with pq.ParquetFile(shard.path, buffer_size=1 << 20) as file:
+    with pq.ParquetFile(shard.path, buffer_size=1 << 20, page_checksum_verification=True) as file:
         present = [field.name for field in wanted if field.name in file.schema_arrow.names]
         mean = max(1, shard.bytes // max(1, shard.rows))
         size = max(64, min(BATCH_ROWS, BATCH_BYTES // mean))
@@ -111,8 +113,7 @@ def _shape(batch: pa.RecordBatch | None, wanted: pa.Schema, rows: int) -> pa.Rec
 
 
 def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-            return array.cast(pa.large_binary()).view(kind) if pa.types.is_large_string(kind) else array.cast(kind)
-        return array.cast(kind)
-    return pc.cast(array, kind)
+    if kind == TEXT and binary(array.type):
+        return array.cast(pa.large_binary()).view(kind)  # a cast would refuse the batch for one invalid document
+    # an integer beyond 2**53 loses its last digits where the column holds floats in another file
+    return pc.cast(array, kind, safe=not pa.types.is_floating(kind))

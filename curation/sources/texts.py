@@ -12,31 +12,44 @@ def usable(kind: pa.DataType) -> bool:
     """Whether a column of this type can be read as text."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
+    return stringlike(kind) or binary(kind)
+
+
+def stringlike(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
 def valid_text(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """A `TEXT` array with invalid UTF-8 made null, and where that happened (bool [n])."""
     bad = np.zeros(len(array), dtype=bool)
+    if not _valid(array):
+        # one document at a time: Arrow says only that some row is invalid, and this path is rare
+        raw = array.view(pa.large_binary()).to_pylist()
+        for row, value in enumerate(raw):
+            try:
+                (value or b"").decode()
+            except UnicodeDecodeError:
+                bad[row], raw[row] = True, None
+        array = pa.array(raw, type=pa.large_binary()).view(TEXT)
+    return array, bad
+
+
+def repaired(array: pa.Array) -> pa.Array:
+    """A string array with U+FFFD in place of bytes that are not UTF-8: for columns that are carried along unread."""
+    if _valid(array):
+        return array
+    raw = array.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
+    marked = [None if value is None else value.decode(errors="replace") for value in raw]
+    return pa.array(marked, type=array.type)
+
+
+def _valid(array: pa.Array) -> bool:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        # one document at a time: Arrow says only that some row is invalid, and this path is rare
-        raw = array.view(pa.large_binary())
-        for row in range(len(raw)):
-            value = raw[row].as_py()
-            if value is not None:
-                try:
-                    value.decode()
-                except UnicodeDecodeError:
-                    bad[row] = True
-        array = pa.array(
-            [None if bad[row] else raw[row].as_py() for row in range(len(raw))], type=pa.large_binary()
-        ).view(TEXT)
-    return array, bad
+        return False
+    return True
