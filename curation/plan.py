@@ -112,6 +112,8 @@ class Plan:
     sample: dict[int, tuple[int, ...]] | None = None
     """For a sample run: shard index to rows (counted in the shard)."""
     file_numbers: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    """Source column behind each output column that is not a stage's."""
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:

@@ -84,45 +84,42 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
     if time:
         rates, documents = timed_sample(resolved)
         result.timed_on = f"{documents} documents of the input, timed just now"
+    possible = [at.ledger().alive for at in shards]
+    """By shard, documents that may reach the next pass."""
     sure = True
-    """Whether what passed before is complete, so that counts are exact."""
-    limit = plan.rows
     for part in plan.passes:
-        reachable = sure and all(stage.id in groups for stage in plan.stages if stage.barrier and stage.position < _first(part))
-        counts: Counter[str] = Counter()
-        pending = 0
-        if reachable:
-            for at in shards:
-                missing, waiting, _ = missing_rows(ScoreWork(at, part))
-                counts.update(missing)
-                pending += waiting
-        seen = 0
+        first = (part.stages or part.barriers)[0].position
+        sure = sure and all(stage.id in groups for stage in plan.stages[:first] if stage.barrier)
+        exact: Counter[str] = Counter()
+        most: Counter[str] = Counter()
+        for number, at in enumerate(shards):
+            missing = missing_rows(ScoreWork(at, part), possible[number], sure)
+            exact.update(missing.exact)
+            most.update(missing.most)
+            possible[number] = missing.possible
         for stage in (*part.stages, *part.barriers):
             for step in stage.steps:
                 have = _stored(manifest, plan, step.fingerprint)
-                exact = counts[step.name] if reachable else 0
-                most = min(limit, exact + seen) if reachable else max(0, limit - have)
-                fresh = step.fingerprint in {s.fingerprint for s in plan.steps()} and have == 0
                 result.stages.append(
                     StageForecast(
                         step.name,
                         stage.kind if step.name == stage.id else step.name.rpartition("/")[2],
                         "model actor" if step.heavy else "shard task",
                         have,
-                        exact,
-                        most,
-                        rates[step.fingerprint] * most if step.fingerprint in rates else None,
-                        "" if not most else "never scored with these settings" if fresh else "documents not scored before",
+                        exact[step.name],
+                        most[step.name],
+                        rates[step.fingerprint] * most[step.name] if step.fingerprint in rates else None,
+                        _why(have, most[step.name]),
                     )
                 )
-            if reachable and not stage.barrier:
-                seen += counts[stage.steps[-1].name]
-        sure = sure and reachable and pending == 0
+        sure = sure and not any(most.values())
     return result
 
 
-def _first(part: Any) -> int:
-    return int((part.stages or part.barriers)[0].position)
+def _why(stored: int, most: int) -> str:
+    if not most:
+        return ""
+    return "documents not scored before" if stored else "never scored with these settings"
 
 
 def _groups(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:

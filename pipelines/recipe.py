@@ -47,6 +47,8 @@ RESERVED = frozenset(
 )
 """Ids that no stage may have: columns of `documents` and of the views around it."""
 _STAGE_KEYS = ("id", "keep")
+_DOCUMENT = ("scorer", "transform")
+"""Families that give each document a status."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 KeyPath = tuple[str | int, ...]
 
@@ -111,7 +113,7 @@ def parse(
         _override(document, value, dotted, new)
     base = Path(base)
     top = _top(document, value)
-    stages, objects, gates = _stages(document, value.get("stages"), base, _columns(value))
+    stages, objects, gates = _stages(document, value.get("stages"), base)
     if top is not None:
         _outputs(document, top, stages, objects)
     if document.findings:
@@ -312,15 +314,8 @@ def _top(document: _Document, value: dict[str, Any]) -> Recipe | None:
     return top if isinstance(top, Recipe) else None
 
 
-def _columns(value: dict[str, Any]) -> set[str]:
-    """Names of the input's mapped columns, as far as they can be read."""
-    given = value.get("input")
-    mapped = given.get("columns") if isinstance(given, dict) else None
-    return set(mapped) if isinstance(mapped, dict) else set()
-
-
 def _stages(
-    document: _Document, given: Any, base: Path, mapped: set[str]
+    document: _Document, given: Any, base: Path
 ) -> tuple[list[Stage | None], list[Any], list[Gate | None]]:
     """Stages, objects and gates, as many as in the text; None for what could not be read."""
     if given is None:
@@ -342,7 +337,7 @@ def _stages(
         if built is None:
             broken.add(stage.id)
         else:
-            _needs(document, index, stage, built, fields, broken, mapped)
+            _needs(document, index, stage, built, fields, broken)
             fields[stage.id] = built.fields
         later = [other.id for other in stages[index + 1 :] if other is not None]
         gates.append(_gate(document, index, stage, fields, broken, later))
@@ -469,22 +464,24 @@ def _needs(
     built: Any,
     fields: Mapping[str, Sequence[pa.Field]],
     broken: set[str],
-    mapped: set[str],
 ) -> None:
-    """Columns that a dataset-wide stage ranks or groups by must come from an earlier stage."""
-    known = _dotted(fields)
+    """Columns that a selection ranks by must be numbers from an earlier stage."""
+    kinds = {f"{stage}.{field.name}": field.type for stage, own in fields.items() for field in own}
+    known = [name for name, kind in kinds.items() if _numeric(kind)]
     for name in getattr(built, "columns", ()):
-        if name in known or name in mapped or name.split(".")[0] in broken:
+        if name in known or name.split(".")[0] in broken:
             continue
         key = next((key for key, value in stage.settings.items() if value == name), stage.family)
         near = get_close_matches(name, known, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"columns of earlier stages: {', '.join(known) or 'none'}"
         message = f"stage '{stage.id}' reads an unknown column '{name}'"
+        if name in kinds:
+            message = f"stage '{stage.id}' ranks by '{name}', which is {kinds[name]} and not a number"
         document.add("C014", message, ("stages", index, key), hint, value=True)
 
 
-def _dotted(fields: Mapping[str, Sequence[pa.Field]]) -> list[str]:
-    return [f"{stage}.{name}" for stage, own in fields.items() for name in dict.fromkeys([*_names(own), "status"])]
+def _numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def _names(fields: Iterable[pa.Field]) -> list[str]:
@@ -516,7 +513,7 @@ def _gate(
 
 def _outputs(document: _Document, top: Recipe, stages: Sequence[Stage | None], objects: Sequence[Any]) -> None:
     known = {
-        stage.id: [*dict.fromkeys([*_names(built.fields), "status"])]
+        stage.id: [*dict.fromkeys([*_names(built.fields), *(["status"] if stage.family in _DOCUMENT else [])])]
         for stage, built in zip(stages, objects, strict=True)
         if stage is not None and built is not None
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from curation.plan import Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
-from curation.sources.texts import usable
+from curation.sources.jsonl import STRICT
+from curation.sources.texts import binary, stringlike, usable
 from pipelines.recipe import Loaded, parse
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
@@ -57,23 +59,25 @@ def resolve(
         raise CurationError(*(_at(loaded, line, finding) for finding in findings))
     files = tuple(_inspect(paths, manifest, remember))
     mapping = {"text": "text", **recipe.input.columns}
-    unified, findings = _unify(files)
+    unified, broken = _unify(files)
     columns = recipe.output.columns
-    stage_ids = {stage.id for stage in recipe.stages}
-    if columns is None:
+    if columns is None:  # every source column under its own name, whatever else has been mapped to that name
         columns = list(unified)
-    findings += _check_columns(loaded, files, mapping, unified, columns, stage_ids)
+        origins = {name: name for name in unified}
+    else:
+        origins = {name: mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
     stages, unfitted = _stages(loaded, manifest, mapping)
-    needed = {mapping[name] for stage in stages for step in stage.steps for name in step.reads}
-    findings += [
-        Finding("C021", f"no input column is mapped to '{name}', which a stage reads", "add it to input.columns")
-        for name in sorted({name for stage in stages for step in stage.steps for name in step.reads} - mapping.keys())
-    ]
+    reads = {"text", *(name for stage in stages for step in stage.steps for name in step.reads)}
+    texts = {mapping[name] for name in reads if name in mapping}
+    used = texts | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
+    findings = _check_input(loaded, files, mapping, unified, reads)
+    findings += _check_output(loaded, columns, mapping, unified, origins)
+    line = loaded.line("input", "path")
+    findings += [_at(loaded, line, finding) for name, finding in broken.items() if name in used]
     if findings:
         raise CurationError(*findings)
-    reading = _schema(mapping, unified, needed | {mapping[name] for name in ("text", "id") if name in mapping})
-    sources = {mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
-    writing = _schema(mapping, unified, sources)
+    reading = _schema(unified, texts | ({mapping["id"]} if "id" in mapping else set()), texts)
+    writing = _schema(unified, set(origins.values()), {mapping["text"]})
     shards = cut_shards(list(files), recipe.input.shard_bytes)
     chosen = None if sample is None else _sample(shards, sample)
     settings = {
@@ -81,7 +85,7 @@ def resolve(
         "stages": [[stage.fingerprint, stage.id, stage.keep] for stage in stages],
         "shards": [[s.path, s.fingerprint, s.row_start, s.rows, s.error] for s in shards],
         "mapping": sorted(mapping.items()),
-        "columns": columns,
+        "columns": [[name, origins.get(name)] for name in columns],
         "output": recipe.output.model_dump(),
         "errors": recipe.errors.model_dump(),
         "on_bad_shard": recipe.on_bad_shard,
@@ -102,6 +106,7 @@ def resolve(
         reading=reading,
         writing=writing,
         output_columns=tuple(columns),
+        origins=origins,
         sample=chosen,
     )
     skipped = {shard.index: "set aside" for shard in shards if shard.index in set(skip)}
@@ -174,123 +179,118 @@ def _inspect(paths: list[str], manifest: Manifest, remember: bool) -> Iterable[S
     return result
 
 
-def _unify(files: tuple[SourceFile, ...]) -> tuple[dict[str, pa.DataType], list[Finding]]:
-    """One type for each column over all files; findings for those that have none, by name."""
+def _unify(files: tuple[SourceFile, ...]) -> tuple[dict[str, pa.DataType], dict[str, Finding]]:
+    """One type for each column over all files; by name, findings for those that have none. Rowless files have no say."""
     kinds: dict[str, pa.DataType] = {}
     where: dict[str, str] = {}
     broken: dict[str, Finding] = {}
-    for file in files:
+    for file in [file for file in files if file.rows] or files:
         for field in file.schema or ():
-            kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-            if field.name not in kinds:
-                kinds[field.name], where[field.name] = kind, file.path
-                continue
-            common = _common(kinds[field.name], kind)
+            kind = _plain(field.type)
+            before = kinds.setdefault(field.name, kind)
+            common = _common(before, kind)
             if common is None:
-                broken.setdefault(
-                    field.name,
-                    Finding(
-                        "C023",
-                        f"column '{field.name}' is {kinds[field.name]} in {where[field.name]} and {kind} in {file.path}",
-                        "convert one of them, or leave the column out of output.columns",
-                    ),
-                )
-            else:
-                kinds[field.name] = common
-    return kinds, list(broken.values())
+                message = f"column '{field.name}' is {before} in {where[field.name]} and {kind} in {file.path}"
+                hint = "convert one of them, or leave the column out of output.columns"
+                broken.setdefault(field.name, Finding("C023", message, hint))
+                continue
+            if field.name not in where or common != before:
+                where[field.name] = file.path
+            kinds[field.name] = common
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in kinds.items()}, broken
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type without what only says how the values lie in memory."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    return pa.string() if pa.types.is_string_view(kind) else pa.binary() if pa.types.is_binary_view(kind) else kind
 
 
 def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The type that holds the values of both, or None."""
     if one == other or pa.types.is_null(other):
         return one
     if pa.types.is_null(one):
         return other
-    if _stringlike(one) and _stringlike(other):
-        return pa.large_string() if pa.types.is_large_string(one) or pa.types.is_large_string(other) else pa.string()
-    if _binary(one) and _binary(other):
+    if stringlike(one) and stringlike(other):
+        return pa.large_string() if pa.large_string() in (one, other) else pa.string()
+    if usable(one) and usable(other):
         return pa.large_binary()
-    if (usable(one) and usable(other)) and (_binary(one) or _binary(other)):
-        return pa.large_binary()
-    numbers = [kind for kind in (one, other) if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
-    if len(numbers) == 2:
-        if all(pa.types.is_integer(kind) for kind in numbers):
+    integers = [kind for kind in (one, other) if pa.types.is_integer(kind)]
+    if len(integers) == 2:
+        if pa.uint64() not in integers:
             return pa.int64()
+        return pa.uint64() if all(pa.types.is_unsigned_integer(kind) for kind in integers) else None
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (one, other)):
         return pa.float64()
     return None
 
 
-def _stringlike(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _check_columns(
+def _check_input(
     loaded: Loaded,
     files: tuple[SourceFile, ...],
     mapping: dict[str, str],
     unified: dict[str, pa.DataType],
-    columns: list[str],
-    stages: set[str],
+    reads: set[str],
 ) -> list[Finding]:
+    """Mapped columns that are missing, or not of a type that can be read as what they are mapped to."""
     findings = []
-    line = loaded.line("input", "columns")
-    readable = [file for file in files if file.schema is not None and not file.error]
-    known = ", ".join(sorted(unified)) or "none"
+    # A file of malformed lines alone has no columns: its documents are counted as errored.
+    filled = [file for file in files if file.schema and file.rows]
+    for name in sorted(reads - mapping.keys()):
+        message = f"no input column is mapped to '{name}', which a stage reads"
+        findings.append(_at(loaded, loaded.line("input"), Finding("C021", message, "add it to input.columns")))
     for name, source in mapping.items():
-        if source in unified:
-            lacking = [file.path for file in readable if source not in file.schema.names]  # type: ignore[union-attr]
-            if name == "text" and lacking:
-                findings.append(
-                    _at(
-                        loaded,
-                        line,
-                        Finding(
-                            "C021",
-                            f"text column '{source}' is missing in {lacking[0]}"
-                            + (f" and {len(lacking) - 1} more files" if len(lacking) > 1 else ""),
-                            "map input.columns.text to a column that every file has",
-                        ),
-                    )
-                )
-            if name == "text" and not usable(unified[source]):
-                findings.append(
-                    _at(
-                        loaded,
-                        line,
-                        Finding(
-                            "C022",
-                            f"text column '{source}' is {unified[source]}, not text",
-                            "map input.columns.text to a string column",
-                        ),
-                    )
-                )
-        elif readable:
-            findings.append(
-                _at(
-                    loaded,
-                    line,
-                    Finding("C021", f"input column '{source}' (for {name}) is in no file", f"columns there: {known}"),
-                )
-            )
-    if readable:
-        line = loaded.line("output", "columns")
-        for column in columns:
-            head = column.partition(".")[0]
-            if column not in mapping and column not in unified and head not in stages:
-                findings.append(
-                    _at(
-                        loaded,
-                        line,
-                        Finding(
-                            "C025",
-                            f"output column '{column}' is neither a column of the input nor of a stage",
-                            f"columns of the input: {known}; of stages: {', '.join(sorted(stages)) or 'none'}",
-                        ),
-                    )
-                )
+        line = loaded.line("input", "columns", name) or loaded.line("input", "columns") or loaded.line("input")
+        lacking = [file for file in filled if source not in file.schema.names]  # type: ignore[union-attr]
+        finding = None
+        if lacking and (name in reads or len(lacking) == len(filled)):
+            more = f" and {_files(len(lacking) - 1)} more" if len(lacking) > 1 else ""
+            there = ", ".join(lacking[0].schema.names)  # type: ignore[union-attr]
+            message = f"input column '{source}' (for {name}) is missing in {lacking[0].path}{more}"
+            finding = Finding("C021", message, f"columns there: {there}; map one with `columns: {{{name}: ...}}`")
+        elif source in unified and name in reads and not usable(unified[source]):
+            message = f"input column '{source}' (for {name}) is {unified[source]}, not text"
+            finding = Finding("C022", message, f"map input.columns.{name} to a string column")
+        elif source in unified and name == "id" and not input_step.nameable(unified[source]):
+            message = f"input column '{source}' (for id) is {unified[source]}, which names nothing"
+            finding = Finding("C022", message, "map input.columns.id to a column of strings or numbers")
+        if finding is not None:
+            findings.append(_at(loaded, line, finding))
+    return findings
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'s' if count != 1 else ''}"
+
+
+def _check_output(
+    loaded: Loaded,
+    columns: list[str],
+    mapping: dict[str, str],
+    unified: dict[str, pa.DataType],
+    origins: dict[str, str],
+) -> list[Finding]:
+    if not unified:  # no file can be read, and that is said elsewhere
+        return []
+    findings = []
+    stages = {stage.id for stage in loaded.recipe.stages}
+    if not columns:
+        findings.append(Finding("C025", "output.columns is empty", "without `columns`, all source columns are written"))
+    for place, column in enumerate(columns):
+        stage = column.partition(".")[0]
+        line = loaded.line("output", "columns", place) or loaded.line("output", "columns")
+        if column not in mapping and column not in unified and stage not in stages:
+            known = sorted({*unified, *mapping, *stages})
+            near = get_close_matches(column, known, 1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            hint += f"columns of the input: {', '.join(unified)}; of stages: {', '.join(sorted(stages)) or 'none'}"
+            message = f"output column '{column}' is neither a column of the input nor of a stage"
+            findings.append(_at(loaded, line, Finding("C025", message, hint)))
+        elif column not in origins and stage in origins:
+            message = f"output columns '{stage}' of the input and '{column}' of a stage have one name"
+            findings.append(_at(loaded, line, Finding("C025", message, "give the stage another `id:`")))
     return findings
 
 
@@ -302,10 +302,13 @@ def _at(loaded: Loaded, line: int | None, finding: Finding) -> Finding:
     return replace(finding, file=str(loaded.path) if loaded.path else None, line=line, excerpt=excerpt)
 
 
-def _schema(mapping: dict[str, str], unified: dict[str, pa.DataType], names: set[str]) -> pa.Schema:
-    text = mapping["text"]
+def _schema(unified: dict[str, pa.DataType], names: set[str], texts: set[str]) -> pa.Schema:
+    """Source columns as they will be read: `texts` as what stages see, the others in the type that all files share."""
     return pa.schema(
-        [pa.field(name, TEXT if name == text else unified.get(name, pa.string())) for name in sorted(names)]
+        [
+            pa.field(name, TEXT, metadata=STRICT) if name in texts else pa.field(name, unified.get(name, pa.string()))
+            for name in sorted(names)
+        ]
     )
 
 

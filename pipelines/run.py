@@ -353,6 +353,7 @@ class _Invocation:
             output_columns=plan.output_columns,
             row_group_rows=plan.output.row_group_rows,
             hardware=hardware(),
+            origins=plan.origins,
         )
 
     def _shards(self) -> list[ShardWork]:

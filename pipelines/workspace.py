@@ -201,11 +201,13 @@ class Workspace:
 
 def _check_format(store: Store) -> None:
     try:
-        found = json.loads(store.path(MARKER).read_text())["format_version"]
+        found = int(json.loads(store.path(MARKER).read_text())["format_version"])
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, NotADirectoryError) as failure:
-        raise CurationError(Finding("C030", f"{store.path(MARKER)} cannot be read: {failure}")) from failure
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        why = failure.strerror if isinstance(failure, OSError) else "it is not the marker of a workspace"
+        hint = "choose another folder with --workspace; nothing was changed"
+        raise CurationError(Finding("C030", f"{store.path(MARKER)} cannot be read: {why}", hint)) from failure
     if found > FORMAT_VERSION:
         raise CurationError(
             Finding(

@@ -48,8 +48,8 @@ class Output(Strict):
     columns: list[str] | None = None
     """Mapped names, source columns, or `stage.column`; None means every source column, text edited."""
     row_group_rows: Annotated[int, Field(ge=1)] = 65_536
-    file_bytes: Annotated[int, Field(ge=1)] = 512 * 1024 * 1024
-    """Text bytes after which the next output file begins."""
+    file_bytes: Annotated[int, Field(ge=1)] = 128 * 1024 * 1024
+    """Kept text after which the next output file begins; files are written side by side, each by one worker."""
 
 
 class Recipe(Strict):

@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 
 from curation import failpoints
 from curation.dedup.base import Dedup
-from curation.dedup.candidates import candidate_pairs
 from curation.flow.work import PairWork, stage_object
 from curation.manifest.parts import now
 
 
 def pair_prefix(task: PairWork) -> dict[str, Any]:
     """Commit the `pairs` record of one prefix and return it. Pairs are numbers of entrants over all shards, a < b."""
+    from curation.dedup.candidates import candidate_pairs
+
     failpoints.hit("in-group")
     work = task.work
     store = work.store

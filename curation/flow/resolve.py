@@ -16,8 +16,6 @@ import pyarrow.parquet as pq
 
 from curation import failpoints
 from curation.dedup.base import Dedup
-from curation.dedup.components import components
-from curation.dedup.keepers import keepers, links
 from curation.flow.enter import evidence_matrix
 from curation.flow.work import ResolveWork, stage_object
 from curation.manifest.parts import now
@@ -80,6 +78,9 @@ def resolve_group(task: ResolveWork) -> dict[str, Any]:
 
 
 def _duplicates(task: ResolveWork, chosen: Dedup) -> dict[str, Any]:
+    from curation.dedup.components import components  # compiled code, so only where there is a dedup
+    from curation.dedup.keepers import keepers, links
+
     work = task.work
     store = work.store
     folder, mark = f"groups/{task.group}", work.mark()

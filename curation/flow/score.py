@@ -23,7 +23,6 @@ from curation.scorers.input import examine
 from curation.sources import read_batches
 from curation.sources.texts import valid_text
 from curation.store import digest
-from curation.text.edits import apply_edits, compose
 from schemas.documents import EMPTY, ERROR, INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding
 
@@ -98,22 +97,35 @@ def _refreshed(task: ScoreWork) -> tuple[ScoreWork, ShardWork]:
     return replace(task, at=at), at
 
 
-def missing_rows(task: ScoreWork) -> tuple[dict[str, int], int, int]:
-    """For `plan`: by step, documents that certainly need a score; how many may, in all; alive documents."""
+@dataclass(frozen=True)
+class Missing:
+    """What one shard lacks in one pass, by step name."""
+
+    exact: dict[str, int]
+    """Documents that reach the step, by what is stored, and have no score."""
+    most: dict[str, int]
+    """The same when every document whose way is not known yet reaches it."""
+    possible: np.ndarray
+    """bool [n]: documents that may go on to the next pass."""
+
+
+def missing_rows(task: ScoreWork, possible: np.ndarray, sure: bool) -> Missing:
+    """For `plan`: what a pass has yet to score. Unless `sure`, which of the `possible` documents reach it is not known."""
     at, part = task.at, task.part
-    before = at.replay(part.stages[0].position if part.stages else part.barriers[0].position)
     known = {step.fingerprint: at.known(step, _light(step)) for step in part.steps}
-    counts: dict[str, int] = {}
-    ledger = _copy(before)
-    for stage in part.stages:
+    exact: dict[str, int] = {}
+    most: dict[str, int] = {}
+    ledger = at.replay((part.stages or part.barriers)[0].position) if sure else None
+    for stage in (*part.stages, *part.barriers):
         for step in stage.steps:
-            counts[step.name] = int((ledger.alive & ~known[step.fingerprint].have).sum())
-        ledger.score_stage(stage, known[stage.steps[-1].fingerprint])
-    for stage in part.barriers:
-        for step in stage.steps:
-            counts[step.name] = int((ledger.alive & ~known[step.fingerprint].have).sum())
-    pending = int((ledger.outcome == PENDING).sum())
-    return counts, pending, int(ledger.alive.sum())
+            have = known[step.fingerprint].have
+            alive = np.zeros_like(have) if ledger is None else ledger.alive
+            waiting = possible if ledger is None else ledger.outcome == PENDING
+            exact[step.name] = int((alive & ~have).sum())
+            most[step.name] = int(((alive | waiting) & ~have).sum())
+        if ledger is not None and not stage.barrier:
+            ledger.score_stage(stage, known[stage.steps[-1].fingerprint])
+    return Missing(exact, most, possible if ledger is None else ledger.alive | (ledger.outcome == PENDING))
 
 
 def _light(step: Step) -> list[str]:
@@ -191,7 +203,7 @@ class _Documents:
             own = here[stage.steps[-1].fingerprint]
             ledger.score_stage(stage, own)
             if stage.family == "transform":
-                self._edit(own, ledger)
+                self._edit(own)
         return int(touched.sum())
 
     def _score(
@@ -223,6 +235,8 @@ class _Documents:
 
     def _in_source(self, result: pa.RecordBatch, step: Step, missing: np.ndarray) -> pa.RecordBatch:
         """A transform's columns with its edits in coordinates of the source, and `empty` where nothing is left."""
+        from curation.text.edits import apply_edits, compose  # compiles, so only where something is edited
+
         taken = pa.array(missing)
         own = result.column("edits")
         after = apply_edits(self.text.take(taken), own)
@@ -237,11 +251,15 @@ class _Documents:
         first = part.stages[0].position if part.stages else part.barriers[0].position
         last = last_transform(self.task.at.work.stages[:first])
         if last is not None:
+            from curation.text.edits import apply_edits
+
             stored = self.task.at.known(last.steps[-1], ["edits"]).struct.take(pa.array(self.rows))
             self.edits = pc.struct_field(stored, "edits")
             self.text = apply_edits(pc.fill_null(self.source, ""), self.edits)
 
-    def _edit(self, own: Known, ledger: Ledger) -> None:
+    def _edit(self, own: Known) -> None:
+        from curation.text.edits import apply_edits
+
         self.edits = pc.struct_field(own.struct, "edits")
         self.text = apply_edits(pc.fill_null(self.source, ""), self.edits)
 

@@ -43,6 +43,8 @@ class Work:
     output_columns: tuple[str, ...]
     row_group_rows: int
     hardware: str
+    origins: dict[str, str] = field(default_factory=dict)
+    """Source column behind each output column that is not a stage's."""
 
     @property
     def store(self) -> Store:

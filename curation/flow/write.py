@@ -14,10 +14,10 @@ from curation import failpoints
 from curation.flow.score import last_transform
 from curation.flow.work import ShardWork, Work, WriteWork
 from curation.manifest.parts import now
+from curation.plan import StagePlan
 from curation.sources import read_batches
-from curation.sources.texts import valid_text
+from curation.sources.texts import binary, repaired, stringlike, valid_text
 from curation.store import digest
-from curation.text.edits import apply_edits
 from schemas.documents import TEXT
 
 GROUP_BYTES = 128 * 1024 * 1024
@@ -40,7 +40,7 @@ def write_part(task: WriteWork) -> dict[str, Any]:
     def produce(path: Any) -> None:
         nonlocal rows
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
-            for table in _groups(_kept(task, schema), work.row_group_rows, schema):
+            for table in _groups(_kept(task, schema), work.row_group_rows):
                 writer.write_table(table, row_group_size=table.num_rows)
                 rows += table.num_rows
 
@@ -63,28 +63,27 @@ def output_schema(work: Work) -> pa.Schema:
     """Mapped names and source columns as they are, `stage.column` gathered into one struct for each stage."""
     fields: dict[str, pa.Field] = {}
     for name in work.output_columns:
-        stage, chosen = _split(work, name)
-        if stage is None:
-            kind = work.writing.field(work.mapping.get(name, name)).type
+        if name in work.origins:
+            kind = work.writing.field(work.origins[name]).type
             fields[name] = pa.field(name, pa.string() if kind == TEXT else kind)
         else:
-            known = {item.name: item for item in stage.fields}
-            parts = [known[item] for item in ([chosen] if chosen else list(known))]
-            earlier = list(fields[stage.id].type) if stage.id in fields else []
-            fields[stage.id] = pa.field(stage.id, pa.struct([*earlier, *parts]))
+            head, _, chosen = name.partition(".")
+            stage = next(stage for stage in work.stages if stage.id == head)
+            known = {item.name: item for item in shown_fields(stage)}
+            parts = {item.name: item for item in fields[head].type} if head in fields else {}
+            parts |= {item: known[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
+            fields[head] = pa.field(head, pa.struct(list(parts.values())))
     return pa.schema(list(fields.values()))
 
 
-def _split(work: Work, name: str) -> tuple[Any, str | None]:
-    head, _, tail = name.partition(".")
-    if name in work.mapping or name in work.writing.names:
-        return None, None
-    return next(stage for stage in work.stages if stage.id == head), tail or None
+def shown_fields(stage: StagePlan) -> list[pa.Field]:
+    """What a stage's struct in the decisions holds."""
+    return [*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])]
 
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
     work = task.work
-    structs = [name for name in schema.names if name not in work.mapping and name not in work.writing.names]
+    structs = [name for name in schema.names if name not in work.origins]
     for at, decisions in zip(task.shards, task.decisions, strict=True):
         table = pq.read_table(
             work.store.path(decisions), columns=["row", "outcome", *structs], partitioning=None, use_threads=False
@@ -113,8 +112,8 @@ def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.nda
         columns: dict[str, pa.Array] = {}
         place = pa.array(np.searchsorted(rows, span + batch.start))
         for item in schema:
-            origin = work.mapping.get(item.name, item.name)
-            if item.name not in work.mapping and item.name not in wanted.names:
+            origin = work.origins.get(item.name)
+            if origin is None:
                 struct = decided.column(item.name).take(place).combine_chunks()
                 columns[item.name] = pa.StructArray.from_arrays(
                     [pc.struct_field(struct, child.name) for child in item.type], fields=list(item.type)
@@ -122,27 +121,50 @@ def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.nda
             elif origin == source:
                 text, _ = valid_text(batch.columns.column(origin).take(taken))
                 if edits is not None:
+                    from curation.text.edits import apply_edits
+
                     text = apply_edits(text, edits.take(pa.array(span + batch.start)))
                 columns[item.name] = text.cast(item.type)
             else:
-                columns[item.name] = batch.columns.column(origin).take(taken).cast(item.type)
+                column = batch.columns.column(origin).take(taken)
+                columns[item.name] = (repaired(column) if stringlike(column.type) else column).cast(item.type)
         yield pa.table([columns[item.name] for item in schema], schema=schema)
 
 
-def _groups(tables: Iterator[pa.Table], limit: int, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of exactly `limit` rows but the last, or fewer where they would pass GROUP_BYTES."""
+def _groups(tables: Iterator[pa.Table], limit: int) -> Iterator[pa.Table]:
+    """Tables of exactly `limit` rows but the last, or fewer where they would pass GROUP_BYTES.
+
+    Where a group ends, and so every byte of the file, depends on the documents alone and not on how they were batched.
+    """
     waiting: list[pa.Table] = []
     rows = size = 0
     for table in tables:
-        while table.num_rows:
-            per_row = max(1, table.nbytes // table.num_rows)
-            room = max(1, min(limit - rows, (GROUP_BYTES - size) // per_row))
-            head, table = table.slice(0, room), table.slice(room)
-            waiting.append(head)
-            rows += head.num_rows
-            size += head.num_rows * per_row
-            if rows >= limit or size + per_row > GROUP_BYTES:
-                yield pa.concat_tables(waiting)
+        ends = np.cumsum(_sizes(table))
+        start = 0
+        while start < table.num_rows:
+            before = ends[start - 1] if start else 0
+            fitting = int(np.searchsorted(ends, before + GROUP_BYTES - size, side="right")) - start
+            count = min(limit - rows, fitting, table.num_rows - start)
+            if not rows:
+                count = max(1, count)  # one document alone may be larger than a group
+            if count:
+                waiting.append(table.slice(start, count))
+                rows += count
+                size += int(ends[start + count - 1] - before)
+                start += count
+            if rows >= limit or start < table.num_rows:
+                yield pa.concat_tables(waiting).combine_chunks()
                 waiting, rows, size = [], 0, 0
     if waiting:
-        yield pa.concat_tables(waiting)
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _sizes(table: pa.Table) -> np.ndarray:
+    """Bytes of each row (int64 [n]): strings and binaries as long as they are, any other value as 8."""
+    sizes = np.full(table.num_rows, 8, dtype=np.int64)
+    for column in table.columns:
+        if stringlike(column.type) or binary(column.type):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy().astype(np.int64)
+        else:
+            sizes += 8
+    return sizes

@@ -9,6 +9,7 @@ from typing import Any
 
 from curation.manifest.parts import Manifest
 from curation.plan import Plan
+from curation.sources import Shard
 
 REASONS = 12
 """Most frequent reasons that the card lists."""
@@ -46,7 +47,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     skipped = [shard for shard in plan.shards if shard.error]
     if skipped:
         lines += ["", "## Left out", "", "These shards could not be processed; the recipe says `on_bad_shard: skip`.", ""]
-        lines += [f"- {shard.path} (rows {shard.row_start} to {shard.row_end}): {shard.error}" for shard in skipped]
+        lines += [f"- {_left_out(shard)}" for shard in skipped]
     models = _models(plan, manifest)
     if models:
         lines += ["", "## Models", "", *_table(["model", "file", "sha256", "licence"], models)]
@@ -62,6 +63,11 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     if plan.source:
         lines += ["", "## Recipe", "", "```yaml", plan.source.strip(), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _left_out(shard: Shard) -> str:
+    rows = f", rows {shard.row_start} to {shard.row_end}" if shard.rows else ""
+    return f"{shard.path}{rows}: {(shard.error or '').removeprefix(shard.path).strip()}"
 
 
 def _funnel(plan: Plan, tally: list[dict[str, Any]], total: int) -> list[list[str]]:

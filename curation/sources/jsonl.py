@@ -100,12 +100,13 @@ class _Zstandard(io.RawIOBase):
 def inspect(path: str, name: str) -> Facts:
     """Hash a file, count its lines and type its columns by all of their values, in one pass. Blank lines are no documents."""
     hashed = _Hashed(path)
+    source = io.BufferedReader(hashed, 1 << 20)  # named, since it closes what it reads when nobody holds it
     rows = size = 0
     seen: dict[str, set[str]] = {}
     error = None
     try:
         try:
-            for line in _lines(io.BufferedReader(hashed, 1 << 20), name):
+            for line in _lines(source, name):
                 rows += 1
                 size += len(line)
                 _note(line, seen)
@@ -115,7 +116,7 @@ def inspect(path: str, name: str) -> Facts:
         if not hashed.size:
             error = "is empty (0 bytes)"
     finally:
-        hashed.close()
+        source.close()
     schema = pa.schema([pa.field(column, _type(kinds)) for column, kinds in seen.items()])
     return Facts(fingerprint, 0 if error else rows, size, schema, error)
 
