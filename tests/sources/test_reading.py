@@ -77,8 +77,9 @@ def test_a_damaged_page_behind_a_good_footer_is_r001_naming_the_file(tmp_path):
 def test_a_flipped_byte_in_uncompressed_text_is_found_where_the_file_has_checksums(tmp_path):
     path = tmp_path / "a.parquet"
     table = pa.table({"text": ["a letter in the middle of this text will change"]})
-    pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
-    path.write_bytes(path.read_bytes().replace(b"letter in the middle", b"lettuce in the muddle"[:20], 1))
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table, path, write_page_checksum=True, **plain)
+    path.write_bytes(path.read_bytes().replace(b"letter", b"lettre"))
     with pytest.raises(CurationError, match="R001"):
         read(path, pa.schema([("text", TEXT)]))
 
