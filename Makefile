@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench clean help
+.PHONY: demo test check chaos bench clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-7s %s\n' "$$target" "$$text"; done
@@ -22,8 +22,11 @@ check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+chaos: $(VENV)/.installed ## the long form of the crash tests: every failpoint, every kind of process, on Ray
+	@$(BIN)/python -m pytest -q -m slow --timeout 3600 tests/chaos
+
 bench: $(VENV)/.installed ## every benchmark, each against its peer
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean: ## remove what runs and tools left; the virtual environment stays
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -189,9 +190,11 @@ def show(
 
     if kept and dropped_by:
         raise CurationError(Finding("C004", "--kept and --dropped-by exclude each other", "leave one of them out"))
+    from pipelines.show import SHOWN
+
     rows = list(_open(workspace).show(dropped_by=dropped_by, kept=True if kept else None, count=count, run=run))
     if format is not None:
-        print_table(pa.Table.from_pylist(rows), format.value)
+        print_table(pa.Table.from_pylist(rows, schema=SHOWN), format.value)
         return
     for row in rows:
         verdict = "kept" if row["outcome"] == "kept" else f"{row['outcome']} by {row['dropped_by']}: {row['reason']}"
@@ -211,6 +214,10 @@ def explain(
     """Say why a document was kept or dropped: stage, reason, values, threshold, twin and similarity."""
     import json
 
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
     found = _open(workspace).explain(document, run)
     if format in (Format.json, Format.jsonl):
         rows = [item.as_dict() for item in found]
@@ -218,6 +225,9 @@ def explain(
             print("\n".join(json.dumps(row, default=str) for row in rows))
         else:
             print(json.dumps({"schema_version": 1, "documents": rows}, indent=2, default=str))
+        return
+    if format is not None:
+        print_table(pa.Table.from_pylist([row for item in found for row in item.rows()]), format.value)
         return
     for item in found:
         print("\n".join(item.lines()))
@@ -272,13 +282,17 @@ def _main(arguments: list[str]) -> int:
     try:
         app(args=arguments)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        code = end.code if isinstance(end.code, int) else 1
+        if isinstance(end.__context__, BrokenPipeError):  # `curate sql ... | head`: the reader has what it wanted
+            code = 0
     except CurationError as failure:
         print_findings(failure.findings)
-        return 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
-    except BrokenPipeError:  # `curate sql ... | head`: the reader has what it wanted
+        code = 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return code
 
 
 def _open(path: Path) -> Any:
@@ -295,7 +309,7 @@ def _run(path: Path, quiet: bool, verbose: bool, start: Any) -> None:
         result = start(_open(path), progress)
     finally:
         progress.close()
-    if not quiet:
+    if not quiet or result.failed:
         for line in summary(result, path):
             _say(line)
     if result.dataset is not None:
@@ -305,12 +319,13 @@ def _run(path: Path, quiet: bool, verbose: bool, start: Any) -> None:
     raise typer.Exit(1 if result.failed else 0)
 
 
-def summary(result: Any, workspace: Path) -> list[str]:
+def summary(result: Any, workspace: Path | str) -> list[str]:
     """The last lines of a run: what came of it, and what to do about failures."""
     tail = f"run {result.run} · {result.seconds:.1f} s"
     if result.outcome == "nothing-to-do":
         return [f"Nothing to do: {result.rows:,} → {result.kept:,} documents · {tail}"]
     lines = []
+    workspace = shlex.quote(str(workspace))  # for the commands below, to be pasted
     for _, failure in result.failures[:20]:
         lines.append(f"failed[{failure.code}]: {failure.message}")
         if failure.hint:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipelines.workspace import Workspace
 
 MOST = 20
-"""Documents that one user id may match before the rest is only counted."""
+"""Documents that are explained of those that have one id."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,20 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """For tables: one row for each stage."""
+        same = {"path": self.path, "row": self.row, "doc_id": self.doc_id, "id": self.id, "outcome": self.outcome}
+        return [
+            {
+                **same,
+                "stage": view.stage,
+                "verdict": view.verdict,
+                "reason": self.reason if self.dropped_by == view.stage else None,
+                "values": None if view.values is None else json.dumps(view.values, default=str),
+            }
+            for view in self.stages
+        ]
+
     def lines(self) -> list[str]:
         """For people: the verdict first, then each stage."""
         head = [f"{self.path}#{self.row}" + (f"  id {self.id}" if self.id is not None else "") + f"  doc_id {self.doc_id}"]
@@ -68,7 +82,7 @@ class Explanation:
             if self.details:
                 head.append("  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items()))
         if self.twin:
-            head.append(f"  its twin {self.twin} was kept (similarity {self.similarity:.4f})")
+            head.append(f"  duplicate of {self.twin}, which stayed at this stage (similarity {self.similarity:.4f})")
             if self.link and self.link != self.twin:
                 head.append(f"  joined through {self.link} (similarity {self.link_similarity:.4f})")
         width = max((len(view.stage) for view in self.stages), default=0)
@@ -79,7 +93,7 @@ class Explanation:
 
 
 def explain(workspace: Workspace, document: str, run: str | None) -> list[Explanation]:
-    """Find the document by `path#row`, by doc_id or by the user's id, in that order. Raises C032 when none matches."""
+    """Find documents by `path#row`, else by doc_id and by the user's id. Raises C032 when none matches."""
     from curation.manifest.views import choose_run, connect
 
     chosen = choose_run(workspace.manifest, run)
@@ -107,12 +121,13 @@ def explain(workspace: Workspace, document: str, run: str | None) -> list[Explan
 def _conditions(document: str) -> list[tuple[str, dict[str, Any]]]:
     conditions: list[tuple[str, dict[str, Any]]] = []
     path, mark, row = document.rpartition("#")
-    if mark and row.isdigit():
+    if mark and row.isdecimal():
         conditions.append(("path = $path AND row = $row", {"path": str(Path(path).absolute()), "row": int(row)}))
         conditions.append(("ends_with(path, '/' || $path) AND row = $row", {"path": path, "row": int(row)}))
-    if document.isdigit() and int(document) < 2**63:
-        conditions.append(("doc_id = $doc_id", {"doc_id": int(document)}))
-    conditions.append(("id = $id", {"id": document}))
+    if document.isdecimal() and int(document) < 2**63:  # ids may be numbers as well
+        conditions.append(("doc_id = $doc_id OR id = $id", {"doc_id": int(document), "id": document}))
+    else:
+        conditions.append(("id = $id", {"id": document}))
     return conditions
 
 

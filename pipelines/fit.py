@@ -25,9 +25,11 @@ MOST_GROUPS = 64
 """Row groups that a sample is drawn from: a few rows from each of a thousand would read the whole corpus."""
 
 
-def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store) -> None:
+def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit: bool = False) -> None:
     """Fit one stage and pin what it learned. Of two that fit at once, the first to commit counts for both."""
     manifest = Manifest(store)
+    # before the work, and 0 where `resolved` found no fit: whoever commits meanwhile takes this very generation
+    generation = manifest.where("fits", fit=todo.key).num_rows if refit else 0
     scorer = loaded.stages[todo.position]
     sampled = sample_rows(list(resolved.plan.shards), todo.sample_rows)
     texts = read_texts(sampled, resolved.plan.reading, resolved.plan.input.columns["text"])
@@ -41,7 +43,6 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store) -> Non
             Finding("C012", f"stage '{todo.stage}' cannot be fitted: {failure}", getattr(failure, "hint", None))
         ) from failure
     name, sha256 = _save(store, artifact, scorer)
-    generation = sum(row["fit"] == todo.key for row in manifest.read("fits").to_pylist())
     manifest.commit(
         "fits",
         f"{todo.key}-{generation:04d}",

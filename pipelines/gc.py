@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from curation.manifest.parts import Manifest
 from curation.store import TEMPORARY, Store
 from pipelines.attempts import running
+from schemas.manifest import PARTS
 
+COMPACTED = "manifest/compacted"
 NAMED = {
     "scores": ("data",),
     "entrants": ("data", "buckets"),
@@ -40,8 +42,9 @@ def sweep(store: Store, dry_run: bool = False) -> Usage:
     """
     usage = Usage()
     manifest = Manifest(store)
-    named = _named(manifest)
-    alive = set(running(manifest))
+    began = time.time()
+    alive = set(running(manifest))  # before `named`: what an attempt that ends meanwhile has committed is then in there
+    named = _named(store, manifest)
     for row in manifest.read("datasets").to_pylist():
         if not store.path(row["path"]).exists():
             usage.forgotten.append(row["run"])
@@ -49,7 +52,7 @@ def sweep(store: Store, dry_run: bool = False) -> Usage:
                 _forget(manifest, store, row["run"])
     for name, stat in list(store.walk()):
         top = name.split("/", 1)[0]
-        if _is_leftover(name, named) and not _is_fresh(name, stat.st_mtime, alive):
+        if _is_leftover(name, named) and not _is_fresh(name, began - stat.st_mtime, alive):
             usage.swept_files += 1
             usage.swept_bytes += stat.st_size
             if not dry_run:
@@ -57,12 +60,12 @@ def sweep(store: Store, dry_run: bool = False) -> Usage:
         else:
             usage.bytes[top] += stat.st_size
             usage.files[top] += 1
-    if not dry_run:
+    if not dry_run and not alive:  # one that is running may have made a folder to write into
         _drop_empty_folders(store)
     return usage
 
 
-def _named(manifest: Manifest) -> set[str]:
+def _named(store: Store, manifest: Manifest) -> set[str]:
     named = set()
     resolved = set(manifest.read("groups").column("group").to_pylist())
     published = set(manifest.read("datasets").column("run").to_pylist())
@@ -74,6 +77,8 @@ def _named(manifest: Manifest) -> set[str]:
             if kind == "entrants" and row["run"] in published:
                 continue
             named |= {row[column] for column in columns if row[column]}
+    for kind in PARTS:  # a reader may still be at the one before the newest
+        named |= {f"{COMPACTED}/{kind}/{name}" for name in store.names(f"{COMPACTED}/{kind}")[-2:]}
     return named
 
 
@@ -81,16 +86,16 @@ def _is_leftover(name: str, named: set[str]) -> bool:
     parts = name.split("/")
     if any(part.startswith(TEMPORARY) for part in parts):
         return True
-    if parts[0] in ("scores", "decisions", "groups"):
+    if parts[0] in ("scores", "decisions", "groups") or name.startswith(f"{COMPACTED}/"):
         return name not in named
     return parts[0] == "datasets" and parts[1].startswith(".staging-") and name not in named
 
 
-def _is_fresh(name: str, mtime: float, alive: set[str]) -> bool:
+def _is_fresh(name: str, age: float, alive: set[str]) -> bool:
     if any(attempt in name for attempt in alive):
         return True
-    # a temporary commit record carries no attempt: it lives for milliseconds, and is spared for a minute
-    return time.time() - mtime < 60
+    # a temporary commit record carries no attempt, and an attempt may have begun since: both are spared for a minute
+    return age < 60
 
 
 def _forget(manifest: Manifest, store: Store, run: str) -> None:
@@ -102,7 +107,7 @@ def _forget(manifest: Manifest, store: Store, run: str) -> None:
 
 def _drop_empty_folders(store: Store) -> None:
     for folder in sorted((path for path in store.root.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
-        if not any(Path(folder).iterdir()):
+        with suppress(OSError):  # not empty, as a rule
             folder.rmdir()
 
 

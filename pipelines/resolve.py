@@ -18,7 +18,7 @@ from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
 from curation.sources.jsonl import STRICT
-from curation.sources.texts import binary, stringlike, usable
+from curation.sources.texts import stringlike, usable
 from pipelines.recipe import Loaded, parse
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
@@ -180,7 +180,10 @@ def _inspect(paths: list[str], manifest: Manifest, remember: bool) -> Iterable[S
 
 
 def _unify(files: tuple[SourceFile, ...]) -> tuple[dict[str, pa.DataType], dict[str, Finding]]:
-    """One type for each column over all files; by name, findings for those that have none. Rowless files have no say."""
+    """One type for each column over all files, and findings by name for those that have none.
+
+    Files without rows have no say.
+    """
     kinds: dict[str, pa.DataType] = {}
     where: dict[str, str] = {}
     broken: dict[str, Finding] = {}
@@ -277,7 +280,8 @@ def _check_output(
     findings = []
     stages = {stage.id for stage in loaded.recipe.stages}
     if not columns:
-        findings.append(Finding("C025", "output.columns is empty", "without `columns`, all source columns are written"))
+        finding = Finding("C025", "output.columns is empty", "without `columns`, all source columns are written")
+        findings.append(_at(loaded, loaded.line("output", "columns"), finding))
     for place, column in enumerate(columns):
         stage = column.partition(".")[0]
         line = loaded.line("output", "columns", place) or loaded.line("output", "columns")

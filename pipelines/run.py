@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from curation import failpoints
 from curation.dedup.base import Dedup
-from curation.flow import Failure, Outcome
+from curation.flow import Failure, Outcome, system_failure
 from curation.flow.work import (
     DecideWork,
     EnterWork,
@@ -143,11 +143,15 @@ class _Invocation:
             outcome = self._attempt()
         except KeyboardInterrupt:
             outcome = "interrupted"
+        except OSError as failure:
+            self._refused(failure)
         finally:
             self.result.outcome = outcome
             self.result.seconds = time.monotonic() - began
             try:
                 self._end(outcome)
+            except OSError as failure:
+                self._refused(failure)
             finally:
                 if self._executor is not None:
                     self._executor.close()
@@ -158,8 +162,9 @@ class _Invocation:
         try:
             self._flow()
         except _Stop:
-            if self.plan.on_bad_shard == "stop" or not 0 < len(self.failed) < len(self.plan.good_shards):
-                return "failed"
+            machine = any(failure.code in ("R005", "R006") for _, failure in self.result.failures)
+            if self.plan.on_bad_shard == "stop" or machine or not 0 < len(self.failed) < len(self.plan.good_shards):
+                return "failed"  # a full disk or a lost worker says nothing about the shard
             return self._without_failed()
         return "failed" if self.result.failures else "done"
 
@@ -295,7 +300,7 @@ class _Invocation:
     def _bad_shards(self) -> None:
         self.failed = {}
         for shard in self.plan.shards:
-            if shard.error and self.plan.on_bad_shard == "stop":
+            if shard.error and (self.plan.on_bad_shard == "stop" or not self.plan.good_shards):
                 self._fail(shard, Failure("R001", f"{shard.path} {shard.error}", "mend or remove it, then run again"))
 
     def _without_failed(self) -> str:
@@ -312,6 +317,13 @@ class _Invocation:
         self.result = Result(self.plan.run, self.plan.name, "failed", rows=self.plan.rows, scored=scored, steps=steps)
         self._announce()
         return self._attempt()
+
+    def _refused(self, failure: OSError) -> None:
+        """What the operating system refused this process itself, said once: a full disk refuses many things."""
+        found = system_failure(failure)
+        if not any(earlier.code == found.code for _, earlier in self.result.failures):
+            self.result.failures.append(("", found))
+            self.report("failed", {"path": "", "failure": found})
 
     def _fail(self, shard: Shard | None, failure: Failure, step: str = "") -> None:
         path = shard.path if shard else ""

@@ -15,6 +15,23 @@ from schemas.errors import CurationError, Finding
 if TYPE_CHECKING:
     from pipelines.workspace import Workspace
 
+SHOWN = pa.schema(
+    [
+        pa.field("doc_id", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("outcome", pa.string()),
+        pa.field("dropped_by", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("text", pa.string()),
+        pa.field("edited", pa.string()),
+    ]
+)
+"""What `show` yields of each document."""
+
 
 def show(
     workspace: Workspace, *, dropped_by: str | None, kept: bool | None, count: int, run: str | None
@@ -61,7 +78,12 @@ def _texts(workspace: Workspace, run: str, rows: list[dict[str, Any]]) -> dict[t
     plan = resolve_recorded(workspace.manifest, run)
     index = score_index(workspace.manifest, plan)
     wanted: defaultdict[int, list[int]] = defaultdict(list)
+    there = {shard.path for shard in plan.shards}
     for row in rows:
+        if row["path"] not in there:
+            raise CurationError(
+                Finding("R002", f"{row['path']} is gone since run {run}", "its text can no longer be shown", row["path"])
+            )
         for shard in plan.shards:
             if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
                 wanted[shard.index].append(row["row"])

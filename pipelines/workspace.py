@@ -77,6 +77,7 @@ class Workspace:
         `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
+        from curation.flow import system_failure
         from pipelines.fit import fit
         from pipelines.resolve import resolve
         from pipelines.run import execute
@@ -84,15 +85,19 @@ class Workspace:
         loaded = self._load(recipe)
         self.create()
         tell = report or (lambda event, facts: None)
-        resolved = resolve(loaded, self.manifest, sample)
-        if resolved.ignored:
-            tell("ignored", {"files": resolved.ignored})
-        todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
-        for item in todo:
-            tell("fit", {"stage": item.stage, "rows": item.sample_rows})
-            fit(loaded, resolved, item, self.store)
-        if todo:
-            resolved = resolve(loaded, Manifest(self.store), sample)
+        try:
+            resolved = resolve(loaded, self.manifest, sample)
+            if resolved.ignored:
+                tell("ignored", {"files": resolved.ignored})
+            todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
+            for item in todo:
+                tell("fit", {"stage": item.stage, "rows": item.sample_rows})
+                fit(loaded, resolved, item, self.store, refit)
+            if todo:
+                resolved = resolve(loaded, Manifest(self.store), sample)
+        except OSError as failure:
+            found = system_failure(failure)
+            raise CurationError(Finding(found.code, found.message, found.hint)) from failure
         return execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan), tell)
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:

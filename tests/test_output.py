@@ -12,11 +12,13 @@ import zstandard
 from pipelines import Workspace
 from schemas.errors import CurationError
 
-WORDS = "the quick brown fox jumps over a lazy dog and then it sleeps for the rest of that long day ".split()
+WORDS = "the quick brown fox jumps over a lazy dog and then it sleeps for the rest of that long day".split()  # noqa: SIM905
 
 
 def text(number, words=60):
-    return " ".join(WORDS[(number * 7 + at * (1 + number % 5)) % len(WORDS)] + f"{(number + at) % 13}" for at in range(words))
+    return " ".join(
+        WORDS[(number * 7 + at * (1 + number % 5)) % len(WORDS)] + f"{(number + at) % 13}" for at in range(words)
+    )
 
 
 def table(first, rows, **columns):
@@ -88,7 +90,7 @@ def test_chosen_score_columns_are_structs_and_the_text_is_the_edited_one(place):
     assert written.schema.names == ["text", "gopher"]
     assert [field.name for field in written.schema.field("gopher").type] == ["words", "pass", "status"]
     assert written.column("gopher").to_pylist()[0]["words"] > 0
-    assert set(entry["status"] for entry in written.column("gopher").to_pylist()) == {"ok"}
+    assert {entry["status"] for entry in written.column("gopher").to_pylist()} == {"ok"}
     assert not any("cookies" in value for value in written.column("text").to_pylist())
     whole = dataset(run(place, "a.parquet", stages, output={"columns": ["gopher"]}))
     assert "status" not in [field.name for field in whole.schema.field("gopher").type]
@@ -150,7 +152,12 @@ def test_small_file_bytes_give_several_files_of_whole_shards(place):
 
 def test_nothing_kept_is_still_a_readable_file_with_the_right_columns(place):
     pq.write_table(table(0, 30, tags=pa.array([["x"]] * 30)), place / "a.parquet")
-    result = run(place, "a.parquet", [{**RULES, "keep": "rules.words > 1000000"}], output={"columns": ["text", "tags", "rules.words"]})
+    result = run(
+        place,
+        "a.parquet",
+        [{**RULES, "keep": "rules.words > 1000000"}],
+        output={"columns": ["text", "tags", "rules.words"]},
+    )
     assert (result.kept, result.dropped) == (0, 30)
     written = dataset(result)
     assert written.num_rows == 0
@@ -158,7 +165,9 @@ def test_nothing_kept_is_still_a_readable_file_with_the_right_columns(place):
     assert written.schema.field("tags").type == pa.list_(pa.string())
 
 
-@pytest.mark.parametrize("stages", [[RULES], [RULES, {"dedup": "exact"}, {"select": "top", "by": "rules.words", "count": 3}]])
+@pytest.mark.parametrize(
+    "stages", [[RULES], [RULES, {"dedup": "exact"}, {"select": "top", "by": "rules.words", "count": 3}]]
+)
 def test_input_without_a_single_document_is_an_empty_dataset(place, stages):
     pq.write_table(table(0, 0), place / "a.parquet")
     result = run(place, "a.parquet", stages)
@@ -169,7 +178,9 @@ def test_input_without_a_single_document_is_an_empty_dataset(place, stages):
 def test_the_card_has_front_matter_funnel_and_recipe(place):
     pq.write_table(table(0, 30), place / "a.parquet")
     (place / "r.yaml").write_text(
-        yaml.safe_dump({"name": "card", "input": {"path": "a.parquet"}, "stages": [{**RULES, "keep": "rules.words > 10"}]})
+        yaml.safe_dump(
+            {"name": "card", "input": {"path": "a.parquet"}, "stages": [{**RULES, "keep": "rules.words > 10"}]}
+        )
     )
     result = Workspace(place / "ws").run(place / "r.yaml", executor="local")
     card = (result.dataset / "README.md").read_text()
@@ -199,9 +210,23 @@ def test_parquet_and_json_lines_plain_and_packed_make_one_dataset(place):
 def test_columns_that_drift_are_reconciled(place):
     dictionary = pa.array(["d"] * 5).dictionary_encode()
     drifts = [
-        {"i": pa.array([1] * 5, pa.int32()), "f": pa.array([1] * 5, pa.int64()), "s": pa.array(["a"] * 5), "z": pa.nulls(5)},
-        {"i": pa.array([2**40] * 5), "f": pa.array([0.5] * 5, pa.float32()), "s": pa.array(["b"] * 5, pa.large_string())},
-        {"f": pa.array([2**60 + 1] * 5), "s": dictionary, "z": pa.array([True] * 5), "u": pa.array([1] * 5, pa.uint64())},
+        {
+            "i": pa.array([1] * 5, pa.int32()),
+            "f": pa.array([1] * 5, pa.int64()),
+            "s": pa.array(["a"] * 5),
+            "z": pa.nulls(5),
+        },
+        {
+            "i": pa.array([2**40] * 5),
+            "f": pa.array([0.5] * 5, pa.float32()),
+            "s": pa.array(["b"] * 5, pa.large_string()),
+        },
+        {
+            "f": pa.array([2**60 + 1] * 5),
+            "s": dictionary,
+            "z": pa.array([True] * 5),
+            "u": pa.array([1] * 5, pa.uint64()),
+        },
         {"u": pa.array([1] * 5, pa.uint8()), "s": pa.array(["v"] * 5, pa.string_view()), "none": pa.nulls(5)},
     ]
     for number, columns in enumerate(drifts):
@@ -256,7 +281,9 @@ def test_types_without_arithmetic_are_carried_through(place):
     pq.write_table(source, place / "a.parquet")
     written = dataset(run(place, "a.parquet"))
     assert written.to_pydict() == source.to_pydict()
-    assert {name: written.schema.field(name).type for name in columns} == {name: source.schema.field(name).type for name in columns}
+    assert {name: written.schema.field(name).type for name in columns} == {
+        name: source.schema.field(name).type for name in columns
+    }
 
 
 def test_invalid_bytes_in_a_column_that_is_carried_along_stay_readable(place):

@@ -42,6 +42,9 @@ class RayExecutor:
         self._own = address is None
         failpoints.register("driver")
         _authenticate(self._own)
+        # What Ray says of a lost worker it prints to stdout, whatever `log_to_driver` is, and stdout is for data. A
+        # private switch; where it is gone the message is back, and nothing else.
+        ray._private.worker._worker_logs_enabled = False
         try:
             if self._own:
                 ray.init(

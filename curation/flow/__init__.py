@@ -1,5 +1,5 @@
 """The flow: score, enter, pair, resolve, decide, write. Each file is one unit of work that commits once, or not at all."""
 
-from curation.flow.perform import Failure, Outcome, perform
+from curation.flow.perform import Failure, Outcome, perform, system_failure
 
-__all__ = ["Failure", "Outcome", "perform"]
+__all__ = ["Failure", "Outcome", "perform", "system_failure"]

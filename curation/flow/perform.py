@@ -60,17 +60,22 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
         first = failure.findings[0]
         return Failure(first.code, first.message, first.hint, traceback.format_exc())
     except OSError as failure:
-        full = failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        code = "R005" if full else "R003"
-        what = f"no space left while writing {failure.filename or 'a file'}" if full else f"{type(failure).__name__}: {failure}"
-        hint = "free some space and run again; what is committed stays" if full else None
-        return Failure(code, what, hint, traceback.format_exc())
+        return system_failure(failure)
     except Exception as failure:
         if is_infrastructure(failure):
             raise
         frame = traceback.extract_tb(failure.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         return Failure("R003", f"{type(failure).__name__} at {place}", "see --verbose", traceback.format_exc())
+
+
+def system_failure(failure: OSError) -> Failure:
+    """What the operating system refused. Call it where the exception is handled."""
+    if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what = f"no space left while writing {failure.filename or 'to the workspace'}"
+        return Failure("R005", what, "free some space and run again; what is committed stays", traceback.format_exc())
+    lines = str(failure).splitlines() or [""]
+    return Failure("R003", f"{type(failure).__name__}: {lines[0]}", None, traceback.format_exc())
 
 
 def score_here(step: Step, batch: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -213,13 +214,14 @@ class _Documents:
         if stage.family == INPUT:
             place = {int(row): index for index, row in enumerate(missing)}
             result = examine(
-                self.source.take(taken),
+                self.source if len(missing) == len(self.rows) else self.source.take(taken),
                 None if self.ids is None else self.ids.take(taken),
                 self.invalid[missing],
                 {place[row]: fault for row, fault in self.faults.items() if row in place},
             )
             return as_struct(result, step.columns)
-        columns = {name: self._field(name).take(taken) for name in step.reads}
+        whole = len(missing) == len(self.rows)  # then a copy of all text is spared
+        columns = {name: self._field(name) if whole else self._field(name).take(taken) for name in step.reads}
         for name, other in step.requires.items():
             columns[name] = here[other].struct.take(taken)
         result = complete(score_rows(step, pa.RecordBatch.from_pydict(columns), scoring), step)
@@ -444,7 +446,8 @@ class _Writer:
     def abandon(self) -> None:
         """Remove what an interrupted unit left; nothing after `close`."""
         if self.file is not None:
-            self.file.close()
+            with suppress(OSError):  # on a full disk the footer cannot be written either
+                self.file.close()
             self.file = None
         if self.path is not None:
             self.path.unlink(missing_ok=True)

@@ -56,7 +56,7 @@ class Manifest:
         keys = self.keys(kind)
         cache = self._cache[kind]
         if any(key not in cache for key in keys):
-            for name in self.store.names(f"manifest/compacted/{kind}"):
+            for name in self.store.names(f"manifest/compacted/{kind}")[-1:]:  # it holds what the older ones held
                 table = pq.read_table(self.store.path(f"manifest/compacted/{kind}/{name}"))
                 parts = table.column("part").combine_chunks()
                 starts = pc.run_end_encode(parts)
@@ -87,9 +87,13 @@ class Manifest:
         if compacted:  # the newest holds what the older ones held
             newest = self.store.path(f"{folder}/{compacted[-1]}")
             covered = set(pc.unique(pq.read_table(newest, columns=["part"]).column("part")).to_pylist())
-            paths.append(str(newest))
+        keys = self.keys(kind)
+        if covered <= set(keys):
+            paths += [str(newest)] if covered else []
+        else:  # it holds a part that `gc` has removed since
+            covered = set()
         base = self.store.path(f"manifest/parts/{kind}")
-        paths += [str(base / f"{key}.parquet") for key in self.keys(kind) if key not in covered]
+        paths += [str(base / f"{key}.parquet") for key in keys if key not in covered]
         return paths
 
     def compact(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import duckdb
@@ -28,5 +29,9 @@ def publish_snapshot(store: Store) -> None:
                 connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {view}")
             connection.execute("DETACH snapshot")
         os.replace(temporary, store.path(NAME))
+    except duckdb.IOException as failure:  # what the system refused, as everywhere else
+        full = "No space left" in str(failure)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(failure).splitlines()[0]) from failure
     finally:
-        temporary.unlink(missing_ok=True)
+        for left in (temporary, temporary.with_name(f"{temporary.name}.wal")):
+            left.unlink(missing_ok=True)

@@ -42,10 +42,9 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
         return str(attempts.column("run")[order[0].as_py()].as_py())
     runs = manifest.read("runs")
     known = runs.column("run").to_pylist()
-    found = [item for item in known if item == run] or [item for item in known if item.startswith(run)]
-    if not found:
-        named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
-        found = named.column("run").to_pylist()[-1:]
+    named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
+    found = [item for item in known if item == run] or named.column("run").to_pylist()[-1:]
+    found = found or [item for item in known if item.startswith(run)]
     if len(found) != 1:
         what = "is not in this workspace" if not found else f"may be any of {', '.join(sorted(found))}"
         raise CurationError(Finding("C032", f"run '{run}' {what}", "list them: curate sql \"SELECT run, name, status FROM runs\""))
@@ -53,11 +52,10 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
 
 
 def statements(manifest: Manifest, run: str | None) -> list[str]:
-    """CREATE statements of all views, internal ones (`_kind`) first."""
+    """CREATE statements of all views, internal ones (`_kind`) first. Without a run, the views of one are empty."""
     made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind)}" for kind in PARTS]
     made += [_load(name, {}) for name in EVERY_RUN]
-    if run is None:
-        return made
+    run = run or ""
     made += [
         f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {_text(run)}""",
         f"""CREATE TABLE _decided AS SELECT {_text(str(manifest.store.root) + "/")} || d.data AS filename, s.path, s.file_no

@@ -21,6 +21,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     total = sum(row["rows"] for row in decisions)
     kept = sum(row["kept"] for row in decisions)
     tally = [entry for row in decisions for entry in row["tally"]]
+    files = "file" if len(written) == 1 else "files"
     lines = [
         "---",
         "configs:",
@@ -30,7 +31,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         "",
         f"# {plan.name}",
         "",
-        f"{kept:,} of {total:,} documents, in {len(written)} Parquet file{'s' if len(written) != 1 else ''}. Run `{plan.run}`.",
+        f"{kept:,} of {total:,} documents, in {len(written)} Parquet {files}. Run `{plan.run}`.",
         "",
         "## Funnel",
         "",
@@ -46,7 +47,13 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     ]
     skipped = [shard for shard in plan.shards if shard.error]
     if skipped:
-        lines += ["", "## Left out", "", "These shards could not be processed; the recipe says `on_bad_shard: skip`.", ""]
+        lines += [
+            "",
+            "## Left out",
+            "",
+            "These shards could not be processed; the recipe says `on_bad_shard: skip`.",
+            "",
+        ]
         lines += [f"- {_left_out(shard)}" for shard in skipped]
     models = _models(plan, manifest)
     if models:

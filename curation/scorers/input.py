@@ -1,4 +1,4 @@
-"""The first step of every run: whether a row is a document at all, its id and its length. Nobody writes it in a recipe."""
+"""The first step of every run: whether a row is a document, its id and its length. Nobody writes it in a recipe."""
 
 from __future__ import annotations
 
@@ -48,7 +48,12 @@ def examine(text: pa.Array, ids: pa.Array | None, invalid: np.ndarray, faults: d
 
 def nameable(kind: pa.DataType) -> bool:
     """Whether a column of this type can be the user's own id."""
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+    plain = (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
     return stringlike(kind) or binary(kind) or plain or pa.types.is_date(kind) or pa.types.is_timestamp(kind)
 
 

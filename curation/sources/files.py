@@ -104,7 +104,8 @@ def inspect(path: str) -> SourceFile:
         settled = time.time_ns() - before.st_mtime_ns > SETTLING_NS
         if name == "parquet":
             fingerprint = _digest(path)
-            error, rows, groups, schema = None, 0, (), None
+            error, rows, schema = None, 0, None
+            groups: tuple[tuple[int, int], ...] = ()
             try:
                 with pq.ParquetFile(path) as file:
                     meta = file.metadata
@@ -149,8 +150,13 @@ def _digest(path: str) -> str:
 def _why(size: int, failure: Exception) -> str:
     if size == 0:
         return "is empty (0 bytes)"
+    return f"is not a readable Parquet file: {first_line(failure)}"
+
+
+def first_line(failure: Exception) -> str:
+    """A library's message in one line."""
     lines = str(failure).strip().splitlines()
-    return f"is not a readable Parquet file: {lines[0] if lines else type(failure).__name__}"
+    return lines[0].rstrip(".") if lines else type(failure).__name__
 
 
 def _hidden(relative: str) -> bool:

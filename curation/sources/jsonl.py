@@ -98,7 +98,10 @@ class _Zstandard(io.RawIOBase):
 
 
 def inspect(path: str, name: str) -> Facts:
-    """Hash a file, count its lines and type its columns by all of their values, in one pass. Blank lines are no documents."""
+    """Hash a file, count its lines and type its columns by all of their values, in one pass.
+
+    Blank lines are no documents.
+    """
     hashed = _Hashed(path)
     source = io.BufferedReader(hashed, 1 << 20)  # named, since it closes what it reads when nobody holds it
     rows = size = 0
@@ -165,7 +168,7 @@ def columns(lines: list[bytes], wanted: pa.Schema) -> tuple[pa.RecordBatch, dict
 def _lines(source: BinaryIO, name: str) -> Iterator[bytes]:
     stream: Any = source
     if name.endswith(".gz"):
-        stream = io.BufferedReader(gzip.GzipFile(fileobj=source), 1 << 20)  # type: ignore[arg-type]
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=source), 1 << 20)
     elif name.endswith(".zst"):
         stream = io.BufferedReader(_Zstandard(source), 1 << 20)
     for number, line in enumerate(stream):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.sources import jsonl
-from curation.sources.files import inspect
+from curation.sources.files import first_line, inspect
 from curation.sources.shards import Shard
 from curation.sources.texts import binary
 from schemas.documents import TEXT
@@ -46,7 +46,7 @@ def read_batches(
         yield from reader(shard, wanted, needed)
     except (pa.ArrowException, *jsonl.UNREADABLE) as failure:
         verify_unchanged(shard)
-        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        reason = first_line(failure)
         raise CurationError(Finding("R001", f"{shard.path} cannot be read: {reason}", file=shard.path)) from failure
     verify_unchanged(shard)
 

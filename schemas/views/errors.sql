@@ -1,7 +1,12 @@
--- What could not be processed in the chosen run: documents that errored, and shards that failed in its last attempt.
+-- What could not be processed in the chosen run: documents that errored, shards that failed in its last attempt, and
+-- shards that it left out (`on_bad_shard: skip`).
 CREATE VIEW errors AS
 SELECT 'document' AS kind, doc_id, id, path, row, dropped_by AS stage, NULL AS code, reason AS message
 FROM documents WHERE outcome = 'errored'
 UNION ALL
 SELECT 'shard', NULL, NULL, path, NULL, step, code, message FROM _failures
-WHERE run = $run AND attempt = (SELECT max(attempt) FROM _attempts WHERE run = $run);
+WHERE run = $run AND attempt = (SELECT arg_max(attempt, started_at) FROM _attempts WHERE run = $run)
+UNION ALL
+SELECT 'shard', NULL, NULL, path, row_start, NULL, 'R001', error FROM _shards s
+WHERE run = $run AND error IS NOT NULL AND EXISTS (FROM _decisions WHERE run = $run)
+AND NOT EXISTS (FROM _failures f WHERE f.run = s.run AND f.shard = s.shard);

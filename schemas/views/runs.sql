@@ -9,6 +9,6 @@ LEFT JOIN _datasets d USING (run)
 LEFT JOIN (SELECT run, sum(kept)::BIGINT AS kept, sum(dropped)::BIGINT AS dropped, sum(errored)::BIGINT AS errored
            FROM _decisions GROUP BY run) c USING (run)
 LEFT JOIN (SELECT run, count(*) AS attempts, max(started_at) AS last_started_at,
-                  arg_max(outcome, started_at) AS last_outcome
+                  arg_max_null(outcome, started_at) AS last_outcome
            FROM attempts GROUP BY run) a USING (run)
 ORDER BY r.created_at;

@@ -35,7 +35,13 @@ def test_a_folder_is_read_deep_and_sorted_without_hidden_and_underscore_files(co
 def test_patterns_keep_their_order_and_each_is_sorted(corpus):
     paths, findings, _ = find_files(["crawl/lines.JSONL", "crawl/*.parquet", "crawl/**/c.parquet"], corpus)
     assert not findings
-    assert names(paths, corpus / "crawl") == ["lines.JSONL", "_part.parquet", "a.parquet", "b.parquet", "deep/c.parquet"]
+    assert names(paths, corpus / "crawl") == [
+        "lines.JSONL",
+        "_part.parquet",
+        "a.parquet",
+        "b.parquet",
+        "deep/c.parquet",
+    ]
 
 
 def test_brackets_in_the_recipes_own_folder_are_no_pattern(tmp_path):

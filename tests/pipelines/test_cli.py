@@ -1,0 +1,348 @@
+"""The command line keeps its word: data on stdout, talk on stderr, exit codes, and every error at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from pipelines.cli import _main, app, summary
+from pipelines.run import Result
+from pipelines.workspace import Workspace
+
+HEAVY = ("torch", "ray", "transformers", "numba", "sentence_transformers", "scipy")
+BAD = """\
+name: bad
+input: {path: crawl}
+stages:
+  - scorer: langage
+  - scorer: rules
+    profil: gopher-quality@datatrove
+  - dedup: minhash
+    keep: minhash.cluster_size <
+"""
+
+
+class Called:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+    """`curate` in this process: the same entry, without the start."""
+
+    def run(*arguments: object) -> Called:
+        capsys.readouterr()
+        code = _main([*map(str, arguments)])
+        said = capsys.readouterr()
+        return Called(code, said.out, said.err)
+
+    return run
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {sub}", item) for sub, item in command.commands.items())
+        else:
+            yield name, command
+
+
+COMMANDS = dict(commands())
+
+
+def examples(command: Any) -> list[str]:
+    """Single commands out of `Examples: a; b "x; y"; echo z | c`."""
+    text = command.epilog.partition(":")[2]
+    pieces = re.findall(r"""(?:'[^']*'|"[^"]*"|[^;'"])+""", text)
+    return [piece.rpartition("|")[2].strip() if "|" in piece else piece.strip() for piece in pieces if piece.strip()]
+
+
+# --- start ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["sql", "SELECT count(*) FROM documents"], ["status"], ["funnel"], ["explain", "g.parquet#3"], ["models", "list"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_reading_commands_import_no_model_library_and_no_ray(arguments: list[str], finished: Any) -> None:
+    environment = {**os.environ, "CURATION_WORKSPACE": str(finished[1].root)}
+    code = (
+        "import sys; from pipelines.cli import _main; code = _main(sys.argv[1:]);"
+        f"print(code, sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
+    assert done.stderr.splitlines()[-1] == "0 []", done.stderr
+    assert done.stdout
+
+
+# --- help ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples_that_parse(name: str, call: Callable[..., Called]) -> None:
+    shown = call(*name.split(), "--help")
+    assert (shown.code, shown.err) == (0, "")
+    assert "Example" in shown.out
+    found = examples(COMMANDS[name])
+    assert found
+    for example in found:
+        program, *words = shlex.split(example)
+        assert program == "curate"
+        assert " ".join(words).startswith(name), example
+        with COMMANDS[name].make_context(name, words[len(name.split()) :]):
+            pass
+
+
+def test_the_documented_commands_are_there() -> None:
+    named = "check plan run status retry sql show explain funnel gc"
+    assert {*named.split(), "models list"} <= set(COMMANDS)
+
+
+# --- stdout is data ------------------------------------------------------------------------------------------------
+
+READING = {
+    "status": (["status"], 1),
+    "sql": (["sql", "SELECT doc_id, path, kept, language FROM documents ORDER BY doc_id LIMIT 3"], 3),
+    "show": (["show", "--kept", "-n", "4"], 4),
+    "funnel": (["funnel"], 7),
+    "gc": (["gc", "--dry-run"], None),
+    "models": (["models", "list"], None),
+    "explain": (["explain", "a.parquet#0"], 7),
+    "plan": (["plan", "recipe.yaml"], 6),
+}
+
+
+@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("format", ["table", "json", "jsonl", "csv"])
+def test_stdout_holds_the_rows_and_nothing_else(
+    name: str, format: str, call: Callable[..., Called], finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished[1].root.parent)
+    words, rows = READING[name]
+    shown = call(*words, "-w", "ws", "--format", format)
+    assert shown.code == 0
+    if name == "explain" and format in ("json", "jsonl"):
+        rows = 1  # one object a document, with its stages inside
+    if format == "json":
+        value = json.loads(shown.out)
+        assert value["schema_version"] == 1
+        count = len(value["documents"] if name == "explain" else value["rows"])
+    elif format == "jsonl":
+        count = len([json.loads(line) for line in shown.out.splitlines()])
+    elif format == "csv":
+        header, *body = csv.reader(io.StringIO(shown.out))
+        assert all(len(row) == len(header) for row in body)
+        count = len(body)
+    else:
+        *table, last = shown.out.splitlines()
+        assert table[0].startswith("+-")
+        assert table[-1].startswith("+-")
+        count = int(last.split()[0])
+    assert count == rows or (rows is None and count > 1)
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "table"])
+def test_no_rows_are_no_rows_in_every_format(format: str, call: Callable[..., Called], finished: Any) -> None:
+    shown = call("show", "--dropped-by", "minhash", "--run", finished[0], "-n", 1, "-w", finished[1].root, "-f", format)
+    assert shown.code == 0
+    names = ["doc_id", "id", "path", "row", "outcome", "dropped_by", "reason", "score", "threshold", "text", "edited"]
+    none = call("sql", "SELECT * FROM drops WHERE false", "-w", finished[1].root, "-f", format)
+    assert none.code == 0
+    if format == "json":
+        assert json.loads(shown.out)["columns"] == names
+        assert json.loads(none.out)["rows"] == []
+    if format == "jsonl":
+        assert none.out == ""
+    if format == "csv":
+        assert none.out.startswith("doc_id,")
+        assert none.out.count("\n") == 1
+
+
+def test_a_run_prints_the_dataset_on_stdout_and_talks_on_stderr(
+    curate: Callable[..., Any], finished: Any, tmp_path: Path
+) -> None:
+    source = finished[1].root.parent / "recipe.yaml"
+    done = curate("run", source, "-w", tmp_path / "w s", "--executor", "local")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'w s'}/datasets/manual/{finished[0]}\n"
+    assert re.search(r"^Done\. 289 → \d+ documents · dropped=\d+ errored=1 · SCORED=289 FAIL=0 · run \w{16}", done.stderr, re.M)
+    assert "\x1b" not in done.stderr  # a pipe gets no bars and no colour
+    again = curate("run", source, "-w", tmp_path / "w s")
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert again.stderr.startswith("Nothing to do: 289 → ")
+    quiet = curate("run", source, "-w", tmp_path / "w s", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, done.stdout, "")
+
+
+def test_the_workspace_may_come_from_the_environment(curate: Callable[..., Any], finished: Any) -> None:
+    done = curate("sql", "-", "-f", "csv", CURATION_WORKSPACE=str(finished[1].root), cwd=Path("/"))
+    assert done.returncode == 2  # an empty query, read from an empty stdin
+    assert "error[C033]" in done.stderr
+    done = curate("sql", "SELECT 1 AS one", "-f", "csv", CURATION_WORKSPACE=str(finished[1].root), cwd=Path("/"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\n1\n", "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'sql "SELECT * FROM range(500000)" -f csv',
+        'sql "SELECT * FROM range(50000)" -f json',
+        "show -n 250",
+        "funnel",
+    ],
+)
+def test_a_reader_that_has_enough_ends_the_command_quietly(command: str, finished: Any) -> None:
+    line = f"set -o pipefail; {sys.executable} -m pipelines.cli {command} | head -1"
+    environment = {**os.environ, "CURATION_WORKSPACE": str(finished[1].root)}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colour_is_for_terminals_that_did_not_refuse_it(no_color: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm"}
+    command = [sys.executable, "-m", "pipelines.cli", "check", str(tmp_path / "bad.yaml")]
+    done = subprocess.run(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    try:
+        while piece := os.read(ours, 65536):
+            said += piece
+    except OSError:
+        pass  # Linux says so when the other end is closed
+    assert done.returncode == 2
+    assert (b"\x1b[" in said) is (no_color == "")
+    assert said.count(b"C006") == 1
+
+
+# --- exit codes and errors -----------------------------------------------------------------------------------------
+
+
+def test_everything_wrong_with_a_recipe_is_said_at_once_with_file_line_excerpt_and_hint(
+    curate: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD)
+    for command in ("check", "plan", "run"):
+        done = curate(command, "bad.yaml", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        blocks = done.stderr.split("error[")[1:]
+        assert [block[:4] for block in blocks] == ["C006", "C005", "C003", "C009"], done.stderr
+        for block, line in zip(blocks, (4, 5, 6, 8), strict=True):
+            assert f"--> bad.yaml:{line}" in block
+            assert f"{line} | {BAD.splitlines()[line - 1]}" in block
+        assert "hint: did you mean 'language'?" in blocks[0]
+        assert "hint: did you mean 'profile'?" in blocks[2]
+        assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frobnicate"], "No such command"),
+        (["run"], "Missing argument"),
+        (["run", "recipe.yaml", "--sample", "0"], "--sample"),
+        (["sql", "SELECT 1", "-f", "xml"], "xml"),
+        (["sql", "SELECT 1", "-w", "/nowhere"], "error[C030]"),
+        (["gc", "-w", "/nowhere"], "error[C030]"),
+        (["show", "--kept", "--dropped-by", "gopher"], "error[C004]"),
+        (["show", "--dropped-by", "goffer"], "error[C032]"),
+        (["funnel", "--run", "nosuch"], "error[C032]"),
+        (["explain", "nosuch"], "error[C032]"),
+        (["sql", "DELETE FROM documents"], "error[C033]"),
+        (["sql", "SELECT nosuch FROM documents"], "error[C034]"),
+        (["retry", "nosuch"], "error[C032]"),
+        (["run", "recipe.yaml", "--address", "127.0.0.1:1", "--executor", "spark"], "spark"),
+        (["check", "nosuch.yaml"], "error[C001]"),
+    ],
+)
+def test_bad_usage_is_exit_code_2_and_one_clear_error(
+    arguments: list[str], says: str, call: Callable[..., Called], finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished[1].root.parent)
+    monkeypatch.setenv("CURATION_WORKSPACE", "ws")
+    done = call(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_run_that_fails_is_exit_code_1_and_names_what_to_do(
+    call: Callable[..., Called], light: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(light(errors={"documents": 0})))
+    space = tmp_path / "a space"
+    done = call("run", tmp_path / "recipe.yaml", "-w", space, "--quiet")
+    assert (done.code, done.out) == (1, "")
+    assert "failed[R004]: 1 documents errored, and the recipe allows 0" in done.err
+    named = dict(re.findall(r"^(what failed|try again): +(curate .*)$", done.err, re.M))
+    failed = call(*shlex.split(named["what failed"])[1:], "-f", "jsonl")
+    assert [json.loads(line)["message"] for line in failed.out.splitlines()] == ["line is not valid JSON"]
+    again = call(*shlex.split(named["try again"])[1:])
+    assert again.code == 1
+    assert "SCORED=0" in again.err
+
+
+def test_the_last_line_of_an_interrupted_run_can_be_pasted() -> None:
+    *_, last = summary(Result("ab12", "web", "interrupted"), Path("a b/ws"))
+    assert last.split(":", 1) == ["resume", "      curate retry ab12 -w 'a b/ws'"]
+
+
+def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
+    curate: Callable[..., Any], finished: Any, held: Any, tmp_path: Path
+) -> None:
+    run, reference = finished
+    marks, space = tmp_path / "marks", tmp_path / "ws"
+    marks.mkdir()
+    failpoints = json.dumps({"point": "in-score", "hit": 3, "sleep": 3, "dir": str(marks)})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "run", "recipe.yaml", "-w", str(space), "--executor", "local"],
+        cwd=reference.root.parent,
+        env={**os.environ, "CURATION_FAILPOINTS": failpoints},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (marks / "hit-3").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr
+        time.sleep(0.02)
+    workspace = Workspace(space)
+    [state] = workspace.status().to_pylist()
+    assert (state["run"], state["status"], state["decided"]) == (run, "running", 0)
+    assert workspace.sql("SELECT * FROM documents").num_rows == 0  # another process may look while it writes
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    [state] = workspace.status().to_pylist()
+    assert state["status"] == "interrupted"
+    before = held(space).rows()["input"]
+    assert 0 < before < 289  # what was running ended and is stored, what waited is not
+    [resume] = re.findall(r"^resume: +(curate .*)$", err, re.M)
+    done = curate(*shlex.split(resume)[1:], "--executor", "local", cwd=reference.root.parent)
+    assert done.returncode == 0, done.stderr
+    assert f"SCORED={289 - before} " in done.stderr
+    assert held(space).everything(run) == reference.everything(run)

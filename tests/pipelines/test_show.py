@@ -1,0 +1,96 @@
+"""Documents with their text, read from the source again: real, the same ones each time, and refused when it changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError
+
+Light = Callable[..., dict[str, Any]]
+
+
+def source_texts(paths: Any) -> dict[tuple[str, int], str | None]:
+    """Text of every document, read without the engine's own readers where that is easy."""
+    found = {}
+    for path in paths:
+        for row, text in enumerate(pq.read_table(path, columns=["content"]).column(0).to_pylist()):
+            found[(str(path), row)] = text
+    return found
+
+
+def test_shown_text_is_the_sources_and_edited_text_the_outputs(finished: Any, corpus: Path) -> None:
+    run, held = finished
+    shown = list(held.workspace.show(count=1000))
+    assert len(shown) == 289
+    texts = source_texts(corpus.glob("*.parquet"))
+    compared = [row for row in shown if (row["path"], row["row"]) in texts]
+    assert len(compared) > 150
+    for row in compared:
+        assert row["text"] == texts[(row["path"], row["row"])]
+    output = {}
+    for part in (held.root / f"datasets/manual/{run}").glob("*.parquet"):
+        table = pq.read_table(part)
+        output |= dict(zip(table.column("id").to_pylist(), table.column("text").to_pylist(), strict=True))
+    kept = [row for row in shown if row["outcome"] == "kept"]
+    assert len(kept) == len(output)
+    for row in kept:
+        assert output[row["id"]] == (row["text"] if row["edited"] is None else row["edited"])
+    edited = [row for row in kept if row["edited"] is not None]
+    assert edited
+    assert all(row["edited"] != row["text"] for row in edited)
+
+
+def test_the_same_documents_are_shown_each_time_in_input_order(finished: Any) -> None:
+    workspace = finished[1].workspace
+    first = list(workspace.show(kept=True, count=6))
+    assert first == list(Workspace(finished[1].root).show(kept=True, count=6))
+    assert [(row["path"], row["row"]) for row in first] == sorted((row["path"], row["row"]) for row in first)
+    assert {row["outcome"] for row in first} == {"kept"}
+    assert len({row["path"] for row in first}) > 1  # spread over the run
+    fewer = list(workspace.show(kept=True, count=3))
+    assert [row for row in first if row in fewer] == fewer
+
+
+@pytest.mark.parametrize("stage", ["input", "language", "gopher", "remove_lines", "exact", "minhash", "top"])
+def test_dropped_by_shows_what_that_stage_dropped(stage: str, finished: Any) -> None:
+    workspace = finished[1].workspace
+    shown = list(workspace.show(dropped_by=stage, count=1000))
+    counts = {row["stage"]: row["dropped"] + row["errored"] for row in workspace.funnel().to_pylist()}
+    assert len(shown) == counts[stage]
+    assert {row["dropped_by"] for row in shown} == {stage}
+
+
+def test_an_unknown_stage_is_refused_with_the_stages_there_are(finished: Any) -> None:
+    with pytest.raises(CurationError) as failure:
+        list(finished[1].workspace.show(dropped_by="goffer"))
+    [finding] = failure.value.findings
+    assert finding.code == "C032"
+    assert "gopher" in (finding.hint or "")
+
+
+@pytest.mark.parametrize("change", ["grown", "gone"])
+def test_a_source_that_changed_is_r002_and_never_another_text(change: str, corpus: Path, light: Light, tmp_path: Path) -> None:
+    crawl = Path(shutil.copytree(corpus, tmp_path / "crawl"))
+    settings = light(crawl)
+    settings["stages"] = settings["stages"][:1]
+    settings["output"] = {}
+    workspace = Workspace(tmp_path / "ws")
+    assert workspace.run(settings, executor="local", workers=1).outcome == "done"
+    assert len(list(workspace.show(count=1000))) == 289
+    if change == "gone":
+        (crawl / "a.parquet").unlink()
+    else:
+        pq.write_table(pq.read_table(crawl / "a.parquet").slice(1), crawl / "a.parquet")
+    with pytest.raises(CurationError) as failure:
+        list(workspace.show(count=1000))
+    [finding] = failure.value.findings
+    assert finding.code == "R002"
+    assert str(crawl / "a.parquet") in finding.message
+    assert workspace.sql("SELECT count(*) AS n FROM documents").to_pylist() == [{"n": 289}]  # what was decided stays
