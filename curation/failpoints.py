@@ -55,7 +55,10 @@ def _is_turn(folder: Path, wanted: int) -> bool:
 def _kill(target: str, folder: Path) -> None:
     if target == "self":
         os.kill(os.getpid(), signal.SIGKILL)
-    for entry in sorted(folder.glob(f"pid-{target}-*")):
+    entries = sorted(folder.glob(f"pid-{target}-*"))
+    if target == "driver" and not entries:  # no executor yet, so this is the driver
+        os.kill(os.getpid(), signal.SIGKILL)
+    for entry in entries:
         pid = int(entry.name.rsplit("-", 1)[1])
         (folder / f"killed-{target}-{pid}").touch()
         try:

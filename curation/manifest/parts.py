@@ -16,6 +16,8 @@ from schemas.manifest import PARTS
 
 COMPACT_FROM = 256
 """Loose parts of one kind after which a compacted file is worth its while."""
+KEY = "_part"
+"""Column of a compacted file that names the part behind each record."""
 
 
 class Manifest:
@@ -52,24 +54,24 @@ class Manifest:
         return table
 
     def read(self, kind: str) -> pa.Table:
-        """All records of a kind, in the order of their parts' keys; the column `part` names the part."""
+        """All records of a kind, in the order of their parts' keys; the column KEY names the part."""
         keys = self.keys(kind)
         cache = self._cache[kind]
         if any(key not in cache for key in keys):
             for name in self.store.names(f"manifest/compacted/{kind}")[-1:]:  # it holds what the older ones held
                 table = pq.read_table(self.store.path(f"manifest/compacted/{kind}/{name}"))
-                parts = table.column("part").combine_chunks()
+                parts = table.column(KEY).combine_chunks()
                 starts = pc.run_end_encode(parts)
                 begin = 0
                 for value, end in zip(starts.values.to_pylist(), starts.run_ends.to_pylist(), strict=True):
-                    cache.setdefault(value, table.slice(begin, end - begin).drop_columns(["part"]))
+                    cache.setdefault(value, table.slice(begin, end - begin).drop_columns([KEY]))
                     begin = end
         tables = []
         for key in keys:
             part = self.get(kind, key)
             if part is not None:
-                tables.append(part.append_column("part", pa.repeat(key, part.num_rows)))
-        schema = PARTS[kind].append(pa.field("part", pa.string()))
+                tables.append(part.append_column(KEY, pa.repeat(key, part.num_rows)))
+        schema = PARTS[kind].append(pa.field(KEY, pa.string()))
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def where(self, kind: str, **equal: Any) -> pa.Table:
@@ -86,7 +88,7 @@ class Manifest:
         paths, covered = [], set()
         if compacted:  # the newest holds what the older ones held
             newest = self.store.path(f"{folder}/{compacted[-1]}")
-            covered = set(pc.unique(pq.read_table(newest, columns=["part"]).column("part")).to_pylist())
+            covered = set(pc.unique(pq.read_table(newest, columns=[KEY]).column(KEY)).to_pylist())
         keys = self.keys(kind)
         if covered <= set(keys):
             paths += [str(newest)] if covered else []
