@@ -14,7 +14,17 @@ import signal
 import time
 from pathlib import Path
 
-POINTS = ("before-rename", "after-data", "before-part", "after-part", "in-score", "in-group", "in-decide", "in-write", "before-publish")
+POINTS = (
+    "before-rename",
+    "after-data",
+    "before-part",
+    "after-part",
+    "in-score",
+    "in-group",
+    "in-decide",
+    "in-write",
+    "before-publish",
+)
 VARIABLE = "CURATION_FAILPOINTS"
 
 

@@ -111,7 +111,7 @@ def explain(workspace: Workspace, document: str, run: str | None) -> list[Explan
     raise CurationError(
         Finding(
             "C032",
-            f"no document '{document}' in run {chosen}",
+            f"no document '{document}' in run {chosen}" if chosen else "nothing was run here yet",
             "name it as path#row (rows count from 0), by doc_id, or by the id column; list some: "
             'curate sql "SELECT doc_id, id, path, row FROM documents LIMIT 5"',
         )

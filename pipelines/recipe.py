@@ -18,6 +18,8 @@ from pydantic import BaseModel, ValidationError
 from curation import registry
 from curation.gates import Gate, GateError
 from curation.scorers.base import Context
+from curation.scorers.input import SHOWN
+from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import FAMILIES, Recipe, Stage
 
@@ -327,7 +329,7 @@ def _stages(
     _ids(document, stages)
     context = Context(base.resolve())
     objects = [_build(document, index, stage, context) if stage else None for index, stage in enumerate(stages)]
-    fields: dict[str, Sequence[pa.Field]] = {}
+    fields: dict[str, Sequence[pa.Field]] = {INPUT: SHOWN}
     broken: set[str] = set()
     gates: list[Gate | None] = []
     for index, (stage, built) in enumerate(zip(stages, objects, strict=True)):

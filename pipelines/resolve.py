@@ -327,8 +327,7 @@ def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tupl
         fields=input_step.FIELDS,
         reads=(),
     )
-    shown = tuple(item for item in input_step.FIELDS if item.name != "id")
-    stages = [StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), shown)]
+    stages = [StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), input_step.SHOWN)]
     unfitted: list[Unfitted] = []
     upstream: list[str] = []
     base = str(loaded.base)

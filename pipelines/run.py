@@ -413,8 +413,7 @@ class _Invocation:
         chosen = stage_object(stage)
         prefixes = 1
         if isinstance(chosen, Dedup):
-            per_row = _buckets_per_row(chosen, stage)
-            while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * per_row:
+                        while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * chosen.buckets_each:
                 prefixes *= 2
         entrants: dict[int, dict[str, Any]] = {}
         units = []
@@ -525,11 +524,11 @@ class _Invocation:
             size += record["kept_bytes"]
         parts = parts or [[]]  # a dataset without documents is one empty file with the right columns
         records: dict[int, dict[str, Any]] = {}
-        units = []
+        units: list[WriteWork] = []
         for number, members in enumerate(parts):
-            record = self.manifest.get("written", f"{self.plan.run}-{number:05d}")
-            if record is not None:
-                records[number] = record.to_pylist()[0]
+            earlier = self.manifest.get("written", f"{self.plan.run}-{number:05d}")
+            if earlier is not None:
+                records[number] = earlier.to_pylist()[0]
             else:
                 shards = tuple(at for at, _ in members)
                 units.append(WriteWork(self.work, number, shards, tuple(record["data"] for _, record in members)))
@@ -662,11 +661,3 @@ def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[s
 
 def _counts(decisions: pa.Table) -> dict[str, int]:
     return {name: pc.sum(decisions.column(name)).as_py() or 0 for name in ("rows", "kept", "dropped", "errored")}
-
-
-def _buckets_per_row(chosen: Dedup, stage: StagePlan) -> int:
-    import numpy as np
-
-    width = stage.steps[0].columns.field("evidence").type.byte_width
-    shape = chosen.buckets(np.zeros((1, width), dtype=np.uint8)).shape
-    return int(shape[1]) if len(shape) == 2 else 1

@@ -84,7 +84,7 @@ class Workspace:
 
         loaded = self._load(recipe)
         self.create()
-        tell = report or (lambda event, facts: None)
+        tell = (lambda event, facts: None) if report is None else report
         try:
             resolved = resolve(loaded, self.manifest, sample)
             if resolved.ignored:

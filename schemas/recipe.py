@@ -47,7 +47,7 @@ class Errors(Strict):
 class Output(Strict):
     columns: list[str] | None = None
     """Mapped names, source columns, or `stage.column`; None means every source column, text edited."""
-    row_group_rows: Annotated[int, Field(ge=1)] = 65_536
+    row_group_rows: Annotated[int, Field(ge=1)] = 50_000
     file_bytes: Annotated[int, Field(ge=1)] = 128 * 1024 * 1024
     """Kept text after which the next output file begins; files are written side by side, each by one worker."""
 

@@ -80,7 +80,10 @@ def documents() -> list[dict[str, Any]]:
             texts.append(texts[number - 60])
         if number > 50 and number % 7 == 0 and len(text) > 600:
             texts.insert(number - 40, text.replace(" is ", " was ", 1) + "\nThe end of it.")
-    return [{"content": text, "url": f"https://docs/{n}", "words": len((text or "").split())} for n, text in enumerate(texts)]
+    return [
+        {"content": text, "url": f"https://docs/{n}", "words": len((text or "").split())}
+        for n, text in enumerate(texts)
+    ]
 
 
 def write_corpus(folder: Path) -> Path:
@@ -108,7 +111,9 @@ def write_corpus(folder: Path) -> Path:
     return folder
 
 
-def make_recipe(folder: Path, corpus: Path, *, prob: float = 0.5, language: float = 0.5, **changes: Any) -> dict[str, Any]:
+def make_recipe(
+    folder: Path, corpus: Path, *, prob: float = 0.5, language: float = 0.5, **changes: Any
+) -> dict[str, Any]:
     """A recipe with every kind of stage. `prob` and `language` are thresholds; `changes` replace top-level keys."""
     for name, texts in (("seeds", SEEDS), ("background", BACKGROUND)):
         path = folder / f"{name}.jsonl"
@@ -119,7 +124,12 @@ def make_recipe(folder: Path, corpus: Path, *, prob: float = 0.5, language: floa
         "input": {"path": str(corpus), "columns": {"text": "content", "id": "url"}, "shard_bytes": 20_000},
         "stages": [
             {"scorer": "language", "keep": f"language.lang = 'en' and language.prob > {language}"},
-            {"scorer": "rules", "id": "gopher", "profile": "gopher-quality@datatrove", "keep": "gopher.words >= 20 and gopher.alpha_words_ratio >= 0.6"},
+            {
+                "scorer": "rules",
+                "id": "gopher",
+                "profile": "gopher-quality@datatrove",
+                "keep": "gopher.words >= 20 and gopher.alpha_words_ratio >= 0.6",
+            },
             {"transform": "remove-lines", "profile": "c4@datatrove"},
             {"dedup": "exact"},
             {"dedup": "minhash", "verify": 0.7, "survivor": "longest"},

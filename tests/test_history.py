@@ -1,4 +1,4 @@
-"""What was tried before leaves no trace: decisions and dataset are those of a fresh workspace, and scores are reused."""
+"""What was tried before leaves no trace: decisions and dataset are a fresh workspace's, and scores are reused."""
 
 from __future__ import annotations
 

@@ -56,4 +56,6 @@ def test_a_finished_run_run_again_scores_nothing_and_starts_no_executor(
 
 
 def _files(root: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and "seen" not in path.parts}
+    return {
+        str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and "seen" not in path.parts
+    }

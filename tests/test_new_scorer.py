@@ -4,7 +4,6 @@ becomes of its faults."""
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,9 @@ class Faulty(Scorer):
             values = values.slice(1)
         return pa.record_batch({{"size" if self.settings.shape == "name" else "length": values}})
 '''
-TEXTS = [f"Document number {n} speaks of harbours, bridges and {'xyz ' * (n % 7)}libraries." for n in range(60)]
+TELLTALE = "harbours"
+"""In every document's text, and nowhere else."""
+TEXTS = [f"Document number {n} speaks of {TELLTALE}, bridges and {'xyz ' * (n % 7)}libraries." for n in range(60)]
 CURSED = {11, 12, 13, 40}
 """Rows whose text the faulty scorer raises on; they are next to one another in a shard and alone in another."""
 
@@ -200,6 +201,8 @@ def test_a_scorer_that_raises_on_everything_is_one_clear_error(faulty: Path) -> 
     [message] = {failure.message for _, failure in result.failures}
     assert message.startswith("stage 'faulty' fails on every document: ValueError at faulty.py:")
     assert all(failure.hint is None for _, failure in result.failures)  # what it said differs, and is the text
+    assert all("faulty.py" in failure.trace for _, failure in result.failures)
+    assert_no_text_leaked(faulty / "ws", result)
     stored = {row["step"] for row in Workspace(faulty / "ws").manifest.read("scores").to_pylist()}
     assert "faulty" not in stored  # a broken scorer says nothing about documents
 
@@ -235,8 +238,7 @@ def test_faults_have_the_same_bytes_on_ray(faulty: Path, held: Callable[[Path], 
 
 
 def assert_no_text_leaked(root: Path, result: Any) -> None:
-    told = " ".join(f"{failure.message} {failure.hint}" for _, failure in result.failures)
-    assert SECRET not in told
+    told = " ".join(f"{failure.message} {failure.hint} {failure.trace}" for _, failure in result.failures)
+    assert TELLTALE not in told
     for path in (root / "manifest").rglob("*.parquet"):
-        if path.parent.name != "runs":
-            assert SECRET.encode() not in textwrap.dedent(str(pq.read_table(path).to_pylist())).encode(), path
+        assert TELLTALE not in str(pq.read_table(path).to_pylist()), path

@@ -52,6 +52,11 @@ class Dedup(ABC):
     def threshold(self) -> float:
         """Similarity from which two documents count as duplicates."""
 
+    @property
+    @abstractmethod
+    def buckets_each(self) -> int:
+        """Bucket keys of one document, k below."""
+
     @abstractmethod
     def buckets(self, evidence: np.ndarray) -> np.ndarray:
         """Evidence uint8 [n, width] to bucket keys uint64 [n, k]; documents that share one are compared."""

@@ -24,6 +24,7 @@ class Exact(Dedup):
     reason = "exact_duplicate"
     members = 1
     threshold = 1.0
+    buckets_each = 1
 
     def requires(self) -> dict[str, Scorer]:
         return {"sketch": Digest(Settings(), self.context)}

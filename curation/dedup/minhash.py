@@ -40,6 +40,10 @@ class MinHash(Dedup):
     def threshold(self) -> float:
         return float(self.settings.verify)
 
+    @property
+    def buckets_each(self) -> int:
+        return int(self.settings.bands)
+
     def requires(self) -> dict[str, Scorer]:
         chosen = self.settings
         settings = SignatureSettings(ngram=chosen.ngram, permutations=chosen.bands * chosen.rows, seed=chosen.seed)

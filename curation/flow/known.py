@@ -33,14 +33,12 @@ def load_known(
     tables: list[pa.Table] = []
     base = 0
     for name in files:
-        table = pq.read_table(
-            root / name,
-            columns=["row", *schema.names],
-            filters=[("row", ">=", row_start), ("row", "<", row_start + rows)],
-            use_threads=False,
-            partitioning=None,
-        )
+        with pq.ParquetFile(root / name) as file:
+            table = file.read(columns=["row", *schema.names], use_threads=False)
         at = table.column("row").to_numpy() - row_start
+        inside = (at >= 0) & (at < rows)
+        if not inside.all():  # a part of another cut of the same file
+            table, at = table.filter(pa.array(inside)), at[inside]
         new = place[at] < 0
         place[at[new]] = base + np.flatnonzero(new)
         tables.append(table.select(schema.names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -66,14 +67,14 @@ class Ledger:
             reasons = _texts(field(struct, "message"), empty) if stage.family == INPUT else "empty_after_edit"
             self._end(at[empty], DROPPED, stage, reasons)
         if stage.keep:
-            self._gate(stage, Gate.parse(stage.keep))
+            self._gate(stage, _parsed(stage.keep))
 
     def group_stage(self, stage: StagePlan, grouped: Grouped) -> None:
         """Apply one dataset-wide stage."""
         at = np.flatnonzero(self.alive)
         self._show(stage, grouped.struct.take(pa.array(at)), at)
         if stage.keep:
-            self._gate(stage, Gate.parse(stage.keep))
+            self._gate(stage, _parsed(stage.keep))
             ended = at[~self.alive[at]]
         else:
             ended = at[grouped.drop[at]]
@@ -129,6 +130,11 @@ class Ledger:
         self.outcome[at] = outcome
         self.stage[at] = stage.position
         self.reason[at] = reason
+
+
+@cache
+def _parsed(keep: str) -> Gate:
+    return Gate.parse(keep)  # ten milliseconds each time, and every shard of a run has the same gates
 
 
 def replay(

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from curation.flow.decide import decide_shard
 from curation.flow.enter import enter_shard
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
-from curation.flow.score import ScorerRaised, is_infrastructure, score_shard
+from curation.flow.score import ScorerError, is_infrastructure, score_shard
 from curation.flow.work import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, Scoring, WriteWork, scorer_object
 from curation.flow.write import write_part
 from curation.plan import Step
@@ -58,7 +60,7 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
                 return write_part(unit)
     except CurationError as failure:
         first = failure.findings[0]
-        return Failure(first.code, first.message, first.hint, traceback.format_exc())
+        return Failure(first.code, first.message, first.hint, _trace(failure))
     except OSError as failure:
         return system_failure(failure)
     except Exception as failure:
@@ -66,23 +68,34 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
             raise
         frame = traceback.extract_tb(failure.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
-        return Failure("R003", f"{type(failure).__name__} at {place}", "see --verbose", traceback.format_exc())
+        return Failure("R003", f"{type(failure).__name__} at {place}", "see --verbose", _trace(failure))
+    finally:
+        pa.default_memory_pool().release_unused()  # or each worker would keep the largest unit it ever saw
 
 
 def system_failure(failure: OSError) -> Failure:
-    """What the operating system refused. Call it where the exception is handled."""
+    """What the operating system refused."""
     if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         what = f"no space left while writing {failure.filename or 'to the workspace'}"
-        return Failure("R005", what, "free some space and run again; what is committed stays", traceback.format_exc())
+        return Failure("R005", what, "free some space and run again; what is committed stays", _trace(failure))
     lines = str(failure).splitlines() or [""]
-    return Failure("R003", f"{type(failure).__name__}: {lines[0]}", None, traceback.format_exc())
+    return Failure("R003", f"{type(failure).__name__}: {lines[0]}", None, _trace(failure))
+
+
+def _trace(failure: BaseException | None) -> str:
+    """Frames of an exception and of what caused it, without their messages: those may hold a document's text."""
+    parts: list[str] = []
+    while failure is not None:
+        parts.append(f"{''.join(traceback.format_tb(failure.__traceback__))}{type(failure).__name__}\n")
+        failure = failure.__cause__ or (None if failure.__suppress_context__ else failure.__context__)
+    return "\ncaused by:\n".join(parts)
 
 
 def score_here(step: Step, batch: Any) -> Any:
-    """Score in this process. Raises ScorerRaised for what a scorer raises, but for the faults of a machine."""
+    """Score in this process. Raises ScorerError for what a scorer raises, but for the faults of a machine."""
     try:
         return scorer_object(step).score(batch)
     except (MemoryError, OSError, CurationError):
         raise
     except Exception as failure:
-        raise ScorerRaised.of(failure) from failure
+        raise ScorerError.of(failure) from failure

@@ -30,7 +30,7 @@ from schemas.errors import CurationError, Finding
 FLUSH_ROWS = 65_536
 MANY = 32
 """Documents in a row that must fail one by one before the stage itself is suspected."""
-PLAIN = "This is a plain sentence. A stage that cannot score even these few words is broken, whatever the documents are."
+PLAIN = "This is a plain sentence. A stage that fails on these few words is broken, whatever the documents are."
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
 
 
 def _refreshed(task: ScoreWork) -> tuple[ScoreWork, ShardWork]:
-    """The task with what was committed for it since it was planned: by another run, or by a worker that then died."""
+    """The task with what was committed for it since it was planned, by another run or by a worker that then died."""
     manifest = task.at.work.manifest
     scores = {fingerprint: list(names) for fingerprint, names in task.at.scores.items()}
     number = 0
@@ -370,7 +370,7 @@ def _error_row(step: Step, failure: Exception) -> pa.RecordBatch:
     )
 
 
-class ScorerRaised(Exception):
+class ScorerError(Exception):
     """What a scorer raised, in words that leave its process: of an exception that crosses one, no traceback is left."""
 
     def __init__(self, where: str, said: str) -> None:
@@ -379,14 +379,14 @@ class ScorerRaised(Exception):
         self.said = said
 
     @classmethod
-    def of(cls, failure: BaseException) -> ScorerRaised:
+    def of(cls, failure: BaseException) -> ScorerError:
         return cls(_where(failure), _said(failure))
 
 
 def _where(failure: BaseException) -> str:
     """An exception without its message, which may hold a document's text."""
     failure = getattr(failure, "cause", None) or failure
-    if isinstance(failure, ScorerRaised):
+    if isinstance(failure, ScorerError):
         return failure.where
     frames = traceback.extract_tb(failure.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
@@ -396,7 +396,7 @@ def _where(failure: BaseException) -> str:
 def _said(failure: BaseException) -> str:
     """An exception's message: to be shown only where it is the same for all documents, and so none's text."""
     failure = getattr(failure, "cause", None) or failure
-    if isinstance(failure, ScorerRaised):
+    if isinstance(failure, ScorerError):
         return failure.said
     return (str(failure).strip() or "no message").splitlines()[0][:200]
 

@@ -24,6 +24,10 @@ GROUP_BYTES = 128 * 1024 * 1024
 """A row group ends at `row_group_rows` documents or this many bytes, whichever comes first."""
 
 
+CHUNK_ROWS = 1024
+"""Rows that are copied together on their way to a row group; Parquet's own writer looks at page sizes as often."""
+
+
 def write_part(task: WriteWork) -> dict[str, Any]:
     """Commit the `written` record of one output file and return it."""
     failpoints.hit("in-write")
@@ -43,6 +47,7 @@ def write_part(task: WriteWork) -> dict[str, Any]:
             for table in _groups(_kept(task, schema), work.row_group_rows):
                 writer.write_table(table, row_group_size=table.num_rows)
                 rows += table.num_rows
+                del table
 
     store.write(data, produce)
     failpoints.hit("after-data")
@@ -134,29 +139,36 @@ def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.nda
 def _groups(tables: Iterator[pa.Table], limit: int) -> Iterator[pa.Table]:
     """Tables of exactly `limit` rows but the last, or fewer where they would pass GROUP_BYTES.
 
-    Where a group ends, and so every byte of the file, depends on the documents alone and not on how they were batched.
+    Where a group ends, how it is chunked, and so every byte of the file, depends on the documents alone and not on how
+    they were batched. Chunks are copied as they fill, so that no batch is kept alive: a group is in memory once.
     """
-    waiting: list[pa.Table] = []
-    rows = size = 0
+    chunks: list[pa.Table] = []
+    pending: list[pa.Table] = []
+    rows = size = held = 0
     for table in tables:
         ends = np.cumsum(_sizes(table))
         start = 0
         while start < table.num_rows:
             before = ends[start - 1] if start else 0
             fitting = int(np.searchsorted(ends, before + GROUP_BYTES - size, side="right")) - start
-            count = min(limit - rows, fitting, table.num_rows - start)
             if not rows:
-                count = max(1, count)  # one document alone may be larger than a group
+                fitting = max(1, fitting)  # one document alone may be larger than a group
+            count = min(limit - rows, fitting, table.num_rows - start, CHUNK_ROWS - held)
             if count:
-                waiting.append(table.slice(start, count))
-                rows += count
+                pending.append(table.slice(start, count))
                 size += int(ends[start + count - 1] - before)
-                start += count
-            if rows >= limit or start < table.num_rows:
-                yield pa.concat_tables(waiting).combine_chunks()
-                waiting, rows, size = [], 0, 0
-    if waiting:
-        yield pa.concat_tables(waiting).combine_chunks()
+                rows, held, start = rows + count, held + count, start + count
+            full = rows >= limit or count == 0
+            if held and (full or held == CHUNK_ROWS):
+                chunks.append(pa.concat_tables(pending).combine_chunks())
+                pending, held = [], 0
+            if full:
+                yield pa.concat_tables(chunks)
+                chunks, rows, size = [], 0, 0
+    if pending:
+        chunks.append(pa.concat_tables(pending).combine_chunks())
+    if chunks:
+        yield pa.concat_tables(chunks)
 
 
 def _sizes(table: pa.Table) -> np.ndarray:

@@ -10,6 +10,8 @@ from curation.sources.texts import binary, repaired, stringlike
 from schemas import documents
 
 FIELDS = (pa.field("id", pa.string()), pa.field("bytes", pa.int64()))
+SHOWN = FIELDS[1:]
+"""What gates and SQL see as `input`; the id is a column of its own there."""
 VERSION = 1
 NULL = "null_text"
 BLANK = "empty_text"

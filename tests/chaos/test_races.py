@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -155,7 +156,7 @@ def test_sql_from_another_process_while_a_run_writes(recipe: Callable[..., dict[
     assert len(set(seen)) > 3  # it did change meanwhile
     documents = [counts[VIEWS.index("documents")] for counts in seen]
     assert any(0 < count < documents[-1] for count in documents)
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         back = [name for name, one, two in zip(VIEWS, before, after, strict=True) if one > two]
         assert not back or back == ["scores_histogram"], (back, before, after)  # bins that were apart may merge
 

@@ -22,8 +22,8 @@ def test_the_snapshot_holds_what_the_views_say(undisturbed: Any) -> None:
     with duckdb.connect(str(held.root / NAME), read_only=True) as connection:
         assert {row[0] for row in connection.execute("SHOW TABLES").fetchall()} == TABLES
         for table in sorted(TABLES - {"funnel"}):
-            there = connection.execute(f"SELECT * FROM {table}").fetchall()
-            here = [tuple(row.values()) for row in held.workspace.sql(f"SELECT * FROM {table}").to_pylist()]
+            there = connection.sql(f"SELECT * FROM {table}").to_arrow_table().to_pylist()
+            here = held.workspace.sql(f"SELECT * FROM {table}").to_pylist()
             assert sorted(map(str, there)) == sorted(map(str, here)), table
         funnel = connection.execute("SELECT stage, rows_in, dropped, errored, rows_out FROM funnel WHERE run = ?", [run])
         there = funnel.fetchall()

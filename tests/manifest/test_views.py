@@ -1,0 +1,246 @@
+"""Every view answers, on whatever state the workspace is in, and the counts of all of them add up."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.manifest.parts import now
+from curation.manifest.views import EVERY_RUN, ONE_RUN, VIEWS, choose_run, connect
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError
+
+QUERIES = {
+    "runs": "SELECT run, name, status, rows, kept, attempts FROM runs WHERE status = 'done'",
+    "attempts": "SELECT attempt, executor, outcome, scored, seconds FROM attempts WHERE ended_at > started_at",
+    "stages": "SELECT position, stage, kind, keep, version FROM stages ORDER BY position",
+    "shards": "SELECT path, row_start, rows, kept / rows AS share FROM shards ORDER BY share DESC",
+    "funnel": "SELECT stage, rows_in, dropped, rows_out, share_left FROM funnel",
+    "documents": "SELECT path, row, tutorial.prob, gopher.words FROM documents WHERE kept ORDER BY tutorial.prob DESC",
+    "drops": "SELECT stage, reason, count(*) AS n, avg(score) AS mean FROM drops GROUP BY ALL ORDER BY n DESC",
+    "errors": "SELECT kind, path, row, message FROM errors",
+    "datasets": "SELECT name, path, files, rows, bytes FROM datasets",
+    "models": "SELECT address, file, sha256, licence FROM models WHERE length(sha256) = 64",
+    "lineage": "SELECT kind, name, fingerprint, rows FROM lineage WHERE fingerprint IS NOT NULL",
+    "duplicate_clusters": "SELECT cluster, max(cluster_size) AS size FROM duplicate_clusters GROUP BY ALL ORDER BY size DESC",
+    "duplicate_pairs": "SELECT stage, a, b, similarity FROM duplicate_pairs ORDER BY similarity",
+    "scores_histogram": "SELECT field, bin_from, documents, kept FROM scores_histogram WHERE stage = 'tutorial'",
+}
+
+
+@pytest.fixture(scope="module")
+def sql(undisturbed: Any) -> Callable[[str], list[dict[str, Any]]]:
+    return lambda query: undisturbed[1].workspace.sql(query).to_pylist()  # type: ignore[no-any-return]
+
+
+def test_every_view_has_a_query_here() -> None:
+    assert set(QUERIES) == set(VIEWS)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_answers_a_useful_query(view: str, sql: Any) -> None:
+    rows = sql(QUERIES[view])
+    assert rows
+    assert all(any(value is not None for value in row.values()) for row in rows)
+
+
+def test_counts_add_up_over_all_views(sql: Any, undisturbed: Any) -> None:
+    run, held = undisturbed
+    [whole] = sql("SELECT rows, kept, dropped, errored FROM runs")
+    assert whole["rows"] == whole["kept"] + whole["dropped"] + whole["errored"]
+
+    def count(what: str) -> int:
+        return int(sql(f"SELECT count(*) AS n FROM {what}")[0]["n"])
+
+    assert count("documents") == whole["rows"]
+    assert count("documents WHERE kept") == whole["kept"] == sql("SELECT rows FROM datasets")[0]["rows"]
+    assert count("drops") == whole["dropped"]
+    assert count("errors WHERE kind = 'document'") == whole["errored"]
+    [shards] = sql("SELECT sum(rows) AS rows, sum(kept) AS kept, sum(dropped) AS dropped, sum(errored) AS errored FROM shards")
+    assert {name: int(value) for name, value in shards.items()} == whole
+    assert count("(SELECT DISTINCT doc_id FROM documents)") == whole["rows"]
+    [inputs] = sql("SELECT sum(rows) AS rows FROM lineage WHERE kind = 'input'")
+    assert inputs["rows"] == whole["rows"]
+    held.balance(run)
+
+
+def test_the_funnel_hands_on_what_it_does_not_end(sql: Any) -> None:
+    funnel = sql("SELECT * FROM funnel")
+    [whole] = sql("SELECT rows, kept FROM runs")
+    assert funnel[0]["rows_in"] == whole["rows"]
+    assert funnel[-1]["rows_out"] == whole["kept"]
+    for stage, following in zip(funnel, funnel[1:], strict=False):
+        assert stage["rows_out"] == following["rows_in"]
+    ended = Counter(row["dropped_by"] for row in sql("SELECT dropped_by FROM documents WHERE NOT kept"))
+    for stage in funnel:
+        assert stage["rows_in"] == stage["dropped"] + stage["errored"] + stage["rows_out"]
+        assert stage["dropped"] + stage["errored"] == ended[stage["stage"]]
+        assert stage["share_left"] == pytest.approx(stage["rows_out"] / whole["rows"], abs=1e-4)
+
+
+def test_histograms_count_every_document_that_has_the_value(sql: Any) -> None:
+    bins = sql("SELECT stage, field, sum(documents) AS documents, sum(kept) AS kept, count(*) AS bins FROM scores_histogram GROUP BY ALL")
+    assert len(bins) > 10
+    for item in bins:
+        name = f'"{item["stage"]}"."{item["field"]}"'
+        [there] = sql(f"SELECT count({name}) AS documents, count({name}) FILTER (kept) AS kept FROM documents")
+        assert {key: int(item[key]) for key in there} == there
+        assert item["bins"] <= 20
+    outside = "SELECT * FROM scores_histogram WHERE bin_from > bin_to OR bin NOT BETWEEN 0 AND 19 OR kept > documents"
+    assert sql(outside) == []
+
+
+def test_clusters_pairs_and_drops_tell_one_story(sql: Any) -> None:
+    clusters = sql("SELECT * FROM duplicate_clusters")
+    for stage in ("exact", "minhash"):
+        members = [row for row in clusters if row["stage"] == stage]
+        keepers = {row["cluster"] for row in members}
+        assert keepers == {row["doc_id"] for row in members if row["keeper"]}
+        sizes = Counter(row["cluster"] for row in members)
+        assert all(sizes[row["cluster"]] == row["cluster_size"] >= 2 for row in members)
+        dropped = {row["doc_id"]: row for row in sql(f"SELECT * FROM drops WHERE stage = '{stage}'")}
+        assert set(dropped) == {row["doc_id"] for row in members if not row["keeper"]}
+        for row in members:
+            if not row["keeper"]:
+                one = dropped[row["doc_id"]]
+                assert (one["twin"], one["similarity"]) == (row["cluster"], row["similarity"])
+                assert (one["link"], one["link_similarity"]) == (row["link"], row["link_similarity"])
+        pairs = sql(f"SELECT * FROM duplicate_pairs WHERE stage = '{stage}'")
+        cluster = {row["doc_id"]: row["cluster"] for row in members}
+        assert all(cluster[row["a"]] == cluster[row["b"]] for row in pairs)
+        if stage == "minhash":
+            assert pairs
+            assert all(row["similarity"] >= 0.7 for row in pairs)
+
+
+def test_lineage_names_files_stages_and_models_with_their_hashes(sql: Any) -> None:
+    rows = sql("SELECT * FROM lineage")
+    assert Counter(row["kind"] for row in rows)["input"] == 7
+    models = {row["fingerprint"] for row in rows if row["kind"] == "model"}
+    assert models == {row["sha256"] for row in sql("SELECT sha256 FROM models")}
+    assert {row["name"] for row in rows if row["kind"] == "stage"} == {row["stage"] for row in sql("SELECT stage FROM stages")}
+
+
+# --- workspaces that are not finished --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("empty"))
+    workspace.create()
+    return workspace
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_empty_workspace_has_every_view_and_no_rows(view: str, empty: Workspace) -> None:
+    assert empty.sql(f"SELECT * FROM {view}").num_rows == 0
+    columns = {row["column_name"] for row in empty.sql(f"DESCRIBE {view}").to_pylist()}
+    assert columns
+
+
+def test_views_have_the_same_columns_before_and_after(empty: Workspace, undisturbed: Any) -> None:
+    for view in VIEWS:
+        before, after = (space.sql(f"SELECT * FROM {view} LIMIT 0").schema for space in (empty, undisturbed[1].workspace))
+        stages = {"input", "language", "gopher", "remove_lines", "exact", "minhash", "tutorial", "top"}
+        assert set(after.names) - set(before.names) == (stages if view == "documents" else set())
+        assert all(before.field(name).type == after.field(name).type for name in before.names), view
+
+
+@pytest.fixture(scope="module")
+def begun(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A run that is announced and has scores, but no group, no decision and no dataset."""
+    root = Path(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("begun") / "ws"))
+    for kind in ("groups", "barriers", "decisions", "written", "datasets", "ends"):
+        shutil.rmtree(root / "manifest/parts" / kind)
+    yield Workspace(root)
+
+
+@pytest.mark.parametrize("view", ONE_RUN)
+def test_a_run_that_has_not_decided_yet_has_no_rows_but_all_columns(view: str, begun: Workspace, undisturbed: Any) -> None:
+    shown = begun.sql(f"SELECT * FROM {view}")
+    assert shown.num_rows == 0
+    assert shown.schema.names == undisturbed[1].workspace.sql(f"SELECT * FROM {view} LIMIT 0").schema.names
+
+
+def test_a_run_that_has_not_decided_yet_is_listed(begun: Workspace) -> None:
+    assert begun.sql("SELECT status, kept FROM runs").to_pylist() == [{"status": "unfinished", "kept": None}]
+    [state] = begun.status().to_pylist()
+    assert (state["status"], state["decided"]) == ("running", 0)  # the attempt of this very process has no end
+    assert begun.sql("SELECT outcome FROM attempts").to_pylist() == [{"outcome": None}]
+    assert begun.sql("SELECT kept FROM shards WHERE kept IS NOT NULL").num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "x[1]*?", 'quo"te', "ümläut", "$run"])
+def test_a_workspace_may_have_any_name(name: str, undisturbed: Any, tmp_path: Path) -> None:
+    workspace = Workspace(shutil.copytree(undisturbed[1].root, tmp_path / name / "ws"))
+    assert workspace.sql("SELECT count(*) AS n FROM documents").to_pylist() == [{"n": 289}]
+    assert workspace.sql("SELECT * FROM duplicate_pairs").num_rows > 0
+
+
+def test_a_workspace_behind_a_link_or_a_crooked_path_is_the_same(undisturbed: Any, tmp_path: Path) -> None:
+    root = undisturbed[1].root
+    (tmp_path / "link").symlink_to(root)
+    (root.parent / "beside").mkdir(exist_ok=True)
+    for path in (tmp_path / "link", root.parent / "beside" / ".." / root.name):
+        assert Workspace(path).sql("SELECT count(*) AS n FROM documents").to_pylist() == [{"n": 289}]
+
+
+# --- which run -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(empty: Workspace, tmp_path: Path) -> Workspace:
+    """Three runs of two datasets, one named as another's id begins."""
+    workspace = Workspace(tmp_path)
+    workspace.create()
+    for number, (run, name) in enumerate([("ab01", "web"), ("ab02", "web"), ("cd03", "ab0")]):
+        workspace.manifest.commit("runs", run, [{"run": run, "name": name, "rows": 1, "created_at": now()}])
+        attempt = {"attempt": f"a{number}", "run": run, "started_at": now()}
+        workspace.manifest.commit("attempts", f"a{number}", [attempt])
+    return workspace
+
+
+def test_a_run_is_named_by_id_prefix_or_dataset_and_the_latest_is_meant_else(runs: Workspace) -> None:
+    chosen = {name: choose_run(runs.manifest, name) for name in (None, "ab01", "cd", "web", "ab0")}
+    assert chosen == {None: "cd03", "ab01": "ab01", "cd": "cd03", "web": "ab02", "ab0": "cd03"}
+
+
+@pytest.mark.parametrize(("name", "says"), [("ab", "may be any of ab01, ab02"), ("x", "is not in this workspace")])
+def test_an_ambiguous_or_unknown_run_is_refused_and_the_choices_listed(name: str, says: str, runs: Workspace) -> None:
+    with pytest.raises(CurationError, match=says) as failure:
+        runs.sql("SELECT 1", name)
+    assert failure.value.findings[0].code == "C032"
+
+
+def test_the_last_attempt_decides_what_state_a_run_is_in_and_which_failures_it_lists(runs: Workspace) -> None:
+    def attempt(name: str, outcome: str | None, message: str | None) -> None:
+        runs.manifest.commit("attempts", name, [{"attempt": name, "run": "ab01", "started_at": now()}])
+        if message:
+            failure = {"run": "ab01", "attempt": name, "path": "p", "code": "R001", "message": message}
+            runs.manifest.commit("failures", name, [failure])
+        if outcome:
+            runs.manifest.commit("ends", name, [{"attempt": name, "run": "ab01", "outcome": outcome}])
+
+    def state() -> tuple[str, list[str]]:
+        [row] = runs.sql("SELECT status FROM runs WHERE run = 'ab01'").to_pylist()
+        return row["status"], [row["message"] for row in runs.sql("SELECT message FROM errors", "ab01").to_pylist()]
+
+    attempt("t-z", "failed", "first")  # names within a second are in no order
+    assert state() == ("failed", ["first"])
+    attempt("t-a", "failed", "second")
+    assert state() == ("failed", ["second"])
+    attempt("t-m", None, None)  # killed
+    assert state() == ("unfinished", [])
+
+
+def test_sql_is_locked_over_the_views(undisturbed: Any) -> None:
+    with connect(undisturbed[1].workspace.manifest) as connection:
+        for statement in ("SET threads = 1", "INSTALL httpfs", "ATTACH 'x.duckdb'"):
+            with pytest.raises(Exception, match=r"(?i)lock|disabled|permission|not allowed|cannot"):
+                connection.execute(statement)
+    assert set(EVERY_RUN) | set(ONE_RUN) >= set(VIEWS)

@@ -1,0 +1,150 @@
+"""A fitted stage learns once: pinned until `--refit`, and of two that fit at once the first counts for both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.fit import fit, read_texts, sample_rows
+from pipelines.recipe import parse
+from pipelines.resolve import resolve
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError
+
+Settings = dict[str, Any]
+
+
+@pytest.fixture
+def crawl(corpus: Path, tmp_path: Path) -> Path:
+    """Two small files, which may be added to."""
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    for name in ("a.parquet", "g.parquet"):
+        pq.write_table(pq.read_table(corpus / name).slice(0, 25), folder / name)
+    return folder
+
+
+@pytest.fixture
+def settings(recipe: Callable[..., Settings], crawl: Path) -> Settings:
+    """Only the stage that is fitted, against a sample of the pool."""
+    made = recipe(crawl)
+    head = next(stage for stage in made["stages"] if stage.get("id") == "tutorial")
+    del head["background"]
+    return {**made, "stages": [{"transform": "remove-lines", "profile": "c4@datatrove"}, {**head, "sample": 20}]}
+
+
+class Told(list[str]):
+    """Events of runs, by name."""
+
+    def __call__(self, event: str, facts: dict[str, Any]) -> None:
+        self.append(event)
+
+
+def fits(workspace: Workspace) -> list[dict[str, Any]]:
+    return Workspace(workspace.store.root).manifest.read("fits").to_pylist()  # type: ignore[no-any-return]
+
+
+def test_what_was_fitted_stays_pinned_until_refit(settings: Settings, crawl: Path, corpus: Path, tmp_path: Path) -> None:
+    workspace, told = Workspace(tmp_path / "ws"), Told()
+    first = workspace.run(settings, executor="local", workers=1, report=told)
+    assert first.outcome == "done", first.failures
+    assert told.count("fit") == 1
+    [pinned] = fits(workspace)
+    folder = workspace.store.path(pinned["artifact"])
+    assert pinned["sha256"].startswith(folder.name.rpartition("-")[2])
+    assert json.loads((folder / "card.json").read_text())["sha256"] == pinned["sha256"]
+
+    shutil.copy(corpus / "e.jsonl.zst", crawl / "0-new.jsonl.zst")
+    told.clear()
+    grown = workspace.run(settings, executor="local", workers=1, report=told)
+    assert grown.outcome == "done", grown.failures
+    assert "fit" not in told
+    assert fits(workspace) == [pinned]
+    # so what was scored before need not be scored again
+    assert 0 < grown.steps["tutorial"] < first.steps["tutorial"]
+
+    stricter = {**settings, "stages": [settings["stages"][0], {**settings["stages"][1], "keep": "tutorial.prob > 0.9"}]}
+    assert workspace.run(stricter, executor="local", workers=1).scored == 0
+
+    told.clear()
+    refitted = workspace.run(settings, executor="local", workers=1, refit=True, report=told)
+    assert told.count("fit") == 1
+    assert [record["generation"] for record in fits(workspace)] == [0, 1]
+    assert refitted.run != grown.run
+    assert refitted.steps["tutorial"] == first.steps["tutorial"] + grown.steps["tutorial"]
+    assert refitted.steps["tutorial/embedding"] == 0  # a new head costs no forward pass
+    assert workspace.run(settings, executor="local", workers=1).outcome == "nothing-to-do"
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_of_two_that_fit_at_once_the_first_counts_for_both(
+    refit: bool, settings: Settings, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    workspace.create()
+    loaded = workspace.check(settings)
+    resolved = resolve(loaded, workspace.manifest)
+    [todo] = resolved.unfitted
+    if refit:
+        fit(loaded, resolved, todo, workspace.store)
+    before = len(fits(workspace))
+    smaller = {**settings, "input": {**settings["input"], "path": str(crawl / "a.parquet")}}  # somebody else's input
+    other = resolve(workspace.check(smaller), workspace.manifest)
+    scorer = loaded.stages[todo.position]
+    learn = type(scorer).fit
+
+    def slowly(self: Any, pool: Any) -> Any:
+        monkeypatch.setattr(type(scorer), "fit", learn)
+        found = learn(self, pool)
+        fit(loaded, other, todo, workspace.store, refit)  # somebody else begins later, and is done sooner
+        return found
+
+    monkeypatch.setattr(type(scorer), "fit", slowly)
+    fit(loaded, resolved, todo, workspace.store, refit)
+    after = fits(workspace)
+    assert len(after) == before + 1
+    pool = json.loads(after[-1]["card"])
+    alone = Workspace(tmp_path / "alone")
+    alone.create()
+    fit(loaded, other, todo, alone.store)
+    assert [record["sha256"] for record in fits(alone)] == [after[-1]["sha256"]], pool
+
+
+def test_the_sample_is_the_same_documents_however_many_threads_or_shards(
+    recipe: Callable[..., Settings], tmp_path: Path
+) -> None:
+    def drawn(shard_bytes: int, count: int) -> list[str]:
+        settings = recipe()
+        settings["input"]["shard_bytes"] = shard_bytes
+        plan = resolve(Workspace(tmp_path).check(settings), Workspace(tmp_path).manifest, remember=False).plan
+        return read_texts(sample_rows(list(plan.shards), count), plan.reading, "content").to_pylist()  # type: ignore[no-any-return]
+
+    some = drawn(20_000, 40)
+    assert some == drawn(20_000, 40)
+    assert sorted(some) == sorted(drawn(10_000_000, 40))
+    assert 30 < len(some) <= 40  # some of the forty have no text
+    assert set(some) <= set(drawn(20_000, 120))
+    assert drawn(20_000, 0) == []
+
+
+def test_what_cannot_be_fitted_is_one_clear_error(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text('{"text": "  "}\n')
+    settings["stages"][1]["seeds"] = str(tmp_path / "none.jsonl")
+    with pytest.raises(CurationError) as failure:
+        Workspace(tmp_path / "ws").run(settings, executor="local")
+    assert failure.value.findings[0].code in ("C012", "C004")
+    assert "tutorial" in failure.value.findings[0].message
+
+
+def test_a_recipe_is_parsed_alike_from_a_mapping_and_from_yaml(settings: Settings, tmp_path: Path) -> None:
+    import yaml
+
+    workspace = Workspace(tmp_path / "ws")
+    text = yaml.safe_dump(settings)
+    assert workspace.plan(settings).plan.run == workspace.plan(parse(text, tmp_path)).plan.run

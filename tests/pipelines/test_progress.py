@@ -1,0 +1,103 @@
+"""Bars in a terminal, plain lines elsewhere, failures always, a row's text never."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.flow import Failure
+from pipelines import progress
+from pipelines.progress import Progress
+from pipelines.workspace import Workspace
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def told(light: Callable[..., dict[str, Any]], root: Path, stream: io.StringIO, **options: bool) -> list[str]:
+    teller = Progress(stream, **options)
+    Workspace(root).run(light(), executor="local", workers=2, report=teller)
+    teller.close()
+    return stream.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def lines(light: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return told(light, tmp_path_factory.mktemp("verbose"), io.StringIO(), verbose=True)
+
+
+def test_verbose_says_every_unit_with_rows_in_and_out(lines: list[str], corpus: Path) -> None:
+    units = [line for line in lines if re.match(r"\[\d+/10\] score input ", line)]
+    assert len(units) == 10
+    assert sorted(line.partition("]")[0] for line in units) == sorted(f"[{number}/10" for number in range(1, 11))
+    assert all(str(corpus) in line for line in units)
+    assert any(re.search(r"a\.parquet: 55 → \d+ left, 55 scored, [\d,]+ documents/s$", line) for line in units)
+    assert any(re.search(r"\] decide .*: 55 → \d+ kept$", line) for line in lines)
+
+
+def test_no_text_of_a_document_is_said(lines: list[str]) -> None:
+    said = "\n".join(lines)
+    for words in ("Bürgermeister", "click here", "half a line"):
+        assert words not in said
+
+
+def test_a_pipe_gets_one_line_a_phase_and_no_control_codes(
+    light: Callable[..., dict[str, Any]], finished: Any, tmp_path: Path
+) -> None:
+    plain = told(light, tmp_path / "a", io.StringIO())
+    assert plain[0] == f"run {finished[0]}: 289 documents in 10 shards"
+    assert all(re.match(r"[a-z_ +:]+: [\d,]+ done in [\d.]+ s$", line) for line in plain[1:]), plain
+    assert not [line for line in plain if "\x1b" in line or "\r" in line]
+
+
+def test_quiet_is_silent_unless_something_fails() -> None:
+    stream = io.StringIO()
+    teller = Progress(stream, quiet=True)
+    teller("run", {"run": "r", "rows": 1, "shards": 1})
+    teller("fit", {"stage": "s", "rows": 1})
+    teller("begin", {"what": "score", "total": 2})
+    teller("end", {"what": "score"})
+    assert stream.getvalue() == ""
+    teller("failed", {"path": "a.parquet", "failure": Failure("R001", "a.parquet is empty", None)})
+    assert stream.getvalue() == "failed[R001]: a.parquet is empty\n"
+    teller.close()
+
+
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end_and_lines_that_do_not_mix_with_it() -> None:
+    stream = Terminal()
+    teller = Progress(stream)
+    teller("begin", {"what": "score", "total": 3})
+    teller.say("something odd [bold]")
+    teller("end", {"what": "score"})
+    teller.close()
+    said = stream.getvalue()
+    assert "\x1b[" in said
+    assert "something odd [bold]" in said
+    assert re.search(r"\x1b\[2Kscore: 3 done in [\d.]+ s\n$", said)  # the bar's line is wiped first
+    assert teller._bar is None
+
+
+def test_a_long_phase_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", 0.05)
+    stream = io.StringIO()
+    teller = Progress(stream)
+    teller("run", {"run": "r", "rows": 1, "shards": 1})
+    teller("begin", {"what": "score", "total": 2_000})
+    time.sleep(0.2)
+    teller.close()
+    count = stream.getvalue().count("score: 0 of 2,000 after 0 s")
+    assert count >= 1
+    time.sleep(0.2)
+    assert stream.getvalue().count("score: 0 of 2,000") <= count + 1  # and stops when the run does
+
+
+def test_an_event_that_is_not_known_here_is_passed_over() -> None:
+    Progress(io.StringIO())("somethingnew", {})

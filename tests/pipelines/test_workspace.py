@@ -1,0 +1,167 @@
+"""The Python API: ten lines from a recipe to rows, samples, retries, and a run's state at every moment."""
+
+from __future__ import annotations
+
+import doctest
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import pipelines
+from pipelines import Workspace
+from schemas.errors import CurationError
+
+Light = Callable[..., dict[str, Any]]
+
+
+def test_the_lines_of_the_docstrings_run_as_they_stand(
+    light: Light, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text(yaml.safe_dump(light(), sort_keys=False))
+    for documented in (pipelines, Workspace):
+        names: dict[str, Any] = {"Workspace": Workspace}
+        lines = doctest.DocTestParser().get_examples(documented.__doc__ or "")
+        assert len(lines) in range(3, 11)
+        for line in lines:
+            exec(compile(line.source, "docstring", "single"), names)
+    assert Workspace("ws").sql("SELECT status FROM runs").to_pylist() == [{"status": "done"}]
+
+
+def test_ten_lines_from_a_dict_to_rows_and_reasons(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(corpus.parent)  # paths in a dict are relative to where Python runs
+    workspace = Workspace(tmp_path / "ws")
+    recipe = {
+        "name": "manual",
+        "input": {"path": corpus.name, "columns": {"text": "content", "id": "url"}},
+        "stages": [{"scorer": "language", "keep": "language.lang = 'en'"}, {"dedup": "exact"}],
+        "errors": {"documents": 1},
+    }
+    assert workspace.plan(recipe).to_score >= 289
+    result = workspace.run(recipe, executor="local")
+    assert (result.outcome, result.rows) == ("done", 289)
+    assert result.dataset is not None
+    assert sum(pq.read_metadata(part).num_rows for part in result.dataset.glob("*.parquet")) == result.kept
+    funnel = workspace.sql("SELECT stage, rows_out FROM funnel")
+    assert isinstance(funnel, pa.Table)
+    assert funnel.to_pylist()[-1] == {"stage": "exact", "rows_out": result.kept}
+    [document] = workspace.show(dropped_by="language", count=1)
+    [explanation] = workspace.explain(f"{document['path']}#{document['row']}")
+    assert explanation.as_dict()["dropped_by"] == "language"
+    monkeypatch.chdir("/")
+    assert workspace.retry(executor="local").outcome == "nothing-to-do"
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_exactly_n_rows_a_run_of_its_own_and_its_scores_are_reused(
+    light: Light, finished: Any, held: Any, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    sample = workspace.run(light(), executor="local", workers=2, sample=60)
+    assert (sample.rows, sample.outcome) == (60, "done")
+    assert sample.run != finished[0]
+    assert sample.dataset == tmp_path / "ws/datasets/manual-sample" / sample.run
+    assert workspace.sql("SELECT count(*) AS n, count(DISTINCT doc_id) AS ids FROM documents").to_pylist() == [{"n": 60, "ids": 60}]
+    held(tmp_path / "ws").balance(sample.run)
+    assert held(tmp_path / "ws").rows()["input"] == 60
+    whole = workspace.run(light(), executor="local", workers=2)
+    assert (whole.run, whole.steps["input"]) == (finished[0], 289 - 60)
+    assert held(tmp_path / "ws").doubled() == 0
+    assert held(tmp_path / "ws").decisions(whole.run) == finished[1].decisions(whole.run)
+    assert held(tmp_path / "ws").dataset(whole.run) == finished[1].dataset(whole.run)
+    assert workspace.retry(sample.run, executor="local").outcome == "nothing-to-do"
+    found = {row["run"]: row["sample"] for row in workspace.sql("SELECT run, sample FROM runs").to_pylist()}
+    assert found == {sample.run: 60, whole.run: None}
+
+
+def test_a_sample_larger_than_the_input_is_all_of_it(light: Light, tmp_path: Path) -> None:
+    settings = light()
+    settings["stages"] = [{"dedup": "exact"}]
+    settings["output"] = {}
+    result = Workspace(tmp_path).run(settings, executor="local", workers=1, sample=10_000)
+    assert (result.outcome, result.rows) == ("done", 289)
+
+
+# --- retry and state -------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_run_is_retried_once_its_file_is_mended(
+    light: Light, corpus: Path, finished: Any, held: Any, tmp_path: Path
+) -> None:
+    crawl = Path(shutil.copytree(corpus, tmp_path / "crawl"))
+    good = (crawl / "g.parquet").read_bytes()
+    (crawl / "g.parquet").write_bytes(good[: len(good) // 2])
+    workspace = Workspace(tmp_path / "ws")
+    failed = workspace.run(light(crawl), executor="local", workers=2)
+    assert (failed.outcome, [failure.code for _, failure in failed.failures]) == ("failed", ["R001"])
+    assert str(crawl / "g.parquet") in failed.failures[0][1].message
+    [error] = workspace.sql("SELECT * FROM errors").to_pylist()
+    assert (error["kind"], error["path"], error["code"]) == ("shard", str(crawl / "g.parquet"), "R001")
+    [state] = workspace.status().to_pylist()
+    assert (state["run"], state["status"], state["dataset"]) == (failed.run, "failed", None)
+    assert held(tmp_path / "ws").rows()["input"] > 0  # the others are scored
+
+    still = workspace.retry(executor="local", workers=2)
+    assert (still.run, still.outcome, still.scored) == (failed.run, "failed", 0)
+    assert workspace.sql("SELECT count(*) AS n FROM errors").to_pylist() == [{"n": 1}]
+
+    (crawl / "g.parquet").write_bytes(good)
+    done = workspace.retry(failed.run, executor="local", workers=2)
+    assert done.outcome == "done", done.failures
+    assert done.steps["input"] == pq.read_metadata(crawl / "g.parquet").num_rows
+    assert (done.rows, done.kept) == (289, held(finished[1].root).workspace.sql("SELECT kept FROM runs").to_pylist()[0]["kept"])
+    assert [row["message"] for row in workspace.sql("SELECT message FROM errors").to_pylist()] == ["line is not valid JSON"]
+    states = {row["run"]: row["status"] for row in workspace.status().to_pylist()}
+    assert states == {failed.run: "failed", done.run: "done"}
+
+
+def test_a_skipped_shard_is_in_the_errors_of_the_run_that_left_it_out(light: Light, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and then nothing")
+    settings = light(on_bad_shard="skip")
+    settings["input"]["path"] = [str(corpus), str(tmp_path / "broken.parquet")]
+    workspace = Workspace(tmp_path / "ws")
+    result = workspace.run(settings, executor="local", workers=2)
+    assert (result.outcome, result.rows) == ("done", 289)
+    errors = workspace.sql("SELECT kind, path, code FROM errors ORDER BY kind").to_pylist()
+    assert [(row["kind"], Path(row["path"]).name, row["code"]) for row in errors] == [
+        ("document", "b.jsonl", None),
+        ("shard", "broken.parquet", "R001"),
+    ]
+
+
+def test_an_empty_workspace_has_no_runs_to_list_or_retry(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for act in (workspace.status, workspace.retry, workspace.gc, lambda: workspace.sql("SELECT 1")):
+        with pytest.raises(CurationError) as failure:
+            act()
+        assert failure.value.findings[0].code == "C030"
+    workspace.create()
+    assert workspace.status().num_rows == 0
+    assert workspace.funnel().num_rows == 0
+    assert list(workspace.show()) == []
+    for act in (workspace.retry, lambda: workspace.explain("x")):
+        with pytest.raises(CurationError) as failure:
+            act()
+        assert failure.value.findings[0].code == "C032"
+
+
+def test_an_executor_that_there_is_not_is_refused_before_anything_is_scored(light: Light, tmp_path: Path) -> None:
+    with pytest.raises(CurationError, match="no executor 'spark'") as failure:
+        Workspace(tmp_path).run(light(), executor="spark")
+    assert failure.value.findings[0].code == "C035"
+    assert not (tmp_path / "scores").exists()
+
+
+def test_two_workspaces_that_are_one_folder_see_the_same(finished: Any, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(finished[1].root)
+    here, there = Workspace(finished[1].root), Workspace(str(tmp_path / "link"))
+    query = "SELECT * FROM documents ORDER BY doc_id"
+    assert here.sql(query).equals(there.sql(query))
