@@ -413,7 +413,7 @@ class _Invocation:
         chosen = stage_object(stage)
         prefixes = 1
         if isinstance(chosen, Dedup):
-                        while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * chosen.buckets_each:
+            while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * chosen.buckets_each:
                 prefixes *= 2
         entrants: dict[int, dict[str, Any]] = {}
         units = []
