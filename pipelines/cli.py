@@ -227,7 +227,8 @@ def explain(
             print(json.dumps({"schema_version": 1, "documents": rows}, indent=2, default=str))
         return
     if format is not None:
-        print_table(pa.Table.from_pylist([row for item in found for row in item.rows()]), format.value)
+        rows = [row for item in found for row in item.rows()]
+        print_table(pa.Table.from_pylist(rows), "csv" if format is Format.csv else "table")
         return
     for item in found:
         print("\n".join(item.lines()))

@@ -31,7 +31,9 @@ def write_parts(root: Path, count: int, start: int = 0) -> None:
     folder = root / "manifest/parts/barriers"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(start, start + count):
-        pq.write_table(to_table("barriers", [record(str(number)), record(f"{number}b")]), folder / f"{number:06d}.parquet")
+        pq.write_table(
+            to_table("barriers", [record(str(number)), record(f"{number}b")]), folder / f"{number:06d}.parquet"
+        )
 
 
 @pytest.fixture
@@ -149,7 +151,10 @@ for number in range(150):
     writer = subprocess.Popen([sys.executable, "-c", code])
     seen: list[int] = []
     while writer.poll() is None:
-        for stages in (_stages_by_sql(tmp_path), Manifest(Store(tmp_path)).read("barriers").column("stage").to_pylist()):
+        for stages in (
+            _stages_by_sql(tmp_path),
+            Manifest(Store(tmp_path)).read("barriers").column("stage").to_pylist(),
+        ):
             assert len(stages) == len(set(stages))
             assert set(stages) == {str(number) for number in range(len(stages))}  # and none is missing in between
             seen.append(len(stages))

@@ -25,7 +25,9 @@ def test_the_snapshot_holds_what_the_views_say(undisturbed: Any) -> None:
             there = connection.sql(f"SELECT * FROM {table}").to_arrow_table().to_pylist()
             here = held.workspace.sql(f"SELECT * FROM {table}").to_pylist()
             assert sorted(map(str, there)) == sorted(map(str, here)), table
-        funnel = connection.execute("SELECT stage, rows_in, dropped, errored, rows_out FROM funnel WHERE run = ?", [run])
+        funnel = connection.execute(
+            "SELECT stage, rows_in, dropped, errored, rows_out FROM funnel WHERE run = ?", [run]
+        )
         there = funnel.fetchall()
     here = held.workspace.sql("SELECT stage, rows_in, dropped, errored, rows_out FROM funnel").to_pylist()
     assert there == [tuple(row.values()) for row in here]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ QUERIES = {
     "datasets": "SELECT name, path, files, rows, bytes FROM datasets",
     "models": "SELECT address, file, sha256, licence FROM models WHERE length(sha256) = 64",
     "lineage": "SELECT kind, name, fingerprint, rows FROM lineage WHERE fingerprint IS NOT NULL",
-    "duplicate_clusters": "SELECT cluster, max(cluster_size) AS size FROM duplicate_clusters GROUP BY ALL ORDER BY size DESC",
+    "duplicate_clusters": "SELECT cluster, count(*) AS size FROM duplicate_clusters GROUP BY ALL ORDER BY size DESC",
     "duplicate_pairs": "SELECT stage, a, b, similarity FROM duplicate_pairs ORDER BY similarity",
     "scores_histogram": "SELECT field, bin_from, documents, kept FROM scores_histogram WHERE stage = 'tutorial'",
 }
@@ -61,7 +62,9 @@ def test_counts_add_up_over_all_views(sql: Any, undisturbed: Any) -> None:
     assert count("documents WHERE kept") == whole["kept"] == sql("SELECT rows FROM datasets")[0]["rows"]
     assert count("drops") == whole["dropped"]
     assert count("errors WHERE kind = 'document'") == whole["errored"]
-    [shards] = sql("SELECT sum(rows) AS rows, sum(kept) AS kept, sum(dropped) AS dropped, sum(errored) AS errored FROM shards")
+    [shards] = sql(
+        "SELECT sum(rows) AS rows, sum(kept) AS kept, sum(dropped) AS dropped, sum(errored) AS errored FROM shards"
+    )
     assert {name: int(value) for name, value in shards.items()} == whole
     assert count("(SELECT DISTINCT doc_id FROM documents)") == whole["rows"]
     [inputs] = sql("SELECT sum(rows) AS rows FROM lineage WHERE kind = 'input'")
@@ -74,7 +77,7 @@ def test_the_funnel_hands_on_what_it_does_not_end(sql: Any) -> None:
     [whole] = sql("SELECT rows, kept FROM runs")
     assert funnel[0]["rows_in"] == whole["rows"]
     assert funnel[-1]["rows_out"] == whole["kept"]
-    for stage, following in zip(funnel, funnel[1:], strict=False):
+    for stage, following in pairwise(funnel):
         assert stage["rows_out"] == following["rows_in"]
     ended = Counter(row["dropped_by"] for row in sql("SELECT dropped_by FROM documents WHERE NOT kept"))
     for stage in funnel:
@@ -84,7 +87,10 @@ def test_the_funnel_hands_on_what_it_does_not_end(sql: Any) -> None:
 
 
 def test_histograms_count_every_document_that_has_the_value(sql: Any) -> None:
-    bins = sql("SELECT stage, field, sum(documents) AS documents, sum(kept) AS kept, count(*) AS bins FROM scores_histogram GROUP BY ALL")
+    bins = sql(
+        "SELECT stage, field, sum(documents) AS documents, sum(kept) AS kept, count(*) AS bins "
+        "FROM scores_histogram GROUP BY ALL"
+    )
     assert len(bins) > 10
     for item in bins:
         name = f'"{item["stage"]}"."{item["field"]}"'
@@ -123,7 +129,9 @@ def test_lineage_names_files_stages_and_models_with_their_hashes(sql: Any) -> No
     assert Counter(row["kind"] for row in rows)["input"] == 7
     models = {row["fingerprint"] for row in rows if row["kind"] == "model"}
     assert models == {row["sha256"] for row in sql("SELECT sha256 FROM models")}
-    assert {row["name"] for row in rows if row["kind"] == "stage"} == {row["stage"] for row in sql("SELECT stage FROM stages")}
+    assert {row["name"] for row in rows if row["kind"] == "stage"} == {
+        row["stage"] for row in sql("SELECT stage FROM stages")
+    }
 
 
 # --- workspaces that are not finished --------------------------------------------------------------------------------
@@ -145,23 +153,27 @@ def test_an_empty_workspace_has_every_view_and_no_rows(view: str, empty: Workspa
 
 def test_views_have_the_same_columns_before_and_after(empty: Workspace, undisturbed: Any) -> None:
     for view in VIEWS:
-        before, after = (space.sql(f"SELECT * FROM {view} LIMIT 0").schema for space in (empty, undisturbed[1].workspace))
+        before, after = (
+            space.sql(f"SELECT * FROM {view} LIMIT 0").schema for space in (empty, undisturbed[1].workspace)
+        )
         stages = {"input", "language", "gopher", "remove_lines", "exact", "minhash", "tutorial", "top"}
         assert set(after.names) - set(before.names) == (stages if view == "documents" else set())
         assert all(before.field(name).type == after.field(name).type for name in before.names), view
 
 
 @pytest.fixture(scope="module")
-def begun(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def begun(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A run that is announced and has scores, but no group, no decision and no dataset."""
     root = Path(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("begun") / "ws"))
     for kind in ("groups", "barriers", "decisions", "written", "datasets", "ends"):
         shutil.rmtree(root / "manifest/parts" / kind)
-    yield Workspace(root)
+    return Workspace(root)
 
 
 @pytest.mark.parametrize("view", ONE_RUN)
-def test_a_run_that_has_not_decided_yet_has_no_rows_but_all_columns(view: str, begun: Workspace, undisturbed: Any) -> None:
+def test_a_run_that_has_not_decided_yet_has_no_rows_but_all_columns(
+    view: str, begun: Workspace, undisturbed: Any
+) -> None:
     shown = begun.sql(f"SELECT * FROM {view}")
     assert shown.num_rows == 0
     assert shown.schema.names == undisturbed[1].workspace.sql(f"SELECT * FROM {view} LIMIT 0").schema.names

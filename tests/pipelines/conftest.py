@@ -20,7 +20,7 @@ Settings = dict[str, Any]
 
 @pytest.fixture(scope="session")
 def light(recipe: Callable[..., Settings]) -> Callable[..., Settings]:
-    """`light(corpus=..., language=..., **top-level keys)`: the shared recipe with a cut by language instead of the model."""
+    """`light(corpus=..., language=..., **top-level keys)`: the shared recipe, its model replaced by a cut."""
 
     def make(*corpus: Path, **changes: Any) -> Settings:
         settings = recipe(*corpus, **changes)

@@ -79,7 +79,14 @@ def examples(command: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["sql", "SELECT count(*) FROM documents"], ["status"], ["funnel"], ["explain", "g.parquet#3"], ["models", "list"]],
+    [
+        ["--help"],
+        ["sql", "SELECT count(*) FROM documents"],
+        ["status"],
+        ["funnel"],
+        ["explain", "g.parquet#3"],
+        ["models", "list"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_reading_commands_import_no_model_library_and_no_ray(arguments: list[str], finished: Any) -> None:
@@ -183,7 +190,9 @@ def test_a_run_prints_the_dataset_on_stdout_and_talks_on_stderr(
     done = curate("run", source, "-w", tmp_path / "w s", "--executor", "local")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'w s'}/datasets/manual/{finished[0]}\n"
-    assert re.search(r"^Done\. 289 → \d+ documents · dropped=\d+ errored=1 · SCORED=289 FAIL=0 · run \w{16}", done.stderr, re.M)
+    assert re.search(
+        r"^Done\. 289 → \d+ documents · dropped=\d+ errored=1 · SCORED=289 FAIL=0 · run \w{16}", done.stderr, re.M
+    )
     assert "\x1b" not in done.stderr  # a pipe gets no bars and no colour
     again = curate("run", source, "-w", tmp_path / "w s")
     assert (again.returncode, again.stdout) == (0, done.stdout)

@@ -29,7 +29,12 @@ def test_every_name_of_a_document_leads_to_the_same_facts(
     row = one(workspace, f"outcome = '{outcome}' AND row > 0")
     path = Path(row["path"])
     monkeypatch.chdir(path.parent.parent)
-    names = [f"{path}#{row['row']}", f"{path.parent.name}/{path.name}#{row['row']}", f"{path.name}#{row['row']}", str(row["doc_id"])]
+    names = [
+        f"{path}#{row['row']}",
+        f"{path.parent.name}/{path.name}#{row['row']}",
+        f"{path.name}#{row['row']}",
+        str(row["doc_id"]),
+    ]
     if row["id"] is not None:
         names.append(row["id"])
     found = [workspace.explain(name) for name in names]
@@ -49,7 +54,15 @@ def test_a_gate_names_its_first_false_part_with_values_score_and_threshold(finis
     assert (found.score, found.threshold) == (ratio, 0.6)
     assert ratio < 0.6
     assert found.details == {"gopher.alpha_words_ratio": ratio}
-    assert [view.stage for view in found.stages] == ["input", "language", "gopher", "remove_lines", "exact", "minhash", "top"]
+    assert [view.stage for view in found.stages] == [
+        "input",
+        "language",
+        "gopher",
+        "remove_lines",
+        "exact",
+        "minhash",
+        "top",
+    ]
     assert [view.verdict for view in found.stages] == ["passed", "passed", "dropped", *["not reached"] * 4]
     assert found.stages[2].values == row["gopher"]
     assert found.stages[2].keep == "gopher.words >= 20 and gopher.alpha_words_ratio >= 0.6"
@@ -70,7 +83,9 @@ def test_a_duplicate_names_its_twin_and_how_alike_they_are(stage: str, finished:
     assert found.similarity == 1 if stage == "exact" else 0.7 <= found.similarity <= 1
     assert found.link is not None
     assert found.link_similarity >= 0.7
-    assert f"duplicate of {found.twin}, which stayed at this stage (similarity {found.similarity:.4f})" in "\n".join(found.lines())
+    assert f"duplicate of {found.twin}, which stayed at this stage (similarity {found.similarity:.4f})" in "\n".join(
+        found.lines()
+    )
     if stage == "minhash":
         assert found.threshold == 0.7
 
@@ -103,7 +118,9 @@ def test_the_command_says_what_python_says(finished: Any, capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines() == found.lines()
 
 
-@pytest.mark.parametrize("name", ["nosuch", "a.parquet#100000", "99999999999", "#", "²", "a.parquet#²", "9" * 30, "' OR true --", ""])
+@pytest.mark.parametrize(
+    "name", ["nosuch", "a.parquet#100000", "99999999999", "#", "²", "a.parquet#²", "9" * 30, "' OR true --", ""]
+)
 def test_an_unknown_document_is_c032_and_says_how_to_name_one(name: str, finished: Any) -> None:
     with pytest.raises(CurationError) as failure:
         finished[1].workspace.explain(name)
@@ -115,7 +132,11 @@ def test_an_unknown_document_is_c032_and_says_how_to_name_one(name: str, finishe
 def test_one_id_of_several_documents_lists_them_all_and_numbers_may_be_ids(tmp_path: Path) -> None:
     rows = [("first one here", 7), ("second one here", 1), ("third one here", 7), ("fourth one here", 3)]
     pq.write_table(pa.table({"text": [text for text, _ in rows], "n": [n for _, n in rows]}), tmp_path / "a.parquet")
-    settings = {"name": "ids", "input": {"path": str(tmp_path / "a.parquet"), "columns": {"id": "n"}}, "stages": [{"dedup": "exact"}]}
+    settings = {
+        "name": "ids",
+        "input": {"path": str(tmp_path / "a.parquet"), "columns": {"id": "n"}},
+        "stages": [{"dedup": "exact"}],
+    }
     workspace = Workspace(tmp_path / "ws")
     workspace.run(settings, executor="local", workers=1)
     assert [found.row for found in workspace.explain("7")] == [0, 2]

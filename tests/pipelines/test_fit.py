@@ -50,7 +50,9 @@ def fits(workspace: Workspace) -> list[dict[str, Any]]:
     return Workspace(workspace.store.root).manifest.read("fits").to_pylist()  # type: ignore[no-any-return]
 
 
-def test_what_was_fitted_stays_pinned_until_refit(settings: Settings, crawl: Path, corpus: Path, tmp_path: Path) -> None:
+def test_what_was_fitted_stays_pinned_until_refit(
+    settings: Settings, crawl: Path, corpus: Path, tmp_path: Path
+) -> None:
     workspace, told = Workspace(tmp_path / "ws"), Told()
     first = workspace.run(settings, executor="local", workers=1, report=told)
     assert first.outcome == "done", first.failures

@@ -25,7 +25,7 @@ def run(workspace: Workspace, settings: dict[str, Any], **options: Any) -> Resul
 
 
 def scored(forecast: Forecast, result: Result) -> None:
-    """Assert that the run scored what was said: the first step that lacked something exactly, the others within bounds."""
+    """Assert that the run scored what was said: exactly at the first step that lacked something, else within bounds."""
     first = True
     for stage in forecast.stages:
         actual = result.steps[stage.step]
@@ -105,7 +105,11 @@ def test_a_timed_plan_estimates_every_step_and_writes_nothing(light: Light, tmp_
 def test_a_plan_leaves_an_existing_workspace_as_it_was(finished: Any, light: Light) -> None:
     def state() -> dict[str, int]:
         root = finished[1].root
-        return {str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and "seen" not in path.parts}
+        return {
+            str(path): path.stat().st_mtime_ns
+            for path in root.rglob("*")
+            if path.is_file() and "seen" not in path.parts
+        }
 
     before = state()
     finished[1].workspace.plan(light(language=0.2), time=True)
@@ -129,7 +133,10 @@ def test_a_stage_that_must_be_fitted_first_is_said_and_the_run_has_no_name_yet(
     assert (before.to_fit, before.run) == (["tutorial"], None)
     after = undisturbed[1].workspace.plan(recipe())
     assert (after.to_fit, after.run, after.finished) == ([], undisturbed[0], True)
-    assert {stage.runs_in for stage in after.stages if stage.step.startswith("tutorial")} == {"model actor", "shard task"}
+    assert {stage.runs_in for stage in after.stages if stage.step.startswith("tutorial")} == {
+        "model actor",
+        "shard task",
+    }
 
 
 @pytest.mark.parametrize("state", ["cold", "finished"])

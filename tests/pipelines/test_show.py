@@ -76,7 +76,9 @@ def test_an_unknown_stage_is_refused_with_the_stages_there_are(finished: Any) ->
 
 
 @pytest.mark.parametrize("change", ["grown", "gone"])
-def test_a_source_that_changed_is_r002_and_never_another_text(change: str, corpus: Path, light: Light, tmp_path: Path) -> None:
+def test_a_source_that_changed_is_r002_and_never_another_text(
+    change: str, corpus: Path, light: Light, tmp_path: Path
+) -> None:
     crawl = Path(shutil.copytree(corpus, tmp_path / "crawl"))
     settings = light(crawl)
     settings["stages"] = settings["stages"][:1]

@@ -34,7 +34,9 @@ def test_the_lines_of_the_docstrings_run_as_they_stand(
     assert Workspace("ws").sql("SELECT status FROM runs").to_pylist() == [{"status": "done"}]
 
 
-def test_ten_lines_from_a_dict_to_rows_and_reasons(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_lines_from_a_dict_to_rows_and_reasons(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(corpus.parent)  # paths in a dict are relative to where Python runs
     workspace = Workspace(tmp_path / "ws")
     recipe = {
@@ -69,7 +71,9 @@ def test_a_sample_is_exactly_n_rows_a_run_of_its_own_and_its_scores_are_reused(
     assert (sample.rows, sample.outcome) == (60, "done")
     assert sample.run != finished[0]
     assert sample.dataset == tmp_path / "ws/datasets/manual-sample" / sample.run
-    assert workspace.sql("SELECT count(*) AS n, count(DISTINCT doc_id) AS ids FROM documents").to_pylist() == [{"n": 60, "ids": 60}]
+    assert workspace.sql("SELECT count(*) AS n, count(DISTINCT doc_id) AS ids FROM documents").to_pylist() == [
+        {"n": 60, "ids": 60}
+    ]
     held(tmp_path / "ws").balance(sample.run)
     assert held(tmp_path / "ws").rows()["input"] == 60
     whole = workspace.run(light(), executor="local", workers=2)
@@ -117,13 +121,20 @@ def test_a_failed_run_is_retried_once_its_file_is_mended(
     done = workspace.retry(failed.run, executor="local", workers=2)
     assert done.outcome == "done", done.failures
     assert done.steps["input"] == pq.read_metadata(crawl / "g.parquet").num_rows
-    assert (done.rows, done.kept) == (289, held(finished[1].root).workspace.sql("SELECT kept FROM runs").to_pylist()[0]["kept"])
-    assert [row["message"] for row in workspace.sql("SELECT message FROM errors").to_pylist()] == ["line is not valid JSON"]
+    assert (done.rows, done.kept) == (
+        289,
+        held(finished[1].root).workspace.sql("SELECT kept FROM runs").to_pylist()[0]["kept"],
+    )
+    assert [row["message"] for row in workspace.sql("SELECT message FROM errors").to_pylist()] == [
+        "line is not valid JSON"
+    ]
     states = {row["run"]: row["status"] for row in workspace.status().to_pylist()}
     assert states == {failed.run: "failed", done.run: "done"}
 
 
-def test_a_skipped_shard_is_in_the_errors_of_the_run_that_left_it_out(light: Light, corpus: Path, tmp_path: Path) -> None:
+def test_a_skipped_shard_is_in_the_errors_of_the_run_that_left_it_out(
+    light: Light, corpus: Path, tmp_path: Path
+) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and then nothing")
     settings = light(on_bad_shard="skip")
     settings["input"]["path"] = [str(corpus), str(tmp_path / "broken.parquet")]
