@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,16 +37,15 @@ class Unfitted:
 @dataclass(frozen=True)
 class Resolved:
     plan: Plan
-    files: tuple[SourceFile, ...]
     unfitted: tuple[Unfitted, ...]
     ignored: int
     """Files passed over because nothing reads their format."""
+    fresh: tuple[SourceFile, ...]
+    """Files that had to be read to be known."""
 
 
-def resolve(
-    loaded: Loaded, manifest: Manifest, sample: int | None = None, remember: bool = True, skip: Iterable[int] = ()
-) -> Resolved:
-    """Resolve a checked recipe. With `remember`, what was learned by reading files is kept for the next plan.
+def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Resolved:
+    """Resolve a checked recipe. Writes nothing: `remember` keeps what was learned by reading files.
 
     Raises CurationError with every finding about the inputs and output columns.
     """
@@ -57,7 +55,7 @@ def resolve(
     line = loaded.line("input", "path")
     if findings:
         raise CurationError(*(_at(loaded, line, finding) for finding in findings))
-    files = tuple(_inspect(paths, manifest, remember))
+    files, fresh = _inspect(paths, manifest)
     mapping = {"text": "text", **recipe.input.columns}
     unified, broken = _unify(files)
     columns = recipe.output.columns
@@ -109,15 +107,14 @@ def resolve(
         origins=origins,
         sample=chosen,
     )
-    skipped = {shard.index: "set aside" for shard in shards if shard.index in set(skip)}
-    return Resolved(plan.without(skipped) if skipped else plan, files, tuple(unfitted), ignored)
+    return Resolved(plan, tuple(unfitted), ignored, fresh)
 
 
 def resolve_recorded(manifest: Manifest, run: str) -> Plan:
     """The plan of a recorded run, from its recipe. Raises R002 where an input file is no longer what it was."""
     record = manifest.where("runs", run=run).to_pylist()[0]
     loaded = parse(record["recipe"], Path(record["recipe_dir"]))
-    plan = resolve(loaded, manifest, record["sample"], remember=False).plan
+    plan = resolve(loaded, manifest, record["sample"]).plan
     was = {row["path"]: row["fingerprint"] for row in manifest.where("shards", run=run).to_pylist()}
     for shard in plan.shards:
         if was.get(shard.path) not in (None, shard.fingerprint):
@@ -127,8 +124,8 @@ def resolve_recorded(manifest: Manifest, run: str) -> Plan:
     return plan
 
 
-def _inspect(paths: list[str], manifest: Manifest, remember: bool) -> Iterable[SourceFile]:
-    """Every file, read only if it was not seen as it is now."""
+def _inspect(paths: list[str], manifest: Manifest) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
+    """Every file, and those among them that had to be read, because they were not seen as they are now."""
     seen: dict[tuple[str, int, int], dict[str, Any]] = {}
     for record in manifest.read("seen").to_pylist():
         if record["settled"]:
@@ -157,26 +154,29 @@ def _inspect(paths: list[str], manifest: Manifest, remember: bool) -> Iterable[S
                 record["error"],
             )
         result.append(file)
-    if remember and fresh:
-        rows = [
-            {
-                "path": file.path,
-                "size": file.size,
-                "mtime_ns": file.mtime_ns,
-                "settled": file.settled,
-                "fingerprint": file.fingerprint,
-                "format": file.format,
-                "rows": file.rows,
-                "groups": [{"rows": rows, "bytes": size} for rows, size in file.groups],
-                "columns": file.schema.serialize().to_pybytes() if file.schema is not None else None,
-                "error": file.error,
-            }
-            for file in fresh
-        ]
-        manifest.commit(
-            "seen", fingerprint([[r["path"], r["fingerprint"], r["mtime_ns"], r["settled"]] for r in rows]), rows
-        )
-    return result
+    return tuple(result), tuple(fresh)
+
+
+def remember(manifest: Manifest, resolved: Resolved) -> None:
+    """Keep what was learned by reading files, so that the next plan need not."""
+    rows = [
+        {
+            "path": file.path,
+            "size": file.size,
+            "mtime_ns": file.mtime_ns,
+            "settled": file.settled,
+            "fingerprint": file.fingerprint,
+            "format": file.format,
+            "rows": file.rows,
+            "groups": [{"rows": rows, "bytes": size} for rows, size in file.groups],
+            "columns": file.schema.serialize().to_pybytes() if file.schema is not None else None,
+            "error": file.error,
+        }
+        for file in resolved.fresh
+    ]
+    if rows:
+        named = [[row["path"], row["fingerprint"], row["mtime_ns"], row["settled"]] for row in rows]
+        manifest.commit("seen", fingerprint(named), rows)
 
 
 def _unify(files: tuple[SourceFile, ...]) -> tuple[dict[str, pa.DataType], dict[str, Finding]]:

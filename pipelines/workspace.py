@@ -46,7 +46,7 @@ class Workspace:
         from pipelines.resolve import resolve
 
         loaded = self._load(recipe)
-        resolve(loaded, self.manifest, remember=False)
+        resolve(loaded, self.manifest)
         return loaded
 
     def plan(
@@ -57,9 +57,12 @@ class Workspace:
         `time` runs every stage on a few real documents for the estimate of its seconds.
         """
         from pipelines.forecast import forecast
-        from pipelines.resolve import resolve
+        from pipelines.resolve import remember, resolve
 
-        return forecast(resolve(self._load(recipe), self.manifest, sample, remember=self.exists), self.manifest, time)
+        resolved = resolve(self._load(recipe), self.manifest, sample)
+        if self.exists:
+            remember(self.manifest, resolved)
+        return forecast(resolved, self.manifest, time)
 
     def run(
         self,
@@ -79,14 +82,15 @@ class Workspace:
         """
         from curation.flow import system_failure
         from pipelines.fit import fit
-        from pipelines.resolve import resolve
+        from pipelines.resolve import remember, resolve
         from pipelines.run import execute
 
         loaded = self._load(recipe)
-        self.create()
         tell = (lambda event, facts: None) if report is None else report
         try:
             resolved = resolve(loaded, self.manifest, sample)
+            self.create()
+            remember(self.manifest, resolved)
             if resolved.ignored:
                 tell("ignored", {"files": resolved.ignored})
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
