@@ -3,8 +3,8 @@
     python benchmarks/spine.py                      500 MB in 20 shards, ratio to the peer
     python benchmarks/spine.py --memory             peak memory at 100 MB and at 1 GB
 
-The peer reads each shard, computes the same column, writes it as Parquet, reads the shard again and writes the rows that
-pass as zstd Parquet: the passes that a score, a decision and a dataset need, without resume, manifest or statuses.
+The peer reads each shard, computes the same column, writes it as Parquet, reads the shard again and writes the rows
+that pass as zstd Parquet: the passes that a score, a decision and a dataset need, without resume, manifest or statuses.
 """
 
 from __future__ import annotations
@@ -86,14 +86,22 @@ def speed(folder: Path, chosen: argparse.Namespace) -> None:
         first = run_child(workspace, chosen.workers)
         again = run_child(workspace, chosen.workers)
         rows.append((plain, first["flow"], again["total"], first["start"]))
-        print(f"round {number + 1:<6}{plain:>10.2f}{first['flow']:>10.2f}{first['flow'] / plain:>8.2f}{again['total']:>11.2f}{first['start']:>15.2f}")
+        print(
+            f"round {number + 1:<6}{plain:>10.2f}{first['flow']:>10.2f}{first['flow'] / plain:>8.2f}"
+            f"{again['total']:>11.2f}{first['start']:>15.2f}"
+        )
         same(folder / f"peer{number}", workspace)
         shutil.rmtree(workspace)
         shutil.rmtree(folder / f"peer{number}")
     middle = [float(np.median([row[place] for row in rows])) for place in range(4)]
-    print(f"{'median':<12}{middle[0]:>10.2f}{middle[1]:>10.2f}{middle[1] / middle[0]:>8.2f}{middle[2]:>11.2f}{middle[3]:>15.2f}")
+    print(
+        f"{'median':<12}{middle[0]:>10.2f}{middle[1]:>10.2f}{middle[1] / middle[0]:>8.2f}"
+        f"{middle[2]:>11.2f}{middle[3]:>15.2f}"
+    )
     print(f"{'MB/s':<12}{size / 1e6 / middle[0]:>10.0f}{size / 1e6 / middle[1]:>10.0f}")
-    print("ray (s): from Ray being up to the dataset published; again (s): the finished run, run again, without imports")
+    print(
+        "ray (s): from Ray being up to the dataset published; again (s): the finished run, run again, without imports"
+    )
 
 
 def memory(folder: Path, workers: int) -> None:
@@ -115,7 +123,9 @@ def corpus(folder: Path, megabytes: int, shards: int) -> int:
     """Uneven shards of words drawn from a vocabulary: zstd Parquet with text and id. Returns bytes of text."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)
-    words = np.array(["".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), size)) for size in random.integers(2, 11, 5000)])
+    words = np.array(
+        ["".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), size)) for size in random.integers(2, 11, 5000)]
+    )
     shares = random.uniform(0.5, 1.5, shards)
     shares /= shares.sum()
     total = 0
@@ -135,7 +145,9 @@ def peer(source: Path, target: Path) -> None:
     """The plain loop."""
     target.mkdir()
     for path in sorted(source.glob("*.parquet")):
-        with pq.ParquetWriter(target / f"{path.stem}.scores", pa.schema([("row", pa.int64()), ("bytes", pa.int64())])) as scores:
+        with pq.ParquetWriter(
+            target / f"{path.stem}.scores", pa.schema([("row", pa.int64()), ("bytes", pa.int64())])
+        ) as scores:
             row = 0
             for batch in pq.ParquetFile(path).iter_batches(columns=["text"], batch_size=16_384):
                 size = pc.binary_length(batch.column("text")).cast(pa.int64())
@@ -156,7 +168,9 @@ def same(plain: Path, workspace: Path) -> None:
     ours = pa.concat_tables(
         [pq.read_table(path, columns=["id"]) for path in sorted(workspace.glob("datasets/spine/*/*.parquet"))]
     ).column("id")
-    theirs = pa.concat_tables([pq.read_table(path, columns=["id"]) for path in sorted(plain.glob("*.parquet"))]).column("id")
+    theirs = pa.concat_tables([pq.read_table(path, columns=["id"]) for path in sorted(plain.glob("*.parquet"))]).column(
+        "id"
+    )
     assert ours.to_pylist() == theirs.to_pylist()
 
 
@@ -173,7 +187,10 @@ def install_scorer(folder: Path) -> None:
 
 def run_child(workspace: Path, workers: int) -> dict[str, float]:
     """One invocation in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": f"{workspace.parent / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{workspace.parent / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
     command = [sys.executable, __file__, "--child", str(workspace), "--workers", str(workers)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

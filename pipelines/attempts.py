@@ -13,7 +13,7 @@ GRACE_SECONDS = 24 * 3600
 
 
 def process_mark(pid: int) -> str:
-    """Tells a process from a later one with the same id: its start time in the kernel's ticks; empty when it is gone."""
+    """Tells a process from a later one of the same id: its start in the kernel's ticks; empty once it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):

@@ -1,4 +1,7 @@
-"""The command line: `curate`. stdout is data, stderr is talk; exit codes 0 done, 1 failures, 2 bad usage, 130 interrupted."""
+"""The command line: `curate`. stdout is data, stderr is talk.
+
+Exit codes: 0 done, 1 failures, 2 bad recipe or usage, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from schemas.errors import CurationError, Finding
 app = typer.Typer(
     name="curate",
     help="Curate text for training with small models as filters: score once, decide in SQL, account for every row.",
-    epilog="Start with: curate check RECIPE, curate plan RECIPE, curate run RECIPE. Every command has --help with examples.",
+    epilog="Start with: curate check RECIPE, curate plan RECIPE, curate run RECIPE. "
+    "Every command has --help with examples.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -43,13 +47,19 @@ RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar
 Folder = Annotated[
     Path, typer.Option("--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds scores and datasets.")
 ]
-RunId = Annotated[str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")]
+RunId = Annotated[
+    str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")
+]
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each unit of work, and tracebacks.")]
-Executor = Annotated[Runner, typer.Option("--executor", help="local: threads here. auto: Ray for large inputs or an address.")]
+Executor = Annotated[
+    Runner, typer.Option("--executor", help="local: threads here. auto: Ray for large inputs or an address.")
+]
 Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster, host:port or auto.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")
+]
 WORKSPACE = Path("workspace")
 
 
@@ -60,12 +70,16 @@ def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
     print(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings", file=sys.stderr)
 
 
-@app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time; curate plan recipe.yaml -f json")
+@app.command(
+    epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time; curate plan recipe.yaml -f json"
+)
 def plan(
     recipe: RecipePath,
     workspace: Folder = WORKSPACE,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="Plan for N documents chosen by hash.")] = None,
-    time: Annotated[bool, typer.Option("--time", help="Time every stage on a few real documents for the estimate.")] = False,
+    time: Annotated[
+        bool, typer.Option("--time", help="Time every stage on a few real documents for the estimate.")
+    ] = False,
     format: OutputFormat = Format.table,
 ) -> None:
     """Say what a run would do: stages, placement, documents stored and still to score. Runs nothing."""
@@ -117,7 +131,9 @@ def run(
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash, as a run of its own.")
     ] = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -178,7 +194,9 @@ def sql(
 def show(
     workspace: Folder = WORKSPACE,
     kept: Annotated[bool, typer.Option("--kept", help="Only documents that were kept.")] = False,
-    dropped_by: Annotated[str | None, typer.Option("--dropped-by", help="Only documents that this stage dropped.")] = None,
+    dropped_by: Annotated[
+        str | None, typer.Option("--dropped-by", help="Only documents that this stage dropped.")
+    ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
     run: RunId = None,
     format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
@@ -204,7 +222,9 @@ def show(
         _say("no such documents")
 
 
-@app.command(epilog='Examples: curate explain crawl/a.parquet#17; curate explain 4294967313; curate explain "https://example.org/x"')
+@app.command(
+    epilog='Examples: curate explain crawl/a.parquet#17; curate explain 4294967313; curate explain "https://example.org/x"'
+)
 def explain(
     document: Annotated[str, typer.Argument(help="path#row, doc_id, or the id column's value.")],
     workspace: Folder = WORKSPACE,
@@ -258,7 +278,9 @@ def gc(
     usage = _open(workspace).gc(dry_run)
     rows = [{"folder": name, "files": usage.files[name], "bytes": size} for name, size in sorted(usage.bytes.items())]
     print_table(pa.Table.from_pylist(rows), format.value)
-    _say(f"{'would remove' if dry_run else 'removed'} {usage.swept_files:,} leftover files, {_bytes(usage.swept_bytes)}")
+    _say(
+        f"{'would remove' if dry_run else 'removed'} {usage.swept_files:,} leftover files, {_bytes(usage.swept_bytes)}"
+    )
     for name in usage.forgotten:
         _say(f"the dataset of run {name} is gone from disk; {'would forget it' if dry_run else 'it can be run again'}")
 

@@ -71,7 +71,9 @@ class Explanation:
 
     def lines(self) -> list[str]:
         """For people: the verdict first, then each stage."""
-        head = [f"{self.path}#{self.row}" + (f"  id {self.id}" if self.id is not None else "") + f"  doc_id {self.doc_id}"]
+        head = [
+            f"{self.path}#{self.row}" + (f"  id {self.id}" if self.id is not None else "") + f"  doc_id {self.doc_id}"
+        ]
         if self.outcome == "kept":
             head.append("kept: it passed every stage")
         else:
@@ -80,14 +82,20 @@ class Explanation:
                 said += f" (score {self.score:.6g}, threshold {self.threshold:.6g})"
             head.append(said)
             if self.details:
-                head.append("  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items()))
+                head.append(
+                    "  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items())
+                )
         if self.twin:
             head.append(f"  duplicate of {self.twin}, which stayed at this stage (similarity {self.similarity:.4f})")
             if self.link and self.link != self.twin:
                 head.append(f"  joined through {self.link} (similarity {self.link_similarity:.4f})")
         width = max((len(view.stage) for view in self.stages), default=0)
         for view in self.stages:
-            values = "" if view.values is None else "  ".join(f"{k}={_short(v)}" for k, v in view.values.items() if v is not None)
+            values = (
+                ""
+                if view.values is None
+                else "  ".join(f"{k}={_short(v)}" for k, v in view.values.items() if v is not None)
+            )
             head.append(f"  {view.stage:<{width}}  {view.verdict:<11}  {values}".rstrip())
         return head
 
@@ -102,7 +110,9 @@ def explain(workspace: Workspace, document: str, run: str | None) -> list[Explan
         names = [column[0] for column in stages.description]
         order = [dict(zip(names, row, strict=True)) for row in stages.fetchall()]
         for condition, values in _conditions(document):
-            found = connection.execute(f"SELECT * FROM documents WHERE {condition} ORDER BY path, row LIMIT {MOST}", values)
+            found = connection.execute(
+                f"SELECT * FROM documents WHERE {condition} ORDER BY path, row LIMIT {MOST}", values
+            )
             columns = [column[0] for column in found.description]
             rows = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
             if rows:
@@ -135,7 +145,9 @@ def _places(connection: Any, rows: list[dict[str, Any]]) -> dict[int, str]:
     wanted = sorted({row[name] for row in rows for name in ("twin", "link") if row[name] is not None})
     if not wanted:
         return {}
-    found = connection.execute("SELECT doc_id, path || '#' || row FROM documents WHERE doc_id IN (SELECT unnest($ids))", {"ids": wanted})
+    found = connection.execute(
+        "SELECT doc_id, path || '#' || row FROM documents WHERE doc_id IN (SELECT unnest($ids))", {"ids": wanted}
+    )
     return dict(found.fetchall())
 
 

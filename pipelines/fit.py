@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit:
 
 
 def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.ndarray]]:
-    """`count` rows by hash, out of the MOST_GROUPS row groups with the lowest hash: shard index to rows in the shard."""
+    """`count` rows by hash, out of the MOST_GROUPS row groups of lowest hash: shard index to rows in the shard."""
     if not count:
         return {}
     groups = []
@@ -76,7 +77,9 @@ def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.nd
     for _, index, start, rows in sorted(groups)[:MOST_GROUPS]:
         at = start + np.arange(rows)
         # a second hash: the group's own decided that it is read
-        found += [(int(key), index, int(row)) for key, row in zip(hash_rows(by_index[index], at + (1 << 40)), at, strict=True)]
+        found += [
+            (int(key), index, int(row)) for key, row in zip(hash_rows(by_index[index], at + (1 << 40)), at, strict=True)
+        ]
     chosen: dict[int, list[int]] = {}
     for _, index, row in sorted(found)[:count]:
         chosen.setdefault(index, []).append(row)
@@ -90,11 +93,15 @@ def read_texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema,
         wanted = np.zeros(shard.rows, dtype=bool)
         wanted[rows] = True
         schema = pa.schema([reading.field(column)])
-        for batch in read_batches(shard, schema, lambda start, n, wanted=wanted: bool(wanted[start : start + n].any())):
+        for batch in read_batches(shard, schema, partial(_any, wanted)):
             here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
             text, _ = valid_text(batch.columns.column(0).take(pa.array(here)))
             pieces.append(text.drop_null())
     return pa.concat_arrays(pieces)
+
+
+def _any(wanted: np.ndarray, start: int, rows: int) -> bool:
+    return bool(wanted[start : start + rows].any())
 
 
 def _edited(transform: Scorer, texts: pa.Array) -> pa.Array:

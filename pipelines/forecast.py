@@ -147,7 +147,9 @@ def _shards(plan: Plan, manifest: Manifest, groups: dict[str, dict[str, Any]]) -
         hardware(),
     )
     return [
-        ShardWork(work, shard, index[shard.index], groups, None if plan.sample is None else plan.sample.get(shard.index, ()))
+        ShardWork(
+            work, shard, index[shard.index], groups, None if plan.sample is None else plan.sample.get(shard.index, ())
+        )
         for shard in plan.good_shards
     ]
 

@@ -109,5 +109,3 @@ def _drop_empty_folders(store: Store) -> None:
     for folder in sorted((path for path in store.root.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
         with suppress(OSError):  # not empty, as a rule
             folder.rmdir()
-
-

@@ -42,7 +42,9 @@ def known_models(workspace: Workspace) -> pa.Table:
             row = rows.setdefault((facts["address"], facts["file"]), {**_facts(facts), "where": "workspace"})
             steps = {*(row.get("used_by") or "").split(", "), facts["step"]} - {""}
             row["used_by"] = ", ".join(sorted(steps))
-    return pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows.values()], schema=SCHEMA)
+    return pa.Table.from_pylist(
+        [{name: row.get(name) for name in SCHEMA.names} for row in rows.values()], schema=SCHEMA
+    )
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:

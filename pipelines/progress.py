@@ -51,7 +51,9 @@ class Progress:
             threading.Thread(target=self._heartbeat, daemon=True).start()
 
     def _on_ignored(self, facts: dict[str, Any]) -> None:
-        self.say(f"warning: {facts['files']:,} files in the input folders are neither Parquet nor JSON lines; passed over")
+        self.say(
+            f"warning: {facts['files']:,} files in the input folders are neither Parquet nor JSON lines; passed over"
+        )
 
     def _on_fit(self, facts: dict[str, Any]) -> None:
         if not self.quiet:

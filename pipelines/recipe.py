@@ -316,9 +316,7 @@ def _top(document: _Document, value: dict[str, Any]) -> Recipe | None:
     return top if isinstance(top, Recipe) else None
 
 
-def _stages(
-    document: _Document, given: Any, base: Path
-) -> tuple[list[Stage | None], list[Any], list[Gate | None]]:
+def _stages(document: _Document, given: Any, base: Path) -> tuple[list[Stage | None], list[Any], list[Gate | None]]:
     """Stages, objects and gates, as many as in the text; None for what could not be read."""
     if given is None:
         return [], [], []

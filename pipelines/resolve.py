@@ -327,7 +327,9 @@ def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tupl
         fields=input_step.FIELDS,
         reads=(),
     )
-    stages = [StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), input_step.SHOWN)]
+    stages = [
+        StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), input_step.SHOWN)
+    ]
     unfitted: list[Unfitted] = []
     upstream: list[str] = []
     base = str(loaded.base)

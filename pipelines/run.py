@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,22 +95,31 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     if dataset is None:
         return None
     record = dataset.to_pylist()[0]
-    if not manifest.store.path(record["path"]).exists():
+    folder = manifest.store.path(record["path"])
+    found = len(list(folder.glob("part-*.parquet")))
+    if found != record["files"]:
+        what = f"holds {found} of {record['files']} files" if folder.exists() else "is gone"
+        first = "remove that folder, " if folder.exists() else ""
         raise CurationError(
             Finding(
                 "C032",
-                f"the dataset of run {run} is recorded, but {manifest.store.path(record['path'])} is gone",
-                "run `curate gc`, which forgets datasets that were removed, and then run again",
+                f"the dataset of run {run} is recorded, but {folder} {what}",
+                f"{first}run `curate gc`, which forgets datasets that were removed, and then run again",
             )
         )
-    counts = _counts(manifest.where("decisions", run=run))
-    result = Result(run, record["name"], "nothing-to-do", **counts)
+    result = Result(run, record["name"], "nothing-to-do")
+    for name, value in _counts(manifest.where("decisions", run=run)).items():
+        setattr(result, name, value)
     result.dataset = manifest.store.path(record["path"])
     result.duplicate_ids = record["duplicate_ids"]
     return result
 
 
-class _Stop(Exception):
+def _attempt_id() -> str:
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+
+
+class _StopError(Exception):
     """The run cannot go on; what failed is in the result."""
 
 
@@ -123,10 +132,12 @@ class _Invocation:
         self.manifest = Manifest(store)
         self.make_executor = executor
         self.report = report
-        self.attempt = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+        self.attempt = _attempt_id()
         self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
         self.groups: dict[str, dict[str, Any]] = {}
         self.failed: dict[int, str] = {}
+        self.set_aside: set[int] = set()
+        """Shards that the user was told are left out."""
         self._executor: Executor | None = None
 
     @property
@@ -161,7 +172,7 @@ class _Invocation:
         self._bad_shards()
         try:
             self._flow()
-        except _Stop:
+        except _StopError:
             machine = any(failure.code in ("R005", "R006") for _, failure in self.result.failures)
             if self.plan.on_bad_shard == "stop" or machine or not 0 < len(self.failed) < len(self.plan.good_shards):
                 return "failed"  # a full disk or a lost worker says nothing about the shard
@@ -173,23 +184,24 @@ class _Invocation:
         for part in self.plan.passes:
             self._score(part)
             if self.failed and (part.barriers or part.number < last):
-                raise _Stop
+                raise _StopError
             for stage in part.barriers:
                 self._group(stage)
                 if self.failed:
-                    raise _Stop
+                    raise _StopError
         decided = self._decide()
         if self.failed:
-            raise _Stop
+            raise _StopError
         budget = self.plan.errors.documents
         if self.result.errored > budget:
             message = f"{self.result.errored:,} documents errored, and the recipe allows {budget:,}"
-            hint = f'see them: curate sql "SELECT * FROM errors" --run {self.plan.run}; allow them: errors: {{documents: N}}'
+            see = f'curate sql "SELECT * FROM errors" --run {self.plan.run}'
+            hint = f"see them: {see}; allow them: errors: {{documents: N}}"
             self.result.failures.append(("", Failure("R004", message, hint)))
             return
         written = self._write(decided)
         if self.failed:
-            raise _Stop
+            raise _StopError
         self._publish(written)
 
     def _announce(self) -> None:
@@ -293,7 +305,7 @@ class _Invocation:
                 Finding(
                     "C036",
                     f"models have scored these files on {sorted(others)[0]}, and this machine is {hardware()}",
-                    "scores of two classes of hardware differ in the last bits; to mix them, set CURATION_MIXED_HARDWARE=1",
+                    "scores of two classes of hardware differ in the last bits; to mix them: CURATION_MIXED_HARDWARE=1",
                 )
             )
 
@@ -302,11 +314,17 @@ class _Invocation:
         for shard in self.plan.shards:
             if shard.error and (self.plan.on_bad_shard == "stop" or not self.plan.good_shards):
                 self._fail(shard, Failure("R001", f"{shard.path} {shard.error}", "mend or remove it, then run again"))
+            elif shard.error and shard.index not in self.set_aside:
+                self.set_aside.add(shard.index)
+                self.report("skipped", {"path": shard.path, "message": shard.error})
 
     def _without_failed(self) -> str:
         """Go on as the run that leaves the failed shards out; what the others have is stored already."""
         for path, failure in self.result.failures:
             self.report("skipped", {"path": path, "message": failure.message})
+        self.set_aside |= set(self.failed)
+        self._end("failed")
+        self.attempt = _attempt_id()
         self.plan = self.plan.without(self.failed)
         self.groups = {}
         done = finished(self.manifest, self.plan.run)
@@ -435,7 +453,10 @@ class _Invocation:
             [
                 stage.fingerprint,
                 prefixes,
-                [[at.shard.index, at.shard.key, at.shard.file, record["content"]] for at, record in zip(shards, ordered, strict=True)],
+                [
+                    [at.shard.index, at.shard.key, at.shard.file, record["content"]]
+                    for at, record in zip(shards, ordered, strict=True)
+                ],
             ]
         )
         group = self.manifest.get("groups", key)

@@ -49,9 +49,14 @@ def show(
         conditions.append("kept" if kept else "NOT kept")
     with connect(workspace.manifest, chosen) as connection:
         if dropped_by is not None:
-            stages = [row[0] for row in connection.execute("SELECT stage FROM stages WHERE run = $run", {"run": chosen}).fetchall()]
+            stages = [
+                row[0]
+                for row in connection.execute("SELECT stage FROM stages WHERE run = $run", {"run": chosen}).fetchall()
+            ]
             if dropped_by not in stages:
-                raise CurationError(Finding("C032", f"run {chosen} has no stage '{dropped_by}'", f"stages: {', '.join(stages)}"))
+                raise CurationError(
+                    Finding("C032", f"run {chosen} has no stage '{dropped_by}'", f"stages: {', '.join(stages)}")
+                )
             conditions.append("dropped_by = $stage")
             values["stage"] = dropped_by
         found = connection.execute(
@@ -68,7 +73,9 @@ def show(
         yield {**row, "text": text, "edited": edited}
 
 
-def _texts(workspace: Workspace, run: str, rows: list[dict[str, Any]]) -> dict[tuple[str, int], tuple[str | None, str | None]]:
+def _texts(
+    workspace: Workspace, run: str, rows: list[dict[str, Any]]
+) -> dict[tuple[str, int], tuple[str | None, str | None]]:
     """Text and edited text by (path, row)."""
     from pipelines.resolve import resolve_recorded
     from pipelines.run import score_index
@@ -82,7 +89,9 @@ def _texts(workspace: Workspace, run: str, rows: list[dict[str, Any]]) -> dict[t
     for row in rows:
         if row["path"] not in there:
             raise CurationError(
-                Finding("R002", f"{row['path']} is gone since run {run}", "its text can no longer be shown", row["path"])
+                Finding(
+                    "R002", f"{row['path']} is gone since run {run}", "its text can no longer be shown", row["path"]
+                )
             )
         for shard in plan.shards:
             if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
@@ -116,7 +125,9 @@ def _shard_texts(
     transform = last_transform(plan.stages)
     if transform is not None:
         step = transform.steps[-1]
-        known = load_known(workspace.store.root, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"])
+        known = load_known(
+            workspace.store.root, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
+        )
         edits = pc.struct_field(known.struct.take(pa.array(rows)), "edits")
         changed = pc.fill_null(pc.greater(pc.list_value_length(edits), 0), False)
         edited = pc.if_else(changed, apply_edits(pc.fill_null(text, ""), edits), edited)

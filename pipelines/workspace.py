@@ -166,7 +166,9 @@ class Workspace:
         chosen = choose_run(self.manifest, run)
         record = self.manifest.where("runs", run=chosen).to_pylist()
         if not record:
-            raise CurationError(Finding("C032", "there is no run to retry", "start one: curate run RECIPE -w WORKSPACE"))
+            raise CurationError(
+                Finding("C032", "there is no run to retry", "start one: curate run RECIPE -w WORKSPACE")
+            )
         path = Path(record[0]["recipe_path"]) if record[0]["recipe_path"] else None
         loaded = parse(record[0]["recipe"], Path(record[0]["recipe_dir"]), path)
         return self.run(loaded, sample=record[0]["sample"], **options)
@@ -192,10 +194,12 @@ class Workspace:
             probe.unlink()
             if not self.exists:
                 marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
-                self.store.write(MARKER, lambda path: path.write_text(marker) and None)
+                self.store.write(MARKER, lambda path: _write_text(path, marker))
         except OSError as failure:
             raise CurationError(
-                Finding("C030", f"workspace {root} cannot be written: {failure.strerror}", "choose another with --workspace")
+                Finding(
+                    "C030", f"workspace {root} cannot be written: {failure.strerror}", "choose another with --workspace"
+                )
             ) from failure
 
     def _load(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
@@ -206,6 +210,10 @@ class Workspace:
         if isinstance(recipe, Mapping):  # kept as YAML, so that the run can be read and retried
             return parse(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True), Path.cwd())
         return load(recipe)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text)
 
 
 def _check_format(store: Store) -> None:
@@ -251,5 +259,3 @@ def _all_fits(loaded: Loaded, resolved: Any) -> list[Any]:
     from pipelines.resolve import fits
 
     return fits(loaded, resolved.plan.input.columns)
-
-

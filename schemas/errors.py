@@ -1,4 +1,4 @@
-"""Stable codes of everything that can be wrong with a recipe, its inputs or a workspace. Explained in docs/errors.md."""
+"""Stable codes of all that can be wrong with a recipe, its inputs or a workspace. Explained in docs/errors.md."""
 
 from __future__ import annotations
 

@@ -131,7 +131,14 @@ PARTS: dict[str, pa.Schema] = {
         ("kept_bytes", pa.int64()),
         ("bytes", pa.int64()),
         ("content", pa.string()),
-        ("tally", pa.list_(pa.struct([("stage", pa.string()), ("outcome", pa.string()), ("reason", pa.string()), ("rows", pa.int64())]))),
+        (
+            "tally",
+            pa.list_(
+                pa.struct(
+                    [("stage", pa.string()), ("outcome", pa.string()), ("reason", pa.string()), ("rows", pa.int64())]
+                )
+            ),
+        ),
         ("created_at", _TIME),
     ),
     "written": _schema(

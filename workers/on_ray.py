@@ -24,6 +24,7 @@ from curation.flow.perform import score_here
 from curation.flow.work import scorer_object
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
+from workers.executor import hardware
 
 
 class RayExecutor:
@@ -96,7 +97,8 @@ class RayExecutor:
             # num_cpus is written out, and 0: an actor that took a whole CPU of a small machine would leave none for
             # the shard tasks that feed it, and wait for ever
             self._actors[step.fingerprint] = [
-                _Scorer.options(num_cpus=0, num_gpus=0).remote(step) for _ in range(self.scorers)
+                _Scorer.options(num_cpus=0, num_gpus=0).remote(step, hardware())  # type: ignore[attr-defined]
+                for _ in range(self.scorers)
             ]
         return self._actors[step.fingerprint]
 
@@ -124,13 +126,16 @@ def _perform(unit: Any, actors: dict[str, Any]) -> Any:
 class _Scorer:
     """Holds one model. Scoring is pure, so a batch whose actor died is simply sent again."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, wanted: str) -> None:
         failpoints.register("scorer")
         self.step = step
+        self.wanted = wanted
         with suppress(Exception):  # `score` raises it again, where it can be told from a lost actor
             scorer_object(step)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if hardware() != self.wanted:  # its scores would differ in the last bits from those that the driver records
+            raise CurationError(Finding("C036", f"this node is {hardware()}, and the run is on {self.wanted}"))
         return score_here(self.step, batch)
 
 

@@ -33,7 +33,7 @@ class Exact(Dedup):
         return np.ascontiguousarray(evidence[:, :8]).view(np.uint64)
 
     def similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return (first == second).all(axis=1).astype(np.float64)
+        return (first == second).all(axis=1).astype(np.float64)  # type: ignore[no-any-return]
 
 
 class Digest(Scorer):

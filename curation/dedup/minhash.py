@@ -114,4 +114,4 @@ def _spread(digests: np.ndarray, count: int) -> np.ndarray:
     state = digests[:, np.arange(count) % 2] + steps[None, :]
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((state ^ (state >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)
+    return ((state ^ (state >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)  # type: ignore[no-any-return]

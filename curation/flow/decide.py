@@ -110,5 +110,3 @@ def _tally(table: pa.Table) -> list[dict[str, Any]]:
 
 def _floats(values: np.ndarray) -> pa.Array:
     return pa.array(values, type=pa.float64(), mask=np.isnan(values))
-
-

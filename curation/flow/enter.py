@@ -14,6 +14,7 @@ from curation.dedup.base import Dedup
 from curation.flow.grouped import rank_values
 from curation.flow.work import EnterWork, stage_object
 from curation.manifest.parts import now
+from curation.selection.base import Selection
 from curation.store import digest
 
 BUCKETS = pa.schema([pa.field("bucket", pa.uint64()), pa.field("node", pa.uint32())])
@@ -38,6 +39,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         buckets = chosen.buckets(evidence_matrix(pc.struct_field(sketch, "evidence")))
         store.write(f"{base}.buckets", lambda path: _write_buckets(path, buckets, task.prefixes))
     else:
+        assert isinstance(chosen, Selection)
         values = rank_values(ledger, chosen.columns[0])
         columns = {"row": pa.array(rows), "value": pa.array(values[rows], mask=np.isnan(values[rows]))}
         for step in stage.steps:
@@ -88,4 +90,6 @@ def _write_buckets(path: Any, buckets: np.ndarray, prefixes: int) -> None:
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, BUCKETS) as writer:
         for number in range(prefixes):
             chosen = order[bounds[number] : bounds[number + 1]]
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.array(flat[chosen]), pa.array(node[chosen])], schema=BUCKETS))
+            writer.write_batch(
+                pa.RecordBatch.from_arrays([pa.array(flat[chosen]), pa.array(node[chosen])], schema=BUCKETS)
+            )

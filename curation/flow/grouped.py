@@ -34,7 +34,8 @@ def rank_values(ledger: Ledger, column: str) -> np.ndarray:
     """A stage's column as float64 [n], NaN where there is no value."""
     stage, name = column.split(".", 1)
     values = pc.struct_field(ledger.structs[stage], name.split("."))
-    return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+    filled = pc.fill_null(values.cast(pa.float64()), float("nan"))
+    return filled.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
 def _duplicates(path: Path, chosen: Dedup, shard: Shard) -> Grouped:

@@ -47,9 +47,7 @@ def load_known(
     if not tables:
         return Known(have, empty_struct(schema, rows))
     table = pa.concat_tables(tables).cast(schema)
-    struct = pa.StructArray.from_arrays(
-        [_one(column) for column in table.columns], fields=list(schema)
-    )
+    struct = pa.StructArray.from_arrays([_one(column) for column in table.columns], fields=list(schema))
     if len(struct) == rows and bool(have.all()) and bool((place == np.arange(rows)).all()):
         return Known(have, struct)
     return Known(have, struct.take(pa.array(place, mask=~have)))

@@ -83,7 +83,9 @@ class Ledger:
             if grouped.threshold is not None:
                 self.threshold[ended] = grouped.threshold
         for name, values in grouped.twins.items():
-            column = self.twins.setdefault(name, np.full(self.rows, np.nan if values.dtype.kind == "f" else -1, values.dtype))
+            column = self.twins.setdefault(
+                name, np.full(self.rows, np.nan if values.dtype.kind == "f" else -1, values.dtype)
+            )
             column[ended] = values[ended]
 
     def counts(self) -> dict[str, int]:
@@ -161,4 +163,4 @@ def _texts(array: pa.Array, where: np.ndarray) -> np.ndarray:
 
 
 def _floats(array: pa.Array) -> np.ndarray:
-    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False)
+    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]

@@ -15,7 +15,16 @@ from curation.flow.enter import enter_shard
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
 from curation.flow.score import ScorerError, is_infrastructure, score_shard
-from curation.flow.work import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, Scoring, WriteWork, scorer_object
+from curation.flow.work import (
+    DecideWork,
+    EnterWork,
+    PairWork,
+    ResolveWork,
+    ScoreWork,
+    Scoring,
+    WriteWork,
+    scorer_object,
+)
 from curation.flow.write import write_part
 from curation.plan import Step
 from schemas.errors import CurationError

@@ -142,7 +142,11 @@ class _Entrants:
         self.task = task
         self.start = np.cumsum([0, *(item["rows"] for item in task.entrants)])
         tables = [pq.read_table(task.work.store.path(item["data"])) for item in task.entrants]
-        whole = pa.concat_tables(tables) if tables else pa.table({"row": pa.array([], pa.int64()), "bytes": pa.array([], pa.int64())})
+        whole = (
+            pa.concat_tables(tables)
+            if tables
+            else pa.table({"row": pa.array([], pa.int64()), "bytes": pa.array([], pa.int64())})
+        )
         self.rows = whole.column("row").to_numpy()
         self.bytes = whole.column("bytes").to_numpy()
 
@@ -216,12 +220,16 @@ def _cut(task: ResolveWork, chosen: Selection, rows: int) -> Cut:
         paths = [str(store.path(record["data"])) for record in task.entrants]
         if not paths:
             return Cut(None)
-        ranked = "read_parquet($paths, filename = true) entrant JOIN place ON entrant.filename = place.path WHERE value IS NOT NULL"
+        ranked = (
+            "read_parquet($paths, filename = true) entrant"
+            " JOIN place ON entrant.filename = place.path WHERE value IS NOT NULL"
+        )
         order = "value DESC, file, row_start + entrant.row"
         if tokens is not None:
             last = connection.execute(
                 f"""SELECT value, file, place_row, position FROM (
-                    SELECT value, file, row_start + entrant.row AS place_row, row_number() OVER (ORDER BY {order}) AS position,
+                    SELECT value, file, row_start + entrant.row AS place_row,
+                           row_number() OVER (ORDER BY {order}) AS position,
                            sum(tokens) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS total FROM {ranked})
                     WHERE total <= $tokens ORDER BY position DESC LIMIT 1""",
                 {"paths": paths, "tokens": tokens},

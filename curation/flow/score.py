@@ -111,7 +111,7 @@ class Missing:
 
 
 def missing_rows(task: ScoreWork, possible: np.ndarray, sure: bool) -> Missing:
-    """For `plan`: what a pass has yet to score. Unless `sure`, which of the `possible` documents reach it is not known."""
+    """For `plan`: what a pass has yet to score. Unless `sure`, which of `possible` reach it is not known."""
     at, part = task.at, task.part
     known = {step.fingerprint: at.known(step, _light(step)) for step in part.steps}
     exact: dict[str, int] = {}
@@ -184,9 +184,7 @@ class _Documents:
         taken = pa.array(self.rows)
         ledger = Ledger(rows)
         ledger.structs = {name: struct.take(taken) for name, struct in before.structs.items()}
-        here = {
-            name: Known(item.have[self.rows], item.struct.take(taken)) for name, item in known.items()
-        }
+        here = {name: Known(item.have[self.rows], item.struct.take(taken)) for name, item in known.items()}
         self._edit_before(part)
         touched = np.zeros(rows, dtype=bool)
         for stage in (*part.stages, *part.barriers):
@@ -426,7 +424,8 @@ class _Writer:
         if not self.rows:
             return None
         self._flush(store)
-        assert self.file is not None and self.path is not None
+        assert self.file is not None
+        assert self.path is not None
         self.file.close()
         self.file = None
         path, self.path = self.path, None
@@ -465,7 +464,7 @@ class _Writer:
 
 
 def _commit(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
-    """Make the new scores count. An attempt that comes late, for rows that somebody committed meanwhile, is discarded."""
+    """Make the new scores count. An attempt that comes late, for rows that are committed by now, is discarded."""
     at = task.at
     manifest = at.work.manifest
     records = [
@@ -512,4 +511,3 @@ def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool
             if pc.all(pc.is_in(mine, value_set=theirs.combine_chunks())).as_py():
                 return True
     return False
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -105,9 +106,7 @@ class Manifest:
             if loose >= COMPACT_FROM:
                 table = self.read(kind)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{loose}.parquet"
-                self.store.write(
-                    f"manifest/compacted/{kind}/{name}", lambda path, table=table: pq.write_table(table, path)
-                )
+                self.store.write(f"manifest/compacted/{kind}/{name}", partial(pq.write_table, table))
 
 
 def to_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:

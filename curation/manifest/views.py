@@ -47,7 +47,9 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
     found = found or [item for item in known if item.startswith(run)]
     if len(found) != 1:
         what = "is not in this workspace" if not found else f"may be any of {', '.join(sorted(found))}"
-        raise CurationError(Finding("C032", f"run '{run}' {what}", "list them: curate sql \"SELECT run, name, status FROM runs\""))
+        raise CurationError(
+            Finding("C032", f"run '{run}' {what}", 'list them: curate sql "SELECT run, name, status FROM runs"')
+        )
     return str(found[0])
 
 
@@ -58,7 +60,8 @@ def statements(manifest: Manifest, run: str | None) -> list[str]:
     run = run or ""
     made += [
         f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {_text(run)}""",
-        f"""CREATE TABLE _decided AS SELECT {_text(str(manifest.store.root) + "/")} || d.data AS filename, s.path, s.file_no
+        f"""CREATE TABLE _decided AS
+            SELECT {_text(str(manifest.store.root) + "/")} || d.data AS filename, s.path, s.file_no
             FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {_text(run)}""",
     ]
     values = _chosen(manifest, run)
@@ -81,7 +84,8 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
     groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
     barriers = manifest.where("barriers", run=run).to_pylist()
     measured = [
-        f"SELECT {_text(stage)} AS stage, {_text(field.name)} AS field, kept, {_name(stage)}.{_name(field.name)}::DOUBLE AS value"
+        f"SELECT {_text(stage)} AS stage, {_text(field.name)} AS field, kept,"
+        f" {_name(stage)}.{_name(field.name)}::DOUBLE AS value"
         f" FROM documents WHERE {_name(stage)}.{_name(field.name)} IS NOT NULL"
         for stage, fields in structs.items()
         for field in fields
@@ -112,8 +116,13 @@ def _parts(manifest: Manifest, kind: str) -> str:
     schema = PARTS[kind]
     paths = manifest.files(kind)
     if not paths:
-        return "SELECT " + ", ".join(f"NULL::{duck_type(item.type)} AS {_name(item.name)}" for item in schema) + " WHERE false"
-    return f"SELECT {', '.join(_name(item.name) for item in schema)} FROM read_parquet({_list(paths)}, union_by_name = true)"
+        return (
+            "SELECT "
+            + ", ".join(f"NULL::{duck_type(item.type)} AS {_name(item.name)}" for item in schema)
+            + " WHERE false"
+        )
+    columns = ", ".join(_name(item.name) for item in schema)
+    return f"SELECT {columns} FROM read_parquet({_list(paths)}, union_by_name = true)"
 
 
 def _load(name: str, values: dict[str, str]) -> str:

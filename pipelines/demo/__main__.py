@@ -46,16 +46,20 @@ def main() -> int:
         return 1
     sys.stderr.flush()
     print_table(workspace.funnel().drop_columns(["position", "keep"]), "table", sys.stdout)
-    curate = f"{Path(sys.executable).parent.relative_to(Path.cwd()) if _inside() else Path(sys.executable).parent}/curate"
+    curate = (
+        f"{Path(sys.executable).parent.relative_to(Path.cwd()) if _inside() else Path(sys.executable).parent}/curate"
+    )
     where = FOLDER / "workspace"
+    twin = f"{curate} sql \"SELECT doc_id FROM drops WHERE stage = 'minhash' LIMIT 1\" -f csv -w {where} | tail -n 1"
+    reasons = "SELECT stage, reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC"
     print(
         f"""
 The dataset: {result.dataset.relative_to(Path.cwd())}  ({time.monotonic() - began:.0f} s in all)
 
 Try next:
   {curate} show --kept -n 3 -w {where}
-  {curate} explain "$({curate} sql "SELECT doc_id FROM drops WHERE stage = 'minhash' LIMIT 1" -f csv -w {where} | tail -n 1)" -w {where}
-  {curate} sql "SELECT stage, reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC" -w {where}"""
+  {curate} explain "$({twin})" -w {where}
+  {curate} sql "{reasons}" -w {where}"""
     )
     return 0
 

@@ -154,7 +154,7 @@ def surviving(folder: Path, patience: float) -> list[str]:
     Ray's two agents of a node do no work of ours, and may wait a minute for a control store that is dead: not counted.
     """
     end = time.monotonic() + patience
-    while (left := [name for _, name in _inheritors(folder) if "agent" not in name]) and time.monotonic() < end:
+    while (left := [name for _, name in _inheritors(folder) if "agent" not in name.lower()]) and time.monotonic() < end:
         time.sleep(0.2)
     for pid, _ in _inheritors(folder):
         try:

@@ -47,7 +47,9 @@ def test_a_thousand_distinct_texts_of_two_words_all_survive_minhash(tmp_path: Pa
 
 
 def test_texts_shorter_than_a_shingle_are_duplicates_when_equal_after_normalising(tmp_path: Path) -> None:
-    workspace = curate(tmp_path, [["two words", "other words"], ["Two  WORDS", "two wordz"]], {"dedup": "minhash", "survivor": "first"})
+    workspace = curate(
+        tmp_path, [["two words", "other words"], ["Two  WORDS", "two wordz"]], {"dedup": "minhash", "survivor": "first"}
+    )
     assert kept(workspace) == ["two words", "other words", "two wordz"]
     assert workspace.sql("SELECT similarity FROM drops").column(0).to_pylist() == [1.0]
 
@@ -59,15 +61,21 @@ def test_the_longest_of_a_near_duplicate_cluster_stays_and_the_others_name_it(tm
     texts = [[" ".join(base), " ".join(words(200, 3))], [" ".join(changed)], [" ".join(longer)]]
     workspace = curate(tmp_path, texts, {"dedup": "minhash", "verify": 0.6})
     assert kept(workspace) == [" ".join(words(200, 3)), " ".join(longer)]
-    drops = workspace.sql("SELECT path, row, reason, twin, similarity, threshold, link, link_similarity FROM drops ORDER BY path").to_pylist()
+    drops = workspace.sql(
+        "SELECT path, row, reason, twin, similarity, threshold, link, link_similarity FROM drops ORDER BY path"
+    ).to_pylist()
     keeper = workspace.sql("SELECT doc_id FROM documents WHERE path LIKE '%2.parquet'").column(0)[0].as_py()
     assert [row["twin"] for row in drops] == [keeper, keeper]
     assert all(row["reason"] == "near_duplicate" and row["threshold"] == 0.6 for row in drops)
     assert all(0 < row["similarity"] <= 1 and row["link_similarity"] >= 0.6 for row in drops)
     clusters = workspace.sql("SELECT cluster, cluster_size, keeper FROM duplicate_clusters").to_pylist()
-    assert len(clusters) == 3 and {row["cluster"] for row in clusters} == {keeper}
+    assert len(clusters) == 3
+    assert {row["cluster"] for row in clusters} == {keeper}
     assert sum(row["keeper"] for row in clusters) == 1
-    assert workspace.sql("SELECT count(*) FROM duplicate_pairs WHERE a < b AND similarity >= 0.6").column(0)[0].as_py() >= 2
+    assert (
+        workspace.sql("SELECT count(*) FROM duplicate_pairs WHERE a < b AND similarity >= 0.6").column(0)[0].as_py()
+        >= 2
+    )
 
 
 def test_first_keeps_the_earliest_in_input_order(tmp_path: Path) -> None:
@@ -81,9 +89,14 @@ def test_members_join_through_a_chain_and_the_similarity_to_the_keeper_is_kept_a
     base = words(300, 7)
     middle = [*base[:200], *words(100, 8)]
     far = [*middle[100:], *words(110, 9)]
-    workspace = curate(tmp_path, [[" ".join(base)], [" ".join(middle)], [" ".join(far)]], {"dedup": "minhash", "verify": 0.35, "bands": 56, "rows": 2})
+    workspace = curate(
+        tmp_path,
+        [[" ".join(base)], [" ".join(middle)], [" ".join(far)]],
+        {"dedup": "minhash", "verify": 0.35, "bands": 56, "rows": 2},
+    )
     rows = workspace.sql("SELECT path, similarity, link_similarity FROM drops ORDER BY path").to_pylist()
-    assert len(rows) == 2 and len(kept(workspace)) == 1
+    assert len(rows) == 2
+    assert len(kept(workspace)) == 1
     assert any(row["similarity"] < 0.35 <= row["link_similarity"] for row in rows)
 
 
@@ -98,13 +111,19 @@ def test_the_result_does_not_depend_on_how_documents_lie_in_shards(tmp_path: Pat
     pool = [" ".join(words(60, seed)) for seed in range(30)]
     texts = [pool[number] for number in draw.integers(0, 30, 120)]
     one = kept(curate(tmp_path / "one", [texts], {"dedup": kind, "survivor": "first"}))
-    many = kept(curate(tmp_path / "many", [texts[:7], texts[7:50], texts[50:51], texts[51:]], {"dedup": kind, "survivor": "first"}))
+    many = kept(
+        curate(
+            tmp_path / "many", [texts[:7], texts[7:50], texts[50:51], texts[51:]], {"dedup": kind, "survivor": "first"}
+        )
+    )
     assert one == many == list(dict.fromkeys(texts))
 
 
 def test_evidence_of_short_texts_agrees_everywhere_or_nowhere() -> None:
     stage = MinHash(MinHashSettings(), Context(Path(".")))
-    sketch = stage.requires()["sketch"].score(pa.record_batch({"text": pa.array(["a b", "A  b", "a c"], pa.large_string())}))
+    sketch = stage.requires()["sketch"].score(
+        pa.record_batch({"text": pa.array(["a b", "A  b", "a c"], pa.large_string())})
+    )
     evidence = np.frombuffer(b"".join(sketch.column("evidence").to_pylist()), dtype=np.uint8).reshape(3, -1)
     assert stage.similarity(evidence[[0, 0]], evidence[[1, 2]]).tolist() == [1.0, 0.0]
 

@@ -26,7 +26,11 @@ def curate(folder: Path, shards: list[list[str]], **budget: object) -> list[str]
     recipe = {"name": "top", "input": {"path": str(folder / "in")}, "stages": stages, "output": {"columns": ["text"]}}
     result = workspace.run(recipe, executor="local")
     assert result.outcome == "done", result.failures
-    return [text for path in sorted(result.dataset.glob("*.parquet")) for text in pq.read_table(path).column("text").to_pylist()]
+    return [
+        text
+        for path in sorted(result.dataset.glob("*.parquet"))
+        for text in pq.read_table(path).column("text").to_pylist()
+    ]
 
 
 @pytest.fixture(scope="module")
