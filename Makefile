@@ -22,8 +22,8 @@ check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(VENV)/.installed ## the long form of the crash tests: every failpoint, every kind of process, on Ray
-	@$(BIN)/python -m pytest -q -m slow --timeout 3600 tests/chaos
+chaos: $(VENV)/.installed ## the long tests: every failpoint with every kind of process on Ray, a disk that is full
+	@$(BIN)/python -m pytest -q -m slow --timeout 3600 tests
 
 bench: $(VENV)/.installed ## every benchmark, each against its peer
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
