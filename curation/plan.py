@@ -40,6 +40,8 @@ class Step:
     numbers: tuple[str, ...] = ()
     """Those of `reads` that come as float64 rather than text."""
     heavy: bool = False
+    device: str = "cpu"
+    """Of a heavy step: cpu or cuda."""
     edits: bool = False
     recipe_dir: str = "."
     artifact: str | None = None

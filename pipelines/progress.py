@@ -85,6 +85,19 @@ class Progress:
         if not self.quiet:
             self.say(f"{facts['what']}: {total:,} done in {seconds:.1f} s")
 
+    def _on_meter(self, facts: dict[str, Any]) -> None:
+        row = facts["row"]
+        if self.quiet:
+            return
+        share = row.reading.utilisation(row.peak)
+        said = [
+            f"{row.reading.tokens_per_second:,.0f} tokens/s",
+            f"padding {row.reading.padding:.1%}",
+            f"busy {row.reading.busy_share:.0%}",
+            *([] if share is None else [f"{share:.0%} of the device's FLOP/s"]),
+        ]
+        self.say(f"  {row.step} on {row.host} ({row.device}, {row.dtype}): {', '.join(said)}")
+
     def _on_failed(self, facts: dict[str, Any]) -> None:
         failure = facts["failure"]
         self.say(f"failed[{failure.code}]: {failure.message}")

@@ -427,6 +427,7 @@ def _steps(
         reads=scorer.reads,
         numbers=scorer.numbers,
         heavy=scorer.heavy,
+        device=scorer.device,
         edits=isinstance(scorer, Transform),
         recipe_dir=base,
         artifact=artifact,

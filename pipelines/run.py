@@ -425,6 +425,19 @@ class _Invocation:
                 self.result.scored += scored.rows
                 self.result.steps.update(scored.by_step)
                 self.result.reused += scored.rows == 0
+        if any(step.heavy for step in part.steps) and self._executor is not None:
+            self._meter(part)
+
+    def _meter(self, part: Pass) -> None:
+        """Record how busy the pass's models were, and say so."""
+        rows = self._executor.meters(part.steps) if self._executor is not None else []
+        if not rows:
+            return
+        key = f"{self.attempt}-{part.number:04d}"
+        names = {"run": self.plan.run, "attempt": self.attempt}
+        self.manifest.commit("meters", key, [{**names, **row.record()} for row in rows])
+        for row in rows:
+            self.report("meter", {"row": row})
 
     def _group(self, stage: StagePlan) -> None:
         """Resolve one dataset-wide stage, or find it resolved: the same entrants give the same result."""

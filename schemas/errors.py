@@ -38,6 +38,8 @@ CODES = {
     "R004": "error budget exceeded",
     "R005": "no space left",
     "R006": "worker lost",
+    "R007": "model out of memory",
+    "R008": "endpoint not answering",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 

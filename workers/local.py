@@ -12,8 +12,11 @@ import pyarrow as pa
 
 from curation import failpoints
 from curation.flow import Failure, Outcome, perform
-from curation.flow.perform import score_here
+from curation.flow.perform import infer_here, prepare_here, score_here
+from curation.flow.work import tokenising_object
+from curation.models.meter import Reading
 from curation.plan import Step
+from workers.executor import Metered, marked, metered
 
 
 class LocalExecutor:
@@ -24,10 +27,12 @@ class LocalExecutor:
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._before: dict[str, list[Reading]] = {}
         failpoints.register("driver")
 
     def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
         pool = ThreadPoolExecutor(self.workers)
+        self._before = {step.fingerprint: marked(tokenising_object(step)) for step in steps if step.heavy}
         flying: dict[Future[Any], Any] = {}
         waiting = iter(units)
         try:
@@ -51,8 +56,18 @@ class LocalExecutor:
     def _score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not step.heavy:
             return score_here(step, batch)
+        # Outside the lock, so that one shard's documents are tokenised while the model has another's.
+        prepared = prepare_here(step, batch)
         with self._locks[step.fingerprint]:
-            return score_here(step, batch)
+            return infer_here(step, prepared)
+
+    def meters(self, steps: list[Step]) -> list[Metered]:
+        heavy = {step.fingerprint: step for step in steps if step.heavy}
+        return [
+            row
+            for key, step in heavy.items()
+            for row in metered(step, tokenising_object(step), self._before.get(key, []))
+        ]
 
     def close(self) -> None:
         self._locks.clear()

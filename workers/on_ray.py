@@ -20,11 +20,12 @@ import ray
 
 from curation import failpoints
 from curation.flow import Failure, Outcome, perform
-from curation.flow.perform import score_here
+from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.flow.work import scorer_object
+from curation.models.meter import Reading
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
-from workers.executor import hardware
+from workers.executor import Metered, hardware, marked, metered
 
 
 class RayExecutor:
@@ -69,7 +70,8 @@ class RayExecutor:
             ) from failure
 
     def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
-        actors = {step.fingerprint: self._actor(step) for step in steps if step.heavy}
+        heavy = {step.fingerprint: step for step in steps if step.heavy}
+        actors = {key: self._actor(step, len(heavy)) for key, step in heavy.items()}
         waiting = iter(units)
         flying: dict[Any, Any] = {}
         number = 0
@@ -92,15 +94,35 @@ class RayExecutor:
             for reference in flying:
                 ray.cancel(reference, force=False)
 
-    def _actor(self, step: Step) -> list[Any]:
+    def _actor(self, step: Step, heavy: int) -> list[Any]:
+        """The step's actors: on GPUs one a card, which the `heavy` steps of a pass share."""
         if step.fingerprint not in self._actors:
+            gpus = int(ray.cluster_resources().get("GPU", 0)) if step.device == "cuda" else 0
+            if step.device == "cuda" and not gpus:
+                raise CurationError(
+                    Finding(
+                        "C035",
+                        f"stage '{step.name}' runs on GPUs, and the cluster has none",
+                        "add a node with one, or set CURATION_DEVICE=cpu",
+                    )
+                )
             # num_cpus is written out, and 0: an actor that took a whole CPU of a small machine would leave none for
             # the shard tasks that feed it, and wait for ever
+            options = {"num_cpus": 0, "num_gpus": 1 / heavy if gpus else 0}
             self._actors[step.fingerprint] = [
-                _Scorer.options(num_cpus=0, num_gpus=0).remote(step, hardware())  # type: ignore[attr-defined]
-                for _ in range(self.scorers)
+                _Scorer.options(**options).remote(step, hardware())  # type: ignore[attr-defined]
+                for _ in range(gpus or self.scorers)
             ]
         return self._actors[step.fingerprint]
+
+    def meters(self, steps: list[Step]) -> list[Metered]:
+        heavy = {step.fingerprint for step in steps if step.heavy}
+        asked = [handle.meters.remote() for key in heavy for handle in self._actors.get(key, [])]
+        found: list[Metered] = []
+        for reference in asked:
+            with suppress(ray.exceptions.RayError):  # figures are not worth a run
+                found += ray.get(reference)
+        return sorted(found, key=lambda row: (row.step, row.model, row.pid))
 
     def close(self) -> None:
         for handles in self._actors.values():
@@ -117,7 +139,7 @@ def _perform(unit: Any, actors: dict[str, Any]) -> Any:
     def scoring(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not step.heavy:
             return score_here(step, batch)
-        return ray.get(actors[step.fingerprint].score.remote(batch))
+        return ray.get(actors[step.fingerprint].infer.remote(prepare_here(step, batch)))
 
     return perform(unit, scoring)
 
@@ -130,13 +152,21 @@ class _Scorer:
         failpoints.register("scorer")
         self.step = step
         self.wanted = wanted
-        with suppress(Exception):  # `score` raises it again, where it can be told from a lost actor
+        self.before: list[Reading] = []
+        with suppress(Exception):  # `infer` raises it again, where it can be told from a lost actor
             scorer_object(step)
 
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def meters(self) -> list[Metered]:
+        """What was done since this was last asked."""
+        scorer = scorer_object(self.step)
+        found = metered(self.step, scorer, self.before)
+        self.before = marked(scorer)
+        return found
+
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
         if hardware() != self.wanted:  # its scores would differ in the last bits from those that the driver records
             raise CurationError(Finding("C036", f"this node is {hardware()}, and the run is on {self.wanted}"))
-        return score_here(self.step, batch)
+        return infer_here(self.step, prepared)
 
 
 def _outcome(unit: Any, reference: Any) -> Outcome:

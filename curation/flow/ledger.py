@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curation.flow.known import Known, empty_struct, field
 from curation.gates import Gate
 from curation.plan import StagePlan
-from schemas.documents import EMPTY, ERROR, INPUT, OK
+from schemas.documents import EMPTY, FAULTS, INPUT, OK
 
 UNKNOWN = "unknown"
 """The reason of a gate that is neither true nor false."""
@@ -59,9 +59,9 @@ class Ledger:
         struct = known.struct.take(pa.array(at)) if len(at) < self.rows else known.struct
         status = field(struct, "status")
         self._show(stage, struct, at)
-        errors = _mask(pc.equal(status, ERROR))
+        errors = _mask(pc.is_in(status, value_set=pa.array(FAULTS)))
         if errors.any():
-            self._end(at[errors], ERRORED, stage, _texts(field(struct, "message"), errors))
+            self._end(at[errors], ERRORED, stage, _texts(pc.coalesce(field(struct, "message"), status), errors))
         if stage.family in (INPUT, "transform"):  # what has no text left has nothing to score
             empty = _mask(pc.equal(status, EMPTY))
             reasons = _texts(field(struct, "message"), empty) if stage.family == INPUT else "empty_after_edit"

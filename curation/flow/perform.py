@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from curation.flow.work import (
     Scoring,
     WriteWork,
     scorer_object,
+    tokenising_object,
 )
 from curation.flow.write import write_part
 from curation.plan import Step
-from schemas.errors import CurationError
+from schemas.errors import CurationError, Finding
 
 Unit = ScoreWork | EnterWork | PairWork | ResolveWork | DecideWork | WriteWork
 
@@ -100,11 +102,33 @@ def _trace(failure: BaseException | None) -> str:
     return "\ncaused by:\n".join(parts)
 
 
-def score_here(step: Step, batch: Any) -> Any:
+def score_here(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Score in this process. Raises ScorerError for what a scorer raises, but for the faults of a machine."""
+    return infer_here(step, prepare_here(step, batch))
+
+
+def prepare_here(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The part of scoring that needs no model. Raises as `score_here`."""
+    return _guarded(step, lambda: tokenising_object(step).prepare(batch))
+
+
+def infer_here(step: Step, prepared: pa.RecordBatch) -> pa.RecordBatch:
+    """The part of scoring that needs the model. Raises as `score_here`."""
+    return _guarded(step, lambda: scorer_object(step).infer(prepared))
+
+
+def _guarded(step: Step, work: Callable[[], pa.RecordBatch]) -> pa.RecordBatch:
     try:
-        return scorer_object(step).score(batch)
+        return work()
     except (MemoryError, OSError, CurationError):
         raise
     except Exception as failure:
+        if type(failure).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            raise CurationError(
+                Finding(
+                    "R007",
+                    f"stage '{step.name}': the model does not fit into the device's memory at its shapes",
+                    "give the stage a smaller `pack:`; its scores are then kept apart, under another fingerprint",
+                )
+            ) from failure
         raise ScorerError.of(failure) from failure

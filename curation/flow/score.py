@@ -25,7 +25,7 @@ from curation.sources import read_batches
 from curation.sources.texts import valid_text
 from curation.store import digest
 from curation.text.analysis import forget, take
-from schemas.documents import EMPTY, ERROR, INPUT, OK, TEXT
+from schemas.documents import EMPTY, ERROR, FAULTS, INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding
 
 FLUSH_ROWS = 65_536
@@ -452,7 +452,8 @@ class _Writer:
         arrays = [pa.array(rows, type=pa.int64()), *struct.flatten()]
         self.waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
         self.rows += len(rows)
-        self.errors += int(pc.sum(pc.equal(pc.struct_field(struct, "status"), ERROR)).as_py() or 0)
+        faults = pc.is_in(pc.struct_field(struct, "status"), value_set=pa.array(FAULTS))
+        self.errors += int(pc.sum(faults).as_py() or 0)
         if sum(batch.num_rows for batch in self.waiting) >= FLUSH_ROWS:
             self._flush(store)
 

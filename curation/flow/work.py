@@ -192,11 +192,14 @@ def scorer_object(step: Step) -> Scorer:
     return _loaded(step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact)
 
 
+def tokenising_object(step: Step) -> Scorer:
+    """A step's scorer as `prepare` needs it, its models not opened; once a process."""
+    return _prepared(step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact)
+
+
 def describe(step: Step) -> list[dict[str, Any]]:
     """Models and lists behind a step, without opening them: address, revision, file, sha256, bytes, licence."""
-    scorer = _build(step.family, step.kind, _frozen(step.settings), step.recipe_dir, step.artifact)
-    for name in step.path:
-        scorer = scorer.requires()[name]
+    scorer = tokenising_object(step)
     lists = [
         {
             "address": f"{LIST}{path}",
@@ -215,10 +218,18 @@ def describe(step: Step) -> list[dict[str, Any]]:
 def _loaded(
     family: str, kind: str, settings: str, path: tuple[str, ...], recipe_dir: str, artifact: str | None
 ) -> Scorer:
+    scorer = _prepared(family, kind, settings, path, recipe_dir, artifact)
+    scorer.load()
+    return scorer
+
+
+@lru_cache(maxsize=64)
+def _prepared(
+    family: str, kind: str, settings: str, path: tuple[str, ...], recipe_dir: str, artifact: str | None
+) -> Scorer:
     scorer = _build(family, kind, settings, recipe_dir, artifact)
     for name in path:
         scorer = scorer.requires()[name]
-    scorer.load()
     return scorer  # type: ignore[no-any-return]
 
 

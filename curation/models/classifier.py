@@ -1,21 +1,25 @@
-"""Hugging Face sequence classifiers, regressors and reward models, run as `curation.models.encoder` runs encoders.
+"""Hugging Face sequence classifiers, regressors and reward models.
 
 The network's body runs in `dtype`, its head in fp32: in bf16 a logit between 2 and 4 moves in steps of 1/64.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from curation.models.encoder import LENGTHS, THREADS, Device, Dtype, FixedShapes, open_network
+from curation.models.devices import Device, Dtype
+from curation.models.encoder import CAUSAL, OFFSET_POSITIONS, PACKABLE, Reader, read_json
+from curation.models.forward import LENGTHS, States, segment_means
 from curation.models.locate import LocatedModel, ModelError
-from curation.models.tokens import TOKENIZER
+from curation.models.sequences import BARE, framed, framed_pairs
+from curation.models.tokens import ALL, Ids
 
 Problem = Literal["regression", "single", "multi"]
 PROBLEMS: dict[str, Problem] = {
@@ -25,12 +29,8 @@ PROBLEMS: dict[str, Problem] = {
 }
 """`problem_type` of config.json, in our words."""
 
-MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
-"""Encoders that take a four-axis mask, which transformers never drops, through scaled-dot-product attention."""
 EAGER = ("deberta", "deberta-v2", "modernbert")
-"""Encoders that want a mask of two axes. Their eager attention adds it: dropping one of zeros changes no bit."""
-CAUSAL = ("gemma", "gemma2", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3")
-"""Decoders: what stands behind a token cannot reach it, so they run without a mask, and are read at the last token."""
+"""Encoders whose attention is more than queries, keys and values."""
 
 TEMPLATE_DATE = datetime(2024, 7, 26)
 """The day that a chat template is told it is, so that no score depends on when it was made (Llama 3.1's default)."""
@@ -42,20 +42,20 @@ _CONFIGS = ("config.json", "tokenizer_config.json", "chat_template.jinja", "spec
 class Classified(NamedTuple):
     """What `Classifier.classify` returns, one row a document."""
 
-    logits: np.ndarray
-    """float32 [n, labels], as the head gives them."""
-    tokens: np.ndarray
-    """int32 [n]: tokens that the model read, special tokens included, after truncation."""
-    truncated: np.ndarray
-    """bool [n]: something was cut off. Of a pair the longer part loses tokens first."""
+    logits: NDArray[np.float32]
+    """[n, labels], as the head gives them."""
+    tokens: NDArray[np.int32]
+    """[n]: tokens that the model read, special tokens included, after truncation."""
+    truncated: NDArray[np.bool_]
+    """[n]: something was cut off. Of a pair the longer part loses tokens first."""
 
 
-class Classifier(FixedShapes):
+class Classifier(Reader):
     """A network with a classification head, and what its config.json says of the head.
 
-    Cheap to construct: reads the model's small JSON files only. `max_tokens` lowers the model's own limit (its
-    positions, the tokenizer's `model_max_length`, at most 8,192). `labels` are the names in config.json, `problem` its
-    `problem_type`, or where it has none what transformers takes it for: regression for one output, else one label.
+    `max_tokens` lowers the model's own limit (its positions, the tokenizer's `model_max_length`, at most 8,192).
+    `labels` are the names in config.json, `problem` its `problem_type`, or where it has none what transformers takes
+    it for: regression for one output, else one label.
 
     Raises ModelError: no safetensors or tokenizer.json, an architecture that is not among those above, an unknown
     problem type, or `max_tokens` above the limit.
@@ -66,15 +66,15 @@ class Classifier(FixedShapes):
         model: LocatedModel,
         *,
         max_tokens: int | None = None,
+        pack: int | None = None,
         device: Device | None = None,
         dtype: Dtype | None = None,
-        threads: int = THREADS,
     ) -> None:
-        config = _json(model, "config.json")
-        self.kind = str(config.get("model_type"))
-        if self.kind not in (*MASKED, *EAGER, *CAUSAL):
-            known = ", ".join(sorted((*MASKED, *EAGER, *CAUSAL)))
-            raise ModelError(f"{model.address} is a {self.kind} model", hint=f"known classifiers: {known}")
+        config = read_json(model, "config.json")
+        kind = str(config.get("model_type"))
+        if kind not in (*PACKABLE, *EAGER, *CAUSAL):
+            known = ", ".join(sorted((*PACKABLE, *EAGER, *CAUSAL)))
+            raise ModelError(f"{model.address} is a {kind} model", hint=f"known classifiers: {known}")
         names = config.get("id2label") or {str(place): f"LABEL_{place}" for place in range(config.get("num_labels", 2))}
         self.labels = [str(names[key]) for key in sorted(names, key=int)]
         problem = config.get("problem_type")
@@ -83,33 +83,24 @@ class Classifier(FixedShapes):
         if problem not in PROBLEMS:
             raise ModelError(f"{model.address}: unknown problem_type {problem!r}", hint=f"known: {', '.join(PROBLEMS)}")
         self.problem = PROBLEMS[problem]
-        self._segments = int(config.get("type_vocab_size") or 0) > 1 and self.kind not in CAUSAL
-        self._settings = _json(model, "tokenizer_config.json") if "tokenizer_config.json" in model.files else {}
-        pad = config.get("pad_token_id")
+        self._settings = read_json(model, "tokenizer_config.json") if "tokenizer_config.json" in model.files else {}
         super().__init__(
             model,
-            width=len(self.labels),
-            pad_id=int(pad) if isinstance(pad, int) and pad >= 0 else 0,
-            limit=_limit(self.kind, config, self._settings),
+            kind=kind,
+            limit=_limit(kind, config, self._settings),
             max_tokens=max_tokens,
+            pack=pack,
             device=device,
             dtype=dtype,
-            threads=threads,
         )
+        self._head: Callable[[States], Any] | None = None
 
     def identity(self) -> dict[str, Any]:
-        """All that decides a logit's bits on one class of hardware; opens no weights, imports no torch."""
         hashes = {name: file.sha256 for name, file in self.model.files.items()}
         return {
-            "weights": {name: hashes[name] for name in self._weights},
+            **super().identity(),
             "config": {name: hashes[name] for name in _CONFIGS if name in hashes},
-            "tokenizer": hashes[TOKENIZER],
-            "dtype": self.dtype,
             "head": "fp32",
-            "shapes": [list(shape) for shape in self.shapes],
-            "threads": self.threads,
-            "max_tokens": self.max_tokens,
-            "attention": self._attention,
         }
 
     @property
@@ -122,17 +113,39 @@ class Classifier(FixedShapes):
             found = next((item["template"] for item in found if item.get("name") == "default"), None)
         return found if isinstance(found, str) else None
 
-    def classify(self, inputs: Sequence[str] | Sequence[tuple[str, str]]) -> Classified:
-        """Logits of texts, or of text pairs as the tokenizer joins them; each on its own."""
-        self.load()
-        if inputs and isinstance(inputs[0], tuple):
-            return self._classified(list(self._tokenizer.encode_batch_fast(list(inputs))))
-        return self._classified(self._tokenize(inputs))  # type: ignore[arg-type]
+    def load(self) -> None:
+        """Open tokenizer and weights. Does nothing when that was done.
 
-    def classify_rendered(self, texts: Sequence[str]) -> Classified:
-        """Logits of conversations as `render` writes them: the template has put special tokens where they belong."""
+        Raises ModelError: a file changed since it was located, weights that do not fit config.json, or no CUDA device
+        where one is asked for.
+        """
+        if self._head is None:
+            self._head = self._open()
+
+    def ids(self, texts: Sequence[pa.LargeStringArray]) -> list[Ids]:
+        """Tokens of one column of texts, or of two: what `classify_ids` wants. Opens the tokenizer only."""
+        return [self.tokens.ids(column, self.max_tokens if len(texts) == 1 else ALL) for column in texts]
+
+    def classify(self, texts: Sequence[str], others: Sequence[str] | None = None, rendered: bool = False) -> Classified:
+        """Logits of texts, or of text pairs as the tokenizer joins them; each on its own. See `classify_ids`."""
+        columns = [pa.array(list(column), pa.large_string()) for column in (texts, others) if column is not None]
+        return self.classify_ids(self.ids(columns), rendered)
+
+    def classify_ids(self, ids: Sequence[Ids], rendered: bool = False) -> Classified:
+        """Logits of texts given as `ids` found them; of `rendered` ones a chat template wrote the special tokens.
+
+        NaN where there is no token at all.
+        """
         self.load()
-        return self._classified(list(self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)))
+        assert self._head is not None
+        if len(ids) == 2:
+            cut = framed_pairs(ids[0], ids[1], self.frame(pair=True), self.max_tokens)
+        else:
+            cut = framed(ids[0], BARE if rendered else self.frame(), self.max_tokens)
+        logits = np.full((len(cut.tokens), len(self.labels)), np.nan, dtype=np.float32)
+        with self.meter.working():
+            self.collect(cut.sequences, self._head, logits)
+        return Classified(logits, cut.tokens, cut.truncated)
 
     def render(self, messages: Sequence[Message]) -> str:
         """A conversation in the tokenizer's chat template. Raises ValueError where the template refuses it."""
@@ -151,84 +164,98 @@ class Classifier(FixedShapes):
         except (TemplateError, TypeError) as error:
             raise ValueError("the chat template refuses these messages") from error
 
-    def _classified(self, encodings: list[Any]) -> Classified:
-        # Loops over rows, since the library returns one object a document.
-        tokens = np.fromiter((len(encoding.ids) for encoding in encodings), dtype=np.int32, count=len(encodings))
-        truncated = np.fromiter((bool(encoding.overflowing) for encoding in encodings), dtype=bool, count=len(tokens))
-        return Classified(self.run(encodings), tokens, truncated)
-
-    @property
-    def _attention(self) -> str:
-        return "eager" if self.kind in EAGER else "sdpa"
-
-    def _open(self) -> Any:
+    def _open(self) -> Callable[[States], Any]:
         import torch
         from transformers import AutoModelForSequenceClassification
 
-        network = open_network(
-            AutoModelForSequenceClassification,
-            self.model,
-            self.device,
-            "fp32",
-            self._attention,
-            "a sequence classifier",
-            lambda key: False,
-        )
-        if self.kind in CAUSAL and not isinstance(getattr(network, "score", None), torch.nn.Linear):
+        network = self.forward(AutoModelForSequenceClassification, "a sequence classifier")
+        if self.causal and not isinstance(getattr(network, "score", None), torch.nn.Linear):
             raise ModelError(f"{self.model.address} has no linear head", hint="is it a reward model or classifier?")
+        network.float()
         if self.dtype == "bf16":
             network.base_model.to(torch.bfloat16)
-            network.base_model.register_forward_hook(_to_float)
-        for module in network.modules():
-            if isinstance(module, torch.nn.Linear):
-                module.forward = partial(_linear, module)  # type: ignore[method-assign]
-        return network
-
-    def _forward(self, ids: np.ndarray, counts: np.ndarray, types: np.ndarray) -> np.ndarray:
-        import torch
-
-        tokens = torch.from_numpy(ids).to(self.device)
-        with torch.inference_mode():
-            if self.kind in CAUSAL:
-                hidden = self._network.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-                # By count, not by pad id, which a document may hold.
-                last = torch.from_numpy(counts - 1).to(self.device)
-                logits = self._network.score(hidden[torch.arange(len(counts), device=self.device), last])
-            else:
-                real = torch.arange(ids.shape[1])[None, :] < torch.from_numpy(counts)[:, None]
-                mask = real.long() if self.kind in EAGER else real[:, None, None, :]
-                more = {"token_type_ids": torch.from_numpy(types).to(self.device)} if self._segments else {}
-                logits = self._network(input_ids=tokens, attention_mask=mask.to(self.device), **more).logits
-            return logits.float().cpu().numpy()  # type: ignore[no-any-return]
+        pooler = getattr(network.base_model, "pooler", None)
+        if isinstance(pooler, torch.nn.Module):  # a part of the head that lies in the body, which runs it as well
+            pooler.float().register_forward_pre_hook(_as_float)
+        head = partial(_HEADS.get(self.kind, _score), network)
+        return partial(by_row, head, self.device)
 
 
-def _linear(module: Any, hidden: Any) -> Any:
-    """A linear layer whose result for a document does not depend on the row that it lies in.
+def by_row(head: Callable[[States], Any], device: Device, states: States) -> Any:
+    """What a head says of each sequence, whichever row it lies in.
 
-    A body's product has hundreds of rows, a document's always cut alike. A head has one row a document, and kernels sum
-    the last few of an odd number of rows in another order: so each goes by itself.
+    A body's product has hundreds of rows, a document's always cut alike. A head has one row a document, and a CPU's
+    kernels sum the last few of an odd number of rows in another order: so there each goes by itself.
     """
     import torch
 
-    if hidden.ndim != 2:
-        return torch.nn.functional.linear(hidden, module.weight, module.bias)
-    # cloned, since a kernel may also begin differently where a row is not aligned
-    rows = [torch.nn.functional.linear(row.clone(), module.weight, module.bias) for row in hidden.split(1)]
-    return torch.cat(rows)
+    if device == "cuda":
+        return head(states)
+    each = [
+        head(States(states.rows[i : i + 1], states.hidden, states.starts[i : i + 1], states.counts[i : i + 1]))
+        for i in range(len(states.rows))
+    ]
+    return torch.cat(each)
 
 
-def _to_float(module: Any, given: Any, output: Any) -> Any:
-    for name in ("last_hidden_state", "pooler_output"):
-        if getattr(output, name, None) is not None:
-            setattr(output, name, getattr(output, name).float())
-    return output
+def _first(states: States) -> Any:
+    """State of each sequence's first token, fp32 [k, 1, width]; cloned, for alignment."""
+    import torch
+
+    return states.hidden[torch.from_numpy(states.starts).to(states.hidden.device)].float()[:, None].clone()
 
 
-def _json(model: LocatedModel, name: str) -> dict[str, Any]:
-    found = json.loads(model.file(name).read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ModelError(f"{model.address}: {name} is not a JSON object")
-    return found
+def _score(network: Any, states: States) -> Any:
+    """Decoders are read at the last token: by count, not by pad id, which a document may hold."""
+    import torch
+
+    last = torch.from_numpy(states.starts + states.counts - 1).to(states.hidden.device)
+    return network.score(states.hidden[last].float().clone())
+
+
+def _pooled(network: Any, states: States) -> Any:
+    return network.classifier(network.base_model.pooler(_first(states)))
+
+
+def _plain(network: Any, states: States) -> Any:
+    return network.classifier(_first(states))
+
+
+def _albert(network: Any, states: States) -> Any:
+    body = network.base_model
+    return network.classifier(body.pooler_activation(body.pooler(_first(states)[:, 0])))
+
+
+def _distilbert(network: Any, states: States) -> Any:
+    return network.classifier(network.pre_classifier(_first(states)[:, 0]).relu())
+
+
+def _deberta(network: Any, states: States) -> Any:
+    return network.classifier(network.pooler(_first(states)))
+
+
+def _modernbert(network: Any, states: States) -> Any:
+    mean = network.config.classifier_pooling == "mean"
+    return network.classifier(network.head(segment_means(states) if mean else _first(states)[:, 0]))
+
+
+_HEADS: dict[str, Callable[[Any, States], Any]] = {
+    "albert": _albert,
+    "bert": _pooled,
+    "camembert": _plain,
+    "deberta": _deberta,
+    "deberta-v2": _deberta,
+    "distilbert": _distilbert,
+    "electra": _plain,
+    "modernbert": _modernbert,
+    "roberta": _plain,
+    "xlm-roberta": _plain,
+}
+"""What transformers does behind the body, of states in place of padded rows."""
+
+
+def _as_float(module: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.float() for value in given)
 
 
 def _limit(kind: str, config: dict[str, Any], tokenizer: dict[str, Any]) -> int:
@@ -236,7 +263,7 @@ def _limit(kind: str, config: dict[str, Any], tokenizer: dict[str, Any]) -> int:
     limits = [LENGTHS[-1]]
     if isinstance(positions, int) and positions > 0:
         # RoBERTa's positions begin behind the pad id, 1.
-        limits.append(positions - 2 if kind in ("camembert", "roberta", "xlm-roberta") else positions)
+        limits.append(positions - 2 if kind in OFFSET_POSITIONS else positions)
     stated = tokenizer.get("model_max_length")
     if isinstance(stated, int) and stated > 2:  # "no limit" is written as 1e30
         limits.append(stated)

@@ -1,179 +1,201 @@
-"""Forward passes whose results depend on the text alone, bit for bit, and the sentence encoder made of them.
-
-Matrix products round differently at different shapes, so a document's vector would move with its neighbours. Here
-every forward pass runs at one of a few fixed (rows, tokens) shapes. A document's own token count chooses the shape,
-and a batch that is not full is padded with dummy rows. Measured on 2 EPYC cores (avx512_bf16), torch 2.13: the same
-bits in any batch, at any position, in any order, and also with 1 thread as with 2, in fp32 and in bf16.
-"""
+"""Sentence encoders: any sentence-transformers model of a transformer, pooling, dense layers and normalisation."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib import metadata
-from itertools import groupby
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
+from curation.models.devices import THREADS, Device, Dtype, best_device, best_dtype, open_network
+from curation.models.forward import (
+    LENGTHS,
+    PACKS,
+    Forward,
+    Packed,
+    Padded,
+    States,
+    as_bounds,
+    has_varlen,
+    padded_shapes,
+    register,
+    segment_means,
+)
 from curation.models.locate import LocatedModel, ModelError
-from curation.models.tokens import TOKENIZER, load_tokenizer, tokenizer_sha256
+from curation.models.meter import Meter
+from curation.models.sequences import Frame, Sequences, frame, framed
+from curation.models.tokens import Ids, Tokens, tokenizer_sha256
 
-Device = Literal["cpu", "cuda"]
-Dtype = Literal["bf16", "fp32"]
-
-THREADS = 2
-"""CPU threads of a forward pass: a constant, because a count taken from the machine would be one more thing that a
-score depends on."""
-
-LENGTHS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
-"""Token lengths that a batch may have; the rungs are at most a factor of 2 apart, so under half of it is padding."""
-
-HEAD_CHARACTERS = 16
-"""Characters a token of a long text's head that is tokenised first: English has 4 to 5, so the head nearly always does.
-"""
-
-TOKEN_BUDGET: dict[Device, int] = {"cpu": 512, "cuda": 65536}
-"""Tokens of one forward pass, padding included. On the CPU 512 and 1024 were equally fast and 2048 a fifth slower, and
-fewer means less padding in the last batch. The GPU's is computed, not measured."""
+PACKABLE = ("albert", "bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
+"""Encoders whose attention is of queries, keys and values alone."""
+CAUSAL = ("gemma", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3")
+"""Decoders: nothing behind a token reaches it."""
+OFFSET_POSITIONS = ("camembert", "roberta", "xlm-roberta")
+"""Their positions begin behind the pad id."""
+POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""sentence-transformers' names for ways of pooling, behind the switches of its older files, in its order."""
+CONFIGS = ("config.json", "modules.json", "sentence_bert_config.json")
 
 
 class Encoded(NamedTuple):
     """What `Encoder.encode` returns, one row a text."""
 
-    vectors: np.ndarray
-    """float32 [n, dim]"""
-    tokens: np.ndarray
-    """int32 [n]: tokens that the model read, special tokens included, after truncation."""
-    truncated: np.ndarray
-    """bool [n]: the text had more than `max_tokens` tokens, and the rest was not read."""
+    vectors: NDArray[np.float32]
+    """[n, dim]"""
+    tokens: NDArray[np.int32]
+    """[n]: tokens that the model read, special tokens included, after truncation."""
+    truncated: NDArray[np.bool_]
+    """[n]: the text had more than `max_tokens` tokens, and the rest was not read."""
 
 
-class FixedShapes(ABC):
-    """A network behind its tokenizer, run at one of a few (rows, tokens) shapes; `width` numbers come out for a text.
+class Reader(ABC):
+    """A model's network and tokenizer: reads texts as sequences, and runs a network without its head over them.
 
-    Cheap to construct. `max_tokens` lowers `limit`, the model's own. `device` and `dtype` default to what this machine
-    does best; dtype is bf16 where the hardware multiplies it natively.
+    Cheap to construct: reads the model's small JSON files only. `max_tokens` lowers `limit`, the model's own; `pack`
+    is the number of tokens of one pass, one of `PACKS`. `device` and `dtype` default to what this machine does best.
 
-    Raises ModelError: no safetensors or tokenizer.json, or `max_tokens` above `limit`.
+    Raises ModelError: no safetensors or tokenizer.json, `max_tokens` above `limit`, or an undeclared `pack`.
     """
 
     def __init__(
         self,
         model: LocatedModel,
         *,
-        width: int,
-        pad_id: int,
+        kind: str,
         limit: int,
         max_tokens: int | None = None,
+        pack: int | None = None,
         device: Device | None = None,
         dtype: Dtype | None = None,
-        threads: int = THREADS,
     ) -> None:
         self.model = model
+        self.kind = kind
         self.device: Device = device or best_device()
         self.dtype: Dtype = dtype or best_dtype(self.device)
-        self.threads = threads
-        self.width = width
-        self._weights = model.weights(".safetensors")
-        tokenizer_sha256(model)
-        self._pad_id = pad_id
+        self.weights = model.weights(".safetensors")
+        self.tokens = Tokens(model)
+        self.config = read_json(model, "config.json")
         if max_tokens is not None and not 2 < max_tokens <= limit:
             raise ModelError(f"max_tokens is {max_tokens}, and {model.address} reads 3 to {limit}", hint="lower it")
         self.max_tokens = max_tokens or limit
-        lengths = [*(length for length in LENGTHS if length < self.max_tokens), self.max_tokens]
-        self.shapes = [(max(1, TOKEN_BUDGET[self.device] // length), length) for length in lengths]
-        self._network: Any = None
-        self._tokenizer: Any = None
-        self._splits_at_spaces = False
+        self.pack = chosen_pack(self.device, pack)
+        self.meter = Meter()
+        self._forward: Forward | None = None
+        self._frames: dict[bool, Frame] = {}
 
+    @abstractmethod
     def load(self) -> None:
-        """Check the files' hashes, then open tokenizer and weights (about 5 s, most of it importing torch).
+        """Open tokenizer and weights. Does nothing when that was done."""
 
-        Does nothing when loaded already. Raises ModelError: a file changed since it was located, weights that do not
-        fit config.json, an architecture without the attention that it is run with, or no CUDA device where one is asked
-        for.
+    @property
+    def causal(self) -> bool:
+        """Whether a token sees only those before it."""
+        return self.kind in CAUSAL
+
+    @property
+    def packs(self) -> bool:
+        """Whether sequences stand one behind the other, rather than each in a padded row."""
+        return self.causal or (self.kind in PACKABLE and (self.device == "cpu" or has_varlen()))
+
+    @property
+    def attention(self) -> str:
+        """How attention is computed; part of the identity."""
+        if self.packs:
+            return "varlen" if self.device == "cuda" and has_varlen() else "packed-sdpa"
+        return "sdpa" if self.kind in PACKABLE else "eager"
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the network's bits on one class of hardware; opens no weights, imports no torch."""
+        hashes = {name: file.sha256 for name, file in self.model.files.items()}
+        shapes = [self.pack] if self.packs else [list(shape) for shape in padded_shapes(self.pack, self.max_tokens)]
+        return {
+            "weights": {name: hashes[name] for name in self.weights},
+            "tokenizer": tokenizer_sha256(self.model),
+            "dtype": self.dtype,
+            "attention": self.attention,
+            "shapes": shapes,
+            "threads": THREADS,
+            "max_tokens": self.max_tokens,
+        }
+
+    def frame(self, pair: bool = False) -> Frame:
+        """The special tokens that the tokenizer adds."""
+        if pair not in self._frames:
+            self._frames[pair] = frame(self.tokens, pair)
+        return self._frames[pair]
+
+    def forward(self, auto: Any, wanted: str, optional: Callable[[str], bool] = lambda key: False) -> Any:
+        """Open the weights through `auto`, a transformers Auto class, and return the network; `run` runs its body.
+
+        Checks the files' hashes first. Raises ModelError: a file changed since it was located, or weights that do not
+        fit config.json.
         """
-        if self._network is not None:
-            return
         self.model.verify()
-        tokenizer = load_tokenizer(self.model)
-        tokenizer.enable_truncation(max_length=self.max_tokens)
-        self._network = self._open()
-        self._tokenizer = tokenizer
-        self._splits_at_spaces = _splits_at_spaces(self.model)
+        name = register() if self.packs else self.attention
+        network = open_network(auto, self.model, self.device, self.dtype, name, wanted, optional)
+        body = network.base_model
+        if self.packs:
+            _refuse_windows(self.model, body, self.max_tokens)
+        segments = int(self.config.get("type_vocab_size") or 0) > 1 and not self.causal
+        if self.packs:
+            self._forward = Packed(
+                body,
+                self.device,
+                self.pack,
+                self.max_tokens,
+                self.meter,
+                causal=self.causal,
+                segments=segments,
+                varlen=self.attention == "varlen",
+            )
+        else:
+            axes = 4 if self.attention == "sdpa" else 2
+            self._forward = Padded(
+                body, self.device, self.pack, self.max_tokens, self.meter, mask_axes=axes, segments=segments
+            )
+        return network
 
-    def run(self, encodings: Sequence[Any]) -> np.ndarray:
-        """The network's numbers for each of the tokenizer library's encodings, float32 [n, width]."""
-        # Loops over rows, since the library returns one object a document.
-        tokens = np.fromiter((len(encoding.ids) for encoding in encodings), dtype=np.int32, count=len(encodings))
-        values = np.empty((len(encodings), self.width), dtype=np.float32)
-        shape_of = np.searchsorted([length for _, length in self.shapes], tokens)
-        order = np.argsort(shape_of, kind="stable")
-        with _threads(self.threads):
-            for shape, group in groupby(order.tolist(), key=lambda row: int(shape_of[row])):
-                members = list(group)
-                rows, length = self.shapes[shape]
-                for start in range(0, len(members), rows):
-                    batch = members[start : start + rows]
-                    ids = np.full((rows, length), self._pad_id, dtype=np.int64)
-                    types = np.zeros((rows, length), dtype=np.int64)
-                    # A dummy row has one token: with none, its attention would divide by zero.
-                    counts = np.ones(rows, dtype=np.int64)
-                    for slot, row in enumerate(batch):
-                        ids[slot, : tokens[row]] = encodings[row].ids
-                        types[slot, : tokens[row]] = encodings[row].type_ids
-                        counts[slot] = tokens[row]
-                    values[batch] = self._forward(ids, counts, types)[: len(batch)]
-        return values
+    def run(self, sequences: Sequences) -> Iterator[States]:
+        """States of all sequences that have a token, in passes that come in an order of their own."""
+        assert self._forward is not None
+        pad = self.config.get("pad_token_id")
+        first = int(pad) + 1 if self.kind in OFFSET_POSITIONS and isinstance(pad, int) else 0
+        some = np.flatnonzero(sequences.lengths)
+        if len(some) == len(sequences.lengths):
+            yield from self._forward.run(sequences, first_position=first)
+            return
+        for states in self._forward.run(sequences.take(some), first_position=first):
+            yield states._replace(rows=some[states.rows])
 
-    def _tokenize(self, texts: Sequence[str]) -> list[Any]:
-        """The library's encoding of each text, truncated.
+    def collect(self, sequences: Sequences, head: Callable[[States], Any], into: NDArray[np.float32]) -> None:
+        """What `head` makes of each sequence's states, [k, width], in its row of `into`; nothing waits for a pass."""
+        import torch
 
-        Tokenising a megabyte to keep 256 tokens takes a second. Where the tokenizer never looks across a space, the
-        head of a long text up to some space gives the same tokens, provided that it already has too many.
-        """
-        if not self._splits_at_spaces:
-            return list(self._tokenizer.encode_batch_fast(texts))
-        reach = HEAD_CHARACTERS * self.max_tokens
-        # Loops over rows: strings are cut one by one on their way into the library.
-        heads = [text if len(text) <= reach else text[: max(text.rfind(" ", 0, reach), 0)] for text in texts]
-        encodings = list(self._tokenizer.encode_batch_fast(heads))
-        short = [
-            row
-            for row, (head, text) in enumerate(zip(heads, texts, strict=True))
-            if len(head) < len(text) and not encodings[row].overflowing
-        ]
-        if short:
-            whole = self._tokenizer.encode_batch_fast([texts[row] for row in short])
-            for row, encoding in zip(short, whole, strict=True):
-                encodings[row] = encoding
-        return encodings
-
-    @abstractmethod
-    def _open(self) -> Any:
-        """The network on its device, in its dtype, ready to run."""
-
-    @abstractmethod
-    def _forward(self, ids: np.ndarray, counts: np.ndarray, types: np.ndarray) -> np.ndarray:
-        """One pass at a fixed shape: int64 ids and segments [rows, tokens], tokens in each row [rows] -> float32
-        [rows, width]."""
+        waiting = [(s.rows, head(s).float().to("cpu", non_blocking=True)) for s in self.run(sequences)]
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        for rows, values in waiting:
+            into[rows] = values.numpy()
 
 
-class Encoder(FixedShapes):
-    """A sentence-transformers model: transformer, mean or cls pooling, and L2 norm where modules.json asks for it.
+class Encoder(Reader):
+    """A sentence-transformers model: transformer, pooling, then dense layers and L2 norm where modules.json has them.
 
-    Cheap to construct: reads the model's small JSON files only. `load` opens weights and tokenizer.
-    `max_tokens` lowers the model's own limit (sentence_bert_config.json, else 256). `device` and `dtype` as for
-    `FixedShapes`.
+    `max_tokens` lowers the model's own limit (of sentence_bert_config.json, the tokenizer or the positions). `prompt`
+    stands before each text: one of the names in config_sentence_transformers.json, or the words themselves.
 
-    Raises ModelError: no safetensors or tokenizer.json, a module or pooling other than the above, or `max_tokens`
-    above the model's limit.
+    Raises ModelError: no safetensors or tokenizer.json, a module that is not known, or `max_tokens` above the limit.
     """
 
     def __init__(
@@ -181,198 +203,216 @@ class Encoder(FixedShapes):
         model: LocatedModel,
         *,
         max_tokens: int | None = None,
+        prompt: str | None = None,
+        pack: int | None = None,
         device: Device | None = None,
         dtype: Dtype | None = None,
-        threads: int = THREADS,
     ) -> None:
-        config = json.loads(model.file("config.json").read_text(encoding="utf-8"))
+        config = read_json(model, "config.json")
+        kind = str(config.get("model_type"))
         super().__init__(
             model,
-            width=int(config["hidden_size"]),
-            pad_id=int(config.get("pad_token_id") or 0),
-            limit=_max_seq_length(model),
+            kind=kind,
+            limit=_max_seq_length(model, config),
             max_tokens=max_tokens,
+            pack=pack,
             device=device,
             dtype=dtype,
-            threads=threads,
         )
-        self.pooling, self.normalize = _modules(model)
-
-    @property
-    def dim(self) -> int:
-        return self.width
+        self.pooling, self.dense, self.normalize = _modules(model)
+        self.dim = len(self.pooling) * int(config.get("hidden_size") or config.get("dim") or config["n_embd"])
+        if self.dense:
+            self.dim = int(read_json(model, f"{self.dense[-1]}/config.json")["out_features"])
+        self.prompt = _prompt(model, prompt)
+        self._layers: list[Any] = []
+        self._opened = False
 
     def identity(self) -> dict[str, Any]:
-        """All that decides a vector's bits on one class of hardware; opens no weights, imports no torch."""
         hashes = {name: file.sha256 for name, file in self.model.files.items()}
         return {
-            "weights": {name: hashes[name] for name in self._weights},
-            "config": {name: hashes[name] for name in hashes if name.rpartition("/")[2] in _CONFIGS},
-            "tokenizer": hashes[TOKENIZER],
-            "dtype": self.dtype,
-            "shapes": [list(shape) for shape in self.shapes],
-            "threads": self.threads,
-            "max_tokens": self.max_tokens,
-            "pooling": self.pooling,
+            **super().identity(),
+            "config": {name: hashes[name] for name in hashes if name.rpartition("/")[2] in CONFIGS},
+            "pooling": list(self.pooling),
+            "dense": list(self.dense),
             "normalize": self.normalize,
-            "attention": "sdpa",
+            "prompt": self.prompt,
         }
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Encode texts, each on its own. An empty text gives the vector of the special tokens alone."""
-        self.load()
-        encodings = self._tokenize(texts)
-        tokens = np.fromiter((len(encoding.ids) for encoding in encodings), dtype=np.int32, count=len(texts))
-        truncated = np.fromiter((bool(encoding.overflowing) for encoding in encodings), dtype=bool, count=len(texts))
-        return Encoded(self.run(encodings), tokens, truncated)
+    def load(self) -> None:
+        """Open tokenizer and weights (about 5 s, most of it importing torch). Does nothing when that was done.
 
-    def _open(self) -> Any:
+        Raises ModelError: a file changed since it was located, weights that do not fit config.json, or no CUDA device
+        where one is asked for.
+        """
+        if self._opened:
+            return
         from transformers import AutoModel
 
         # The pooler's weights may be missing: sentence encoders do not use it.
-        return open_network(
-            AutoModel, self.model, self.device, self.dtype, "sdpa", "an encoder", lambda key: key.startswith("pooler.")
-        )
+        self.forward(AutoModel, "an encoder", lambda key: key.startswith("pooler."))
+        self._layers = [_dense(self.model, path, self.device) for path in self.dense]
+        self._opened = True
 
-    def _forward(self, ids: np.ndarray, counts: np.ndarray, types: np.ndarray) -> np.ndarray:
+    def ids(self, text: pa.LargeStringArray) -> Ids:
+        """Tokens of each text behind the prompt, as `encode_ids` wants them; opens the tokenizer only."""
+        if self.prompt:
+            text = pa.array([self.prompt + item for item in text.to_pylist()], pa.large_string())
+        return self.tokens.ids(text, self.max_tokens)
+
+    def encode(self, text: pa.LargeStringArray | list[str]) -> Encoded:
+        """Encode texts, each on its own. An empty text gives the vector of the special tokens alone."""
+        return self.encode_ids(self.ids(pa.array(text, pa.large_string()) if isinstance(text, list) else text))
+
+    def encode_ids(self, ids: Ids) -> Encoded:
+        """Encode texts given as `ids` found them."""
+        self.load()
+        cut = framed(ids, self.frame(), self.max_tokens)
+        vectors = np.empty((len(cut.tokens), self.dim), dtype=np.float32)
+        with self.meter.working():
+            self.collect(cut.sequences, self._vectors, vectors)
+        return Encoded(vectors, cut.tokens, cut.truncated)
+
+    def token_states(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Ids [tokens] of one text, special tokens included, and the state at each, fp32 [tokens, width]."""
+        self.load()
+        cut = framed(self.ids(pa.array([text], pa.large_string())), self.frame(), self.max_tokens)
+        (states,) = self.run(cut.sequences)
+        begin, end = as_bounds(states)[0]
+        return cut.sequences.ids, states.hidden[begin:end].float().cpu().numpy()
+
+    def _vectors(self, states: States) -> Any:
         import torch
 
-        real = torch.arange(ids.shape[1])[None, :] < torch.from_numpy(counts)[:, None]
-        mask = real.to(self.device)
-        with torch.inference_mode():
-            # Four axes, since transformers drops a mask of two when no row has padding, and runs another kernel then:
-            # what a document gets would depend on its neighbours' lengths.
-            hidden = self._network(
-                input_ids=torch.from_numpy(ids).to(self.device), attention_mask=mask[:, None, None, :]
-            ).last_hidden_state.float()
-            if self.pooling == "cls":
-                pooled = hidden[:, 0]
-            else:
-                pooled = (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-            if self.normalize:
-                pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            return pooled.cpu().numpy()  # type: ignore[no-any-return]
+        pooled = torch.cat([_pooled(states, mode) for mode in self.pooling], dim=1)
+        for weight, bias, activation in self._layers:
+            # one row at a time, as `curation.models.classifier.by_row` says why
+            pooled = torch.cat([activation(torch.nn.functional.linear(row, weight, bias)) for row in pooled.split(1)])
+        if self.normalize:
+            pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        return pooled
 
 
-def best_device() -> Device:
-    """ "cuda" where the kernel driver, the visible devices and torch's build all allow it; imports no torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible in ("", "-1") or not Path("/proc/driver/nvidia/version").exists():
-        return "cpu"
-    return "cpu" if metadata.version("torch").endswith("+cpu") else "cuda"
+def chosen_pack(device: Device, pack: int | None) -> int:
+    """Tokens of one pass. Raises ModelError for a number that is not declared."""
+    if pack is not None and pack not in PACKS[device]:
+        known = ", ".join(map(str, PACKS[device]))
+        raise ModelError(f"pack is {pack}, which is no declared shape on {device}", hint=f"one of {known}")
+    return pack or PACKS[device][0]
 
 
-def best_dtype(device: Device) -> Dtype:
-    """bf16 on CUDA and on CPUs that multiply it natively (avx512_bf16, amx_bf16, Arm's bf16), else fp32."""
-    if device == "cuda":
-        return "bf16"
-    cpuinfo = Path("/proc/cpuinfo")
-    if platform.system() != "Linux" or not cpuinfo.exists():
-        return "fp32"
-    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, flags = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return "bf16" if {"avx512_bf16", "amx_bf16", "bf16"} & set(flags.split()) else "fp32"
-    return "fp32"
+def read_json(model: LocatedModel, name: str) -> dict[str, Any]:
+    """A JSON object among the model's files. Raises ModelError where it is none."""
+    found = json.loads(model.file(name).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ModelError(f"{model.address}: {name} is not a JSON object")
+    return found
 
 
-_CONFIGS = ("config.json", "modules.json", "sentence_bert_config.json")
-_MODULES = ("Transformer", "Pooling", "Normalize")
+def _refuse_windows(model: LocatedModel, body: Any, tokens: int) -> None:
+    windows = [getattr(module, "sliding_window", None) for module in body.modules()]
+    if body.config.model_type == "mistral":  # whose layers ask the config
+        windows.append(body.config.sliding_window)
+    least = min((window for window in windows if isinstance(window, int)), default=tokens)
+    if least < tokens:
+        raise ModelError(
+            f"{model.address} looks {least} tokens back, and {tokens} are to be read",
+            hint=f"read at most {least}: attention in sliding windows is not known here",
+        )
 
 
-def _max_seq_length(model: LocatedModel) -> int:
-    if "sentence_bert_config.json" in model.files:
-        stated = json.loads(model.file("sentence_bert_config.json").read_text(encoding="utf-8")).get("max_seq_length")
-        if stated is not None:
-            return int(stated)
-    return 256
+def _pooled(states: States, mode: str) -> Any:
+    """fp32 [k, width]"""
+    import torch
+
+    device = states.hidden.device
+    if mode == "cls":
+        return states.hidden[torch.from_numpy(states.starts).to(device)].float()
+    if mode == "lasttoken":
+        return states.hidden[torch.from_numpy(states.starts + states.counts - 1).to(device)].float()
+    if mode == "mean":
+        return segment_means(states)
+    counts = torch.from_numpy(states.counts).to(device)
+    if mode == "mean_sqrt_len_tokens":
+        return segment_means(states) * counts.float().sqrt()[:, None]
+    # A loop over sequences for the two that are rare.
+    spans = [states.hidden[begin:end].float() for begin, end in as_bounds(states)]
+    if mode == "max":
+        return torch.stack([span.max(dim=0).values for span in spans])
+    ranks = [torch.arange(1, len(span) + 1, device=device, dtype=torch.float32)[:, None] for span in spans]
+    return torch.stack([(span * rank).sum(dim=0) / rank.sum() for span, rank in zip(spans, ranks, strict=True)])
 
 
-def _modules(model: LocatedModel) -> tuple[Literal["mean", "cls"], bool]:
-    """Pooling and whether vectors are normalised. Without modules.json: mean and no, as sentence-transformers does."""
+def _max_seq_length(model: LocatedModel, config: dict[str, Any]) -> int:
+    """sentence_bert_config.json's, else the tokenizer's, but at most the model's positions."""
+    kind = config.get("model_type")
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    limit = LENGTHS[-1]
+    if isinstance(positions, int) and positions > 0:
+        # RoBERTa's and MPNet's positions begin behind the pad id.
+        limit = min(limit, positions - 2 if kind in (*OFFSET_POSITIONS, "mpnet") else positions)
+    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        if name in model.files:
+            stated = read_json(model, name).get(key)
+            if isinstance(stated, int) and stated > 2:
+                return min(limit, stated)
+    return limit
+
+
+def _modules(model: LocatedModel) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Pooling modes, folders of dense layers, and whether vectors are normalised.
+
+    Without modules.json: mean and no more, as sentence-transformers does.
+    """
     if "modules.json" not in model.files:
-        return "mean", False
+        return ("mean",), (), False
     modules = json.loads(model.file("modules.json").read_text(encoding="utf-8"))
     names = [str(module["type"]).rpartition(".")[2] for module in modules]
-    unknown = [name for name in names if name not in _MODULES]
-    if unknown or "Pooling" not in names:
+    expected = ["Transformer", "Pooling", *["Dense"] * names.count("Dense"), *["Normalize"] * names.count("Normalize")]
+    if names != expected or names.count("Normalize") > 1:
         raise ModelError(
-            f"{model.address} is made of {', '.join(names)}; only Transformer, Pooling and Normalize are known",
-            hint="use a model of those three",
+            f"{model.address} is made of {', '.join(names)}",
+            hint="known are models of Transformer, Pooling, Dense and Normalize, in this order",
         )
-    path = next(module["path"] for module, name in zip(modules, names, strict=True) if name == "Pooling")
-    config = json.loads(model.file(f"{path}/config.json").read_text(encoding="utf-8"))
-    modes = sorted(key for key, value in config.items() if key.startswith("pooling_mode_") and value is True)
-    if modes == ["pooling_mode_mean_tokens"]:
-        return "mean", "Normalize" in names
-    if modes == ["pooling_mode_cls_token"]:
-        return "cls", "Normalize" in names
-    raise ModelError(f"{model.address} pools by {modes}", hint="only mean and cls pooling are known")
+    config = read_json(model, f"{modules[1]['path']}/config.json")
+    switches = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
+    stated = config.get("pooling_mode")
+    if stated is None:
+        stated = [name for switch, name in POOLINGS.items() if switch in switches]
+        stated += [switch for switch in switches if switch not in POOLINGS]
+    modes = [stated] if isinstance(stated, str) else list(stated)
+    unknown = [mode for mode in modes if mode not in POOLINGS.values()]
+    if unknown or not modes:
+        raise ModelError(f"{model.address} pools by {unknown}", hint=f"known: {', '.join(POOLINGS.values())}")
+    if config.get("include_prompt") is False:
+        raise ModelError(f"{model.address} leaves its prompt out of the pooling", hint="which is not known here")
+    dense = tuple(module["path"] for module, name in zip(modules, names, strict=True) if name == "Dense")
+    return tuple(modes), dense, "Normalize" in names
 
 
-def _splits_at_spaces(model: LocatedModel) -> bool:
-    """Whether no token depends on what stands beyond a space: so for BERT's tokenizer, which treats words singly."""
-    tokenizer = json.loads(model.file(TOKENIZER).read_text(encoding="utf-8"))
-    kinds = [(tokenizer.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
-    # Older files do not write the model's type; only WordPiece has this key.
-    wordpiece = kinds[2] == "WordPiece" or "max_input_chars_per_word" in tokenizer["model"]
-    spaceless = all(" " not in token["content"] for token in tokenizer.get("added_tokens", []))
-    return kinds[:2] == ["BertNormalizer", "BertPreTokenizer"] and wordpiece and spaceless
-
-
-def open_network(
-    auto: Any,
-    model: LocatedModel,
-    device: Device,
-    dtype: Dtype,
-    attention: str,
-    wanted: str,
-    optional: Callable[[str], bool],
-) -> Any:
-    """The model's network through `auto`, a transformers Auto class. Weights may lack keys that are `optional` only."""
+def _dense(model: LocatedModel, path: str, device: Device) -> tuple[Any, Any, Callable[[Any], Any]]:
+    """Weight, bias and activation of a dense layer, fp32."""
     import torch
-    from transformers.utils import logging
+    from safetensors.torch import load_file
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ModelError("no CUDA device for torch in this process", hint="give the actor a GPU, or set device cpu")
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        network, report = auto.from_pretrained(
-            model.folder,
-            dtype=torch.bfloat16 if dtype == "bf16" else torch.float32,
-            attn_implementation=attention,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{model.address} does not load: {reason}", hint=f"is it {wanted} in safetensors?") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-    # transformers fills what is missing with random numbers and only warns.
-    missing = sorted(key for key in report["missing_keys"] if not optional(key))
-    if missing:
-        raise ModelError(
-            f"{model.address}: {len(missing)} weights are missing, among them {missing[0]}",
-            hint="config.json and model.safetensors are of different models",
-        )
-    return network.eval().to(device)
+    tensors = load_file(model.file(f"{path}/model.safetensors"))
+    name = read_json(model, f"{path}/config.json").get("activation_function", "torch.nn.modules.activation.Tanh")
+    known = {"Identity": torch.nn.Identity, "Tanh": torch.nn.Tanh, "ReLU": torch.nn.ReLU, "GELU": torch.nn.GELU}
+    activation = known.get(str(name).rpartition(".")[2])
+    if activation is None:
+        raise ModelError(f"{model.address}: unknown activation {name}", hint=f"known: {', '.join(known)}")
+    bias = tensors.get("linear.bias")
+    return (
+        tensors["linear.weight"].float().to(device),
+        None if bias is None else bias.float().to(device),
+        activation(),
+    )
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Run with `count` torch threads: a global of the process, so it is put back."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _prompt(model: LocatedModel, prompt: str | None) -> str:
+    name = "config_sentence_transformers.json"
+    stated = read_json(model, name) if name in model.files else {}
+    prompts = stated.get("prompts") or {}
+    if prompt is None:
+        default = stated.get("default_prompt_name")
+        return str(prompts.get(default) or "") if default else ""
+    return str(prompts.get(prompt, prompt))

@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from curation.models.locate import made_here
+
+if TYPE_CHECKING:
+    from curation.models.encoder import Reader
+    from curation.models.meter import Reading
 
 
 class Settings(BaseModel):
@@ -66,6 +70,8 @@ class Scorer(ABC):
     """The gate of a stage that has no `keep:`, with `{id}` for the stage's id; None keeps everything."""
     heavy: ClassVar[bool] = False
     """True for a model: on Ray it lives in a shared actor instead of in each shard task."""
+    device: str = "cpu"
+    """Where its model runs, cpu or cuda."""
     sample_rows: int = 0
     """How many rows of the pool `fit` needs; 0 for a scorer that is not fitted."""
     fits_on_survivors: ClassVar[bool] = False
@@ -107,6 +113,18 @@ class Scorer(ABC):
 
     def load(self) -> None:  # noqa: B027 - most scorers have nothing to load
         """Open models and compile kernels; called once in each process before `score`."""
+
+    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What `infer` needs of documents, made where the shard is read: for a model, token ids in place of texts."""
+        return batch
+
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        """The rest of `score`, where the model is: `score(batch)` is `infer(prepare(batch))`."""
+        return self.score(prepared)
+
+    def readings(self) -> list[tuple[Reader, Reading]]:
+        """Models that were run in this process, and what their meters say."""
+        return []
 
     @abstractmethod
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:

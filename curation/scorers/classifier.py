@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from curation.models.classifier import Classified, Classifier
+from curation.models.classifier import Classifier
 from curation.models.locate import ModelError, locate
-from curation.models.tokens import TOKENIZER
+from curation.models.tokens import Ids
 from curation.scorers import base
-from schemas.documents import EMPTY, ERROR, OK
+from curation.scorers.model import ModelScorer, ModelSettings, is_blank, placed, readable
+from schemas.documents import EMPTY, ERROR, NONFINITE, OK, TEXT
 
 NOT_MESSAGES = "not a list of messages"
-NONFINITE = "nonfinite"
+REFUSED = "the chat template refuses these messages"
 
 
-class ClassifierSettings(base.Settings):
-    """Which model reads which columns, and how its numbers are shown."""
+class ClassifierSettings(ModelSettings):
+    """Which sequence classification checkpoint reads which columns, and how its numbers are shown."""
 
-    model: str
-    """Address of a sequence classification checkpoint in safetensors with a tokenizer.json."""
     columns: list[str] = Field(default=["text"], min_length=1, max_length=2)
     """Mapped input columns that are read: one text, or two that the tokenizer joins to a pair."""
     chat: bool = False
@@ -48,7 +46,7 @@ class ClassifierSettings(base.Settings):
         return self
 
 
-class SequenceClassifier(base.Scorer):
+class SequenceClassifier(ModelScorer):
     """What a sequence classification model says of each document.
 
     Fields by the model's problem type, then `tokens` int32 (read by the model, special tokens included) and `truncated`
@@ -65,13 +63,13 @@ class SequenceClassifier(base.Scorer):
     Classifiers have `score` too, the probability of `target`, where one is set or the model has two single labels.
     Lists are in the order of the model's labels. More is better (orientation +1) as far as `target` is wanted.
 
-    Documents with a blank column are `empty`. Status `error`: messages that are none or that the template refuses, and
-    outputs that are not finite.
+    Documents with a blank column are `empty`; outputs that are not finite, `nonfinite`. Status `error`: messages that
+    are none or that the template refuses.
     """
 
     kind = "classifier"
+    version = 2
     Settings = ClassifierSettings
-    heavy = True
 
     def __init__(self, settings: ClassifierSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -83,7 +81,8 @@ class SequenceClassifier(base.Scorer):
         """The model, its weights perhaps unopened. Raises ModelError when it cannot be used as the settings say."""
         if self._opened is None:
             located = locate(self.settings.model, self.context.recipe_dir)
-            found = Classifier(located, max_tokens=self.settings.max_tokens, dtype=self.settings.dtype)
+            chosen = self.settings
+            found = Classifier(located, max_tokens=chosen.max_tokens, dtype=chosen.dtype, pack=chosen.pack)
             self._check(found)
             self._opened = found
         return self._opened
@@ -104,56 +103,55 @@ class SequenceClassifier(base.Scorer):
             own += [pa.field("labels", pa.list_(pa.string()))] if model.problem == "multi" else []
         return [*own, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
 
-    def identity(self) -> dict[str, Any]:
-        return self.classifier.identity()
+    @property
+    def readers(self) -> tuple[Classifier]:
+        return (self.classifier,)
 
-    def models(self) -> list[dict[str, Any]]:
-        located = self.classifier.model
-        return located.describe(*located.weights(".safetensors"), TOKENIZER)
-
-    def load(self) -> None:
-        self.classifier.load()
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        rows = batch.num_rows
+    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [batch.column(name) for name in self.settings.columns]
-        blank = np.zeros(rows, dtype=bool)
+        message = np.full(batch.num_rows, None, dtype=object)
+        read = [self._rendered(columns, message)] if self.settings.chat else columns
+        ids = self.classifier.ids(read)
+        status = np.full(batch.num_rows, OK, dtype=object)
+        for text, found in zip(read, ids, strict=True):
+            here = readable(text, found)
+            status = np.where(here == OK, status, here)
+        status[[row for row, said in enumerate(message) if said]] = ERROR
         for column in columns:
-            blank |= pc.equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
-        message = np.full(rows, None, dtype=object)
-        at = np.flatnonzero(~blank)
-        texts = [column.take(pa.array(at)).to_pylist() for column in columns]
-        if self.settings.chat:
-            at, found = self._converse(at, texts, message)
-        else:
-            found = self.classifier.classify(texts[0] if len(texts) == 1 else list(zip(*texts, strict=True)))
-        finite = np.isfinite(found.logits).all(axis=1)
-        message[at[~finite]] = NONFINITE
-        there = np.zeros(rows, dtype=bool)
-        there[at[finite]] = True
+            status[is_blank(column)] = EMPTY
+        prepared = {f"ids{place}": found.array() for place, found in enumerate(ids)}
+        return pa.record_batch(
+            {**prepared, "status": pa.array(status, pa.string()), "message": pa.array(message, pa.string())}
+        )
 
-        logits = np.zeros((rows, self.classifier.width))
-        logits[at[finite]] = found.logits[finite]
-        made = self._shown(logits, ~there)
-        for name, values, kind in (("tokens", found.tokens, pa.int32()), ("truncated", found.truncated, pa.bool_())):
-            full = np.zeros(rows, dtype=values.dtype)
-            full[at] = values
-            made[name] = pa.array(full, kind, mask=~there)
-        if not there.all():
-            made["status"] = pa.array(np.where(there, OK, np.where(blank, EMPTY, ERROR)).tolist(), pa.string())
-            made["message"] = pa.array(message.tolist(), pa.string())
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        total = prepared.num_rows
+        status = np.array(prepared.column("status").to_pylist(), dtype=object)
+        rows = np.flatnonzero(status == OK)
+        ids = [Ids.of(column).take(rows) for name, column in _named(prepared) if name.startswith("ids")]
+        found = self.classifier.classify_ids(ids, rendered=self.settings.chat)
+        finite = np.asarray(np.isfinite(found.logits).all(axis=1))
+        status[rows[~finite]] = NONFINITE
+        missing = status != OK
+        made = self._shown(placed(np.where(finite[:, None], found.logits, 0).astype(float), rows, total), missing)
+        made["tokens"] = pa.array(placed(found.tokens, rows, total), mask=missing)
+        made["truncated"] = pa.array(placed(found.truncated, rows, total), mask=missing)
+        if missing.any():
+            made["status"] = pa.array(status, pa.string())
+            made["message"] = prepared.column("message")
         return pa.record_batch(made)
 
-    def _converse(self, at: np.ndarray, texts: list[list[str]], message: np.ndarray) -> tuple[np.ndarray, Classified]:
-        """Rows whose conversation could be written in the template, and what the model says of them."""
-        rendered, kept = [], []
-        for row, parts in zip(at.tolist(), zip(*texts, strict=True), strict=True):  # the template takes one at a time
+    def _rendered(self, columns: list[pa.Array], message: np.ndarray) -> pa.Array:
+        """Conversations as the template writes them; "" and a message where there is none."""
+        rendered = []
+        parts = zip(*(column.to_pylist() for column in columns), strict=True)
+        for row, part in enumerate(parts):  # the template takes one at a time
             try:
-                rendered.append(self.classifier.render(_messages(parts)))
-                kept.append(row)
+                rendered.append(self.classifier.render(_messages(part)) if all(part) else "")
             except ValueError as error:
-                message[row] = NOT_MESSAGES if isinstance(error, _MessagesError) else "chat_template"
-        return np.array(kept, dtype=np.int64), self.classifier.classify_rendered(rendered)
+                message[row] = NOT_MESSAGES if isinstance(error, _MessagesError) else REFUSED
+                rendered.append("")
+        return pa.array(rendered, TEXT)
 
     def _shown(self, logits: np.ndarray, missing: np.ndarray) -> dict[str, pa.Array]:
         """Columns from logits float64 [n, labels], null where `missing`; logits of missing rows are zeros."""
@@ -204,6 +202,10 @@ class SequenceClassifier(base.Scorer):
 
 class _MessagesError(ValueError):
     pass
+
+
+def _named(batch: pa.RecordBatch) -> list[tuple[str, pa.Array]]:
+    return list(zip(batch.schema.names, batch.columns, strict=True))
 
 
 def _messages(parts: tuple[str, ...]) -> list[dict[str, str]]:

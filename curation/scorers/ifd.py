@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -10,17 +11,16 @@ from pydantic import Field
 
 from curation.models.causal import PORTION, WINDOW, Causal
 from curation.models.locate import locate
-from curation.models.tokens import TOKENIZER
+from curation.models.sequences import Sequences
+from curation.models.tokens import Ids
 from curation.scorers import base
-from curation.scorers.perplexity import NOT_FINITE, is_blank
-from schemas.documents import EMPTY, ERROR, OK, TOO_LONG, TOO_SHORT
+from curation.scorers.model import ModelScorer, ModelSettings, is_blank, placed
+from schemas.documents import EMPTY, NO_TARGET, NONFINITE, OK, TEXT, TOO_LONG, TOO_SHORT
 
 
-class IfdSettings(base.Settings):
-    """Which model reads the pairs, and by whose definition."""
+class IfdSettings(ModelSettings):
+    """Which causal language model reads the pairs, and by whose definition."""
 
-    model: str
-    """Address of a causal language model in safetensors, such as path:models/smollm2-135m."""
     mode: Literal["aligned", "official"] = "aligned"
     """`aligned` compares the same answer tokens after start + prompt and after start; `official` computes what
     Superfiltering's code computes."""
@@ -34,7 +34,7 @@ class IfdSettings(base.Settings):
     """Whether the data has a column `input` beside `instruction` and `output`."""
 
 
-class Ifd(base.Scorer):
+class Ifd(ModelScorer):
     """IFD of (instruction, input, output), from the mean losses of the output with and without what was asked.
 
     Fields: `ifd_ppl` float64, exp(L_cond - L_alone), as Superfiltering defines it (arXiv 2402.00530); `ifd_loss`
@@ -54,12 +54,12 @@ class Ifd(base.Scorer):
       as GPT-2's and SmolLM2's do not. Both are cut as there: to `max_tokens`, and to what is left of it plus one.
 
     Status `empty`: a blank answer. `too_short`: fewer than `min_tokens` answer tokens could be scored. `too_long`: the
-    prompt leaves room for fewer.
+    prompt leaves room for fewer, `no_target_tokens`: for none.
     """
 
     kind: ClassVar[str] = "ifd"
+    version: ClassVar[int] = 2
     Settings = IfdSettings
-    heavy = True
 
     def __init__(self, settings: IfdSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -77,10 +77,15 @@ class Ifd(base.Scorer):
     def causal(self) -> Causal:
         """The model, its weights not necessarily loaded. Raises ModelError when the model cannot be used."""
         if self._opened is None:
-            located = locate(self.settings.model, self.context.recipe_dir)
-            start = "" if self.settings.mode == "official" else self.settings.start
-            self._opened = Causal(located, window=self.settings.max_tokens, start=start)
+            chosen = self.settings
+            located = locate(chosen.model, self.context.recipe_dir)
+            start = "" if chosen.mode == "official" else chosen.start
+            self._opened = Causal(located, window=chosen.max_tokens, start=start, pack=chosen.pack)
         return self._opened
+
+    @property
+    def readers(self) -> tuple[Causal]:
+        return (self.causal,)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -96,43 +101,56 @@ class Ifd(base.Scorer):
     def identity(self) -> dict[str, Any]:
         return {**self.causal.identity(), "prompt": "instruction\ninput\n"}
 
-    def models(self) -> list[dict[str, Any]]:
-        located = self.causal.model
-        return located.describe(*located.weights(".safetensors"), TOKENIZER)
+    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        names = self.reads[:-1]
+        answers = batch.column("output")
+        limit, official = self.settings.max_tokens, self.settings.mode == "official"
+        # Superfiltering writes the instruction even where it is empty, and the input only where it is not.
+        prompts = pa.array(
+            [
+                "".join(f"{part}\n" for place, part in enumerate(row) if part or (official and place == 0))
+                for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True)
+            ],
+            TEXT,
+        )
+        read = [prompts, answers]
+        if official:
+            joint = zip(prompts.to_pylist(), answers.to_pylist(), strict=True)
+            read.append(pa.array([prompt + answer for prompt, answer in joint], TEXT))
+        ids = [self.causal.tokens.ids(text, limit) for text in read]
+        status = np.full(batch.num_rows, OK, dtype=object)
+        for found in ids:
+            status[found.refused()] = TOO_LONG
+        status[is_blank(answers)] = EMPTY
+        columns = {name: found.array() for name, found in zip(("prompt", "answer", "joint"), ids, strict=False)}
+        return pa.record_batch({**columns, "status": pa.array(status, pa.string())})
 
-    def load(self) -> None:
-        self.causal.load()
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        begins = range(0, max(batch.num_rows, 1), PORTION)
-        parts = [self._portion(batch.slice(begin, PORTION)) for begin in begins]
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        begins = range(0, max(prepared.num_rows, 1), PORTION)
+        parts = [self._portion(prepared.slice(begin, PORTION)) for begin in begins]
         if len(parts) == 1:
             return parts[0]
         return pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
 
-    def _portion(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        blank = is_blank(batch.column("output"))
-        # A loop over rows, since each is three token arrays of its own.
-        pairs = self._pairs(batch)
-        status = np.array([self._status(pair) for pair in pairs], dtype=object)
-        status[blank] = EMPTY
+    def _portion(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        total = prepared.num_rows
+        status = np.array(prepared.column("status").to_pylist(), dtype=object)
+        pairs = self._pairs(prepared)
         rows = np.flatnonzero(status == OK)
-        scored = [pairs[row] for row in rows]
+        status[rows] = [self._status(pairs[row]) for row in rows]
+        rows = np.flatnonzero(status == OK)
         # Both of a pair in one call: they share packs, and a prompt is never read for its own sake.
-        losses = self.causal.token_losses(
-            [ids for pair in scored for ids in (pair.whole, pair.alone)],
-            [first for pair in scored for first in (pair.whole_first, 1)],
-        )
-        both = np.full((batch.num_rows, 2), np.nan)
-        both[rows] = losses.means().reshape(-1, 2)
-        tokens = np.zeros(batch.num_rows, dtype=np.int32)
-        tokens[rows] = np.diff(losses.offsets)[::2]
-        status[rows[~np.isfinite(both[rows]).all(axis=1)]] = ERROR
+        sequences = Ids.joined([ids for row in rows for ids in (pairs[row].whole, pairs[row].alone)])
+        first = np.array([place for row in rows for place in (pairs[row].whole_first, 1)], dtype=np.int64)
+        losses = self.causal.token_losses(Sequences(*sequences), first)
+        both = losses.means().reshape(-1, 2)
+        status[rows[~np.isfinite(both).all(axis=1)]] = NONFINITE
 
         missing = status != OK
-        conditional, alone = both.T
+        conditional, alone = placed(both, rows, total).T
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             by_ppl, by_loss = np.exp(conditional - alone), conditional / alone
+        tokens = placed(np.diff(losses.offsets)[::2].astype(np.int32), rows, total)
         columns = {
             "ifd_ppl": pa.array(by_ppl, mask=missing),
             # A model certain of every token leaves nothing to divide by.
@@ -142,34 +160,30 @@ class Ifd(base.Scorer):
             "tokens": pa.array(tokens, mask=missing),
             "truncated": pa.array([pair.truncated for pair in pairs], pa.bool_(), mask=missing),
             "status": pa.array(status, pa.string()),
-            "message": pa.array([NOT_FINITE if found == ERROR else None for found in status], pa.string()),
         }
         return pa.record_batch(columns)
 
-    def _pairs(self, batch: pa.RecordBatch) -> list[_Pair]:
-        names = self.reads[:-1]
-        parts = [batch.column(name).to_pylist() for name in names]
-        answers = batch.column("output").to_pylist()
-        limit, official = self.settings.max_tokens, self.settings.mode == "official"
-        # Superfiltering writes the instruction even where it is empty, and the input only where it is not.
-        prompts = [
-            "".join(f"{part}\n" for place, part in enumerate(row) if part or (official and place == 0))
-            for row in zip(*parts, strict=True)
-        ]
-        prompt_ids = self.causal.token_ids(prompts, limit, special=official)
-        answer_ids = self.causal.token_ids(answers, limit, special=official)
-        if not official:
+    def _pairs(self, prepared: pa.RecordBatch) -> list[_Pair]:
+        """Each row's sequences. A loop over rows, since each is three token arrays of its own."""
+        prompts, answers = (_rows(prepared.column(name)) for name in ("prompt", "answer"))
+        limit = self.settings.max_tokens
+        if self.settings.mode == "aligned":
             start = np.array(self.causal.start_ids, dtype=np.int32)
-            return [_aligned(*ids, start, limit) for ids in zip(prompt_ids, answer_ids, strict=True)]
-        joint = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        joint_ids = self.causal.token_ids(joint, limit, special=True)
-        return [_official(*ids, limit) for ids in zip(prompt_ids, answer_ids, joint_ids, strict=True)]
+            return [_aligned(*ids, start, limit) for ids in zip(prompts, answers, strict=True)]
+        before, behind = self.causal.frame().before, self.causal.frame().behind
+        prompts, answers, joint = (
+            [np.concatenate([before, ids, behind]) for ids in column]
+            for column in (prompts, answers, _rows(prepared.column("joint")))
+        )
+        return [_official(*ids, limit) for ids in zip(prompts, answers, joint, strict=True)]
 
     def _status(self, pair: _Pair) -> str:
         scored = min(len(pair.whole) - pair.whole_first, len(pair.alone) - 1)
         if scored >= self.settings.min_tokens:
             return OK
-        return TOO_LONG if pair.answer >= self.settings.min_tokens and pair.truncated else TOO_SHORT
+        if pair.answer < self.settings.min_tokens or not pair.truncated:
+            return TOO_SHORT
+        return TOO_LONG if scored > 0 else NO_TARGET
 
 
 class _Pair(NamedTuple):
@@ -196,3 +210,8 @@ def _aligned(prompt: np.ndarray, answer: np.ndarray, start: np.ndarray, limit: i
 def _official(prompt: np.ndarray, answer: np.ndarray, joint: np.ndarray, limit: int) -> _Pair:
     alone = answer[: max(0, min(limit, limit - len(prompt) + 1))]
     return _Pair(joint[:limit], max(1, len(prompt)), alone, len(answer) - 1, len(joint) > limit)
+
+
+def _rows(column: pa.LargeListArray) -> list[np.ndarray]:
+    ids = Ids.of(column)
+    return [ids.ids[begin:end] for begin, end in pairwise(ids.documents.tolist())]

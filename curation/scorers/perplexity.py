@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
 from curation.models.causal import WINDOW, Causal, DocumentLosses
 from curation.models.locate import locate
-from curation.models.tokens import TOKENIZER
+from curation.models.tokens import Ids
 from curation.scorers import base
-from schemas.documents import EMPTY, ERROR, OK, TOO_SHORT
+from curation.scorers.model import ModelScorer, ModelSettings, placed, readable
+from schemas.documents import NO_TARGET, NONFINITE, OK
 
-NOT_FINITE = "the model's loss is not a finite number"
 
+class PerplexitySettings(ModelSettings):
+    """Which causal language model reads the text, how much of it, and how."""
 
-class PerplexitySettings(base.Settings):
-    """Which model reads the text, how much of it, and how."""
-
-    model: str
-    """Address of a causal language model in safetensors, such as path:models/smollm2-135m."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Tokens scored from the start of each document; default: as many as fill one window."""
     window: int = Field(default=WINDOW, ge=2)
@@ -34,27 +32,28 @@ class PerplexitySettings(base.Settings):
     first token is then not scored."""
 
 
-class Perplexity(base.Scorer):
+class Perplexity(ModelScorer):
     """How well a small language model foretells each document's first `max_tokens` tokens.
 
     Fields: `loss` float64 (mean of -log p over the scored tokens, in nats), `ppl` float64 (exp(loss)), `bits_per_byte`
     float64 (tokens / bytes · loss / ln 2, to compare models with different tokenizers), `tokens` int32 (scored) and
     `truncated` bool (the document was longer, its rest unread). A text longer than the window is read in overlapping
-    windows, each token scored once. Blank texts have status `empty`, texts with nothing to score `too_short`.
+    windows, each token scored once. Blank texts have status `empty`, texts of which no token is scored
+    `no_target_tokens`.
 
     Low is not good. Repetition and boilerplate are foretold best of all (one sentence twenty times: 1.3, a cookie
     banner: 18, an encyclopedia paragraph: 8, its words shuffled: 787, all under SmolLM2-135M), and so is no language
     that the model does not know. Cut a band, after language identification and rules against repetition: "Perplexed by
-    Perplexity" (arXiv 2405.20541) keeps half of a corpus, and which half depends on the corpus. The bounds of a band
-    are quantiles of `ppl`, one query, and then the gate:
+    Perplexity" (arXiv 2405.20541) keeps half of a corpus, and which half depends on the corpus:
 
-        SELECT quantile_cont(perplexity.ppl, [0.25, 0.75]) FROM documents     -- the middle half: 14.1, 61.0
-        keep: perplexity.ppl between 14.1 and 61.0
+        - select: band
+          by: perplexity.ppl
+          band: middle        # or low, or high
     """
 
     kind: ClassVar[str] = "perplexity"
+    version: ClassVar[int] = 2
     Settings = PerplexitySettings
-    heavy = True
 
     def __init__(self, settings: PerplexitySettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -66,9 +65,14 @@ class Perplexity(base.Scorer):
     def causal(self) -> Causal:
         """The model, its weights not necessarily loaded. Raises ModelError when the model cannot be used."""
         if self._opened is None:
-            located = locate(self.settings.model, self.context.recipe_dir)
-            self._opened = Causal(located, window=self.settings.window, start=self.settings.start)
+            chosen = self.settings
+            located = locate(chosen.model, self.context.recipe_dir)
+            self._opened = Causal(located, window=chosen.window, start=chosen.start, pack=chosen.pack)
         return self._opened
+
+    @property
+    def readers(self) -> tuple[Causal]:
+        return (self.causal,)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -80,58 +84,49 @@ class Perplexity(base.Scorer):
             pa.field("truncated", pa.bool_()),
         ]
 
-    def identity(self) -> dict[str, Any]:
-        return self.causal.identity()
+    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return tokenised(self.causal, batch.column("text"), self.settings.max_tokens)
 
-    def models(self) -> list[dict[str, Any]]:
-        located = self.causal.model
-        return located.describe(*located.weights(".safetensors"), TOKENIZER)
-
-    def load(self) -> None:
-        self.causal.load()
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        text = batch.column("text")
-        blank = is_blank(text)
-        losses = self.causal.document_losses(
-            text.filter(pa.array(~blank)).to_pylist(), self.settings.max_tokens, self.settings.stride
-        )
-        loss, tokens, size, truncated = spread(losses, blank)
-        missing = ~np.isfinite(loss)
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        found = losses(self.causal, prepared, self.settings.max_tokens, self.settings.stride)
+        status = statuses(prepared, found)
+        missing = status != OK
         with np.errstate(over="ignore"):
-            ppl = np.exp(loss)
-        bits = np.divide(tokens * loss, size * np.log(2), out=np.zeros(len(loss)), where=~missing)
+            ppl = np.exp(found.loss)
+        bits = np.divide(found.tokens * found.loss, found.bytes * np.log(2), out=np.zeros(len(ppl)), where=~missing)
         columns = {
-            "loss": pa.array(loss, mask=missing),
+            "loss": pa.array(found.loss, mask=missing),
             "ppl": pa.array(ppl, mask=missing),
             "bits_per_byte": pa.array(bits, mask=missing),
-            "tokens": pa.array(tokens, mask=missing),
-            "truncated": pa.array(truncated, mask=missing),
+            "tokens": pa.array(found.tokens, mask=missing),
+            "truncated": pa.array(found.truncated, mask=missing),
         }
-        return pa.record_batch({**columns, **statuses(blank, tokens, missing)})
+        if missing.any():
+            columns["status"] = pa.array(status, pa.string())
+        return pa.record_batch(columns)
 
 
-def is_blank(text: pa.Array) -> np.ndarray:
-    """Which texts are white space alone or nothing: bool [n]."""
-    return np.asarray(pc.equal(pc.utf8_trim_whitespace(text), "").to_numpy(zero_copy_only=False))
+def tokenised(causal: Causal, text: pa.Array, max_tokens: int | None) -> pa.RecordBatch:
+    """What `losses` reads: columns `ids`, `bytes` int64 and `status`."""
+    ids = causal.ids(text, max_tokens)
+    size = pc.binary_length(text).cast(pa.int64())
+    return pa.record_batch({"ids": ids.array(), "bytes": size, "status": pa.array(readable(text, ids), pa.string())})
 
 
-def spread(losses: DocumentLosses, blank: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Losses, tokens, bytes and truncation of the texts that are not blank, at their places among all of them."""
-    rows = np.flatnonzero(~blank)
-    loss = np.full(len(blank), np.nan)
-    tokens = np.zeros(len(blank), dtype=np.int32)
-    size = np.zeros(len(blank), dtype=np.int64)
-    truncated = np.zeros(len(blank), dtype=bool)
-    loss[rows], tokens[rows], size[rows], truncated[rows] = losses
-    return loss, tokens, size, truncated
+def losses(causal: Causal, prepared: pa.RecordBatch, max_tokens: int | None, stride: int | None) -> DocumentLosses:
+    """Losses of the documents whose status is ok, at their places among all of them; NaN and zeros elsewhere."""
+    rows = np.flatnonzero(np.asarray(pc.equal(prepared.column("status"), OK)))
+    ids = Ids.of(prepared.column("ids")).take(rows)
+    found = causal.document_losses(ids, prepared.column("bytes").to_numpy()[rows], max_tokens, stride)
+    spread = [placed(values, rows, prepared.num_rows) for values in found]
+    spread[0][np.setdiff1d(np.arange(prepared.num_rows), rows)] = np.nan
+    return DocumentLosses(*spread)
 
 
-def statuses(blank: np.ndarray, tokens: np.ndarray, missing: np.ndarray) -> dict[str, pa.Array]:
-    """`status`, and `message` where a loss is not a finite number; no columns where every document has a score."""
-    if not missing.any():
-        return {}
-    failed = pa.array(missing & (tokens > 0))
-    status = pc.if_else(failed, ERROR, pc.if_else(pa.array(missing), TOO_SHORT, OK))
-    status = pc.if_else(pa.array(blank), EMPTY, status)
-    return {"status": status, "message": pc.if_else(failed, NOT_FINITE, pa.scalar(None, pa.string()))}
+def statuses(prepared: pa.RecordBatch, found: DocumentLosses) -> NDArray[np.object_]:
+    """Status of each document once its losses are known."""
+    status = np.array(prepared.column("status").to_pylist(), dtype=object)
+    read = status == OK
+    status[read & ~np.isfinite(found.loss)] = NONFINITE
+    status[read & (found.tokens == 0)] = NO_TARGET
+    return status

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.models.locate import LocatedModel, locate
-from curation.models.tokens import TOKENIZER, count, load_tokenizer, tokenizer_sha256
+from curation.models.tokens import TOKENIZER, Tokens, tokenizer_sha256
 from curation.scorers import base
-from schemas.documents import EMPTY, OK
+from schemas.documents import EMPTY, OK, TOO_LONG
 
 
 class TokenCountSettings(base.Settings):
@@ -24,7 +23,8 @@ class TokenCountSettings(base.Settings):
 class TokenCount(base.Scorer):
     """Tokens of each document. Field: `tokens` int32, without special tokens and without truncation.
 
-    A text of which the tokenizer makes nothing (blank, or control characters only) has status `empty`.
+    A text of which the tokenizer makes nothing (blank, or control characters only) has status `empty`, one of more than
+    8 MiB `too_long`.
     """
 
     kind = "token-count"
@@ -32,7 +32,7 @@ class TokenCount(base.Scorer):
 
     def __init__(self, settings: TokenCountSettings, context: base.Context) -> None:
         super().__init__(settings, context)
-        self._tokenizer: Any = None
+        self._opened: Tokens | None = None
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -45,19 +45,24 @@ class TokenCount(base.Scorer):
         return self._locate().describe(TOKENIZER)
 
     def load(self) -> None:
-        if self._tokenizer is None:
-            located = self._locate()
-            located.verify()
-            self._tokenizer = load_tokenizer(located)
+        self._tokens()
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        self.load()
-        tokens = count(self._tokenizer, batch.column("text").to_pylist())
-        empty = tokens == 0
-        columns: dict[str, pa.Array] = {"tokens": pa.array(tokens, type=pa.int32(), mask=empty)}
-        if np.any(empty):
-            columns["status"] = pc.if_else(pa.array(empty), EMPTY, OK)
+        ids = self._tokens().ids(batch.column("text"))
+        tokens = ids.counts().astype(np.int32)
+        missing = (tokens == 0) | ids.refused()
+        columns: dict[str, pa.Array] = {"tokens": pa.array(tokens, mask=missing)}
+        if missing.any():
+            status = np.where(tokens == 0, EMPTY, np.where(missing, TOO_LONG, OK))
+            columns["status"] = pa.array(status.tolist(), pa.string())
         return pa.record_batch(columns)
+
+    def _tokens(self) -> Tokens:
+        if self._opened is None:
+            located = self._locate()
+            located.verify()
+            self._opened = Tokens(located)
+        return self._opened
 
     def _locate(self) -> LocatedModel:
         return locate(self.settings.tokenizer, self.context.recipe_dir)

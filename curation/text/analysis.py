@@ -42,6 +42,10 @@ class Analysis:
             self._found[finder] = finder(self.text)
         return self._found[finder]  # type: ignore[no-any-return]
 
+    def finders(self) -> list[Callable[..., Any]]:
+        """Whose findings are at hand already."""
+        return list(self._found)
+
     def take(self, rows: NDArray[np.int64]) -> Analysis:
         """Some of the documents, with whatever was found in them."""
         child = Analysis(self.text.take(pa.array(rows)))

@@ -1,4 +1,4 @@
-"""Classification heads at fixed shapes: transformers' own numbers, and each document's its own, bit for bit."""
+"""Classification heads: transformers' own numbers, and each document's its own, bit for bit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from curation.models.classifier import Classifier
 from curation.models.locate import LocatedModel, ModelError, locate
+from curation.models.tokens import load_tokenizer
 
 SENTENCE = "A tide gauge records the height of the sea against a mark on land, hour after hour, for decades. "
 TEXTS = [
@@ -89,7 +90,7 @@ def test_logits_are_those_of_transformers_and_of_the_document_alone(kind: str, m
     theirs = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     theirs.eval()
     for row in (1, 3, 6):
-        ids = torch.tensor([classifier._tokenizer.encode(TEXTS[row]).ids])
+        ids = torch.tensor([load_tokenizer(classifier.model).encode(TEXTS[row]).ids])[:, :64]
         with torch.inference_mode():
             expected = theirs(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].numpy()
         np.testing.assert_allclose(together.logits[row], expected, atol=1e-4, rtol=1e-4)
@@ -103,18 +104,15 @@ def test_logits_are_those_of_transformers_and_of_the_document_alone(kind: str, m
         mixed = classifier.classify([TEXTS[row] for row in order]).logits
         np.testing.assert_array_equal(mixed, together.logits[order])
         # every row full, so that there is no padding for the network to notice
-        full = classifier.classify([SENTENCE * 40] * classifier.shapes[-1][0]).logits
+        full = classifier.classify([SENTENCE * 40] * (classifier.pack // 64)).logits
         np.testing.assert_array_equal(full, np.tile(together.logits[-1], (len(full), 1)))
 
 
 def test_a_decoder_is_read_at_the_last_token_though_it_be_the_pad_token(make: Make) -> None:
     """transformers looks for the last id that is not the pad id, and would read the token before."""
     classifier = opened(make("llama"), dtype="fp32")
-    classifier.load()
-    pad = classifier._tokenizer.encode("[PAD]", add_special_tokens=False)
-    assert pad.ids == [0]
-    with_pad = classifier._tokenizer.encode_batch(["sea [PAD]", "sea"], add_special_tokens=False)
-    logits = classifier.run(with_pad)
+    assert classifier.tokens.library.encode("[PAD]", add_special_tokens=False).ids == [0]
+    logits = classifier.classify(["sea [PAD]", "sea"], rendered=True).logits
     assert not np.array_equal(logits[0], logits[1])
 
 
@@ -129,16 +127,22 @@ def test_in_bf16_the_head_is_still_fp32(make: Make) -> None:
 
 
 def test_pairs_have_segments_and_lose_the_longer_part_first(make: Make) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
     classifier = opened(make("bert"), dtype="fp32")
-    one = classifier.classify([("the sea", "a mark"), ("a mark", "the sea")])
+    one = classifier.classify(["the sea", "a mark"], ["a mark", "the sea"])
     assert one.tokens.tolist() == [7, 7]
     assert not np.array_equal(one.logits[0], one.logits[1])
-    joined = classifier._tokenizer.encode("the sea", "a mark")
-    assert joined.type_ids == [0, 0, 0, 0, 1, 1, 1]
-    long = classifier.classify([("the sea", SENTENCE * 40)])
+    assert classifier.tokens.library.encode("the sea", "a mark").type_ids == [0, 0, 0, 0, 1, 1, 1]
+    theirs = AutoModelForSequenceClassification.from_pretrained(classifier.model.folder, dtype=torch.float32).eval()
+    both = AutoTokenizer.from_pretrained(classifier.model.folder)("the sea", "a mark", return_tensors="pt")
+    with torch.inference_mode():
+        np.testing.assert_allclose(one.logits[0], theirs(**both).logits[0].numpy(), atol=1e-5)
+    long = classifier.classify(["the sea"], [SENTENCE * 40])
     assert long.truncated.tolist() == [True]
     assert long.tokens.tolist() == [64]
-    same = classifier.classify([("the sea", SENTENCE * 80)])
+    same = classifier.classify(["the sea"], [SENTENCE * 80])
     np.testing.assert_array_equal(long.logits, same.logits)
 
 
@@ -203,7 +207,7 @@ def test_a_conversation_is_written_in_the_template_whose_hash_is_in_the_identity
     rendered = classifier.render([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}])
     assert rendered == "<user> Why?[SEP]<assistant> So.[SEP]2024"
     assert classifier.identity() != plain.identity()
-    found = classifier.classify_rendered([rendered])
-    assert found.tokens.tolist() == [len(classifier._tokenizer.encode(rendered, add_special_tokens=False).ids)]
+    found = classifier.classify([rendered], rendered=True)
+    assert found.tokens.tolist() == [len(classifier.tokens.library.encode(rendered, add_special_tokens=False).ids)]
     with pytest.raises(ValueError, match="refuses"):
         classifier.render([{"role": "tool", "content": "x"}])

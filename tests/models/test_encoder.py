@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from curation.models.encoder import Encoder, best_dtype
+from curation.models.devices import best_dtype
+from curation.models.encoder import Encoder
 from curation.models.locate import LocatedModel, ModelError, locate
+from curation.models.sequences import framed
 from curation.models.tokens import load_tokenizer
 
 QUICKSTART = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
@@ -51,13 +54,6 @@ def test_vectors_equal_those_of_sentence_transformers(minilm: LocatedModel, fp32
     assert (bf16.encode(TEXTS).vectors * theirs).sum(axis=1).min() >= 0.999
 
 
-def test_every_shape_occurs_below(bf16: Encoder) -> None:
-    """The texts of the next test reach every length, so it proves something about each shape."""
-    lengths = [length for _, length in bf16.shapes]
-    reached = {min(length for length in lengths if length >= n) for n in bf16.encode(TEXTS).tokens}
-    assert reached == set(lengths)
-
-
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])
 def test_a_vector_has_the_same_bits_alone_in_any_batch_and_in_any_order(
     dtype: str, request: pytest.FixtureRequest
@@ -73,17 +69,10 @@ def test_a_vector_has_the_same_bits_alone_in_any_batch_and_in_any_order(
         np.testing.assert_array_equal(encoder.encode([TEXTS[row] for row in rows]).vectors, together[rows])
 
 
-def test_a_batch_without_padding_gives_the_bits_of_a_batch_with_some(bf16: Encoder) -> None:
-    """transformers drops a two-axis mask when no row is padded: the trap that the four-axis mask is for."""
-    longest = SENTENCE * 40
-    rows = bf16.shapes[-1][0]
-    full = bf16.encode([longest] * rows).vectors
-    np.testing.assert_array_equal(full, np.tile(bf16.encode([longest]).vectors, (rows, 1)))
-
-
-def test_one_thread_gives_the_bits_of_two(minilm: LocatedModel, bf16: Encoder) -> None:
-    one = Encoder(minilm, device="cpu", dtype="bf16", threads=1)
-    np.testing.assert_array_equal(one.encode(TEXTS).vectors, bf16.encode(TEXTS).vectors)
+def test_one_thread_gives_the_bits_of_two(minilm: LocatedModel, bf16: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = bf16.encode(TEXTS).vectors
+    monkeypatch.setattr("curation.models.forward.THREADS", 1)
+    np.testing.assert_array_equal(bf16.encode(TEXTS).vectors, two)
 
 
 def test_the_process_keeps_its_own_thread_count(bf16: Encoder) -> None:
@@ -131,15 +120,14 @@ def test_reading_only_the_head_of_a_long_text_changes_nothing(minilm: LocatedMod
         "a [SEP] b " * 3_000,
     ]
     expected = plain.encode_batch(texts)
-    found = bf16._tokenize(texts)
-    assert [encoding.ids for encoding in found] == [encoding.ids for encoding in expected]
-    assert [bool(e.overflowing) for e in found] == [bool(e.overflowing) for e in expected]
+    found = framed(bf16.ids(pa.array(texts, pa.large_string())), bf16.frame(), 256)
+    assert found.sequences.ids.tolist() == [token for encoding in expected for token in encoding.ids]
+    assert found.truncated.tolist() == [bool(e.overflowing) for e in expected]
     assert {bool(e.overflowing) for e in expected} == {True, False}
 
 
 def test_max_tokens_lowers_the_limit_and_is_part_of_the_identity(minilm: LocatedModel, bf16: Encoder) -> None:
     short = Encoder(minilm, max_tokens=40, device="cpu", dtype="bf16")
-    assert [length for _, length in short.shapes] == [32, 40]
     assert short.identity() != bf16.identity()
     assert short.encode([SENTENCE * 3]).tokens.tolist() == [40]
     with pytest.raises(ModelError, match="reads 3 to 256"):
@@ -151,7 +139,7 @@ def test_the_identity_names_what_decides_the_bits(minilm: LocatedModel) -> None:
     assert identity["weights"] == {"model.safetensors": minilm.files["model.safetensors"].sha256}
     assert identity["tokenizer"] == minilm.files["tokenizer.json"].sha256
     assert identity["dtype"] == "fp32"
-    assert identity["pooling"] == "mean"
+    assert identity["pooling"] == ["mean"]
     assert identity["normalize"] is True
     json.dumps(identity)
 
@@ -179,8 +167,9 @@ def test_weights_that_do_not_fit_the_config_are_refused(minilm: LocatedModel, tm
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("modules.json", [{"type": "a.Transformer", "path": ""}, {"type": "a.Dense", "path": "2_Dense"}], "Dense"),
-        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pooling_mode_max_tokens"),
+        ("modules.json", [{"type": "a.Transformer", "path": ""}, {"type": "a.Router", "path": "2_Router"}], "Router"),
+        ("1_Pooling/config.json", {"pooling_mode_guess": True}, "pooling_mode_guess"),
+        ("1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False}, "prompt"),
     ],
 )
 def test_a_model_that_would_be_computed_wrongly_is_refused(

@@ -13,8 +13,6 @@ from curation.models import pull as pulling
 from curation.models.locate import ModelError, locate
 from curation.models.pull import SOURCES, models_folder, pull
 
-SMOLLM2 = models_folder() / "smollm2-135m"
-
 
 @pytest.fixture
 def wheel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +74,9 @@ def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert models_folder() == Path.home() / ".cache/curation-engine/models"
 
 
-@pytest.mark.skipif(not (SMOLLM2 / "model.safetensors").is_file(), reason=f"no SmolLM2-135M in {SMOLLM2}")
-def test_what_was_pulled_is_found_again_with_its_licence() -> None:
-    assert pull("smollm2-135m") == SMOLLM2
-    model = locate(f"path:{SMOLLM2}")
+def test_what_was_pulled_is_found_again_with_its_licence(smollm2: Path) -> None:
+    assert pull("smollm2-135m") == smollm2
+    model = locate(f"path:{smollm2}")
     assert model.licence == "Apache-2.0"
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(model.files)
-    assert (SMOLLM2 / "chat_template.jinja").is_file()
+    assert (smollm2 / "chat_template.jinja").is_file()

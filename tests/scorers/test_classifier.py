@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from curation.models.locate import ModelError, locate
 from curation.scorers.base import Context
-from curation.scorers.classifier import ClassifierSettings, SequenceClassifier
+from curation.scorers.classifier import REFUSED, ClassifierSettings, SequenceClassifier
 from schemas.documents import TEXT
 
 DISHES = ["rye bread", "onion soup", "apple cake", "fried rice", "bean stew", "fish pie", "plum jam", "egg noodles"]
@@ -195,7 +195,10 @@ def test_conversations_are_read_through_the_template(regressor: Path, tmp_path: 
            '[{"role": "user", "content": "\\ud800"}]', '[{"role": "tool", "content": "a"}]', ""]  # fmt: skip
     rows = scorer(folder, chat=True).score(batch([json.dumps(good), *bad])).to_pylist()
     assert [row["status"] for row in rows] == ["ok", *["error"] * 7, "empty"]
-    assert [row["message"] for row in rows[1:8]] == [*["not a list of messages"] * 6, "chat_template"]
+    assert [row["message"] for row in rows[1:8]] == [
+        *["not a list of messages"] * 6,
+        REFUSED,
+    ]
     pair = scorer(folder, chat=True, columns=["prompt", "answer"])
     as_pair = pair.score(batch([NEW[0]], [NEW[1]], names=pair.reads)).to_pylist()
     assert as_pair[0]["score"] == rows[0]["score"]
@@ -203,7 +206,7 @@ def test_conversations_are_read_through_the_template(regressor: Path, tmp_path: 
         _ = scorer(regressor, chat=True).fields
 
 
-def test_outputs_that_are_not_finite_are_errors_and_no_zeros(regressor: Path, tmp_path: Path) -> None:
+def test_outputs_that_are_not_finite_are_faults_and_no_zeros(regressor: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     shutil.copytree(regressor, tmp_path / "broken")
@@ -211,7 +214,7 @@ def test_outputs_that_are_not_finite_are_errors_and_no_zeros(regressor: Path, tm
     tensors["classifier.bias"][:] = np.nan
     save_file(tensors, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
     [row] = scorer(tmp_path / "broken").score(batch(NEW[:1])).to_pylist()
-    assert row == {"score": None, "tokens": None, "truncated": None, "status": "error", "message": "nonfinite"}
+    assert row == {"score": None, "tokens": None, "truncated": None, "status": "nonfinite", "message": None}
 
 
 @pytest.mark.parametrize(

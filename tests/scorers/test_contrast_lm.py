@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.models.causal import Causal
-from curation.models.locate import ModelError, locate
+from curation.models.locate import ModelError
 from curation.scorers.base import Context
-from curation.scorers.contrast_lm import ContrastLm, ContrastLmSettings
+from curation.scorers.contrast import Contrast, ContrastSettings
+from curation.scorers.perplexity import Perplexity, PerplexitySettings
 from curation.training.logistic import auc
 from schemas.documents import TEXT
+from small_models import write_tiny_causal
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = Path(__file__).parents[1] / "models" / "tiny_causal.py"
-    spec = importlib.util.spec_from_file_location("tiny_causal", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    path: Path = module.write_tiny_causal(tmp_path_factory.mktemp("contrast") / "prior")
-    return path
+    return write_tiny_causal(tmp_path_factory.mktemp("contrast") / "prior")
 
 
-def contrast(prior: Path, conditional: Path, **more: Any) -> ContrastLm:
-    settings = ContrastLmSettings(prior=f"path:{prior}", conditional=f"path:{conditional}", **more)
-    return ContrastLm(settings, Context(Path()))
+def contrast(prior: Path, conditional: Path, **more: Any) -> Contrast:
+    settings = ContrastSettings(form="lm", prior=f"path:{prior}", conditional=f"path:{conditional}", **more)
+    return Contrast(settings, Context(Path()))
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
@@ -56,7 +49,7 @@ def test_equal_models_give_exactly_nothing(folder: Path, tmp_path: Path) -> None
     shutil.copytree(folder, tmp_path / "same")
     texts = ["The ferry leaves.", "", "naïve 東京 😀", "Whisk the eggs. " * 300]
     scores = contrast(folder, tmp_path / "same").score(batch(texts)).to_pylist()
-    assert [row["score"] for row in scores] == [0.0, None, 0.0, 0.0]
+    assert [row["difference"] for row in scores] == [0.0, None, 0.0, 0.0]
     assert [row["status"] for row in scores] == ["ok", "empty", "ok", "ok"]
     assert [row["truncated"] for row in scores] == [False, None, False, True]
 
@@ -66,11 +59,16 @@ def test_a_model_trained_on_the_target_finds_more_of_it_better_than_perplexity(f
     texts = [*recipes(40, seed=2), *notices(40, seed=3)]
     like = np.arange(80) < 40
     scorer = contrast(folder, target)
-    scores = np.array(scorer.score(batch(texts)).column("score").to_pylist())
-    prior, conditional = (Causal(locate(f"path:{path}")).document_losses(texts).loss for path in (folder, target))
-    np.testing.assert_array_equal(scores, prior - conditional)
+    scores = np.array(scorer.score(batch(texts)).column("difference").to_pylist())
+    prior = np.array(perplexity(folder, texts))
+    np.testing.assert_array_equal(scores, prior - perplexity(target, texts))
     assert auc(scores, like) >= 0.9
     assert auc(scores, like) > auc(-prior, like)
+
+
+def perplexity(folder: Path, texts: list[str]) -> list[float]:
+    scorer = Perplexity(PerplexitySettings(model=f"path:{folder}"), Context(Path()))
+    return scorer.score(batch(texts)).column("loss").to_pylist()  # type: ignore[no-any-return]
 
 
 def train(folder: Path, into: Path, texts: list[str]) -> Path:

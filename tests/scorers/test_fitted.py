@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from curation import registry
-from curation.scorers.fitted import Fitted, ranked
+from curation.scorers.fitted import ranked
 from pipelines.workspace import Workspace
 
 COOKING = [
@@ -61,11 +59,6 @@ def test_a_run_fits_them_selects_by_them_and_a_fresh_one_gives_the_same(tmp_path
         "dsir",
         "fasttext",
     ]
-
-
-@pytest.mark.parametrize("kind", ["dsir", "contrast"])
-def test_their_kinds_are_registered(kind: str) -> None:
-    assert issubclass(registry.find("scorer", kind), Fitted)
 
 
 def test_pieces_that_occur_again_are_added_up_and_the_weightiest_come_first() -> None:

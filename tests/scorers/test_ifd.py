@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.models.causal import TokenLosses
-from curation.models.pull import models_folder
+from curation.models.sequences import Sequences
 from curation.registry import find
 from curation.scorers.base import Context
 from curation.scorers.ifd import Ifd, IfdSettings
 from schemas.documents import TEXT
+from small_models import write_tiny_causal
 
-SMOLLM2 = models_folder() / "smollm2-135m"
 DOLLY = Path(__file__).parents[2].parent / "shared" / "data" / "dolly_3k.parquet"
 ROWS = [
     ("What is the capital of France?", "", "The capital of France is Paris."),
@@ -32,19 +31,12 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = Path(__file__).parents[1] / "models" / "tiny_causal.py"
-    spec = importlib.util.spec_from_file_location("tiny_causal", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    path: Path = module.write_tiny_causal(tmp_path_factory.mktemp("ifd") / "model")
-    return path
+    return write_tiny_causal(tmp_path_factory.mktemp("ifd") / "model")
 
 
 @pytest.fixture
 def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curation.models.causal.best_dtype", lambda device: "fp32")
+    monkeypatch.setattr("curation.models.encoder.best_dtype", lambda device: "fp32")
 
 
 def ifd(folder: Path, **more: Any) -> Ifd:
@@ -72,7 +64,7 @@ def test_aligned_is_the_oracle(folder: Path) -> None:
     scorer = ifd(folder)
     scores = scorer.score(batch(ROWS)).to_pylist()
     scorer.load()
-    encode = scorer.causal._tokenizer.encode
+    encode = scorer.causal.tokens.library.encode
     start = scorer.causal.start_ids
     for (instruction, more, output), found in zip(ROWS, scores, strict=True):
         prompt = encode("".join(f"{part}\n" for part in (instruction, more) if part)).ids
@@ -92,7 +84,7 @@ def test_aligned_is_the_oracle(folder: Path) -> None:
 def test_official_is_superfilterings_procedure(folder: Path, limit: int) -> None:
     scorer = ifd(folder, mode="official", max_tokens=limit, min_tokens=1)
     scores = scorer.score(batch(ROWS)).to_pylist()
-    encode = scorer.causal._tokenizer.encode
+    encode = scorer.causal.tokens.library.encode
     compared = 0
     for (instruction, more, output), found in zip(ROWS, scores, strict=True):
         prompt = f"{instruction}\n{more}\n" if more else f"{instruction}\n"
@@ -101,7 +93,7 @@ def test_official_is_superfilterings_procedure(folder: Path, limit: int) -> None
         joint = encode(whole).ids[:limit]
         alone = encode(output).ids[: limit - known + 1]
         if len(joint) <= known:
-            assert found["status"] == "too_long"
+            assert found["status"] == "no_target_tokens"
             continue
         conditional, unconditional = oracle(folder, joint, known), oracle(folder, alone, 1)
         assert found["loss_cond"] == pytest.approx(conditional, rel=1e-5)
@@ -122,7 +114,7 @@ def test_the_two_ratios_order_rows_differently(folder: Path, monkeypatch: pytest
     """methods.md §7: mean losses (1.0, 1.2) against (4.0, 4.4)."""
     scorer = ifd(folder, min_tokens=1)
 
-    def token_losses(sequences: list[np.ndarray], first: list[int]) -> TokenLosses:
+    def token_losses(sequences: Sequences, first: np.ndarray) -> TokenLosses:
         return TokenLosses(np.repeat([1.0, 1.2, 4.0, 4.4], 5), np.arange(5) * 5)
 
     monkeypatch.setattr(scorer.causal, "token_losses", token_losses)
@@ -144,7 +136,7 @@ def test_what_cannot_be_scored_has_a_status_and_no_number(folder: Path, mode: st
     ]
     scores = ifd(folder, mode=mode, max_tokens=200).score(batch(rows)).to_pylist()
     assert [row["status"] for row in scores] == [
-        "empty", "empty", "too_short", "too_long", "too_long", "ok", "ok",
+        "empty", "empty", "too_short", "no_target_tokens", "no_target_tokens", "ok", "ok",
     ]  # fmt: skip
     for row in scores[:5]:
         assert {value for name, value in row.items() if name != "status"} == {None}
@@ -197,12 +189,11 @@ def test_mode_and_start_are_part_of_the_identity(folder: Path) -> None:
     assert find("scorer", "ifd") is Ifd
 
 
-@pytest.mark.skipif(not (SMOLLM2 / "model.safetensors").is_file(), reason=f"no SmolLM2-135M in {SMOLLM2}")
 @pytest.mark.skipif(not DOLLY.is_file(), reason="shared/data is not there")
 @pytest.mark.parametrize("mode", ["aligned", "official"])
-def test_copied_answers_are_easier_than_fitting_ones_and_these_than_swapped_ones(mode: str) -> None:
+def test_copied_answers_are_easier_than_fitting_ones_and_these_than_swapped_ones(mode: str, smollm2: Path) -> None:
     rows = planted()
-    scores = ifd(SMOLLM2, mode=mode).score(batch([row for group in rows for row in group]))
+    scores = ifd(smollm2, mode=mode).score(batch([row for group in rows for row in group]))
     assert set(scores.column("status").to_pylist()) == {"ok"}
     values = np.array(scores.column("ifd_ppl").to_pylist()).reshape(3, -1)
     copied, fitting, swapped = values.mean(axis=1)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.models.pull import models_folder
 from curation.registry import find
 from curation.scorers.base import Context
 from curation.scorers.perplexity import Perplexity, PerplexitySettings
 from schemas.documents import TEXT
+from small_models import write_tiny_causal
 
-SMOLLM2 = models_folder() / "smollm2-135m"
 TEXTS = [
     "The ferry leaves the harbour at seven and the tide gauge records the height of the sea.",
     "",
@@ -32,20 +29,9 @@ TEXTS = [
 ]
 
 
-def tiny() -> ModuleType:
-    file = Path(__file__).parents[1] / "models" / "tiny_causal.py"
-    spec = importlib.util.spec_from_file_location("tiny_causal", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tiny().write_tiny_causal(tmp_path_factory.mktemp("perplexity") / "model")
-    return path
+    return write_tiny_causal(tmp_path_factory.mktemp("perplexity") / "model")
 
 
 def perplexity(folder: Path, **more: Any) -> Perplexity:
@@ -75,7 +61,7 @@ def test_a_document_has_the_same_bits_alone_and_in_any_order(folder: Path) -> No
 
 def test_what_has_nothing_to_score_has_a_status_and_no_number(folder: Path) -> None:
     scores = perplexity(folder, start="").score(batch(TEXTS)).to_pylist()
-    assert [row["status"] for row in scores] == ["ok", "empty", "empty", "too_short", "ok", "ok", "ok"]
+    assert [row["status"] for row in scores] == ["ok", "empty", "empty", "no_target_tokens", "ok", "ok", "ok"]
     for row in (scores[1], scores[2], scores[3]):
         assert {value for name, value in row.items() if name != "status"} == {None}
     assert [row["truncated"] for row in scores] == [False, None, None, None, False, False, True]
@@ -94,17 +80,16 @@ def test_max_tokens_and_stride_reach_the_model(folder: Path) -> None:
         perplexity(folder, window=64, stride=64)
 
 
-def test_a_loss_that_is_no_number_is_an_error_not_a_score(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_is_a_fault_not_a_score(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    folder = tiny().write_tiny_causal(tmp_path / "model")
+    folder = write_tiny_causal(tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"] = torch.full_like(weights["model.norm.weight"], float("inf"))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     rows = perplexity(folder).score(batch(["Some words.", ""])).to_pylist()
-    assert [row["status"] for row in rows] == ["error", "empty"]
-    assert [row["message"] for row in rows] == ["the model's loss is not a finite number", None]
+    assert [row["status"] for row in rows] == ["nonfinite", "empty"]
     assert rows[0]["ppl"] is None
 
 
@@ -129,8 +114,7 @@ def test_a_plan_knows_fields_and_identity_without_opening_torch(folder: Path) ->
     assert find("scorer", "perplexity") is Perplexity
 
 
-@pytest.mark.skipif(not (SMOLLM2 / "model.safetensors").is_file(), reason=f"no SmolLM2-135M in {SMOLLM2}")
-def test_perplexity_tells_prose_from_shuffled_words_and_takes_repetition_for_good() -> None:
+def test_perplexity_tells_prose_from_shuffled_words_and_takes_repetition_for_good(smollm2: Path) -> None:
     """C6's planted pairs: shuffled words score worse; repetition scores better, which a repetition rule must catch."""
     prose = [
         "The Amazon rainforest covers much of the Amazon basin of South America and is home to many species.",
@@ -141,7 +125,7 @@ def test_perplexity_tells_prose_from_shuffled_words_and_takes_repetition_for_goo
     random = np.random.default_rng(0)
     shuffled = [" ".join(random.permutation(text.split())) for text in prose]
     repeated = [" ".join([text] * 6) for text in prose]
-    scores = perplexity(SMOLLM2).score(batch([*prose, *shuffled, *repeated]))
+    scores = perplexity(smollm2).score(batch([*prose, *shuffled, *repeated]))
     good, bad, again = np.array(scores.column("ppl").to_pylist()).reshape(3, -1)
     assert good.max() < bad.min()  # AUC 1
     assert again.max() < good.min()
