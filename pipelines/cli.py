@@ -176,8 +176,8 @@ def sql(
     run: RunId = None,
     format: OutputFormat = Format.table,
 ) -> None:
-    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, actors; of one run:
-    documents, funnel, drops, errors, duplicate_clusters, duplicate_pairs, scores_histogram, distributions,
+    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors; of
+    one run: documents, funnel, drops, errors, duplicate_clusters, duplicate_pairs, scores_histogram, distributions,
     statistics."""
     from curation.manifest.sql import run_select, stream_select
     from curation.manifest.views import connect

@@ -29,6 +29,7 @@ from curation.flow.work import (
     ShardWork,
     Work,
     WriteWork,
+    contract,
     describe,
     stage_object,
 )
@@ -244,6 +245,8 @@ class _Invocation:
         ]
         self.manifest.commit("stages", key, stage_rows)
         self.manifest.commit("shards", key, shard_rows)
+        scorers = [{"run": key, **contract(step)} for step in plan.steps() if step.family != "input"]
+        self.manifest.commit("scorers", key, scorers)
         for step in plan.steps():
             scorer = None if step.family == "input" else describe(step)
             if scorer and not self.manifest.has("models", step.fingerprint):

@@ -57,7 +57,7 @@ def build(member: Member, context: Context) -> Scorer:
 def sign(member: Member, scorer: Scorer) -> int:
     """+1 where higher is better, -1 where lower is."""
     if member.better is None:
-        return int(getattr(scorer, "orientation", 1))
+        return -1 if (member.field, -1) == (scorer.contract.score, scorer.contract.orientation) else 1
     return 1 if member.better == "higher" else -1
 
 

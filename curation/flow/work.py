@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,28 @@ def scorer_object(step: Step) -> Scorer:
 def tokenising_object(step: Step) -> Scorer:
     """A step's scorer as `prepare` needs it, its models not opened; once a process."""
     return _prepared(step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact)
+
+
+def contract(step: Step) -> dict[str, Any]:
+    """What a step's columns mean and what made them, as a row of the manifest's `scorers`."""
+    scorer = tokenising_object(step)
+    models = scorer.models()
+    tokenizer = next((row["sha256"] for row in models if row["file"].endswith("tokenizer.json")), None)
+    weights = next((row for row in models if not row["file"].endswith("tokenizer.json")), None)
+    identity = scorer.identity()
+    return {
+        "step": step.name,
+        "kind": scorer.kind,
+        "version": scorer.version,
+        "fingerprint": step.fingerprint,
+        **asdict(scorer.contract),
+        "model": weights["address"] if weights else None,
+        "model_revision": weights["revision"] if weights else None,
+        "weights": weights["sha256"] if weights else None,
+        "tokenizer": tokenizer,
+        "dtype": identity.get("dtype"),
+        "device": step.device if step.heavy else None,
+    }
 
 
 def describe(step: Step) -> list[dict[str, Any]]:

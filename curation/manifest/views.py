@@ -15,7 +15,7 @@ from curation.manifest.sql import open_locked
 from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION, PARTS
 
-EVERY_RUN = ("attempts", "runs", "stages", "shards", "funnel_all", "datasets", "models", "lineage", "actors")
+EVERY_RUN = ("attempts", "runs", "stages", "shards", "funnel_all", "datasets", "models", "lineage", "scorers", "actors")
 ONE_RUN = (
     "documents",
     "funnel",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,26 @@ class Context:
     def resolve(self, path: str) -> Path:
         """A path from the recipe, relative to the recipe's folder."""
         return (self.recipe_dir / Path(path).expanduser()).resolve()
+
+
+Scale = Literal["logprob", "ratio", "prob", "ordinal", "rank", "count"]
+"""What a score is counted in: nats a token (or sums of them); a ratio of perplexities or losses; a probability or share
+in [0, 1]; a grade or verdict, of which the order counts; a rank among sampled documents; a number of things."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a scorer's numbers mean: recorded with every run, for whoever compares or combines them."""
+
+    score: str | None = None
+    """The field that ranks documents; None for labels and vectors."""
+    orientation: Literal[1, 0, -1] = 0
+    """+1 where a higher `score` is more of what the scorer looks for, -1 where a lower one is, 0 where neither."""
+    scale: Scale | None = None
+    tokens: str | None = None
+    """The field that says how many tokens were read or scored; None where the whole text is always read."""
+    truncated: str | None = None
+    """The field that says whether some of the document was left unread; None where nothing ever is."""
 
 
 HEAD = "head.safetensors"
@@ -85,6 +105,11 @@ class Scorer(ABC):
     @abstractmethod
     def fields(self) -> list[pa.Field]:
         """The columns that `score` returns, without `status`."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the fields mean."""
+        return Contract()
 
     def identity(self) -> dict[str, Any]:
         """Whatever beside settings and version decides a score: weights' hash, tokenizer's hash, dtype, shapes."""

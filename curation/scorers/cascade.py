@@ -139,6 +139,10 @@ class Cascade(base.Scorer):
             pa.field("expensive", pa.float64()),
         ]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("pass", 1, "ordinal")
+
     def requires(self) -> dict[str, base.Scorer]:
         return {"route": self._route, "expensive": self._expensive}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -102,6 +103,14 @@ class SequenceClassifier(ModelScorer):
             own += [pa.field("label", pa.string()), pa.field("prob", pa.float32()), pa.field("probs", wide)]
             own += [pa.field("labels", pa.list_(pa.string()))] if model.problem == "multi" else []
         return [*own, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
+
+    @property
+    def contract(self) -> base.Contract:
+        read = base.Contract(tokens="tokens", truncated="truncated")
+        if not any(field.name == "score" for field in self.fields):
+            return read
+        scale: base.Scale = "ordinal" if self.classifier.problem == "regression" else "prob"
+        return replace(read, score="score", orientation=1, scale=scale)
 
     @property
     def readers(self) -> tuple[Classifier]:

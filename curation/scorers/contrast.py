@@ -101,6 +101,11 @@ class Contrast(base.Scorer):
         names = ("difference", "target_loss", "pool_loss")
         return [*(pa.field(name, pa.float64()) for name in names), pa.field("tokens", pa.int32())]
 
+    @property
+    def contract(self) -> base.Contract:
+        truncated = "truncated" if self.settings.form == "lm" else None
+        return base.Contract("difference", 1, "logprob", tokens="tokens", truncated=truncated)
+
 
 class ByNgrams(Contrast, Fitted):
     """The scorer `contrast` with `form: ngram`."""

@@ -94,6 +94,10 @@ class Decontaminate(Scorer):
             pa.field("spans", pa.list_(SPAN)),
         ]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("overlap", -1, "prob")
+
     def identity(self) -> dict[str, Any]:
         """Name, columns and hash of every set."""
         return {"against": [[each.name, each.columns, sha256(path)] for each, path in self._sets]}

@@ -67,6 +67,10 @@ class Dsir(Fitted):
             pa.field("tokens", pa.int32()),
         ]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("per_token", 1, "logprob", tokens="tokens")
+
     def options(self) -> dict[str, Any]:
         return {name: getattr(self.settings, name) for name in ("ngram", "buckets", "smoothing")}
 

@@ -59,6 +59,10 @@ class Embedding(ModelScorer):
             pa.field("truncated", pa.bool_()),
         ]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract(tokens="tokens", truncated="truncated")
+
     def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         text = batch.column("text")
         ids = self.encoder.ids(text)

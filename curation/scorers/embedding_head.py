@@ -45,8 +45,8 @@ class EmbeddingHeadSettings(base.Settings):
 class EmbeddingHead(base.Scorer):
     """How much a document looks like the seeds rather than like the pool.
 
-    Fields: `prob` float32 in [0, 1] and `logit` float32, of w·x + b on the stored float16 embedding x. Documents
-    without an embedding have its status, or `empty`.
+    Fields: `prob` float32 in [0, 1] and `logit` float32, of w·x + b on the stored float16 embedding x; `tokens` int32
+    and `truncated` bool, of the embedding. Documents without an embedding have its status, or `empty`.
 
     `prob` is not P(document is of the seeds' kind). The negatives are unlabelled pool rows, some of them of the wanted
     kind, and both classes weigh the same in the fit however rare the kind is. It orders documents; the threshold is for
@@ -55,6 +55,7 @@ class EmbeddingHead(base.Scorer):
     """
 
     kind = "embedding-head"
+    version = 2
     Settings = EmbeddingHeadSettings
 
     def __init__(self, settings: EmbeddingHeadSettings, context: base.Context) -> None:
@@ -65,7 +66,16 @@ class EmbeddingHead(base.Scorer):
 
     @property
     def fields(self) -> list[pa.Field]:
-        return [pa.field("prob", pa.float32()), pa.field("logit", pa.float32())]
+        return [
+            pa.field("prob", pa.float32()),
+            pa.field("logit", pa.float32()),
+            pa.field("tokens", pa.int32()),
+            pa.field("truncated", pa.bool_()),
+        ]
+
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("prob", 1, "prob", tokens="tokens", truncated="truncated")
 
     def requires(self) -> dict[str, base.Scorer]:
         return {"embedding": self._embedding}
@@ -107,6 +117,8 @@ class EmbeddingHead(base.Scorer):
         columns: dict[str, pa.Array] = {
             "prob": pa.array(logistic.sigmoid(logits).astype(np.float32), mask=~there),
             "logit": pa.array(logits.astype(np.float32), mask=~there),
+            "tokens": pc.struct_field(embedding, "tokens"),
+            "truncated": pc.struct_field(embedding, "truncated"),
         }
         if not there.all():
             columns["status"] = pc.if_else(pa.array(there), OK, _status(embedding))

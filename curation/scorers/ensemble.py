@@ -75,6 +75,10 @@ class Ensemble(base.Scorer):
     def fields(self) -> list[pa.Field]:
         return [pa.field("score", pa.float64()), pa.field("ranks", pa.list_(pa.float32(), len(self._scorers)))]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("score", 1, "rank")
+
     def requires(self) -> dict[str, base.Scorer]:
         return {f"member{place}": scorer for place, scorer in enumerate(self._scorers)}
 

@@ -101,6 +101,10 @@ class FastText(base.Scorer):
             fields += [pa.field("labels", pa.list_(pa.string())), pa.field("probs", pa.list_(pa.float32()))]
         return fields
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("prob", 1, "prob")
+
     def identity(self) -> dict[str, Any]:
         located = self._locate()
         return {"weights": located.files[_weights(located)].sha256}

@@ -98,6 +98,10 @@ class Ifd(ModelScorer):
             pa.field("truncated", pa.bool_()),
         ]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("ifd_ppl", 1, "ratio", tokens="tokens", truncated="truncated")
+
     def identity(self) -> dict[str, Any]:
         return {**self.causal.identity(), "prompt": "instruction\ninput\n"}
 

@@ -6,12 +6,9 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.scorers import base
-from schemas.documents import EMPTY, ERROR, OK
-
-NONFINITE = "nonfinite"
+from schemas.documents import EMPTY, NONFINITE, OK
 
 
 class ImportedSettings(base.Settings):
@@ -22,13 +19,15 @@ class ImportedSettings(base.Settings):
     """
     orientation: Literal["higher", "lower"] = "higher"
     """Which values are the better ones; an ensemble turns a score of which the lower ones are."""
+    scale: base.Scale = "ordinal"
+    """What the values are counted in."""
 
 
 class Imported(base.Scorer):
     """A numeric column of the input, unchanged. Field: `score` float64.
 
     Integers beyond 2^53 are rounded to the nearest float64; true is 1. Documents whose value is null or NaN, which is
-    how many writers spell null, are `empty`; an infinite value is status `error` with the message `nonfinite`.
+    how many writers spell null, are `empty`, those whose value is infinite `nonfinite`.
     """
 
     kind = "imported"
@@ -41,9 +40,8 @@ class Imported(base.Scorer):
         self.reads = self.numbers = (settings.column,)  # type: ignore[misc]
 
     @property
-    def orientation(self) -> int:
-        """+1 where higher is better, else -1."""
-        return 1 if self.settings.orientation == "higher" else -1
+    def contract(self) -> base.Contract:
+        return base.Contract("score", 1 if self.settings.orientation == "higher" else -1, self.settings.scale)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -55,6 +53,6 @@ class Imported(base.Scorer):
         columns = {"score": pa.array(values, mask=~there)}
         if not there.all():
             infinite = np.isinf(values)
-            columns["status"] = pa.array(np.where(infinite, ERROR, np.where(there, OK, EMPTY)).tolist(), pa.string())
-            columns["message"] = pc.if_else(pa.array(infinite), NONFINITE, pa.scalar(None, pa.string()))
+            status = np.where(infinite, NONFINITE, np.where(there, OK, EMPTY))
+            columns["status"] = pa.array(status.tolist(), pa.string())
         return pa.record_batch(columns)

@@ -62,6 +62,10 @@ class Language(base.Scorer):
             fields += [pa.field("langs", pa.list_(pa.string())), pa.field("probs", pa.list_(pa.float32()))]
         return fields
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("prob", 0, "prob")
+
     def identity(self) -> dict[str, str]:
         located = self._locate()
         return {"weights": located.files[_weights(located)].sha256}

@@ -84,6 +84,10 @@ class Perplexity(ModelScorer):
             pa.field("truncated", pa.bool_()),
         ]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("loss", -1, "logprob", tokens="tokens", truncated="truncated")
+
     def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return tokenised(self.causal, batch.column("text"), self.settings.max_tokens)
 

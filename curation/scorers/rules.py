@@ -45,6 +45,10 @@ class Rules(Scorer):
     def fields(self) -> list[pa.Field]:
         return self.profile.fields
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("pass", 1, "ordinal")
+
     def identity(self) -> dict[str, Any]:
         bounds = {name: None if bound is None else float(bound) for name, bound in self.thresholds.items()}
         return {"profile": self.profile.name, "version": self.profile.version, "words": VERSION, "thresholds": bounds}

@@ -82,6 +82,10 @@ class Takedown(Scorer):
     def fields(self) -> list[pa.Field]:
         return [pa.field("listed", pa.bool_()), pa.field("list", pa.string()), pa.field("entry", pa.string())]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("listed", -1, "ordinal")
+
     def identity(self) -> dict[str, Any]:
         """The parser, and name and hash of every list."""
         return {"parser": PARSER, "lists": [[column, path.name, sha256(path)] for column, path in self._files]}

@@ -38,6 +38,10 @@ class TokenCount(base.Scorer):
     def fields(self) -> list[pa.Field]:
         return [pa.field("tokens", pa.int32())]
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("tokens", 0, "count", tokens="tokens")
+
     def identity(self) -> dict[str, Any]:
         return {"tokenizer": tokenizer_sha256(self._locate())}
 

@@ -67,6 +67,10 @@ class Url(Scorer):
     def fields(self) -> list[pa.Field]:
         return list(rules.FIELDS)
 
+    @property
+    def contract(self) -> base.Contract:
+        return base.Contract("pass", 1, "ordinal")
+
     def identity(self) -> dict[str, Any]:
         """The parser, and the hash of every list."""
         hashes = {name: [sha256(path) for path in paths] for name, paths in self._paths().items()}

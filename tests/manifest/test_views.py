@@ -27,6 +27,7 @@ QUERIES = {
     "errors": "SELECT kind, path, row, message FROM errors",
     "datasets": "SELECT name, path, files, rows, bytes FROM datasets",
     "models": "SELECT address, file, sha256, licence FROM models WHERE length(sha256) = 64",
+    "scorers": "SELECT step, score, orientation, scale, model, weights FROM scorers WHERE orientation = 1",
     "actors": "SELECT step, tokens_per_second, padding_share, busy_share, flop_utilisation FROM actors",
     "lineage": "SELECT kind, name, fingerprint, rows FROM lineage WHERE fingerprint IS NOT NULL",
     "duplicate_clusters": "SELECT cluster, count(*) AS size FROM duplicate_clusters GROUP BY ALL ORDER BY size DESC",

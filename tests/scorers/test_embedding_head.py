@@ -122,9 +122,10 @@ def test_a_document_without_an_embedding_has_its_status(fitted: EmbeddingHead) -
     assert scores[1]["logit"] is None
     # As joined from a store that holds nothing for the middle row: the struct itself is null, and has no status.
     stored = rows.column("embedding")
-    vectors = pa.StructArray.from_arrays(
-        [stored.field("vector")], fields=[stored.type.field("vector")], mask=pa.array([False, True, False])
-    )
+    names = ("vector", "tokens", "truncated")
+    fields = [stored.type.field(name) for name in names]
+    there = pa.array([False, True, False])
+    vectors = pa.StructArray.from_arrays([stored.field(name) for name in names], fields=fields, mask=there)
     missing = fitted.score(pa.record_batch({"text": rows.column("text"), "embedding": vectors})).to_pylist()
     assert missing == scores
 

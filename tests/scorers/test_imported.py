@@ -26,12 +26,12 @@ def test_numbers_are_unchanged_and_what_is_none_has_a_status() -> None:
     values = pa.array([4.5, None, float("nan"), float("inf"), -0.0, float("-inf")], pa.float64(), from_pandas=False)
     scores = imported().score(pa.record_batch({"rating": values}))
     assert scores.to_pylist() == [
-        {"score": 4.5, "status": "ok", "message": None},
-        {"score": None, "status": "empty", "message": None},
-        {"score": None, "status": "empty", "message": None},
-        {"score": None, "status": "error", "message": "nonfinite"},
-        {"score": 0.0, "status": "ok", "message": None},
-        {"score": None, "status": "error", "message": "nonfinite"},
+        {"score": 4.5, "status": "ok"},
+        {"score": None, "status": "empty"},
+        {"score": None, "status": "empty"},
+        {"score": None, "status": "nonfinite"},
+        {"score": 0.0, "status": "ok"},
+        {"score": None, "status": "nonfinite"},
     ]
     whole = imported().score(pa.record_batch({"rating": values.slice(0, 1)}))
     assert whole.schema == pa.schema(imported().fields)
@@ -40,7 +40,7 @@ def test_numbers_are_unchanged_and_what_is_none_has_a_status() -> None:
 
 def test_it_reads_its_column_and_points_its_way() -> None:
     assert imported().reads == imported().numbers == ("rating",)
-    assert (imported().orientation, imported(orientation="lower").orientation) == (1, -1)
+    assert (imported().contract.orientation, imported(orientation="lower").contract.orientation) == (1, -1)
     with pytest.raises(ValueError, match="neither a document's text nor its id"):
         imported(column="text")
 
