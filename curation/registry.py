@@ -30,6 +30,7 @@ BUILTIN = {
         "imported": "curation.scorers.imported:Imported",
         "cascade": "curation.scorers.cascade:Cascade",
         "ensemble": "curation.scorers.ensemble:Ensemble",
+        "verifiable": "curation.scorers.verifiable:Verifiable",
     },
     "transform": {
         "remove-lines": "curation.transforms.remove_lines:RemoveLines",
@@ -41,6 +42,8 @@ BUILTIN = {
     },
     "select": {
         "top": "curation.selection.top:Top",
+        "percentile": "curation.selection.percentile:Percentile",
+        "band": "curation.selection.band:Band",
     },
 }
 GROUPS = {

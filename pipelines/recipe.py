@@ -329,6 +329,7 @@ def _stages(document: _Document, given: Any, base: Path) -> tuple[list[Stage | N
     objects = [_build(document, index, stage, context) if stage else None for index, stage in enumerate(stages)]
     fields: dict[str, Sequence[pa.Field]] = {INPUT: SHOWN}
     broken: set[str] = set()
+    incomparable: set[str] = set()
     gates: list[Gate | None] = []
     for index, (stage, built) in enumerate(zip(stages, objects, strict=True)):
         if stage is None:
@@ -337,8 +338,9 @@ def _stages(document: _Document, given: Any, base: Path) -> tuple[list[Stage | N
         if built is None:
             broken.add(stage.id)
         else:
-            _needs(document, index, stage, built, fields, broken)
+            _needs(document, index, stage, built, fields, broken, incomparable)
             fields[stage.id] = built.fields
+            incomparable.update(f"{stage.id}.{name}" for name in getattr(built, "incomparable", ()))
             default = getattr(built, "default_keep", None)
             if stage.keep is None and default is not None:
                 stage = stage.model_copy(update={"keep": default.format(id=stage.id)})
@@ -468,11 +470,18 @@ def _needs(
     built: Any,
     fields: Mapping[str, Sequence[pa.Field]],
     broken: set[str],
+    incomparable: set[str],
 ) -> None:
-    """Columns that a selection ranks by must be numbers from an earlier stage."""
+    """Columns that a selection ranks by must be comparable numbers from an earlier stage."""
     kinds = {f"{stage}.{field.name}": field.type for stage, own in fields.items() for field in own}
     known = [name for name, kind in kinds.items() if _numeric(kind)]
     for name in getattr(built, "columns", ()):
+        if name in incomparable:
+            message = f"stage '{stage.id}' ranks by '{name}', which different scorers made for different documents"
+            key = next((key for key, value in stage.settings.items() if value == name), stage.family)
+            hint = "a cascade decides by its gate alone; to rank, score all documents with one of its members"
+            document.add("C014", message, ("stages", index, key), hint, value=True)
+            continue
         if name in known or name.split(".")[0] in broken:
             continue
         key = next((key for key, value in stage.settings.items() if value == name), stage.family)

@@ -16,8 +16,8 @@ from curation.plan import Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
-from curation.sources.jsonl import STRICT
-from curation.sources.texts import stringlike, usable
+from curation.sources.jsonl import NESTED, STRICT
+from curation.sources.texts import nested, stringlike, usable
 from pipelines.recipe import Loaded, parse
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
@@ -77,8 +77,9 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
     findings += [_at(loaded, line, finding) for name, finding in broken.items() if name in used]
     if findings:
         raise CurationError(*findings)
-    reading = _schema(unified, texts | measured | ({mapping["id"]} if "id" in mapping else set()), texts)
-    writing = _schema(unified, set(origins.values()), {mapping["text"]})
+    own = {mapping["text"]}
+    reading = _schema(unified, texts | measured | ({mapping["id"]} if "id" in mapping else set()), own, texts)
+    writing = _schema(unified, set(origins.values()), own)
     shards = cut_shards(list(files), recipe.input.shard_bytes)
     chosen = None if sample is None else _sample(shards, sample)
     settings: dict[str, Any] = {
@@ -262,7 +263,7 @@ def _check_input(
             there = ", ".join(lacking[0].schema.names)  # type: ignore[union-attr]
             message = f"input column '{source}' (for {name}) is missing in {lacking[0].path}{more}"
             finding = Finding("C021", message, f"columns there: {there}; map one with `columns: {{{name}: ...}}`")
-        elif source in unified and name in reads - {"id"} and not usable(unified[source]):
+        elif source in unified and name in reads - {"id"} and not _texts(name, unified[source]):
             message = f"input column '{source}' (for {name}) is {unified[source]}, not text"
             finding = Finding("C022", message, f"map input.columns.{name} to a string column")
         elif source in unified and name in numbers and not _numeric(unified[source]):
@@ -274,6 +275,11 @@ def _check_input(
         if finding is not None:
             findings.append(_at(loaded, line, finding))
     return findings
+
+
+def _texts(name: str, kind: pa.DataType) -> bool:
+    """Whether a column can be read as what it is mapped to: lists and objects as JSON, but not as `text`."""
+    return usable(kind) or (name != "text" and nested(kind))
 
 
 def _numeric(kind: pa.DataType) -> bool:
@@ -323,14 +329,20 @@ def _at(loaded: Loaded, line: int | None, finding: Finding) -> Finding:
     return replace(finding, file=str(loaded.path) if loaded.path else None, line=line, excerpt=excerpt)
 
 
-def _schema(unified: dict[str, pa.DataType], names: set[str], texts: set[str]) -> pa.Schema:
-    """Source columns as they will be read: `texts` as what stages see, the others in the type that all files share."""
-    return pa.schema(
-        [
-            pa.field(name, TEXT, metadata=STRICT) if name in texts else pa.field(name, unified.get(name, pa.string()))
-            for name in sorted(names)
-        ]
-    )
+def _schema(
+    unified: dict[str, pa.DataType], names: set[str], own: set[str], texts: set[str] | None = None
+) -> pa.Schema:
+    """Source columns as they will be read: documents' `own` text and other `texts` as what stages see, the others in
+    the type that all files share."""
+
+    def field(name: str) -> pa.Field:
+        if name in own:
+            return pa.field(name, TEXT, metadata=STRICT)
+        if texts is not None and name in texts:
+            return pa.field(name, TEXT, metadata=NESTED)
+        return pa.field(name, unified.get(name, pa.string()))
+
+    return pa.schema([field(name) for name in sorted(names)])
 
 
 def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tuple[list[StagePlan], list[Unfitted]]:

@@ -48,6 +48,8 @@ def build(member: Member, context: Context) -> Scorer:
     types = {item.name: item.type for item in scorer.fields}
     if member.field not in types:
         raise ValueError(f"{member.scorer} has no column '{member.field}'; it has {', '.join(types)}")
+    if member.field in scorer.incomparable:
+        raise ValueError(f"{member.scorer}.{member.field} comes from different scorers for different documents")
     kind = types[member.field]
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise ValueError(f"{member.scorer}.{member.field} is {kind}, not a number")

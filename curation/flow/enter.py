@@ -40,7 +40,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         store.write(f"{base}.buckets", lambda path: _write_buckets(path, buckets, task.prefixes))
     else:
         assert isinstance(chosen, Selection)
-        values = rank_values(ledger, chosen.columns[0])
+        values = chosen.sign * rank_values(ledger, chosen.columns[0])
         columns = {"row": pa.array(rows), "value": pa.array(values[rows], mask=np.isnan(values[rows]))}
         for step in stage.steps:
             counted = at.known(step, ["tokens"]).struct.take(pa.array(rows))

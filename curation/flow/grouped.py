@@ -16,7 +16,7 @@ from curation.dedup.base import Dedup
 from curation.flow.ledger import Grouped, Ledger
 from curation.plan import StagePlan
 from curation.selection.base import FIELDS as SELECTION_FIELDS
-from curation.selection.base import Cut
+from curation.selection.base import Cut, Place, Selection
 from curation.sources import Shard
 from schemas.manifest import TWIN
 
@@ -27,7 +27,7 @@ def load_grouped(
     """Rows of `shard` (n of them) as the stage's result in `record` (kind `groups`) judges them."""
     if isinstance(chosen, Dedup):
         return _duplicates(root / record["members"], chosen, shard)
-    return _cut(Cut(**json.loads(record["cut"])), chosen.columns[0], chosen.reason, shard, ledger)
+    return _cut(Cut.of(json.loads(record["cut"])), chosen, shard, ledger)
 
 
 def rank_values(ledger: Ledger, column: str) -> np.ndarray:
@@ -58,13 +58,25 @@ def _duplicates(path: Path, chosen: Dedup, shard: Shard) -> Grouped:
     return Grouped(struct, duplicate, chosen.reason, similarity, chosen.threshold, twins)
 
 
-def _cut(cut: Cut, column: str, reason: str, shard: Shard, ledger: Ledger) -> Grouped:
-    values = rank_values(ledger, column)
-    if cut.score is None:
+def _cut(cut: Cut, chosen: Selection, shard: Shard, ledger: Ledger) -> Grouped:
+    values = rank_values(ledger, chosen.columns[0])
+    threshold = np.full(shard.rows, np.nan)
+    if cut.first is None or cut.last is None:
         selected = np.zeros(shard.rows, dtype=bool)
     else:
         row = shard.row_start + np.arange(shard.rows)
-        before = (shard.file < cut.file) | ((shard.file == cut.file) & (row <= cut.row))
-        selected = (values > cut.score) | ((values == cut.score) & before)
+        ranked = chosen.sign * values
+        above = _before(ranked, shard.file, row, cut.first, itself=False)
+        selected = _before(ranked, shard.file, row, cut.last, itself=True) & ~above
+        threshold[:] = np.where(above, chosen.sign * cut.first.score, chosen.sign * cut.last.score)
     struct = pa.StructArray.from_arrays([pa.array(selected)], fields=SELECTION_FIELDS)
-    return Grouped(struct, ~selected, reason, values, cut.score, {})
+    return Grouped(struct, ~selected, chosen.reason, values, threshold, {})
+
+
+def _before(ranked: np.ndarray, file: int, row: np.ndarray, place: Place, itself: bool) -> np.ndarray:
+    """Which rows of a file (bool [n]) rank before a place, or are the place itself; NaN ranks nowhere."""
+    if file != place.file:
+        tied = np.full(len(row), file < place.file)
+    else:
+        tied = row <= place.row if itself else row < place.row
+    return np.asarray((ranked > place.score) | ((ranked == place.score) & tied))

@@ -30,7 +30,8 @@ class Grouped:
     """bool [n]: what the stage drops by itself."""
     reason: str
     score: np.ndarray
-    threshold: float | None
+    threshold: float | np.ndarray | None
+    """Of each row, or one for all."""
     twins: dict[str, np.ndarray]
     """Columns of `schemas.manifest.TWIN`; rows of -1 and NaN where there is none."""
 
@@ -81,7 +82,7 @@ class Ledger:
             self._end(ended, DROPPED, stage, grouped.reason)
             self.score[ended] = grouped.score[ended]
             if grouped.threshold is not None:
-                self.threshold[ended] = grouped.threshold
+                self.threshold[ended] = np.broadcast_to(grouped.threshold, self.rows)[ended]
         for name, values in grouped.twins.items():
             column = self.twins.setdefault(
                 name, np.full(self.rows, np.nan if values.dtype.kind == "f" else -1, values.dtype)

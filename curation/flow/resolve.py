@@ -19,7 +19,7 @@ from curation.dedup.base import Dedup
 from curation.flow.enter import evidence_matrix
 from curation.flow.work import ResolveWork, stage_object
 from curation.manifest.parts import now
-from curation.selection.base import Cut, Selection
+from curation.selection.base import Cut, Place, Selection
 
 CHUNK = 200_000
 MEMORY = "2GB"
@@ -206,46 +206,45 @@ def _compare(chosen: Dedup, evidence: np.ndarray, first: np.ndarray, second: np.
 
 
 def _cut(task: ResolveWork, chosen: Selection, rows: int) -> Cut:
-    count, tokens = chosen.budget(rows)
     store = task.work.store
+    paths = [str(store.path(record["data"])) for record in task.entrants]
+    if not paths:
+        return Cut(None, None)
     with _database(task) as connection:
-        connection.execute("CREATE TABLE place(shard INTEGER, file INTEGER, row_start BIGINT, path VARCHAR)")
+        connection.execute("CREATE TABLE place(file INTEGER, row_start BIGINT, path VARCHAR)")
         connection.executemany(
-            "INSERT INTO place VALUES (?, ?, ?, ?)",
+            "INSERT INTO place VALUES (?, ?, ?)",
             [
-                (item.shard.index, item.shard.file, item.shard.row_start, str(store.path(record["data"])))
+                (item.shard.file, item.shard.row_start, str(store.path(record["data"])))
                 for item, record in zip(task.shards, task.entrants, strict=True)
             ],
         )
-        paths = [str(store.path(record["data"])) for record in task.entrants]
-        if not paths:
-            return Cut(None)
         ranked = (
             "read_parquet($paths, filename = true) entrant"
             " JOIN place ON entrant.filename = place.path WHERE value IS NOT NULL"
         )
         order = "value DESC, file, row_start + entrant.row"
-        if tokens is not None:
-            last = connection.execute(
-                f"""SELECT value, file, place_row, position FROM (
-                    SELECT value, file, row_start + entrant.row AS place_row,
-                           row_number() OVER (ORDER BY {order}) AS position,
-                           sum(tokens) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS total FROM {ranked})
-                    WHERE total <= $tokens ORDER BY position DESC LIMIT 1""",
-                {"paths": paths, "tokens": tokens},
-            ).fetchone()
-            return Cut(None) if last is None else Cut(last[0], last[1], last[2], last[3])
-        assert count is not None
-        scored = connection.execute(f"SELECT count(*) FROM {ranked}", {"paths": paths}).fetchone()
-        count = min(count, scored[0] if scored else 0)
-        if count == 0:
-            return Cut(None)
-        last = connection.execute(
-            f"SELECT value, file, row_start + entrant.row FROM {ranked} ORDER BY {order} LIMIT 1 OFFSET $offset",
-            {"paths": paths, "offset": count - 1},
-        ).fetchone()
-        assert last is not None
-        return Cut(last[0], last[1], last[2], count)
+
+        def asked(query: str, **values: Any) -> Any:
+            return connection.execute(query, {"paths": paths, **values}).fetchone()
+
+        def place(rank: int) -> Place:
+            query = f"SELECT value, file, row_start + entrant.row FROM {ranked} ORDER BY {order} LIMIT 1 OFFSET $rank"
+            return Place(*asked(query, rank=rank))
+
+        scored = int(asked(f"SELECT count(*) FROM {ranked}")[0])
+        span = chosen.span(rows, scored)
+        count = scored if span.count is None else span.count
+        if span.tokens is not None:
+            fitting = f"""SELECT max(position) FROM (
+                SELECT row_number() OVER (ORDER BY {order}) AS position,
+                       sum(tokens) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS total FROM {ranked})
+                WHERE total <= $tokens"""
+            count = min(count, asked(fitting, tokens=span.tokens)[0] or 0)
+        count = min(count, scored - span.skip)
+        if count <= 0:
+            return Cut(None, None)
+        return Cut(place(span.skip), place(span.skip + count - 1), count)
 
 
 def _database(task: ResolveWork) -> duckdb.DuckDBPyConnection:

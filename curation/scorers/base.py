@@ -107,6 +107,11 @@ class Scorer(ABC):
         """The columns that `score` returns, without `status`."""
 
     @property
+    def incomparable(self) -> tuple[str, ...]:
+        """Fields that no ranking may go by, because not every document's value was made the same way."""
+        return ()
+
+    @property
     def contract(self) -> Contract:
         """What the fields mean."""
         return Contract()

@@ -140,6 +140,10 @@ class Cascade(base.Scorer):
         ]
 
     @property
+    def incomparable(self) -> tuple[str, ...]:
+        return ("pass", "cheap", "expensive")
+
+    @property
     def contract(self) -> base.Contract:
         return base.Contract("pass", 1, "ordinal")
 

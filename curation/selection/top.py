@@ -7,13 +7,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from curation.scorers.base import Scorer, Settings
-from curation.selection.base import Selection
+from curation.scorers.base import Context, Scorer, Settings
+from curation.selection.base import Selection, Span
 
 
 class TopSettings(Settings):
     by: str
-    """Dotted column of an earlier stage; higher is better."""
+    """Dotted column of an earlier stage."""
+    lowest: bool = False
+    """Whether the lowest values are the best ones, as of a loss."""
     fraction: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     count: Annotated[int, Field(ge=0)] | None = None
     tokens: Annotated[int, Field(ge=0)] | None = None
@@ -37,6 +39,10 @@ class Top(Selection):
     kind = "top"
     Settings = TopSettings
 
+    def __init__(self, settings: TopSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.sign = -1 if settings.lowest else 1
+
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.settings.by,)
@@ -48,8 +54,12 @@ class Top(Selection):
 
         return {"tokens": TokenCount(TokenCount.Settings(tokenizer=self.settings.tokenizer), self.context)}
 
-    def budget(self, rows: int) -> tuple[int | None, int | None]:
+    def span(self, rows: int, scored: int) -> Span:
         if self.settings.fraction is not None:
-            # as written: 0.29 * 100 is 28.999... in binary, and 29 in the recipe's decimal
-            return int(Decimal(repr(self.settings.fraction)) * rows), None
-        return self.settings.count, self.settings.tokens
+            return Span(count=part_of(self.settings.fraction, rows))
+        return Span(count=self.settings.count, tokens=self.settings.tokens)
+
+
+def part_of(fraction: float, rows: int) -> int:
+    """floor(fraction * rows), the fraction as it is written: 0.29 * 100 is 28.999… in binary, and 29 in decimal."""
+    return int(Decimal(repr(fraction)) * rows)

@@ -18,7 +18,9 @@ import xxhash
 import zstandard
 
 STRICT = {b"strict": b"text"}
-"""Metadata of a wanted field that takes strings alone; any other string column takes other values as JSON text."""
+NESTED = {b"strict": b"text, lists and objects"}
+"""Metadata of a wanted field that takes strings alone, or beside them lists and objects as JSON. Any other string column
+takes all values."""
 UNREADABLE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a damaged file raises."""
 _BOM = b"\xef\xbb\xbf"
@@ -156,7 +158,7 @@ def columns(lines: list[bytes], wanted: pa.Schema) -> tuple[pa.RecordBatch, dict
             try:
                 values[place][row] = _fit(document.get(field.name), field)
             except TypeError:
-                kind = "text" if field.metadata == STRICT else field.type
+                kind = "text" if field.metadata in (STRICT, NESTED) else field.type
                 faults[row] = f"column '{field.name}' is not of type {kind}"
     for row in faults:
         for column in values:
@@ -212,7 +214,7 @@ def _fit(value: Any, field: pa.Field) -> Any:
     if pa.types.is_large_string(kind) or pa.types.is_string(kind):
         if isinstance(value, str):
             return value
-        if field.metadata == STRICT:
+        if field.metadata == STRICT or (field.metadata == NESTED and not isinstance(value, dict | list)):
             raise TypeError
         return orjson.dumps(value).decode()
     if pa.types.is_large_binary(kind):

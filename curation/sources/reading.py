@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from curation.sources import jsonl
 from curation.sources.files import first_line, inspect
 from curation.sources.shards import Shard
-from curation.sources.texts import binary
+from curation.sources.texts import as_json, binary, nested
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
@@ -115,5 +115,7 @@ def _shape(batch: pa.RecordBatch | None, wanted: pa.Schema, rows: int) -> pa.Rec
 def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if kind == TEXT and binary(array.type):
         return array.cast(pa.large_binary()).view(kind)  # a cast would refuse the batch for one invalid document
+    if kind == TEXT and nested(array.type):
+        return as_json(array)
     # an integer beyond 2**53 loses its last digits where the column holds floats in another file
     return pc.cast(array, kind, safe=not pa.types.is_floating(kind))

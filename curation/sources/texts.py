@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from schemas.documents import TEXT
@@ -21,6 +22,23 @@ def stringlike(kind: pa.DataType) -> bool:
 
 def binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def nested(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists or objects, which are read as JSON where a text is wanted."""
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(listed or pa.types.is_struct(kind) or pa.types.is_map(kind))
+
+
+def as_json(array: pa.Array) -> pa.Array:
+    """Nested values as JSON texts, null where they are. Bytes that are no UTF-8 show as U+FFFD."""
+    # A loop over rows: Arrow has no kernel that writes JSON.
+    rows = [None if value is None else orjson.dumps(value, default=_plain).decode() for value in array.to_pylist()]
+    return pa.array(rows, TEXT)
+
+
+def _plain(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def valid_text(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
