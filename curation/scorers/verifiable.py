@@ -90,8 +90,8 @@ class Verifiable(base.Scorer):
             elif status[row] == OK and (expected is None or not responses):
                 status[row] = EMPTY
             found = [self._answer(response) for response in responses or []]
-            passed = sum(_equal(expected, answer, self.settings.match) for answer in found)
-            rows.append((passed, len(found), expected, found[0] if found else None))
+            right = sum(_equal(expected, answer, self.settings.match) for answer in found)
+            rows.append((right, len(found), expected, found[0] if found else None))
         missing = status != OK
         passed, count = (np.array([row[place] for row in rows], dtype=np.int32) for place in (0, 1))
         columns = {

@@ -19,8 +19,8 @@ import zstandard
 
 STRICT = {b"strict": b"text"}
 NESTED = {b"strict": b"text, lists and objects"}
-"""Metadata of a wanted field that takes strings alone, or beside them lists and objects as JSON. Any other string column
-takes all values."""
+"""Metadata of a wanted field that takes strings alone, or beside them lists and objects as JSON. Any other string
+column takes all values."""
 UNREADABLE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a damaged file raises."""
 _BOM = b"\xef\xbb\xbf"
