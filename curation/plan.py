@@ -45,6 +45,8 @@ class Step:
     edits: bool = False
     recipe_dir: str = "."
     artifact: str | None = None
+    cache: str | None = None
+    """Folder for answers that cost money, in the workspace."""
 
     @cached_property
     def columns(self) -> pa.Schema:

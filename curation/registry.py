@@ -30,6 +30,7 @@ BUILTIN = {
         "imported": "curation.scorers.imported:Imported",
         "cascade": "curation.scorers.cascade:Cascade",
         "ensemble": "curation.scorers.ensemble:Ensemble",
+        "llm-judge": "curation.scorers.llm_judge:LlmJudge",
         "verifiable": "curation.scorers.verifiable:Verifiable",
     },
     "transform": {

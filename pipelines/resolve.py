@@ -376,7 +376,7 @@ def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tupl
                 unfitted.append(Unfitted(place, declared.id, key, chosen.sample_rows))
             else:
                 chosen = type(chosen)(chosen.settings, Context(loaded.base, Path(artifact)))
-        common = (declared.family, declared.kind, settings, base, artifact)
+        common = (declared.family, declared.kind, settings, base, artifact, str(manifest.store.path("cache")))
         steps: list[Step] = []
         if isinstance(chosen, Scorer):
             own = _steps(declared.id, chosen, (), common, mapping, upstream, steps)
@@ -412,7 +412,7 @@ def _steps(
     name: str,
     scorer: Scorer,
     path: tuple[str, ...],
-    common: tuple[str, str, dict[str, Any], str, str | None],
+    common: tuple[str, str, dict[str, Any], str, str | None, str],
     mapping: dict[str, str],
     upstream: list[str],
     steps: list[Step],
@@ -425,7 +425,7 @@ def _steps(
         needed = only if where is None else (requires[where], flag)
         own = (f"{name}/{column}", required, (*path, column))
         requires[column] = _steps(*own, common, mapping, upstream, steps, needed).fingerprint
-    family, kind, settings, base, artifact = common
+    family, kind, settings, base, artifact, cache = common
     step = Step(
         name=name,
         family=family,
@@ -443,6 +443,7 @@ def _steps(
         edits=isinstance(scorer, Transform),
         recipe_dir=base,
         artifact=artifact,
+        cache=cache,
     )
     steps.append(step)
     return step
@@ -454,7 +455,7 @@ def step_fingerprint(scorer: Scorer, mapping: dict[str, str], upstream: list[str
         [
             scorer.kind,
             scorer.version,
-            scorer.settings.model_dump(mode="json"),
+            scorer.settings.model_dump(mode="json", exclude=set(scorer.operational)),
             [[name, mapping.get(name)] for name in scorer.reads],
             upstream if "text" in scorer.reads else [],
             scorer.identity(),

@@ -6,12 +6,18 @@ The text is the Python manual that the standard library carries: real prose, reS
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -228,6 +234,30 @@ def smollm2() -> Path:
         return pull("smollm2-135m")
     except ModelError as failure:
         pytest.skip(f"SmolLM2-135M cannot be had: {failure}")
+
+
+@pytest.fixture(scope="session")
+def judge(smollm2: Path) -> Iterator[tuple[str, str]]:
+    """An OpenAI-compatible server with SmolLM2-135M on loopback: its address up to /v1, and the model's name."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(smollm2)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    server = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **quiet}
+    )
+    try:
+        for _ in range(240):
+            assert server.poll() is None, "transformers serve ended by itself"
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1", str(smollm2)
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 @pytest.fixture(scope="session")

@@ -189,12 +189,21 @@ def stage_object(stage: StagePlan) -> Dedup | Selection | Scorer:
 
 def scorer_object(step: Step) -> Scorer:
     """A step's scorer, loaded; once a process."""
-    return _loaded(step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact)
+    return _loaded(
+        step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact, step.cache
+    )
+
+
+def _origin(step: Step) -> tuple[Any, ...]:
+    """All that a step's scorer is built from, hashable."""
+    return step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact, step.cache
 
 
 def tokenising_object(step: Step) -> Scorer:
     """A step's scorer as `prepare` needs it, its models not opened; once a process."""
-    return _prepared(step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact)
+    return _prepared(
+        step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact, step.cache
+    )
 
 
 def contract(step: Step) -> dict[str, Any]:
@@ -238,27 +247,41 @@ def describe(step: Step) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=64)
 def _loaded(
-    family: str, kind: str, settings: str, path: tuple[str, ...], recipe_dir: str, artifact: str | None
+    family: str,
+    kind: str,
+    settings: str,
+    path: tuple[str, ...],
+    recipe_dir: str,
+    artifact: str | None,
+    cache: str | None,
 ) -> Scorer:
-    scorer = _prepared(family, kind, settings, path, recipe_dir, artifact)
+    scorer = _prepared(family, kind, settings, path, recipe_dir, artifact, cache)
     scorer.load()
     return scorer
 
 
 @lru_cache(maxsize=64)
 def _prepared(
-    family: str, kind: str, settings: str, path: tuple[str, ...], recipe_dir: str, artifact: str | None
+    family: str,
+    kind: str,
+    settings: str,
+    path: tuple[str, ...],
+    recipe_dir: str,
+    artifact: str | None,
+    cache: str | None,
 ) -> Scorer:
-    scorer = _build(family, kind, settings, recipe_dir, artifact)
+    scorer = _build(family, kind, settings, recipe_dir, artifact, cache)
     for name in path:
         scorer = scorer.requires()[name]
     return scorer  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=64)
-def _build(family: str, kind: str, settings: str, recipe_dir: str, artifact: str | None) -> Any:
+def _build(
+    family: str, kind: str, settings: str, recipe_dir: str, artifact: str | None, cache: str | None = None
+) -> Any:
     target = find(family, kind)
-    context = Context(Path(recipe_dir), Path(artifact) if artifact else None)
+    context = Context(Path(recipe_dir), Path(artifact) if artifact else None, Path(cache) if cache else None)
     return target(target.Settings.model_validate_json(settings), context)
 
 

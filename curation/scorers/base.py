@@ -31,6 +31,8 @@ class Context:
     recipe_dir: Path
     artifact: Path | None = None
     """Folder of what `fit` learned, once it has been fitted."""
+    cache: Path | None = None
+    """Folder of the workspace in which answers that cost money are kept as they come."""
 
     def resolve(self, path: str) -> Path:
         """A path from the recipe, relative to the recipe's folder."""
@@ -90,6 +92,8 @@ class Scorer(ABC):
     """The gate of a stage that has no `keep:`, with `{id}` for the stage's id; None keeps everything."""
     heavy: ClassVar[bool] = False
     """True for a model: on Ray it lives in a shared actor instead of in each shard task."""
+    operational: ClassVar[tuple[str, ...]] = ()
+    """Settings that say how a score is had, not which: they are no part of the fingerprint."""
     device: str = "cpu"
     """Where its model runs, cpu or cuda."""
     sample_rows: int = 0
