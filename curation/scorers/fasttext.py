@@ -10,14 +10,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from curation.models.encoder import read_json
 from curation.models.fasttext import FastText as Model
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.scorers import base
+from curation.scorers.embedding_head import FACTS
 from curation.scorers.fitted import Fitted, Scores, Tensors, ranked
+from curation.scorers.model import is_blank
 from curation.text.arrow import buffers
 from curation.text.fasttext import HS, LABEL, SOFTMAX
 from curation.text.fasttext_pieces import pieces
 from curation.training.fasttext import Options, opened, train
+from curation.training.scorer import expected
 from schemas.documents import EMPTY, OK, TEXT
 
 HQ = "hq"
@@ -32,7 +36,7 @@ class FastTextSettings(base.Settings):
     """Which model, or what to train one from; exactly one of `model` and `seeds`."""
 
     model: str | None = None
-    """Address of a supervised fastText model (.bin or .ftz)."""
+    """Address of a supervised fastText model (.bin or .ftz), or of one that `curate train-scorer` saved."""
     label: str | None = None
     """Whose probability `prob` is, with or without "__label__"; default `hq`. Of a trained model, always the seeds'."""
     top: int = Field(default=1, ge=1)
@@ -78,12 +82,16 @@ class FastText(base.Scorer):
     `top` above 1 also `labels` and `probs`, lists, best first. The whole text is read, as one line, unless a token
     "</s>" ends it. Blank texts, and those that share no word or n-gram with the model, have status `empty`.
 
+    A model of grades or numbers that `curate train-scorer` saved has one field in their place, `score` float64: the
+    mean of its levels' values, weighted by their probabilities.
+
     Cut it by the share to keep (a `select: top`), not at 0.5: the best tenth of DCLM's pool began at 0.018. Of a model
     trained here, `prob` is no P(document is of the seeds' kind): the negatives are unlabelled pool rows, and both
     kinds are visited equally often. It sees words, so it learns topics and length as readily as quality.
     """
 
     kind = "fasttext"
+    version = 2
     Settings = FastTextSettings
 
     def __new__(cls, settings: FastTextSettings, context: base.Context) -> FastText:
@@ -96,6 +104,8 @@ class FastText(base.Scorer):
 
     @property
     def fields(self) -> list[pa.Field]:
+        if self._graded:
+            return [pa.field("score", pa.float64())]
         fields = [pa.field("prob", pa.float32()), pa.field("label", pa.string())]
         if self.settings.top > 1:
             fields += [pa.field("labels", pa.list_(pa.string())), pa.field("probs", pa.list_(pa.float32()))]
@@ -103,11 +113,12 @@ class FastText(base.Scorer):
 
     @property
     def contract(self) -> base.Contract:
-        return base.Contract("prob", 1, "prob")
+        return base.Contract("score", 1, "ordinal") if self._graded else base.Contract("prob", 1, "prob")
 
     def identity(self) -> dict[str, Any]:
         located = self._locate()
-        return {"weights": located.files[_weights(located)].sha256}
+        facts = {"facts": located.files[FACTS].sha256} if FACTS in located.files else {}
+        return {"weights": located.files[_weights(located)].sha256, **facts}
 
     def models(self) -> list[dict[str, Any]]:
         located = self._locate()
@@ -117,7 +128,7 @@ class FastText(base.Scorer):
         """Open the model. Raises ModelError where it has no such label, RuntimeError where it is yet to be trained."""
         if self._model is None:
             model = self._open()
-            self._wanted = _label(model, SEEDS if self.settings.seeds else self.settings.label)
+            self._wanted = 0 if self._graded else _label(model, self._label)
             model.predict(pa.array(["A few words."], TEXT), len(model.labels))  # compiles
             self._model = model
 
@@ -125,6 +136,8 @@ class FastText(base.Scorer):
         self.load()
         assert self._model is not None
         text = batch.column("text")
+        if self._graded:
+            return self._grades(text)
         top = min(self.settings.top, len(self._model.labels))
         labels, probs, prob = _predict(self._model, text, top, self._wanted)
         blank = pc.or_(pc.utf8_is_space(text), pc.equal(pc.binary_length(text), 0)).to_numpy(zero_copy_only=False)
@@ -171,10 +184,49 @@ class FastText(base.Scorer):
         spans = zip(found.starts.tolist(), found.ends.tolist(), strict=True)
         return ranked([_named(data, start, end) for start, end in spans], weights)
 
+    def _grades(self, text: pa.LargeStringArray) -> pa.RecordBatch:
+        assert self._model is not None
+        found = self._model.predict(text, len(self._model.labels))
+        score = expected(found.labels, found.probs, self._values)
+        score[is_blank(text)] = np.nan
+        missing = np.isnan(score)
+        columns = {"score": pa.array(score, mask=missing)}
+        if missing.any():
+            columns["status"] = pc.if_else(pa.array(missing), EMPTY, OK)
+        return pa.record_batch(columns)
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """Of a model that `curate train-scorer` saved, what its scorer.json says."""
+        if self.settings.model is None:
+            return {}
+        located = self._locate()
+        return read_json(located, FACTS) if FACTS in located.files else {}
+
+    @property
+    def _graded(self) -> bool:
+        return bool(self._facts.get("task", "binary") != "binary")
+
+    @property
+    def _label(self) -> str | None:
+        """Whose probability is wanted."""
+        if self._graded:
+            return None
+        if self.settings.seeds:
+            return SEEDS
+        return self.settings.label or ("1" if self._facts else None)
+
     def _open(self) -> Model:
         located = self._locate()
         located.verify()
-        return Model(located.file(_weights(located)))
+        path = located.file(_weights(located))
+        if path.suffix != ".safetensors":
+            return Model(path)
+        from safetensors.numpy import load_file
+
+        tensors = dict(load_file(path))
+        self._values = tensors.pop("values")
+        return opened(tensors)
 
     def _locate(self) -> LocatedModel:
         return locate(self.settings.model, self.context.recipe_dir)
@@ -230,7 +282,7 @@ def _label(model: Model, name: str | None) -> int:
 
 
 def _weights(located: LocatedModel) -> str:
-    return located.weights(".ftz", ".bin")[0]
+    return located.weights(".ftz", ".bin", ".safetensors")[0]
 
 
 def _named(data: bytes, start: int, end: int) -> str:

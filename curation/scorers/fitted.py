@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from curation.models.locate import sha256
 from curation.scorers import base
 from curation.scorers.base import HEAD
-from curation.scorers.embedding_head import FOLDS, distinct, hash_texts, problem, read_texts, recall
-from curation.training import logistic
+from curation.scorers.embedding_head import FOLDS
+from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
+from curation.training import metrics
 from schemas.documents import TEXT
 
 Tensors = dict[str, NDArray[Any]]
@@ -113,7 +114,7 @@ class Fitted(base.Scorer):
             scores[fold == k] = self.judge(self.learn(*seen))(texts.filter(pa.array(fold == k)))
         return {
             "folds": folds,
-            "auc": float(np.mean([logistic.auc(scores[fold == k], y[fold == k]) for k in range(folds)])),
+            "auc": float(np.mean([metrics.auc(scores[fold == k], y[fold == k]) for k in range(folds)])),
             "recall_at_keep_rate": recall(scores, y, fold),
         }
 

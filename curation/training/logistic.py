@@ -1,23 +1,30 @@
-"""Logistic regression for small heads: class-balanced, L2, float64, the same bits whatever the number of threads.
+"""Logistic regression for small heads: L2, float64, the same bits whatever the number of threads.
 
-With rows x_i, labels y_i in {0, 1} and class weights c_i = n / (2 n_class), it minimises
+With rows x_i, targets y_ik in [0, 1] at thresholds k and weights c_ik, it minimises
 
-    sum_i c_i log(1 + exp(-s_i (w·x_i + b))) + l2 / 2 |w|²,    s_i = 2 y_i - 1,
+    sum_ik c_ik [log(1 + exp(w·x_i + b_k)) - y_ik (w·x_i + b_k)] + l2 / 2 |w|²,
 
-the bias b unpenalised: scikit-learn's `LogisticRegression(C=1 / l2, class_weight="balanced")`. It is strictly convex in
-w, so the answer does not depend on the way there. The way is Newton's method with the system solved by conjugate
-gradients. Every product is an elementwise numpy operation and a sum along one axis: BLAS would split its sums by
-threads.
+the biases b_k unpenalised. One threshold is logistic regression (with c = n / (2 n_class) scikit-learn's
+`LogisticRegression(C=1 / l2, class_weight="balanced")`); several that share w are an ordinal one, with proportional
+odds. It is strictly convex in w, so the answer does not depend on the way there. The way is Newton's method with the
+system solved by conjugate gradients. Every product is an elementwise numpy operation and a sum along one axis: BLAS
+would split its sums by threads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 TOLERANCE = 1e-9
 """The gradient's norm at which a fit ends, relative to its norm at zero."""
+_BLOCK = 4096
+"""Rows that are multiplied at once: a temporary copy of a large X would leave the caches."""
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,51 +36,80 @@ class Head:
 
     def logits(self, X: np.ndarray) -> np.ndarray:
         """w·x + b of each row of X [n, dim], float64 [n]; a row's value does not depend on the other rows."""
-        return np.asarray(_times(X.astype(np.float64, copy=False), self.weight) + self.bias)
+        return np.asarray(times(X.astype(np.float64, copy=False), self.weight) + self.bias)
 
 
-def fit(X: np.ndarray, y: np.ndarray, l2: float) -> Head:
-    """Fit a head to X (float [n, dim]) and y (bool [n]). Order matters to the last bits only.
+def fit(X: np.ndarray, y: np.ndarray, l2: float, *, balanced: bool = True, bias: bool = True) -> Head:
+    """Fit a head to X (float [n, dim]) and y (bool [n], or float in [0, 1]). Order matters to the last bits only.
 
-    Raises ValueError when a class is absent, X is not finite, or `l2` is not above 0 (the optimum may then lie at
-    infinity), and ArithmeticError when it does not converge.
+    `balanced` weighs both classes alike, by the sums of y and 1 - y; without `bias`, it is 0. Raises ValueError when a
+    class is absent, X is not finite, or `l2` is not above 0 (the optimum may then lie at infinity), and ArithmeticError
+    when it does not converge.
     """
-    positives, n = int(y.sum()), len(y)
+    target = y.astype(np.float64)
+    positives, n = float(target.sum()), len(y)
     if positives in (0, n):
-        raise ValueError(f"a head needs both classes, and {positives} of {n} rows are positive")
+        raise ValueError(f"a head needs both classes, and {int(positives)} of {n} rows are positive")
+    weight = np.ones(n)
+    if balanced:
+        weight = target * n / (2 * positives) + (1 - target) * n / (2 * (n - positives))
+    w, b = _minimise(X, target[:, None], weight[:, None], l2, bias)
+    return Head(w, float(b[0]))
+
+
+def fit_ordinal(X: np.ndarray, levels: np.ndarray, l2: float) -> tuple[Array, Array]:
+    """Weight [dim] and biases [K - 1] of an ordinal head: P(level > k) = sigmoid(w·x + b_k).
+
+    `levels` int [n], from 0 to K - 1, each of them somewhere. Raises as `fit`.
+    """
+    count = int(levels.max()) + 1
+    target = (levels[:, None] > np.arange(count - 1)).astype(np.float64)
+    if count < 2 or (target.sum(axis=0) == 0).any() or len(np.unique(levels)) < count:
+        raise ValueError(f"an ordinal head needs two levels or more, each with a row; found {np.unique(levels)}")
+    return _minimise(X, target, np.ones_like(target), l2, True)
+
+
+def _minimise(X: np.ndarray, target: Array, balance: Array, l2: float, bias: bool) -> tuple[Array, Array]:
+    """w [dim] and b [thresholds] for targets and weights [n, thresholds]."""
     if not l2 > 0:
         raise ValueError(f"l2 is {l2}, and must be above 0")
+    X = X.astype(np.float64, copy=False)
     if not np.isfinite(X).all():
         raise ValueError("X holds NaN or infinity")
-    # A column of ones makes the bias one more weight, with a penalty of 0.
-    X = np.column_stack([X.astype(np.float64), np.ones(n)])
-    target = y.astype(np.float64)
-    balance = np.where(y, n / (2 * positives), n / (2 * (n - positives)))
-    penalty = np.full(X.shape[1], l2)
-    penalty[-1] = 0.0
+    dim, thresholds = X.shape[1], target.shape[1]
+    penalty = np.concatenate([np.full(dim, l2), np.zeros(thresholds)])
+    free = np.concatenate([np.ones(dim), np.full(thresholds, float(bias))])
+    """1 where a parameter may move."""
 
-    weight = np.zeros(X.shape[1])
+    def forward(parameters: Array) -> Array:
+        return np.asarray(times(X, parameters[:dim])[:, None] + parameters[dim:])
+
+    def backward(residuals: Array) -> Array:
+        each = np.concatenate([transposed_times(X, residuals.sum(axis=1)), residuals.sum(axis=0)])
+        return np.asarray(each * free)
+
+    def loss(parameters: Array) -> float:
+        logits = forward(parameters)
+        per_row = np.logaddexp(0.0, logits) - target * logits
+        return float((balance * per_row).sum()) + 0.5 * dot(penalty, parameters * parameters)
+
+    parameters = np.zeros(dim + thresholds)
     start_norm = None
     for _ in range(100):
-        logits = _times(X, weight)
-        probability = sigmoid(logits)
-        gradient = _transposed_times(X, balance * (probability - target)) + penalty * weight
-        norm = _norm(gradient)
-        start_norm = norm if start_norm is None else start_norm
-        if norm <= TOLERANCE * max(start_norm, 1e-300):
-            return Head(weight[:-1].copy(), float(weight[-1]))
+        probability = sigmoid(forward(parameters))
+        gradient = backward(balance * (probability - target)) + penalty * parameters
+        size = norm(gradient)
+        start_norm = size if start_norm is None else start_norm
+        if size <= TOLERANCE * max(start_norm, 1e-300):
+            return parameters[:dim].copy(), parameters[dim:].copy()
         curvature = balance * probability * (1 - probability)
-        step = _solve(X, curvature, penalty, -gradient, tolerance=min(0.1, np.sqrt(norm / start_norm)) * norm)
-        weight = _descend(X, target, balance, penalty, weight, step, gradient)
-    raise ArithmeticError(f"the head did not converge in 100 steps: gradient {norm}, at the start {start_norm}")
-
-
-def auc(scores: np.ndarray, y: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative, a tie counting one half."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank, from 1, of each group of ties
-    positives = int(y.sum())
-    return float((rank[y].sum() - positives * (positives + 1) / 2) / (positives * (len(y) - positives)))
+        step = solve(
+            lambda v, c=curvature: backward(c * forward(v)) + penalty * v,  # type: ignore[misc]
+            -gradient,
+            tolerance=min(0.1, np.sqrt(size / start_norm)) * size,
+        )
+        parameters = _descend(loss, parameters, step, gradient)
+    raise ArithmeticError(f"the head did not converge in 100 steps: gradient {size}, at the start {start_norm}")
 
 
 def held_out_logits(X: np.ndarray, y: np.ndarray, l2: float, folds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,64 +135,55 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(logits >= 0, 1.0, small) / (1.0 + small))
 
 
-def _solve(
-    X: np.ndarray, curvature: np.ndarray, penalty: np.ndarray, right: np.ndarray, tolerance: float
-) -> np.ndarray:
-    """(Xᵀ diag(curvature) X + diag(penalty)) x = right, by conjugate gradients to a residual norm of `tolerance`."""
+def solve(product: Callable[[Array], Array], right: Array, tolerance: float) -> Array:
+    """x with `product(x)` = right, for a positive definite map, by conjugate gradients to a residual norm."""
     x = np.zeros_like(right)
     residual = right.copy()
     direction = residual.copy()
-    square = _dot(residual, residual)
+    square = dot(residual, residual)
     for _ in range(4 * len(right)):
         if np.sqrt(square) <= tolerance:
             break
-        product = _transposed_times(X, curvature * _times(X, direction)) + penalty * direction
-        along = _dot(direction, product)
-        if along <= 0:  # only rounding, or NaN, makes it so: the matrix is positive definite
+        image = product(direction)
+        along = dot(direction, image)
+        if along <= 0:  # only rounding, or NaN, makes it so
             break
         x += (square / along) * direction
-        residual -= (square / along) * product
-        before, square = square, _dot(residual, residual)
+        residual -= (square / along) * image
+        before, square = square, dot(residual, residual)
         direction = residual + (square / before) * direction
     return x
 
 
-def _descend(
-    X: np.ndarray,
-    target: np.ndarray,
-    balance: np.ndarray,
-    penalty: np.ndarray,
-    weight: np.ndarray,
-    step: np.ndarray,
-    gradient: np.ndarray,
-) -> np.ndarray:
+def _descend(loss: Callable[[Array], float], here: Array, step: Array, gradient: Array) -> Array:
     """Take the step, halved until it lowers the loss as Armijo's rule wants."""
-
-    def loss(candidate: np.ndarray) -> float:
-        logits = _times(X, candidate)
-        per_row = np.logaddexp(0.0, logits) - target * logits
-        return _dot(balance, per_row) + 0.5 * _dot(penalty, candidate * candidate)
-
-    here, slope = loss(weight), _dot(gradient, step)
+    value, slope = loss(here), dot(gradient, step)
     size = 1.0
     # Near the optimum a step changes the loss by less than its rounding error, which must not stop it.
-    slack = 1e-12 * max(abs(here), 1.0)
-    while size > 1e-10 and loss(weight + size * step) > here + 1e-4 * size * slope + slack:
+    slack = 1e-12 * max(abs(value), 1.0)
+    while size > 1e-10 and loss(here + size * step) > value + 1e-4 * size * slope + slack:
         size /= 2
-    return weight + size * step
+    return here + size * step
 
 
-def _times(X: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.asarray((X * v).sum(axis=1))
+def times(X: Array, v: Array) -> Array:
+    """X v, each row summed in its own order."""
+    return np.concatenate([np.zeros(0), *((X[i : i + _BLOCK] * v).sum(axis=1) for i in range(0, len(X), _BLOCK))])
 
 
-def _transposed_times(X: np.ndarray, u: np.ndarray) -> np.ndarray:
-    return np.asarray((X * u[:, None]).sum(axis=0))
+def transposed_times(X: Array, u: Array) -> Array:
+    """Xᵀ u."""
+    total = np.zeros(X.shape[1])
+    for i in range(0, len(X), _BLOCK):
+        total += (X[i : i + _BLOCK] * u[i : i + _BLOCK, None]).sum(axis=0)
+    return total
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
+def dot(a: Array, b: Array) -> float:
+    """a·b, without BLAS."""
     return float((a * b).sum())
 
 
-def _norm(a: np.ndarray) -> float:
-    return float(np.sqrt(_dot(a, a)))
+def norm(a: Array) -> float:
+    """|a|, without BLAS."""
+    return float(np.sqrt(dot(a, a)))

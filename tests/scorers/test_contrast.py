@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from curation.scorers.base import Artifact, Context
 from curation.scorers.contrast import Contrast, ContrastSettings
 from curation.text import ngram_model
-from curation.training import logistic
+from curation.training import metrics
 from schemas.documents import TEXT
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -142,6 +142,6 @@ def test_a_domain_is_found_from_200_examples_and_better_than_by_one_loss(tmp_pat
     scorer = fitted(tmp_path, questions[:1000])
     rows = scorer.score(batch([*reviews[1000:1500], *questions[2000:2500]]))
     kind = np.arange(1000) < 500
-    difference = logistic.auc(np.array(rows.column("difference")), kind)
+    difference = metrics.auc(np.array(rows.column("difference")), kind)
     assert difference >= 0.95
-    assert difference > logistic.auc(-np.array(rows.column("target_loss")), kind)
+    assert difference > metrics.auc(-np.array(rows.column("target_loss")), kind)

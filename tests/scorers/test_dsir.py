@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from curation.scorers.base import Artifact, Context
 from curation.scorers.dsir import Dsir, DsirSettings
 from curation.text.hashed_ngrams import hashed_ngrams
-from curation.training import logistic
+from curation.training import metrics
 from schemas.documents import TEXT
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -173,4 +173,4 @@ def test_what_it_selects_is_nearer_to_the_target_than_chance(tmp_path: Path) -> 
         target / target.sum(), chance / chance.sum()
     )
     unseen = scorer.score(batch([*reviews[1500:1800], *questions[2000:2300]])).column("per_token")
-    assert logistic.auc(np.array(unseen), np.arange(600) < 300) > 0.9
+    assert metrics.auc(np.array(unseen), np.arange(600) < 300) > 0.9

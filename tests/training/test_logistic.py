@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from curation.training import logistic
+from curation.training import logistic, metrics
 
 
 def two_registers(rows: int = 400, dim: int = 384, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +45,7 @@ def test_separable_data_and_two_rows_converge() -> None:
 
 def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
     code = (
-        "import numpy as np, hashlib; from curation.training import logistic;"
+        "import numpy as np, hashlib; from curation.training import logistic, metrics;"
         "r = np.random.default_rng(0); X = r.normal(size=(600, 384)); y = np.arange(600) % 5 == 0;"
         "h = logistic.fit(X, y, 1.0);"
         "print(hashlib.sha256(h.weight.tobytes() + np.float64(h.bias).tobytes()).hexdigest())"
@@ -90,7 +90,7 @@ def test_auc_equals_scikit_learns_with_ties(rows: list[tuple[int, bool]]) -> Non
     y = np.array([label for _, label in rows])
     if y.all() or not y.any():
         return
-    assert logistic.auc(scores, y) == pytest.approx(roc_auc_score(y, scores))
+    assert metrics.auc(scores, y) == pytest.approx(roc_auc_score(y, scores))
 
 
 def test_held_out_logits_come_from_heads_that_did_not_see_the_row() -> None:
@@ -101,8 +101,8 @@ def test_held_out_logits_come_from_heads_that_did_not_see_the_row() -> None:
     assert np.bincount(fold[y]).tolist() == [10] * 5
     # The shuffled-label control: nothing can be learned, so held-out AUC is chance, and the real one is not.
     shuffled = np.random.default_rng(1).permutation(y)
-    assert 0.35 < logistic.auc(logistic.held_out_logits(X, shuffled, 1.0, folds=5)[0], shuffled) < 0.65
-    assert logistic.auc(logits, y) > 0.9
+    assert 0.35 < metrics.auc(logistic.held_out_logits(X, shuffled, 1.0, folds=5)[0], shuffled) < 0.65
+    assert metrics.auc(logits, y) > 0.9
 
 
 def test_sigmoid_saturates_without_overflow() -> None:
