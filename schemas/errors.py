@@ -32,6 +32,8 @@ CODES = {
     "C034": "query failed",
     "C035": "executor not available",
     "C036": "scores of another class of hardware",
+    "C037": "folder in use",
+    "C038": "examples not usable",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",

