@@ -224,12 +224,17 @@ def show(
 
 
 @app.command(
-    epilog='Examples: curate explain crawl/a.parquet#17; curate explain 4294967313; curate explain "https://example.org/x"'
+    epilog="Examples: curate explain crawl/a.parquet#17; curate explain 4294967313; "
+    'curate explain "https://example.org/x"; curate explain crawl/a.parquet#17 --why quality'
 )
 def explain(
     document: Annotated[str, typer.Argument(help="path#row, doc_id, or the id column's value.")],
     workspace: Folder = WORKSPACE,
     run: RunId = None,
+    why: Annotated[
+        str | None, typer.Option("--why", help="Also show which pieces of the text moved this stage's score.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="With --why: how many pieces.")] = 20,
     format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
 ) -> None:
     """Say why a document was kept or dropped: stage, reason, values, threshold, twin and similarity."""
@@ -239,7 +244,12 @@ def explain(
 
     from pipelines.render import print_table
 
-    found = _open(workspace).explain(document, run)
+    opened = _open(workspace)
+    found = opened.explain(document, run)
+    if why is not None:
+        for item in found:
+            _print_pieces(item, why, opened.attribute(item, why), count, format)
+        return
     if format in (Format.json, Format.jsonl):
         rows = [item.as_dict() for item in found]
         if format is Format.jsonl:
@@ -255,6 +265,25 @@ def explain(
         print("\n".join(item.lines()))
     if len(found) > 1:
         _say(f"{len(found)} documents match; path#row names one")
+
+
+def _print_pieces(item: Any, stage: str, found: Any, count: int, format: Format | None) -> None:
+    """Pieces of one document: those that weigh most, or where the text itself is told in order, all of it."""
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
+    if found is None:
+        _say(f"{item.path}#{item.row}: '{stage}' has no score here that pieces of the text would explain")
+        return
+    shown = found.pieces if found.in_order else found.pieces[:count]
+    rest = sum(weight for _, weight in found.pieces[len(shown) :])
+    rows = [{"piece": piece, "weight": weight} for piece, weight in shown]
+    if len(shown) < len(found.pieces):
+        rows.append({"piece": f"({len(found.pieces) - len(shown)} more)", "weight": rest})
+    how = f"add up to {found.what} = {found.total:.6g}" if found.exact else f"fall of {found.what} without each"
+    _say(f"{item.path}#{item.row}, {stage}: {how}")
+    print_table(pa.Table.from_pylist(rows), (format or Format.table).value)
 
 
 @app.command(epilog="Examples: curate funnel -w ws; curate funnel --run 41c2 -f csv")

@@ -487,7 +487,7 @@ def _learns_from(loaded: Loaded, place: int, mapping: dict[str, str]) -> list[st
     """What a fit depends on beside the text as it stands: columns that it reads, and gates that choose its rows."""
     scorer = loaded.stages[place]
     named = []
-    columns = {name: mapping.get(name) for name in _columns_read(scorer)} if scorer.requires() else {}
+    columns = {name: mapping.get(name) for name in scorer.all_reads()} if scorer.requires() else {}
     if columns.keys() - {"text"}:
         named.append(fingerprint(columns))
     if scorer.fits_on_survivors:
@@ -495,10 +495,6 @@ def _learns_from(loaded: Loaded, place: int, mapping: dict[str, str]) -> list[st
         gates = [[d.id, d.kind, s.settings.model_dump(mode="json"), gate.sql] for d, s, gate in earlier if gate]
         named.append(fingerprint(gates))
     return named
-
-
-def _columns_read(scorer: Scorer) -> set[str]:
-    return set(scorer.reads).union(*(_columns_read(other) for other in scorer.requires().values()))
 
 
 def fit_key(name: str, stage: str, scorer: Scorer, mapping: dict[str, str], upstream: list[str]) -> str:

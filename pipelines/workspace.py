@@ -17,6 +17,7 @@ from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
+    from curation.scorers.attribution import Attribution
     from pipelines.explain import Explanation
     from pipelines.forecast import Forecast
     from pipelines.gc import Usage
@@ -148,6 +149,12 @@ class Workspace:
 
         self.require()
         return explain(self, document, run)
+
+    def attribute(self, explanation: Explanation, stage: str) -> Attribution | None:
+        """Which pieces of an explained document moved the score that a stage gave it; None where it cannot say."""
+        from pipelines.attribution import attribute
+
+        return attribute(self, explanation.run, explanation.path, explanation.row, stage)
 
     def gc(self, dry_run: bool = False) -> Usage:
         """Remove what no commit names, and say what takes how much space."""

@@ -218,6 +218,23 @@ class Causal(Reader):
         whole = TokenLosses(losses.values, losses.offsets[windows])
         return DocumentLosses(whole.means(), np.diff(whole.offsets).astype(np.int32), size, truncated)
 
+    def strip(
+        self, text: pa.LargeStringArray, max_tokens: int | None = None, stride: int | None = None
+    ) -> list[tuple[str, float]]:
+        """Scored tokens of one text (an array of one), in order, and the loss of each in nats; their mean is the
+        document's loss."""
+        self.load()
+        limit = self.room if max_tokens is None else max_tokens
+        kept = self.ids(text, max_tokens).ids[:limit]
+        start = np.array(self.start_ids, dtype=np.int32)
+        spans = _windows(len(kept), self.room, self.window // 2 if stride is None else stride)
+        first = np.array([max(1, len(start) + scored - a) for a, scored, _ in spans], dtype=np.int64)
+        pieces = Ids.joined([np.concatenate([start, kept[a:b]]) for a, _, b in spans])
+        losses = self.token_losses(Sequences(*pieces), first).values
+        scored = kept[len(kept) - len(losses) :]
+        tokens = [self.text(scored[i : i + 1]).decode(errors="replace") for i in range(len(scored))]
+        return list(zip(tokens, losses.astype(np.float64).tolist(), strict=True))
+
     def text(self, ids: NDArray[np.int32]) -> bytes:
         """What tokens stand for, in UTF-8; a character cut in two becomes a replacement character."""
         return str(self.tokens.library.decode(ids.tolist(), skip_special_tokens=False)).encode()

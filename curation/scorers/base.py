@@ -16,6 +16,7 @@ from curation.models.locate import made_here
 if TYPE_CHECKING:
     from curation.models.encoder import Reader
     from curation.models.meter import Reading
+    from curation.scorers.attribution import Attribution
 
 
 class Settings(BaseModel):
@@ -155,6 +156,17 @@ class Scorer(ABC):
     def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
         """The rest of `score`, where the model is: `score(batch)` is `infer(prepare(batch))`."""
         return self.score(prepared)
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        """Which pieces of one document moved its score; None where nothing can be said. By default each sentence is left
+        out in turn. `document` has one row, with all columns that the scorer and its requirements read."""
+        from curation.scorers.attribution import leave_one_out
+
+        return leave_one_out(self, document)
+
+    def all_reads(self) -> set[str]:
+        """Input columns that the scorer or one of its requirements reads."""
+        return set(self.reads).union(*(other.all_reads() for other in self.requires().values()))
 
     def readings(self) -> list[tuple[Reader, Reading]]:
         """Models that were run in this process, and what their meters say."""

@@ -14,7 +14,8 @@ from curation.models.causal import WINDOW, Causal, excess_loss
 from curation.models.locate import ModelError, locate
 from curation.models.tokens import tokenizer_sha256
 from curation.scorers import base
-from curation.scorers.fitted import Fitted, Scores, Tensors, ranked
+from curation.scorers.attribution import Attribution, ranked
+from curation.scorers.fitted import Fitted, Scores, Tensors
 from curation.scorers.model import ModelScorer
 from curation.scorers.perplexity import losses, statuses, tokenised
 from curation.text import ngram_model
@@ -141,6 +142,9 @@ class ByNgrams(Contrast, Fitted):
             columns["status"] = pc.if_else(pa.array(empty), EMPTY, OK)
         return pa.record_batch(columns)
 
+    def attribution(self, document: pa.RecordBatch) -> Attribution:
+        return Attribution("difference", self.attribute(document.column("text")[0].as_py()))
+
     def attribute(self, text: str) -> list[tuple[str, float]]:
         """Tokens of a text, each behind those that its probability hangs on, and what each adds to `difference`.
 
@@ -241,6 +245,18 @@ class ByModels(Contrast, ModelScorer):
         if missing.any():
             columns["status"] = pa.array(status, pa.string())
         return pa.record_batch(columns)
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        """Of each token, how much better the conditional model foretells it; they add up to `difference`."""
+        prior, conditional = (
+            causal.strip(document.column("text"), self.settings.max_tokens, self.settings.stride)
+            for causal in self.readers
+        )
+        if not prior:
+            return None
+        pairs = zip(prior, conditional, strict=True)
+        pieces = [(token, (one - other) / len(prior)) for (token, one), (_, other) in pairs]
+        return Attribution("difference", pieces, in_order=True)
 
 
 def _opened(tensors: Tensors) -> tuple[Model, Model]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation.scorers import base
-from curation.scorers.fitted import Fitted, Scores, Tensors, ranked
+from curation.scorers.attribution import Attribution, ranked
+from curation.scorers.fitted import Fitted, Scores, Tensors
 from curation.text.analysis import analyse
 from curation.text.hashed_ngrams import Buckets, hashed_ngrams, sums
 from curation.text.wordpunct import wordpunct
@@ -91,6 +92,9 @@ class Dsir(Fitted):
         if empty.any():
             columns["status"] = pc.if_else(pa.array(empty), EMPTY, OK)
         return pa.record_batch(columns)
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution:
+        return Attribution("log_weight", self.attribute(document.column("text")[0].as_py()))
 
     def attribute(self, text: str) -> list[tuple[str, float]]:
         """N-grams of a text and what each adds to `log_weight`, the weightiest first; exact, they sum up to it."""

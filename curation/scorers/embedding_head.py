@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from curation.models.encoder import read_json
 from curation.models.locate import LocatedModel, ModelError, locate, sha256
 from curation.scorers import base
+from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.base import HEAD
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
@@ -151,6 +152,29 @@ class EmbeddingHead(base.Scorer):
         if not there.all():
             columns["status"] = pc.if_else(pa.array(there), OK, _status(embedding))
         return pa.record_batch(columns)
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        """Each token's share of w·x + b: exact where the encoder takes the mean of its tokens' states, for then x is
+        their sum over the number of tokens and, where it is normalised, over the length of the mean."""
+        self.load()
+        assert self._tensors is not None
+        encoder = self._embedding.encoder
+        if encoder.pooling != ("mean",) or encoder.dense or self.task == "ordinal":
+            return super().attribution(document)
+        text = document.column("text")[0].as_py()
+        tokens, states = encoder.token_states(text)
+        mean = states.astype(np.float64).mean(axis=0)
+        scale = max(float(np.sqrt((mean * mean).sum())), 1e-12) if encoder.normalize else 1.0
+        weight = self._tensors["weight"]
+        shares = logistic.times(states.astype(np.float64), weight) / (len(states) * scale)
+        stored, there = vectors_of(self._embedding.score(document.select(["text"])).to_struct_array())
+        if not there.all():
+            return None
+        rest = float(logistic.times(stored, weight)[0]) - float(shares.sum())
+        pieces = ranked([encoder.tokens.library.id_to_token(token) or "" for token in tokens.tolist()], shares)
+        bias = 0.0 if self.task == "pairwise" else float(self._tensors["bias"][0])
+        what = "logit" if self.task == "binary" else "score"
+        return Attribution(what, [*pieces, ("(bias)", bias), ("(rounding to float16)", rest)])
 
 
 class FromSeeds(EmbeddingHead):

@@ -14,8 +14,9 @@ from curation.models.encoder import read_json
 from curation.models.fasttext import FastText as Model
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.scorers import base
+from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.embedding_head import FACTS
-from curation.scorers.fitted import Fitted, Scores, Tensors, ranked
+from curation.scorers.fitted import Fitted, Scores, Tensors
 from curation.scorers.model import is_blank
 from curation.text.arrow import buffers
 from curation.text.fasttext import HS, LABEL, SOFTMAX
@@ -158,6 +159,14 @@ class FastText(base.Scorer):
         if empty.any():
             columns["status"] = pc.if_else(pa.array(empty), EMPTY, OK)
         return pa.record_batch(columns)
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        self.load()
+        assert self._model is not None
+        if self._graded or self._model._network.loss == HS:
+            return super().attribution(document)
+        text = document.column("text")[0].as_py()
+        return Attribution(f"log odds of {self._model.labels[self._wanted]}", self.attribute(text))
 
     def attribute(self, text: str) -> list[tuple[str, float]]:
         """Words and word n-grams of a text, and what each adds to the label's logit, the weightiest first.

@@ -120,11 +120,3 @@ class Fitted(base.Scorer):
 
     def _read(self, name: str) -> list[str]:
         return read_texts(self.context.resolve(name))
-
-
-def ranked(pieces: list[str], weights: NDArray[np.float64]) -> list[tuple[str, float]]:
-    """Pieces of a text and what each added to its score, all occurrences together, the weightiest first."""
-    total: dict[str, float] = {}
-    for piece, weight in zip(pieces, weights.tolist(), strict=True):
-        total[piece] = total.get(piece, 0.0) + weight
-    return sorted(total.items(), key=lambda item: (-abs(item[1]), item[0]))

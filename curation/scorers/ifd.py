@@ -14,6 +14,7 @@ from curation.models.locate import locate
 from curation.models.sequences import Sequences
 from curation.models.tokens import Ids
 from curation.scorers import base
+from curation.scorers.attribution import Attribution
 from curation.scorers.model import ModelScorer, ModelSettings, is_blank, placed
 from schemas.documents import EMPTY, NO_TARGET, NONFINITE, OK, TEXT, TOO_LONG, TOO_SHORT
 
@@ -128,6 +129,22 @@ class Ifd(ModelScorer):
         status[is_blank(answers)] = EMPTY
         columns = {name: found.array() for name, found in zip(("prompt", "answer", "joint"), ids, strict=False)}
         return pa.record_batch({**columns, "status": pa.array(status, pa.string())})
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        """Of each answer token, how much harder the prompt makes it; in the mode `aligned` they add up to
+        log `ifd_ppl`. The mode `official` reads other tokens with the prompt than without, so there is no such strip.
+        """
+        if self.settings.mode == "official":
+            return None
+        [pair] = self._pairs(self.prepare(document))
+        if len(pair.alone) < 2:
+            return None
+        sequences = Sequences(*Ids.joined([pair.whole, pair.alone]))
+        losses = self.causal.token_losses(sequences, np.array([pair.whole_first, 1]))
+        conditional, alone = (losses.values[a:b].astype(np.float64) for a, b in losses.spans())
+        tokens = [self.causal.text(pair.alone[i : i + 1]).decode(errors="replace") for i in range(1, len(pair.alone))]
+        weights = (conditional - alone) / len(alone)
+        return Attribution("log ifd_ppl", list(zip(tokens, weights.tolist(), strict=True)), in_order=True)
 
     def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
         begins = range(0, max(prepared.num_rows, 1), PORTION)

@@ -14,6 +14,7 @@ from curation.models.causal import WINDOW, Causal, DocumentLosses
 from curation.models.locate import locate
 from curation.models.tokens import Ids
 from curation.scorers import base
+from curation.scorers.attribution import Attribution
 from curation.scorers.model import ModelScorer, ModelSettings, placed, readable
 from schemas.documents import NO_TARGET, NONFINITE, OK
 
@@ -87,6 +88,13 @@ class Perplexity(ModelScorer):
     @property
     def contract(self) -> base.Contract:
         return base.Contract("loss", -1, "logprob", tokens="tokens", truncated="truncated")
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        """Each token's share of `loss`: its own loss over the number of tokens."""
+        strip = self.causal.strip(document.column("text"), self.settings.max_tokens, self.settings.stride)
+        if not strip:
+            return None
+        return Attribution("loss", [(token, loss / len(strip)) for token, loss in strip], in_order=True)
 
     def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return tokenised(self.causal, batch.column("text"), self.settings.max_tokens)
