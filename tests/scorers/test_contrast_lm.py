@@ -16,7 +16,7 @@ from curation.scorers.contrast import Contrast, ContrastSettings
 from curation.scorers.perplexity import Perplexity, PerplexitySettings
 from curation.training.metrics import auc
 from schemas.documents import TEXT
-from small_models import write_tiny_causal
+from small_models import train_causal, write_tiny_causal
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_equal_models_give_exactly_nothing(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_model_trained_on_the_target_finds_more_of_it_better_than_perplexity(folder: Path, tmp_path: Path) -> None:
-    target = train(folder, tmp_path / "conditional", recipes(200, seed=1))
+    target = train_causal(folder, tmp_path / "conditional", recipes(200, seed=1))
     texts = [*recipes(40, seed=2), *notices(40, seed=3)]
     like = np.arange(80) < 40
     scorer = contrast(folder, target)
@@ -69,26 +69,6 @@ def test_a_model_trained_on_the_target_finds_more_of_it_better_than_perplexity(f
 def perplexity(folder: Path, texts: list[str]) -> list[float]:
     scorer = Perplexity(PerplexitySettings(model=f"path:{folder}"), Context(Path()))
     return scorer.score(batch(texts)).column("loss").to_pylist()  # type: ignore[no-any-return]
-
-
-def train(folder: Path, into: Path, texts: list[str]) -> Path:
-    """The model in `folder`, trained a little further on texts."""
-    import torch
-    from tokenizers import Tokenizer
-    from transformers import AutoModelForCausalLM
-
-    shutil.copytree(folder, into)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    rows = [torch.tensor(encoding.ids[:60]) for encoding in tokenizer.encode_batch(texts)]
-    for begin in range(0, len(rows), 20):
-        ids = torch.nn.utils.rnn.pad_sequence(rows[begin : begin + 20], batch_first=True, padding_value=0)
-        network(input_ids=ids, labels=ids).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    network.save_pretrained(into)
-    return into
 
 
 def test_different_tokenizers_are_refused(folder: Path, tmp_path: Path) -> None:
