@@ -16,7 +16,7 @@ demo: $(VENV)/.installed ## curate the documentation in this Python environment,
 	@$(BIN)/python -m pipelines.demo
 
 test: $(VENV)/.installed ## all tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -68,7 +68,6 @@ class Endpoint:
         self._next = 0.0
         self._turn = threading.Lock()
         self._kept = _Kept(cache) if cache is not None else None
-        self._client: Any = None
 
     def complete(self, requests: Sequence[dict[str, Any]]) -> list[Reply]:
         """Answers to chat completion requests, in order. Equal requests are sent once.
@@ -81,11 +80,12 @@ class Endpoint:
         keys = [_name(request) for request in requests]
         known = {} if self._kept is None else self._kept.read(set(keys))
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
-        if missing and self._client is None:
-            headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-            self._client = httpx2.Client(timeout=self.timeout, headers=headers, follow_redirects=False)
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            flying = {key: pool.submit(self._ask, key, request) for key, request in missing.items()}
+        if not missing:
+            return [known[key] for key in keys]
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        client = httpx2.Client(timeout=self.timeout, headers=headers, follow_redirects=False)
+        with client, ThreadPoolExecutor(self.concurrency) as pool:
+            flying = {key: pool.submit(self._ask, client, key, request) for key, request in missing.items()}
             try:
                 known |= {key: future.result() for key, future in flying.items()}
             except BaseException:
@@ -94,13 +94,13 @@ class Endpoint:
                 raise
         return [known[key] for key in keys]
 
-    def _ask(self, key: str, request: dict[str, Any]) -> Reply:
-        reply = self._send(request)
+    def _ask(self, client: Any, key: str, request: dict[str, Any]) -> Reply:
+        reply = self._send(client, request)
         if self._kept is not None and reply.fault is None:
             self._kept.add(key, reply)
         return reply
 
-    def _send(self, request: dict[str, Any]) -> Reply:
+    def _send(self, client: Any, request: dict[str, Any]) -> Reply:
         import httpx2
 
         said = ""
@@ -108,7 +108,7 @@ class Endpoint:
             self._wait_for_turn()
             pause = min(WAIT[0] * 2**attempt, WAIT[1])
             try:
-                response = self._client.post(f"{self.url}/chat/completions", json=request)
+                response = client.post(f"{self.url}/chat/completions", json=request)
             except httpx2.TransportError as failure:
                 said = type(failure).__name__
             else:

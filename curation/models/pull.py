@@ -86,9 +86,10 @@ def pull(name: str, into: Path | None = None) -> Path:
         (made / CARD).write_text(_card(name, source), encoding="utf-8")
         for file in made.iterdir():
             file.chmod(0o644)
-        if folder.exists():
-            folder.rmdir()
-        made.rename(folder)
+        try:
+            made.rename(folder)  # in place of an empty folder, if there is one
+        except OSError:  # somebody else pulled it meanwhile
+            _expect(source.converted, folder / WEIGHTS)
     return folder
 
 
