@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.models.devices import Device, Dtype
+from curation.models.devices import Device, Dtype, bf16_products, exact_products
 from curation.models.encoder import Reader, read_json
 from curation.models.forward import States, as_bounds
 from curation.models.locate import LocatedModel, ModelError
@@ -23,8 +23,8 @@ from curation.models.tokens import Ids, Tokens
 
 WINDOW = 1024
 """Tokens that the model sees at once unless told otherwise, the start token among them."""
-HEAD_ROWS: dict[Device, int] = {"cpu": 128, "cuda": 2048}
-"""Positions whose logits exist at once: 25 MB on the CPU, 400 MB on a GPU, with a vocabulary of 49,152."""
+HEAD_ROWS: dict[Device, int] = {"cpu": 256, "cuda": 2048}
+"""Positions whose logits exist at once: 50 MB on the CPU, 400 MB on a GPU, with a vocabulary of 49,152."""
 PORTION = 2048
 """Documents whose windows are held at once."""
 START = "<|endoftext|>"
@@ -128,7 +128,7 @@ class Causal(Reader):
         from transformers import AutoModelForCausalLM
 
         network = self.forward(AutoModelForCausalLM, "a causal language model")
-        head = _Head(network, self.head_rows)
+        head = _Head(network, self.head_rows, exact=self.dtype == "bf16" and self.device == "cpu")
         two = Sequences(np.array([0, 5, 13]), np.arange(13, dtype=np.int32))
         if not all(head.is_plain(network, two, states) for states in self.run(two)):
             raise ModelError(
@@ -241,26 +241,39 @@ class Causal(Reader):
 
 
 class _Head:
-    """The last layer, in fp32, and losses from hidden states."""
+    """The last layer, in fp32, and losses from hidden states. `exact`: states and weights are bf16 numbers."""
 
-    def __init__(self, network: Any, rows: int) -> None:
+    def __init__(self, network: Any, rows: int, exact: bool) -> None:
+        import torch
+
         layer = network.get_output_embeddings()
         self.rows = rows
+        self.exact = exact
         self.weight = layer.weight.detach().float()
         self.bias = None if getattr(layer, "bias", None) is None else layer.bias.detach().float()
+        # Kept, since a fresh one of 50 MB each time costs as much as the product: the system hands it out in pages.
+        self._logits = torch.empty(rows, len(self.weight), device=self.weight.device)
 
     def losses(self, hidden: Any, targets: Any) -> Any:
         """-log p of one token at each place: states [rows, width], ids [rows] -> float32 [rows]."""
-        import torch
-
-        logits = self.logits(hidden)
-        return torch.logsumexp(logits, dim=-1) - logits.gather(1, targets[:, None])[:, 0]
+        logits = self._product(hidden.float(), self._logits)
+        wanted = logits.gather(1, targets[:, None])[:, 0]
+        most = logits.amax(dim=1, keepdim=True)
+        total = logits.sub_(most).exp_().sum(dim=1)
+        return total.log_() + most[:, 0] - wanted
 
     def logits(self, hidden: Any) -> Any:
+        """float32 [n, vocabulary], for any n."""
         import torch
 
-        logits = torch.mm(hidden.float(), self.weight.T)
-        return logits if self.bias is None else logits + self.bias
+        return self._product(hidden.float(), torch.empty(len(hidden), len(self.weight), device=hidden.device))
+
+    def _product(self, hidden: Any, out: Any) -> Any:
+        import torch
+
+        with bf16_products() if self.exact else exact_products():
+            torch.mm(hidden, self.weight.T, out=out)
+        return out if self.bias is None else out.add_(self.bias)
 
     def is_plain(self, network: Any, sequences: Sequences, states: States) -> bool:
         """Whether each sequence's logits are those that the network gives to it alone, from its last layer."""
@@ -269,7 +282,9 @@ class _Head:
         for row, (begin, end) in zip(states.rows, as_bounds(states), strict=True):
             ids = sequences.ids[sequences.offsets[row] : sequences.offsets[row + 1]].astype(np.int64)
             more: dict[str, Any] = {"bounds": [0, len(ids)], "causal": True, "use_cache": False}
-            theirs = network(input_ids=torch.from_numpy(ids).to(states.hidden.device)[None], **more).logits[0].float()
+            with exact_products():
+                theirs = network(input_ids=torch.from_numpy(ids).to(states.hidden.device)[None], **more).logits[0]
+            theirs = theirs.float()
             if not torch.allclose(self.logits(states.hidden[begin:end]), theirs, rtol=0.02, atol=0.1, equal_nan=True):
                 return False
         return True

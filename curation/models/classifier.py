@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.models.devices import Device, Dtype
+from curation.models.devices import Device, Dtype, exact_products
 from curation.models.encoder import CAUSAL, OFFSET_POSITIONS, PACKABLE, Reader, read_json
 from curation.models.forward import LENGTHS, States, segment_means
 from curation.models.locate import LocatedModel, ModelError
@@ -191,10 +191,11 @@ def by_row(head: Callable[[States], Any], device: Device, states: States) -> Any
 
     if device == "cuda":
         return head(states)
-    each = [
-        head(States(states.rows[i : i + 1], states.hidden, states.starts[i : i + 1], states.counts[i : i + 1]))
-        for i in range(len(states.rows))
-    ]
+    with exact_products():
+        each = [
+            head(States(states.rows[i : i + 1], states.hidden, states.starts[i : i + 1], states.counts[i : i + 1]))
+            for i in range(len(states.rows))
+        ]
     return torch.cat(each)
 
 

@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.models.devices import THREADS, Device, Dtype, best_device, best_dtype, open_network
+from curation.models.devices import (
+    THREADS,
+    Device,
+    Dtype,
+    best_device,
+    best_dtype,
+    exact_products,
+    open_network,
+)
 from curation.models.forward import (
     LENGTHS,
     PACKS,
@@ -286,7 +294,9 @@ class Encoder(Reader):
         pooled = torch.cat([_pooled(states, mode) for mode in self.pooling], dim=1)
         for weight, bias, activation in self._layers:
             # one row at a time, as `curation.models.classifier.by_row` says why
-            pooled = torch.cat([activation(torch.nn.functional.linear(row, weight, bias)) for row in pooled.split(1)])
+            with exact_products():
+                rows = [activation(torch.nn.functional.linear(row, weight, bias)) for row in pooled.split(1)]
+            pooled = torch.cat(rows)
         if self.normalize:
             pooled = pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12)
         return pooled

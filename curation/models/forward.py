@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.models.devices import THREADS, Device, threads
+from curation.models.devices import THREADS, Device, exact_products, threads
 from curation.models.locate import ModelError
 from curation.models.meter import Meter
 from curation.models.sequences import Sequences, fill, pack
@@ -159,13 +159,14 @@ class Packed(Forward):
             more["bounds"] = [*starts.tolist(), used]
         if self.segments:
             more["token_type_ids"] = self._tensor(types, torch.long)[None]
-        hidden = self.body(
-            input_ids=self._tensor(ids, torch.long)[None],
-            position_ids=self._tensor(positions, torch.long)[None],
-            use_cache=False,
-            causal=self.causal,
-            **more,
-        )[0][0]
+        with exact_products():
+            hidden = self.body(
+                input_ids=self._tensor(ids, torch.long)[None],
+                position_ids=self._tensor(positions, torch.long)[None],
+                use_cache=False,
+                causal=self.causal,
+                **more,
+            )[0][0]
         return hidden, starts
 
 
@@ -205,7 +206,8 @@ class Padded(Forward):
                 more = {"attention_mask": mask.long() if self.mask_axes == 2 else mask[:, None, None, :]}
                 if self.segments:
                     more["token_type_ids"] = self._tensor(types, torch.long)
-                hidden = self.body(input_ids=self._tensor(ids, torch.long), **more)[0]
+                with exact_products():
+                    hidden = self.body(input_ids=self._tensor(ids, torch.long), **more)[0]
                 starts = np.arange(len(batch)) * length
                 yield States(batch, hidden.reshape(rows * length, -1), starts, lengths[batch])
                 self.meter.add(
