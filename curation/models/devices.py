@@ -138,6 +138,7 @@ def open_network(
 
 
 _turn = Condition()
+_waiting = 0
 _exact = 0
 """How many threads make fp32 products that must be fp32; -1 while one makes them from bf16 factors: torch's switch is
 one for the whole process."""
@@ -149,9 +150,11 @@ def exact_products() -> Iterator[None]:
 
     Even bf16 networks do, for the angles of rotary positions.
     """
-    global _exact
+    global _exact, _waiting
     with _turn:
+        _waiting += 1
         _turn.wait_for(lambda: _exact >= 0)
+        _waiting -= 1
         _exact += 1
     try:
         yield
@@ -173,7 +176,7 @@ def bf16_products() -> Iterator[None]:
     import torch
 
     with _turn:
-        _turn.wait_for(lambda: _exact == 0)
+        _turn.wait_for(lambda: _exact == 0 and not _waiting)
         _exact = -1
     switch: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before, switch.fp32_precision = switch.fp32_precision, "bf16"
