@@ -180,7 +180,8 @@ def cascade() -> None:
         f" the expensive scorer keeps {keeps.mean():.0%}"
     )
     print(
-        f"{'bound on both errors':>21} {'escalated':>10} {'wrong keeps':>22} {'wrong drops':>22} {'pays from documents':>20}"
+        f"{'bound on both errors':>21} {'escalated':>10} {'wrong keeps':>22} {'wrong drops':>22}"
+        f" {'pays from documents':>20}"
     )
     for bound, found in frontier(cheap, keeps, first, delta=0.05, errors=(0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)):
         facts = found.describe(0.01)

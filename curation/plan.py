@@ -17,6 +17,8 @@ from schemas.documents import EDITS, STATUS
 from schemas.recipe import Errors, Input, Output
 
 SHARD_LOCAL = ("input", "scorer", "transform")
+BULKY = ("vector", "evidence", "edits")
+"""Columns of hundreds of bytes a document: stored once, read only by what needs them, and not shown by `documents`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class StagePlan:
     fingerprint: str
     steps: tuple[Step, ...]
     fields: tuple[pa.Field, ...]
-    """The struct that gates, SQL and output see."""
+    """The struct that gates, SQL and output see: without bulky columns, which the output can name."""
     columns: tuple[str, ...] = ()
     """Dotted columns of earlier stages that a selection ranks by."""
     recipe_dir: str = "."
@@ -77,6 +79,11 @@ class StagePlan:
     @property
     def barrier(self) -> bool:
         return self.family not in SHARD_LOCAL
+
+    @property
+    def bulky(self) -> tuple[pa.Field, ...]:
+        """Columns of the stage's own step that only an output which names them shows."""
+        return () if self.barrier else tuple(item for item in self.steps[-1].fields if item.name in BULKY)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,6 @@ def _document(workspace: Workspace, plan: Any, shard: Any, row: int, position: i
         step = transform.steps[-1]
         files = score_index(workspace.manifest, plan)[shard.index].get(step.fingerprint, [])
         known = load_known(Path(workspace.store.root), files, step, shard.row_start, shard.rows, ["edits"])
-        edits = pc.struct_field(known.struct.take(pa.array(np.array([at]))), "edits")
+        edits = pc.struct_field(known.rows(np.array([at])), "edits")
         columns["text"] = apply_edits(columns["text"].cast(TEXT), edits)
     return pa.RecordBatch.from_pydict(columns)

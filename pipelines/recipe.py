@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from curation import registry
 from curation.gates import Gate, GateError
+from curation.plan import BULKY
 from curation.scorers.base import Context
 from curation.scorers.input import SHOWN
 from schemas.documents import INPUT
@@ -339,7 +340,7 @@ def _stages(document: _Document, given: Any, base: Path) -> tuple[list[Stage | N
             broken.add(stage.id)
         else:
             _needs(document, index, stage, built, fields, broken, incomparable)
-            fields[stage.id] = built.fields
+            fields[stage.id] = [item for item in built.fields if item.name not in BULKY]
             incomparable.update(f"{stage.id}.{name}" for name in getattr(built, "incomparable", ()))
             default = getattr(built, "default_keep", None)
             if stage.keep is None and default is not None:

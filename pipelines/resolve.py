@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curation.dedup.base import Dedup
 from curation.manifest.parts import Manifest
-from curation.plan import Plan, StagePlan, Step, fingerprint
+from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
@@ -400,7 +400,7 @@ def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tupl
                 keep=gate.sql if gate else None,
                 fingerprint=identity,
                 steps=tuple(steps),
-                fields=tuple(chosen.fields),
+                fields=tuple(field for field in chosen.fields if field.name not in BULKY),
                 columns=() if isinstance(chosen, Scorer | Dedup) else tuple(chosen.columns),
                 recipe_dir=base,
             )

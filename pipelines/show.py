@@ -128,7 +128,7 @@ def _shard_texts(
         known = load_known(
             workspace.store.root, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
         )
-        edits = pc.struct_field(known.struct.take(pa.array(rows)), "edits")
+        edits = pc.struct_field(known.rows(rows), "edits")
         changed = pc.fill_null(pc.greater(pc.list_value_length(edits), 0), False)
         edited = pc.if_else(changed, apply_edits(pc.fill_null(text, ""), edits), edited)
     keys = [(shard.path, int(row) + shard.row_start) for row in rows]

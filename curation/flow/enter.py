@@ -34,7 +34,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
     chosen = stage_object(stage)
     base = f"groups/entrants/{at.work.run}/{stage.id}-{at.shard.index:08d}-{at.work.mark()}"
     if isinstance(chosen, Dedup):
-        sketch = at.known(stage.steps[0], ["evidence", "bytes"]).struct.take(pa.array(rows))
+        sketch = at.known(stage.steps[0], ["evidence", "bytes"]).rows(rows)
         columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
         buckets = chosen.buckets(evidence_matrix(pc.struct_field(sketch, "evidence")))
         store.write(f"{base}.buckets", lambda path: _write_buckets(path, buckets, task.prefixes))
@@ -43,7 +43,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         values = chosen.sign * rank_values(ledger, chosen.columns[0])
         columns = {"row": pa.array(rows), "value": pa.array(values[rows], mask=np.isnan(values[rows]))}
         for step in stage.steps:
-            counted = at.known(step, ["tokens"]).struct.take(pa.array(rows))
+            counted = at.known(step, ["tokens"]).rows(rows)
             columns["tokens"] = pc.struct_field(counted, "tokens").cast(pa.int64())
     store.write(f"{base}.parquet", lambda path: pq.write_table(pa.table(columns), path, compression="zstd"))
     failpoints.hit("after-data")

@@ -9,16 +9,51 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from curation.plan import Step
 
 
-@dataclass
+@dataclass(frozen=True)
 class Known:
-    """A step's stored columns, aligned to `rows` rows: `have` says where there is one."""
+    """A step's stored columns for n rows, without a place for those that are not stored."""
 
-    have: np.ndarray
-    struct: pa.StructArray
+    place: NDArray[np.int64]
+    """[n]: where in `stored` each row is, -1 for nowhere."""
+    stored: pa.StructArray
+
+    @property
+    def have(self) -> NDArray[np.bool_]:
+        """[n]: which rows are stored."""
+        return self.place >= 0
+
+    @property
+    def struct(self) -> pa.StructArray:
+        """All n rows, null where nothing is stored."""
+        n = len(self.place)
+        if len(self.stored) == n and bool((self.place == np.arange(n)).all()):
+            return self.stored
+        return self.rows(np.arange(n))
+
+    def rows(self, at: NDArray[np.int64]) -> pa.StructArray:
+        """Some of the rows, null where nothing is stored."""
+        place = self.place[at]
+        return self.stored.take(pa.array(place, mask=place < 0))
+
+    def part(self, at: NDArray[np.int64]) -> Known:
+        """The same of some of the rows, with a copy of what is stored of them."""
+        place = self.place[at]
+        there = place >= 0
+        return Known(np.where(there, np.cumsum(there) - 1, -1), self.stored.take(pa.array(place[there])))
+
+    def fill(self, at: NDArray[np.int64], struct: pa.StructArray) -> Known:
+        """The same with newly computed rows put in at positions `at`, where nothing was stored.
+
+        Columns that `stored` was read without are null in it.
+        """
+        place = self.place.copy()
+        place[at] = len(self.stored) + np.arange(len(at))
+        return Known(place, pa.concat_arrays([_widened(self.stored, struct.type), struct]))
 
 
 def load_known(
@@ -43,33 +78,14 @@ def load_known(
         place[at[new]] = base + np.flatnonzero(new)
         tables.append(table.select(schema.names))
         base += table.num_rows
-    have = place >= 0
     if not tables:
-        return Known(have, empty_struct(schema, rows))
+        return Known(place, empty_struct(schema, 0))
     table = pa.concat_tables(tables).cast(schema)
-    struct = pa.StructArray.from_arrays([_one(column) for column in table.columns], fields=list(schema))
-    if len(struct) == rows and bool(have.all()) and bool((place == np.arange(rows)).all()):
-        return Known(have, struct)
-    return Known(have, struct.take(pa.array(place, mask=~have)))
+    return Known(place, pa.StructArray.from_arrays([_one(column) for column in table.columns], fields=list(schema)))
 
 
 def empty_struct(schema: pa.Schema, rows: int) -> pa.StructArray:
     return pa.nulls(rows, pa.struct(list(schema)))
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-
-
-def fill(known: Known, at: np.ndarray, struct: pa.StructArray) -> Known:
-    """The same with newly computed rows put in at positions `at` (int64, where nothing was known)."""
-    rows = len(known.have)
-    index = np.arange(rows, dtype=np.int64)
-    index[at] = rows + np.arange(len(at))
-    have = known.have.copy()
-    have[at] = True
-    both = pa.concat_arrays([known.struct, struct])
-    return Known(have, both.take(pa.array(index, mask=~have)))
 
 
 def as_struct(batch: pa.RecordBatch, schema: pa.Schema) -> pa.StructArray:
@@ -79,3 +95,17 @@ def as_struct(batch: pa.RecordBatch, schema: pa.Schema) -> pa.StructArray:
 def field(struct: pa.StructArray, name: str) -> pa.Array:
     """A child with the parent's nulls, whatever the slice."""
     return pc.struct_field(struct, name)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def _widened(struct: pa.StructArray, kind: pa.StructType) -> pa.StructArray:
+    if struct.type == kind:
+        return struct
+    columns = [
+        field(struct, item.name) if struct.type.get_field_index(item.name) >= 0 else pa.nulls(len(struct), item.type)
+        for item in kind
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(kind), mask=struct.is_null())

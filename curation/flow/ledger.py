@@ -57,7 +57,7 @@ class Ledger:
         here = known.have[at]
         self._end(at[~here], PENDING, stage)
         at = at[here]
-        struct = known.struct.take(pa.array(at)) if len(at) < self.rows else known.struct
+        struct = known.rows(at) if len(at) < self.rows else known.struct
         status = field(struct, "status")
         self._show(stage, struct, at)
         errors = _mask(pc.is_in(status, value_set=pa.array(FAULTS)))
@@ -118,8 +118,7 @@ class Ledger:
     def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
         """Keep the stage's columns for the documents that reached it, null for the others."""
         wanted = [*stage.fields, *([pa.field("status", pa.string())] if not stage.barrier else [])]
-        # A plan reads no bulky columns: a gate on one would find nulls, and the document would count as not yet known.
-        shown = pa.StructArray.from_arrays([_field(struct, item) for item in wanted], fields=wanted)
+        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in wanted], fields=wanted)
         if len(at) == self.rows:
             self.structs[stage.id] = shown
         elif not len(at):
@@ -154,11 +153,6 @@ def replay(
         else:
             ledger.score_stage(stage, known(stage))
     return ledger
-
-
-def _field(struct: pa.StructArray, item: pa.Field) -> pa.Array:
-    there = struct.type.get_field_index(item.name) >= 0
-    return field(struct, item.name) if there else pa.nulls(len(struct), item.type)
 
 
 def _mask(array: pa.Array) -> np.ndarray:

@@ -178,8 +178,7 @@ class _Entrants:
         at = self.shard_at(nodes)
         for number in np.unique(at):
             wanted = np.flatnonzero(at == number)
-            struct = self.task.shards[number].known(step, ["evidence"]).struct
-            taken = struct.take(pa.array(self.rows[nodes[wanted]]))
+            taken = self.task.shards[number].known(step, ["evidence"]).rows(self.rows[nodes[wanted]])
             matrix[wanted] = evidence_matrix(pc.struct_field(taken, "evidence"))
         return matrix
 

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import failpoints
-from curation.flow.known import Known, as_struct, fill
+from curation.flow.known import Known, as_struct
 from curation.flow.ledger import PENDING, Ledger
 from curation.flow.work import ScoreWork, Scoring, ShardWork
 from curation.manifest.parts import now
-from curation.plan import Pass, StagePlan, Step
+from curation.plan import BULKY, Pass, StagePlan, Step
 from curation.scorers.input import examine, names
 from curation.sources import read_batches
 from curation.sources.texts import valid_text
@@ -28,7 +28,7 @@ from curation.text.analysis import forget, take
 from schemas.documents import EMPTY, ERROR, FAULTS, INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding
 
-FLUSH_ROWS = 65_536
+FLUSH_ROWS, FLUSH_BYTES = 65_536, 16 * 1024 * 1024
 MANY = 32
 """Documents in a row that must fail one by one before the stage itself is suspected."""
 PLAIN = "This is a plain sentence. A stage that fails on these few words is broken, whatever the documents are."
@@ -60,7 +60,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
         todo, alive = _missing(before, part, known)
     if not todo.any():
         return Scored(0, alive, {}, time.monotonic() - began, False)
-    known = {step.fingerprint: at.known(step) for step in part.steps}
+    known = _read(at, part, known)
     failpoints.hit("in-score")
     mark = at.work.mark()
     writers = {step.fingerprint: _Writer(mark, step, at.shard.key) for step in part.steps}
@@ -142,8 +142,18 @@ def _needed(step: Step, known: dict[str, Known]) -> np.ndarray:
 
 
 def _light(step: Step) -> list[str]:
-    heavy = {"vector", "evidence", "edits"}
-    return [name for name in step.columns.names if name not in heavy]
+    return [name for name in step.columns.names if name not in BULKY]
+
+
+def _read(at: ShardWork, part: Pass, light: dict[str, Known]) -> dict[str, Known]:
+    """What is stored about the pass's steps: bulky columns only of steps that another, which lacks rows, builds on."""
+    found = {}
+    for step in part.steps:
+        mine = light[step.fingerprint]
+        users = [other for other in part.steps if step.fingerprint in other.requires.values()]
+        needed = step.edits or any((mine.have & ~light[other.fingerprint].have).any() for other in users)
+        found[step.fingerprint] = at.known(step) if needed else mine
+    return found
 
 
 def _missing(before: Ledger, part: Pass, known: dict[str, Known]) -> tuple[np.ndarray, int]:
@@ -197,7 +207,7 @@ class _Documents:
         taken = pa.array(self.rows)
         ledger = Ledger(rows)
         ledger.structs = {name: struct.take(taken) for name, struct in before.structs.items()}
-        here = {name: Known(item.have[self.rows], item.struct.take(taken)) for name, item in known.items()}
+        here = {name: item.part(self.rows) for name, item in known.items()}
         self._edit_before(part)
         touched = np.zeros(rows, dtype=bool)
         for stage in (*part.stages, *part.barriers):
@@ -207,7 +217,7 @@ class _Documents:
                     began = time.perf_counter()
                     struct = self._score(stage, step, missing, here, scoring)
                     writers[step.fingerprint].seconds += time.perf_counter() - began
-                    here[step.fingerprint] = fill(here[step.fingerprint], missing, struct)
+                    here[step.fingerprint] = here[step.fingerprint].fill(missing, struct)
                     writers[step.fingerprint].add(store, self.task.at.shard.row_start + self.rows[missing], struct)
                     touched[missing] = True
             if stage.barrier:
@@ -233,7 +243,7 @@ class _Documents:
             return as_struct(result, step.columns)
         columns = {name: self._field(name, missing, name in step.numbers) for name in step.reads}
         for name, other in step.requires.items():
-            columns[name] = here[other].struct.take(taken)
+            columns[name] = here[other].rows(missing)
         result = complete(score_rows(step, pa.RecordBatch.from_pydict(columns), scoring), step)
         if step.edits:
             result = self._in_source(result, step, missing)
@@ -278,7 +288,7 @@ class _Documents:
         if last is not None:
             from curation.text.edits import apply_edits
 
-            stored = self.task.at.known(last.steps[-1], ["edits"]).struct.take(pa.array(self.rows))
+            stored = self.task.at.known(last.steps[-1], ["edits"]).rows(self.rows)
             self.edits = pc.struct_field(stored, "edits")
             self._set_text(apply_edits(pc.fill_null(self.source, ""), self.edits))
 
@@ -454,7 +464,8 @@ class _Writer:
         self.rows += len(rows)
         faults = pc.is_in(pc.struct_field(struct, "status"), value_set=pa.array(FAULTS))
         self.errors += int(pc.sum(faults).as_py() or 0)
-        if sum(batch.num_rows for batch in self.waiting) >= FLUSH_ROWS:
+        rows, size = (sum(getattr(batch, name) for batch in self.waiting) for name in ("num_rows", "nbytes"))
+        if rows >= FLUSH_ROWS or size >= FLUSH_BYTES:
             self._flush(store)
 
     def close(self, store: Any) -> dict[str, Any] | None:

@@ -72,7 +72,7 @@ def output_schema(work: Work) -> pa.Schema:
         else:
             head, _, chosen = name.partition(".")
             stage = next(stage for stage in work.stages if stage.id == head)
-            known = {item.name: item for item in shown_fields(stage)}
+            known = {item.name: item for item in (*shown_fields(stage), *stage.bulky)}
             parts = {item.name: item for item in fields[head].type} if head in fields else {}
             parts |= {item: known[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
             fields[head] = pa.field(head, pa.struct(list(parts.values())))
@@ -100,6 +100,12 @@ def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
 def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray) -> Iterator[pa.Table]:
     work = at.work
     transform = last_transform(work.stages)
+    bulky = {
+        (stage.id, item.name): at.known(stage.steps[-1], [item.name])
+        for stage in work.stages
+        for item in stage.bulky
+        if stage.id in schema.names and schema.field(stage.id).type.get_field_index(item.name) >= 0
+    }
     edits = None
     if transform is not None:
         edits = pc.struct_field(at.known(transform.steps[-1], ["edits"]).struct, "edits")
@@ -118,9 +124,13 @@ def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.nda
             origin = work.origins.get(item.name)
             if origin is None:
                 struct = decided.column(item.name).take(place).combine_chunks()
-                columns[item.name] = pa.StructArray.from_arrays(
-                    [pc.struct_field(struct, child.name) for child in item.type], fields=list(item.type)
-                )
+                children = [
+                    pc.struct_field(bulky[item.name, child.name].rows(span + batch.start), child.name)
+                    if (item.name, child.name) in bulky
+                    else pc.struct_field(struct, child.name)
+                    for child in item.type
+                ]
+                columns[item.name] = pa.StructArray.from_arrays(children, fields=list(item.type))
             elif origin == source:
                 text, _ = valid_text(batch.columns.column(origin).take(taken))
                 if edits is not None:

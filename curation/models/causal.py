@@ -134,6 +134,7 @@ class Causal(Reader):
             raise ModelError(
                 f"{self.model.address}: its losses would not be its own", hint="take a model of Llama's kind"
             )
+        self.meter.reset()  # the check is none of the documents' work
         self._head = head
 
     def token_losses(self, sequences: Sequences, first: NDArray[np.int64]) -> TokenLosses:

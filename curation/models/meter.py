@@ -82,6 +82,11 @@ class Meter:
         with self._lock:
             return self._total
 
+    def reset(self) -> None:
+        """Forget what was counted."""
+        with self._lock:
+            self._total, self._began, self._wall = Reading(), None, 0.0
+
     def mark(self) -> Reading:
         """The reading; time counts again from the next document on."""
         with self._lock:
