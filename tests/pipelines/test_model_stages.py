@@ -43,7 +43,8 @@ def recipe(folder: Path, **rest: Any) -> dict[str, Any]:
 
 
 def dataset(result: Result) -> pa.Table:
-    assert not result.failures and result.dataset is not None
+    assert not result.failures
+    assert result.dataset is not None
     return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
 
 
@@ -60,8 +61,11 @@ def test_ray_and_local_give_the_same_and_say_what_their_models_did(folder: Path,
         assert [row["model"] for row in did] == [MINILM, f"path:{folder / 'causal'}"]
         for row in did:
             assert row["documents"] == 60
-            assert row["tokens"] > 0 and row["speed"] > 0 and row["on_cpu"]
-            assert 0 <= row["padding"] < 1 and 0 < row["busy"] <= 1
+            assert row["tokens"] > 0
+            assert row["speed"] > 0
+            assert row["on_cpu"]
+            assert 0 <= row["padding"] < 1
+            assert 0 < row["busy"] <= 1
         means = workspace.sql("SELECT kind, score, orientation, dtype FROM scorers ORDER BY kind").to_pylist()
         assert [(row["kind"], row["score"], row["orientation"]) for row in means] == [
             ("embedding", None, 0),
@@ -109,6 +113,7 @@ def test_a_device_out_of_memory_fails_the_shard_and_says_what_to_do(
         result = workspace.run(recipe(folder), executor="local", workers=1)
     assert {failure.code for _, failure in result.failures} == {"R007"}
     failure = result.failures[0][1]
-    assert "perplexity" in failure.message and "pack" in (failure.hint or "")
+    assert "perplexity" in failure.message
+    assert "pack" in (failure.hint or "")
     assert result.errored == 0  # documents are not to blame
     assert dataset(workspace.retry(executor="local")).num_rows == 60
