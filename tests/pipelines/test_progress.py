@@ -71,7 +71,10 @@ def test_quiet_is_silent_unless_something_fails() -> None:
     teller.close()
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_at_the_end_and_lines_that_do_not_mix_with_it() -> None:
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end_and_lines_that_do_not_mix_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")  # a dumb terminal has no line to wipe
     stream = Terminal()
     teller = Progress(stream)
     teller("begin", {"what": "score", "total": 3})
