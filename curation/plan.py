@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
+from curation.formats.columns import Columns
 from curation.sources import Shard
 from schemas.documents import EDITS, STATUS
-from schemas.recipe import Errors, Input, Output
+from schemas.recipe import Errors, Output
 
 SHARD_LOCAL = ("input", "scorer", "transform")
 BULKY = ("vector", "evidence", "edits")
@@ -49,6 +50,8 @@ class Step:
     artifact: str | None = None
     cache: str | None = None
     """Folder for answers that cost money, in the workspace."""
+    turns: str | None = None
+    """As in `curation.scorers.base.Context`."""
 
     @cached_property
     def columns(self) -> pa.Schema:
@@ -113,7 +116,8 @@ class Plan:
     source: str
     recipe_path: str
     recipe_dir: str
-    input: Input
+    columns: Columns
+    """What stages may read."""
     output: Output
     errors: Errors
     on_bad_shard: str

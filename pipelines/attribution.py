@@ -40,20 +40,20 @@ def attribute(workspace: Workspace, run: str, path: str, row: int, stage: str) -
 def _document(workspace: Workspace, plan: Any, shard: Any, row: int, position: int, names: list[str]) -> pa.RecordBatch:
     """One document as the stage at `position` saw it: its columns by our names, its text edited."""
     from curation.flow.known import load_known
-    from curation.flow.score import as_read, last_transform
+    from curation.flow.score import last_transform
     from curation.sources import read_batches
     from curation.text.edits import apply_edits
     from pipelines.run import score_index
 
     numbers = {name for step in plan.steps() for name in step.numbers}
-    sources = {name: plan.input.columns[name] for name in names}
-    wanted = pa.schema([plan.reading.field(source) for source in dict.fromkeys(sources.values())])
+    wanted = pa.schema([plan.reading.field(source) for source in plan.columns.sources(names)])
     at = row - shard.row_start
     for batch in read_batches(shard, wanted, lambda start, rows: start <= at < start + rows):
         if batch.start <= at < batch.start + batch.columns.num_rows:
             taken = batch.columns.slice(at - batch.start, 1)
             break
-    columns = {name: as_read(taken.column(source), name, name in numbers) for name, source in sources.items()}
+    opened = plan.columns.open(taken)
+    columns = {name: opened.field(name, name in numbers) for name in names}
     transform = last_transform(plan.stages[:position])
     if transform is not None:
         step = transform.steps[-1]

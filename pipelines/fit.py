@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from curation.combination import members
 from curation.flow.known import as_struct
-from curation.flow.score import as_read, complete
+from curation.flow.score import complete
 from curation.flow.work import scorer_object
+from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest, now
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
 from curation.sources import Shard, read_batches
-from curation.sources.texts import valid_text
 from curation.store import Store
 from pipelines.recipe import Loaded
 from pipelines.resolve import Resolved, Unfitted, hash_rows
@@ -86,17 +86,16 @@ def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.nd
     return {index: (by_index[index], np.sort(np.array(rows))) for index, rows in sorted(chosen.items())}
 
 
-def read_texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, column: str) -> pa.Array:
+def read_texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, columns: Columns) -> pa.Array:
     """Texts (`schemas.documents.TEXT`) of sampled rows in input order, those that have none left out."""
     pieces = [pa.array([], TEXT)]
     for shard, rows in sampled.values():
         wanted = np.zeros(shard.rows, dtype=bool)
         wanted[rows] = True
-        schema = pa.schema([reading.field(column)])
+        schema = pa.schema([reading.field(source) for source in columns.sources(["text"])])
         for batch in read_batches(shard, schema, partial(_any, wanted)):
             here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-            text, _ = valid_text(batch.columns.column(0).take(pa.array(here)))
-            pieces.append(text.drop_null())
+            pieces.append(columns.open(batch.columns.take(pa.array(here))).text[0].drop_null())
     return pa.concat_arrays(pieces)
 
 
@@ -111,7 +110,7 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
     names = {"text", *(name for step in steps for name in step.reads)}
     numbers = {name for step in steps for name in step.numbers}
     sampled = sample_rows(list(plan.shards), todo.sample_rows)
-    pool = _read(sampled, plan.reading, {name: plan.input.columns[name] for name in sorted(names)}, numbers)
+    pool = _read(sampled, plan.reading, plan.columns, sorted(names), numbers)
     if survivors:
         pool = pool.filter(pc.not_equal(pc.utf8_trim_whitespace(pool.column("text")), ""))
     size = pc.binary_length(pool.column("text"))
@@ -129,20 +128,24 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
 
 
 def _read(
-    sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, columns: dict[str, str], numbers: set[str]
+    sampled: dict[int, tuple[Shard, np.ndarray]],
+    reading: pa.Schema,
+    columns: Columns,
+    names: list[str],
+    numbers: set[str],
 ) -> pa.RecordBatch:
-    """Sampled rows in input order, those without text left out; `columns` maps our names to the source's."""
-    schema = pa.schema([reading.field(source) for source in dict.fromkeys(columns.values())])
-    kinds = {name: pa.float64() if name in numbers else TEXT for name in columns}
+    """Sampled rows in input order, those without text left out, with the columns `names`."""
+    schema = pa.schema([reading.field(source) for source in columns.sources(names)])
+    kinds = {name: pa.float64() if name in numbers else TEXT for name in names}
     pieces = [pa.RecordBatch.from_pydict({name: pa.array([], kind) for name, kind in kinds.items()})]
     for shard, rows in sampled.values():
         wanted = np.zeros(shard.rows, dtype=bool)
         wanted[rows] = True
         for batch in read_batches(shard, schema, partial(_any, wanted)):
             here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-            taken = batch.columns.take(pa.array(here))
-            there = valid_text(taken.column(columns["text"]))[0].is_valid()
-            made = {name: as_read(taken.column(source), name, name in numbers) for name, source in columns.items()}
+            opened = columns.open(batch.columns.take(pa.array(here)))
+            there = opened.text[0].is_valid()
+            made = {name: opened.field(name, name in numbers) for name in names}
             pieces.append(pa.RecordBatch.from_pydict(made).filter(there))
     return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0] if any(map(len, pieces)) else pieces[0]
 

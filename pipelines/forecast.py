@@ -138,7 +138,7 @@ def _shards(plan: Plan, manifest: Manifest, groups: dict[str, dict[str, Any]]) -
         str(manifest.store.root),
         plan.run,
         "forecast",
-        plan.input.columns,
+        plan.columns,
         plan.stages,
         plan.reading,
         plan.writing,
@@ -177,7 +177,7 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
     """
     plan = resolved.plan
     sampled = sample_rows(list(plan.shards), TIMED)
-    texts = read_texts(sampled, plan.reading, plan.input.columns["text"])
+    texts = read_texts(sampled, plan.reading, plan.columns)
     waiting = {item.stage for item in resolved.unfitted}
     rates: dict[str, float] = {}
     made: dict[str, pa.StructArray] = {}

@@ -16,10 +16,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from curation import registry
+from curation.formats.columns import Columns
 from curation.gates import Gate, GateError
 from curation.plan import BULKY
 from curation.scorers.base import Context
-from curation.scorers.input import SHOWN
+from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
+from curation.scorers.turns import RULES, per_turn, uses_turns
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import FAMILIES, Recipe, Stage
@@ -49,7 +51,7 @@ RESERVED = frozenset(
     }
 )
 """Ids that no stage may have: columns of `documents` and of the views around it."""
-_STAGE_KEYS = ("id", "keep")
+_STAGE_KEYS = ("id", "keep", "turns")
 _DOCUMENT = ("scorer", "transform")
 """Families that give each document a status."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -116,7 +118,8 @@ def parse(
         _override(document, value, dotted, new)
     base = Path(base)
     top = _top(document, value)
-    stages, objects, gates = _stages(document, value.get("stages"), base)
+    available = Columns.of(top.input.columns) if top is not None else Columns.of({})
+    stages, objects, gates = _stages(document, value.get("stages"), base, available)
     if top is not None:
         _outputs(document, top, stages, objects)
     if document.findings:
@@ -317,7 +320,9 @@ def _top(document: _Document, value: dict[str, Any]) -> Recipe | None:
     return top if isinstance(top, Recipe) else None
 
 
-def _stages(document: _Document, given: Any, base: Path) -> tuple[list[Stage | None], list[Any], list[Gate | None]]:
+def _stages(
+    document: _Document, given: Any, base: Path, available: Columns
+) -> tuple[list[Stage | None], list[Any], list[Gate | None]]:
     """Stages, objects and gates, as many as in the text; None for what could not be read."""
     if given is None:
         return [], [], []
@@ -326,9 +331,13 @@ def _stages(document: _Document, given: Any, base: Path) -> tuple[list[Stage | N
         return [], [], []
     stages = [_stage(document, index, entry) for index, entry in enumerate(given)]
     _ids(document, stages)
-    context = Context(base.resolve())
-    objects = [_build(document, index, stage, context) if stage else None for index, stage in enumerate(stages)]
-    fields: dict[str, Sequence[pa.Field]] = {INPUT: SHOWN}
+    objects = [
+        _build(document, index, stage, Context(base.resolve(), turns=turns_of(available, stage.turns)), available)
+        if stage
+        else None
+        for index, stage in enumerate(stages)
+    ]
+    fields: dict[str, Sequence[pa.Field]] = {INPUT: SHOWN_OF_ANSWERS if available.has_answers else SHOWN}
     broken: set[str] = set()
     incomparable: set[str] = set()
     gates: list[Gate | None] = []
@@ -385,6 +394,14 @@ def _stage(document: _Document, index: int, entry: Any) -> Stage | None:
         hint = "a gate is SQL over the stages' columns, such as language.prob > 0.65"
         document.add("C004", message, (*path, "keep"), hint, value=True)
         keep = None
+    turns = entry.get("turns")
+    if turns is not None and (turns not in RULES or family != "scorer"):
+        message = f"stage '{name}': turns: expected one of {', '.join(RULES)}, got {_shown(turns)}"
+        if family != "scorer":
+            message = f"stage '{name}': unknown key 'turns'"
+        hint = "it says how a scorer's numbers for each answer of a conversation become one"
+        document.add("C004" if family == "scorer" else "C003", message, (*path, "turns"), hint, value=True)
+        turns = None
     key: KeyPath = (*path, "id" if "id" in entry else family)
     valid = _IDENTIFIER.match(name) is not None
     if not valid:
@@ -393,7 +410,7 @@ def _stage(document: _Document, index: int, entry: Any) -> Stage | None:
     elif name.casefold() in RESERVED:
         document.add("C008", f"stage id '{name}' is reserved", key, "give it another `id:`", value=True)
     settings = {key: value for key, value in entry.items() if key not in (family, *_STAGE_KEYS)}
-    return Stage.model_construct(family=family, kind=kind, id=name, keep=keep, settings=settings)
+    return Stage.model_construct(family=family, kind=kind, id=name, keep=keep, turns=turns, settings=settings)
 
 
 def _family_hint() -> str:
@@ -419,7 +436,12 @@ def _ids(document: _Document, stages: Sequence[Stage | None]) -> None:
             document.add("C007", f"two stages have the id '{stage.id}'", ("stages", index, key), hint, value=True)
 
 
-def _build(document: _Document, index: int, stage: Stage, context: Context) -> Any:
+def turns_of(available: Columns, rule: str | None) -> str | None:
+    """`Context.turns` of a stage."""
+    return (rule or "") if available.conversation else None
+
+
+def _build(document: _Document, index: int, stage: Stage, context: Context, available: Columns) -> Any:
     """The stage's object, or None after saying why there is none."""
     path: KeyPath = ("stages", index)
     place: KeyPath = (*path, stage.family)
@@ -444,7 +466,17 @@ def _build(document: _Document, index: int, stage: Stage, context: Context) -> A
     if settings is None:
         return None
     try:
-        return cls(settings, context)
+        built = cls(settings, context)
+        if stage.family == "transform" and available.makes("text"):
+            message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
+            document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
+            return None
+        if stage.family == "scorer":
+            built = per_turn(built, context.turns)
+        if stage.turns and not uses_turns(built):
+            hint = "it is for scorers of answers, on input that maps `messages` or `conversations`"
+            document.add("C012", f"{label}: turns: says nothing here", (*path, "turns"), hint, value=True)
+        return built
     except Exception as error:
         advice = getattr(error, "hint", None) or None
         if isinstance(error, CurationError):
@@ -730,6 +762,9 @@ def _stage_schema(family: str, kind: str, definitions: dict[str, Any]) -> dict[s
         "id": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "default": kind.replace("-", "_")},
         "keep": {"type": "string", "description": "One SQL condition over columns of this and earlier stages."},
     }
+    if family == "scorer":
+        what = "How a scorer's numbers for each answer of a conversation become one."
+        common["turns"] = {"enum": list(RULES), "description": what}
     try:
         cls = registry.find(family, kind)
     except ImportError:  # what it needs is not installed: an editor should still accept it

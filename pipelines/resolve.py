@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.base import Dedup
+from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
@@ -18,9 +19,10 @@ from curation.scorers.base import Context, Scorer, Transform
 from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
 from curation.sources.jsonl import NESTED, STRICT
 from curation.sources.texts import nested, stringlike, usable
-from pipelines.recipe import Loaded, parse
+from pipelines.recipe import Loaded, parse, turns_of
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
+from schemas.recipe import Input
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,14 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
     Raises CurationError with every finding about the inputs and output columns.
     """
     recipe = loaded.recipe
-    patterns = [recipe.input.path] if isinstance(recipe.input.path, str) else list(recipe.input.path)
-    found, findings, ignored = find_files(patterns, loaded.base)
+    patterns, sources = sources_of(recipe.input)
+    found, findings, ignored = find_files(patterns, loaded.base, sources)
     line = loaded.line("input", "path")
     if findings:
         raise CurationError(*(_at(loaded, line, finding) for finding in findings))
     files, fresh = _inspect(found, manifest)
-    mapping = {"text": "text", **recipe.input.columns}
+    available = Columns.of(recipe.input.columns)
+    mapping = available.mapping
     unified, broken = _unify(files)
     columns = recipe.output.columns
     if columns is None:  # every source column under its own name, whatever else has been mapped to that name
@@ -64,21 +67,24 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
         origins = {name: name for name in unified}
     else:
         origins = {name: mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
-    stages, unfitted = _stages(loaded, manifest, mapping)
+    stages, unfitted = _stages(loaded, manifest, available)
     steps = [step for stage in stages for step in stage.steps]
     numbers = {name for step in steps for name in step.numbers}
     reads = {"text", *(name for step in steps for name in step.reads if name not in step.numbers)}
-    texts = {mapping[name] for name in reads - {"id"} if name in mapping}
-    measured = {mapping[name] for name in numbers if name in mapping}
+    known = set(available.names)
+    texts = set(available.sources((reads & known) - {"id"}))
+    measured = set(available.sources(numbers & known))
     used = texts | measured | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
-    findings = _check_input(loaded, files, mapping, unified, reads, numbers)
+    findings = _check_input(loaded, files, available, unified, reads, numbers)
     findings += _check_output(loaded, columns, mapping, unified, origins)
     line = loaded.line("input", "path")
     findings += [_at(loaded, line, finding) for name, finding in broken.items() if name in used]
     if findings:
         raise CurationError(*findings)
-    own = {mapping["text"]}
-    reading = _schema(unified, texts | measured | ({mapping["id"]} if "id" in mapping else set()), own, texts)
+    own = {mapping["text"]} if "text" in mapping else set()
+    reading = _schema(
+        unified, texts | measured | ({mapping["id"]} if "id" in mapping else set()), own, texts, available
+    )
     writing = _schema(unified, set(origins.values()), own)
     shards = cut_shards(list(files), recipe.input.shard_bytes)
     chosen = None if sample is None else _sample(shards, sample)
@@ -101,7 +107,7 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
         source=loaded.source,
         recipe_path=str(loaded.path or ""),
         recipe_dir=str(loaded.base),
-        input=recipe.input.model_copy(update={"columns": mapping}),
+        columns=available,
         output=recipe.output,
         errors=recipe.errors,
         on_bad_shard=recipe.on_bad_shard,
@@ -114,6 +120,14 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
         sample=chosen,
     )
     return Resolved(plan, tuple(unfitted), ignored, fresh)
+
+
+def sources_of(given: Input) -> tuple[list[str], list[str]]:
+    """Patterns, and the names of their sources: the patterns themselves unless the recipe names them."""
+    if isinstance(given.path, dict):
+        return list(given.path.values()), list(given.path)
+    patterns = [given.path] if isinstance(given.path, str) else list(given.path)
+    return patterns, patterns
 
 
 def resolve_recorded(manifest: Manifest, run: str) -> Plan:
@@ -242,7 +256,7 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 def _check_input(
     loaded: Loaded,
     files: tuple[SourceFile, ...],
-    mapping: dict[str, str],
+    available: Columns,
     unified: dict[str, pa.DataType],
     reads: set[str],
     numbers: set[str],
@@ -251,18 +265,21 @@ def _check_input(
     findings = []
     # A file of malformed lines alone has no columns: its documents are counted as errored.
     filled = [file for file in files if file.schema and file.rows]
-    for name in sorted((reads | numbers) - mapping.keys()):
+    for name in sorted((reads | numbers) - set(available.names)):
         message = f"no input column is mapped to '{name}', which a stage reads"
         findings.append(_at(loaded, loaded.line("input"), Finding("C021", message, "add it to input.columns")))
-    for name, source in mapping.items():
+    for name, source in available.mapping.items():
         line = loaded.line("input", "columns", name) or loaded.line("input", "columns") or loaded.line("input")
         lacking = [file for file in filled if source not in file.schema.names]  # type: ignore[union-attr]
         finding = None
-        if lacking and (name in reads | numbers or len(lacking) == len(filled)):
+        if lacking and (name in {*reads, *numbers, *available.parts} or len(lacking) == len(filled)):
             more = f" and {_files(len(lacking) - 1)} more" if len(lacking) > 1 else ""
             there = ", ".join(lacking[0].schema.names)  # type: ignore[union-attr]
             message = f"input column '{source}' (for {name}) is missing in {lacking[0].path}{more}"
             finding = Finding("C021", message, f"columns there: {there}; map one with `columns: {{{name}: ...}}`")
+        elif source in unified and name in available.parts and not _readable(available, name, unified[source]):
+            message = f"input column '{source}' (for {name}) is {unified[source]}, which cannot be read as {name}"
+            finding = Finding("C022", message, f"map input.columns.{name} to a column that holds {name}")
         elif source in unified and name in reads - {"id"} and not _texts(name, unified[source]):
             message = f"input column '{source}' (for {name}) is {unified[source]}, not text"
             finding = Finding("C022", message, f"map input.columns.{name} to a string column")
@@ -280,6 +297,12 @@ def _check_input(
 def _texts(name: str, kind: pa.DataType) -> bool:
     """Whether a column can be read as what it is mapped to: lists and objects as JSON, but not as `text`."""
     return usable(kind) or (name != "text" and nested(kind))
+
+
+def _readable(available: Columns, name: str, kind: pa.DataType) -> bool:
+    """Whether a column can be a part of the format: lists only where it has any."""
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return usable(kind) or (available.kind != "instruction" and listed)
 
 
 def _numeric(kind: pa.DataType) -> bool:
@@ -330,14 +353,21 @@ def _at(loaded: Loaded, line: int | None, finding: Finding) -> Finding:
 
 
 def _schema(
-    unified: dict[str, pa.DataType], names: set[str], own: set[str], texts: set[str] | None = None
+    unified: dict[str, pa.DataType],
+    names: set[str],
+    own: set[str],
+    texts: set[str] | None = None,
+    available: Columns | None = None,
 ) -> pa.Schema:
     """Source columns as they will be read: documents' `own` text and other `texts` as what stages see, the others in
-    the type that all files share."""
+    the type that all files share, as are lists that `available` has a format for."""
+    parts = {available.mapping[name] for name in available.parts} if available else set()
 
     def field(name: str) -> pa.Field:
         if name in own:
             return pa.field(name, TEXT, metadata=STRICT)
+        if name in parts and nested(unified.get(name, TEXT)):
+            return pa.field(name, unified[name])
         if texts is not None and name in texts:
             return pa.field(name, TEXT, metadata=NESTED)
         return pa.field(name, unified.get(name, pa.string()))
@@ -345,20 +375,20 @@ def _schema(
     return pa.schema([field(name) for name in sorted(names)])
 
 
-def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tuple[list[StagePlan], list[Unfitted]]:
+def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[list[StagePlan], list[Unfitted]]:
+    shown = input_step.SHOWN_OF_ANSWERS if available.has_answers else input_step.SHOWN
+    has = [available.identity("output")] if available.has_answers else []
     first = Step(
         name=INPUT,
         family=INPUT,
         kind=INPUT,
         settings={},
         path=(),
-        fingerprint=fingerprint([INPUT, input_step.VERSION, {k: mapping.get(k) for k in ("text", "id")}]),
-        fields=input_step.FIELDS,
+        fingerprint=fingerprint([INPUT, input_step.VERSION, {k: available.identity(k) for k in ("text", "id")}, *has]),
+        fields=(input_step.ID, *shown),
         reads=(),
     )
-    stages = [
-        StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), input_step.SHOWN)
-    ]
+    stages = [StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), shown)]
     unfitted: list[Unfitted] = []
     upstream: list[str] = []
     base = str(loaded.base)
@@ -367,25 +397,26 @@ def _stages(loaded: Loaded, manifest: Manifest, mapping: dict[str, str]) -> tupl
     ):
         settings = chosen.settings.model_dump(mode="json")
         artifact = None
+        shape = turns_of(available, declared.turns)
         if isinstance(chosen, Scorer) and _is_fitted(chosen):
             key = fit_key(
-                loaded.recipe.name, declared.id, chosen, mapping, [*upstream, *_learns_from(loaded, place, mapping)]
+                loaded.recipe.name, declared.id, chosen, available, [*upstream, *_learns_from(loaded, place, available)]
             )
             artifact = latest_fit(manifest, key)
             if artifact is None:
                 unfitted.append(Unfitted(place, declared.id, key, chosen.sample_rows))
             else:
-                chosen = type(chosen)(chosen.settings, Context(loaded.base, Path(artifact)))
-        common = (declared.family, declared.kind, settings, base, artifact, str(manifest.store.path("cache")))
+                chosen = type(chosen)(chosen.settings, Context(loaded.base, Path(artifact), turns=shape))
+        common = (declared.family, declared.kind, settings, base, artifact, str(manifest.store.path("cache")), shape)
         steps: list[Step] = []
         if isinstance(chosen, Scorer):
-            own = _steps(declared.id, chosen, (), common, mapping, upstream, steps)
+            own = _steps(declared.id, chosen, (), common, available, upstream, steps)
             identity = own.fingerprint
             if isinstance(chosen, Transform):
                 upstream = [*upstream, identity]
         else:
             for name, required in chosen.requires().items():
-                _steps(f"{declared.id}/{name}", required, (name,), common, mapping, upstream, steps)
+                _steps(f"{declared.id}/{name}", required, (name,), common, available, upstream, steps)
             identity = fingerprint(
                 [declared.family, declared.kind, chosen.version, settings, [step.fingerprint for step in steps]]
             )
@@ -412,8 +443,8 @@ def _steps(
     name: str,
     scorer: Scorer,
     path: tuple[str, ...],
-    common: tuple[str, str, dict[str, Any], str, str | None, str],
-    mapping: dict[str, str],
+    common: tuple[str, str, dict[str, Any], str, str | None, str, str | None],
+    available: Columns,
     upstream: list[str],
     steps: list[Step],
     only: tuple[str, str] | None = None,
@@ -424,15 +455,15 @@ def _steps(
         where, flag = scorer.only_where().get(column, (None, ""))
         needed = only if where is None else (requires[where], flag)
         own = (f"{name}/{column}", required, (*path, column))
-        requires[column] = _steps(*own, common, mapping, upstream, steps, needed).fingerprint
-    family, kind, settings, base, artifact, cache = common
+        requires[column] = _steps(*own, common, available, upstream, steps, needed).fingerprint
+    family, kind, settings, base, artifact, cache, turns = common
     step = Step(
         name=name,
         family=family,
         kind=kind,
         settings=settings,
         path=path,
-        fingerprint=step_fingerprint(scorer, mapping, upstream, requires),
+        fingerprint=step_fingerprint(scorer, available, upstream, requires),
         fields=tuple(scorer.fields),
         requires=requires,
         only=only,
@@ -444,19 +475,20 @@ def _steps(
         recipe_dir=base,
         artifact=artifact,
         cache=cache,
+        turns=turns,
     )
     steps.append(step)
     return step
 
 
-def step_fingerprint(scorer: Scorer, mapping: dict[str, str], upstream: list[str], requires: dict[str, str]) -> str:
+def step_fingerprint(scorer: Scorer, available: Columns, upstream: list[str], requires: dict[str, str]) -> str:
     """Everything that decides a score beside the document: kind, version, settings, models, inputs, edits before."""
     return fingerprint(
         [
             scorer.kind,
             scorer.version,
             scorer.settings.model_dump(mode="json", exclude=set(scorer.operational)),
-            [[name, mapping.get(name)] for name in scorer.reads],
+            [[name, available.identity(name)] for name in scorer.reads],
             upstream if "text" in scorer.reads else [],
             scorer.identity(),
             sorted(requires.items()),
@@ -468,26 +500,26 @@ def _is_fitted(scorer: Scorer) -> bool:
     return type(scorer).fit is not Scorer.fit
 
 
-def fits(loaded: Loaded, mapping: dict[str, str]) -> list[Unfitted]:
+def fits(loaded: Loaded, available: Columns) -> list[Unfitted]:
     """Every stage of the recipe that is fitted, whether it has been or not."""
     found = []
     upstream: list[str] = []
     for place, (declared, chosen) in enumerate(zip(loaded.recipe.stages, loaded.stages, strict=True)):
         if isinstance(chosen, Transform):
-            upstream = [*upstream, step_fingerprint(chosen, mapping, upstream, {})]
+            upstream = [*upstream, step_fingerprint(chosen, available, upstream, {})]
         elif isinstance(chosen, Scorer) and _is_fitted(chosen):
             key = fit_key(
-                loaded.recipe.name, declared.id, chosen, mapping, [*upstream, *_learns_from(loaded, place, mapping)]
+                loaded.recipe.name, declared.id, chosen, available, [*upstream, *_learns_from(loaded, place, available)]
             )
             found.append(Unfitted(place, declared.id, key, chosen.sample_rows))
     return found
 
 
-def _learns_from(loaded: Loaded, place: int, mapping: dict[str, str]) -> list[str]:
+def _learns_from(loaded: Loaded, place: int, available: Columns) -> list[str]:
     """What a fit depends on beside the text as it stands: columns that it reads, and gates that choose its rows."""
     scorer = loaded.stages[place]
     named = []
-    columns = {name: mapping.get(name) for name in scorer.all_reads()} if scorer.requires() else {}
+    columns = {name: available.identity(name) for name in scorer.all_reads()} if scorer.requires() else {}
     if columns.keys() - {"text"}:
         named.append(fingerprint(columns))
     if scorer.fits_on_survivors:
@@ -497,9 +529,10 @@ def _learns_from(loaded: Loaded, place: int, mapping: dict[str, str]) -> list[st
     return named
 
 
-def fit_key(name: str, stage: str, scorer: Scorer, mapping: dict[str, str], upstream: list[str]) -> str:
+def fit_key(name: str, stage: str, scorer: Scorer, available: Columns, upstream: list[str]) -> str:
     """Names a fit, whatever the inputs are now: it stays pinned in the workspace until `--refit`."""
-    return fingerprint([name, stage, scorer.kind, scorer.version, scorer.fit_identity(), mapping["text"], upstream])
+    text = available.identity("text")
+    return fingerprint([name, stage, scorer.kind, scorer.version, scorer.fit_identity(), text, upstream])
 
 
 def latest_fit(manifest: Manifest, key: str) -> str | None:

@@ -380,7 +380,7 @@ class _Invocation:
             root=str(self.store.root),
             run=plan.run,
             attempt=self.attempt,
-            mapping=plan.input.columns,
+            columns=plan.columns,
             stages=plan.stages,
             reading=plan.reading,
             writing=plan.writing,
@@ -624,7 +624,7 @@ class _Invocation:
 
     def _duplicate_ids(self) -> int:
         """How many documents carry an id that an earlier one has; 0 where no id is mapped."""
-        if "id" not in self.plan.input.columns:
+        if "id" not in self.plan.columns.mapping:
             return 0
         import duckdb
 

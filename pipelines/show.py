@@ -108,18 +108,16 @@ def _shard_texts(
     from curation.flow.known import load_known
     from curation.flow.score import last_transform
     from curation.sources import read_batches
-    from curation.sources.texts import valid_text
     from curation.text.edits import apply_edits
 
     rows = np.sort(places - shard.row_start)
-    source = plan.input.columns["text"]
-    schema = pa.schema([plan.reading.field(source)])
+    schema = pa.schema([plan.reading.field(source) for source in plan.columns.sources(["text"])])
     wanted = np.zeros(shard.rows, dtype=bool)
     wanted[rows] = True
     pieces = []
     for batch in read_batches(shard, schema, lambda start, n: bool(wanted[start : start + n].any())):
         here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-        pieces.append(valid_text(batch.columns.column(0).take(pa.array(here)))[0])
+        pieces.append(plan.columns.open(batch.columns.take(pa.array(here))).text[0])
     text = pa.concat_arrays(pieces)
     edited = pa.nulls(len(text), text.type)
     transform = last_transform(plan.stages)

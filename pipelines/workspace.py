@@ -264,4 +264,4 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any) ->
 def _all_fits(loaded: Loaded, resolved: Any) -> list[Any]:
     from pipelines.resolve import fits
 
-    return fits(loaded, resolved.plan.input.columns)
+    return fits(loaded, resolved.plan.columns)

@@ -34,6 +34,7 @@ CODES = {
     "C036": "scores of another class of hardware",
     "C037": "folder in use",
     "C038": "examples not usable",
+    "C039": "nothing to edit",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",

@@ -12,6 +12,9 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
 
+Source = Annotated[str, Field(pattern=r"^[^\s].{0,99}$")]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -19,10 +22,12 @@ class Strict(BaseModel):
 class Input(Strict):
     """Where documents come from."""
 
-    path: str | Annotated[list[str], Field(min_length=1)]
-    """A file, a glob or a folder, or a list of them; relative to the recipe."""
+    path: str | Annotated[list[str], Field(min_length=1)] | Annotated[dict[Source, str], Field(min_length=1)]
+    """A file, a glob or a folder, or a list of them, each a source; or sources by name; relative to the recipe."""
     columns: dict[Identifier, str] = {}
-    """Ours: theirs. `text` is needed; `id` names the user's own id; any other name carries a column along."""
+    """Ours: theirs. `text`, or columns that a text is made of: `instruction`, `output` and perhaps `input` and
+    `system`; `messages` (role, content); `conversations` (from, value); `chosen`, `rejected` and perhaps `prompt`. `id`
+    names the user's own id; any other name carries a column along."""
     shard_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
     """Uncompressed bytes of one unit of work; a larger Parquet file is split between row groups."""
 
@@ -34,6 +39,8 @@ class Stage(Strict):
     kind: str
     id: Identifier
     keep: str | None = None
+    turns: str | None = None
+    """How scores of a conversation's answers become one; None for the default, or where rows are no conversations."""
     settings: dict[str, Any] = {}
 
 

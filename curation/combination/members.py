@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curation import registry
 from curation.scorers.base import Context, Scorer
+from curation.scorers.turns import per_turn
 
 
 class Member(BaseModel):
@@ -42,7 +43,7 @@ def build(member: Member, context: Context) -> Scorer:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "settings"
         raise ValueError(f"{member.scorer}: {place}: {first['msg']}") from None
-    scorer: Scorer = cls(settings, context)
+    scorer: Scorer = per_turn(cls(settings, context), context.turns)
     if type(scorer).fit is not Scorer.fit:
         raise ValueError(f"{member.scorer} has to be fitted, and a scorer inside another cannot be")
     types = {item.name: item.type for item in scorer.fields}

@@ -20,9 +20,8 @@ from curation.flow.ledger import PENDING, Ledger
 from curation.flow.work import ScoreWork, Scoring, ShardWork
 from curation.manifest.parts import now
 from curation.plan import BULKY, Pass, StagePlan, Step
-from curation.scorers.input import examine, names
+from curation.scorers.input import examine
 from curation.sources import read_batches
-from curation.sources.texts import valid_text
 from curation.store import digest
 from curation.text.analysis import forget, take
 from schemas.documents import EMPTY, ERROR, FAULTS, INPUT, OK, TEXT
@@ -31,6 +30,7 @@ from schemas.errors import CurationError, Finding
 FLUSH_ROWS, FLUSH_BYTES = 65_536, 16 * 1024 * 1024
 MANY = 32
 """Documents in a row that must fail one by one before the stage itself is suspected."""
+PLAIN_MESSAGES = '[{"role":"user","content":"Say a plain sentence."},{"role":"assistant","content":"Here is one."}]'
 PLAIN = "This is a plain sentence. A stage that fails on these few words is broken, whatever the documents are."
 
 
@@ -182,14 +182,11 @@ class _Documents:
     ) -> None:
         self.task = task
         self.rows = places  # in the shard
-        mapping = task.at.work.mapping
         batch = columns if len(rows) == columns.num_rows else columns.take(pa.array(rows))
-        text, self.invalid = valid_text(batch.column(mapping["text"]))
-        self.source = text
-        self.ids = batch.column(mapping["id"]) if "id" in mapping else None
-        self.batch = batch
+        self.columns = task.at.work.columns.open(batch)
+        self.source, self.invalid = text, _ = self.columns.text
         place = {int(row): index for index, row in enumerate(rows)}
-        self.faults = {place[row]: fault for row, fault in faults.items() if row in place}
+        self.faults = self.columns.faults | {place[row]: fault for row, fault in faults.items() if row in place}
         self.edits: pa.Array | None = None
         self.narrow: tuple[np.ndarray, pa.Array]
         self._set_text(pc.fill_null(text, ""))
@@ -236,9 +233,10 @@ class _Documents:
             place = {int(row): index for index, row in enumerate(missing)}
             result = examine(
                 self.source if len(missing) == len(self.rows) else self.source.take(taken),
-                None if self.ids is None else self.ids.take(taken),
+                None if self.columns.ids is None else self.columns.ids.take(taken),
                 self.invalid[missing],
                 {place[row]: fault for row, fault in self.faults.items() if row in place},
+                self.columns.field("output").take(taken) if self.columns.columns.has_answers else None,
             )
             return as_struct(result, step.columns)
         columns = {name: self._field(name, missing, name in step.numbers) for name in step.reads}
@@ -253,8 +251,7 @@ class _Documents:
         """A field of some documents as stages see it; only `text` is ever edited."""
         if name == "text":
             return self._text(rows)
-        column = self.batch.column(self.task.at.work.mapping[name])
-        field = as_read(column, name, number)
+        field = self.columns.field(name, number)
         return field if len(rows) == len(self.rows) else field.take(pa.array(rows))
 
     def _text(self, rows: np.ndarray) -> pa.Array:
@@ -301,13 +298,6 @@ class _Documents:
     def _set_text(self, text: pa.Array) -> None:
         self.text = text
         self.narrow = np.arange(len(text)), text
-
-
-def as_read(column: pa.Array, name: str, number: bool) -> pa.Array:
-    """A source column as a scorer is given it: `schemas.documents.TEXT` without nulls, or float64 for a `number`."""
-    if number:  # unsafe: integers beyond 2^53 are rounded
-        return column.cast(pa.float64(), safe=False)
-    return pc.fill_null(names(column).cast(TEXT) if name == "id" else valid_text(column)[0], "")
 
 
 def last_transform(stages: tuple[StagePlan, ...]) -> StagePlan | None:
@@ -397,7 +387,9 @@ def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, failure: Excep
 def _is_broken(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> bool:
     """Whether the scorer fails on plain words too. Asked of the scorer alone, so that it does not depend on which
     documents happen to be left for one batch: those that fail where the scorer works are errors, and stored."""
-    columns = [pa.array([PLAIN], item.type) if item.type == TEXT else pa.nulls(1, item.type) for item in batch.schema]
+    columns = [
+        pa.array([_plain(item.name)], TEXT) if item.type == TEXT else pa.nulls(1, item.type) for item in batch.schema
+    ]
     try:
         _checked(step, scoring(step, pa.RecordBatch.from_arrays(columns, schema=batch.schema)), 1)
     except Exception as caught:
@@ -405,6 +397,10 @@ def _is_broken(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> bool:
             raise
         return True
     return False
+
+
+def _plain(name: str) -> str:
+    return PLAIN_MESSAGES if name.endswith("messages") else PLAIN
 
 
 def _error_row(step: Step, failure: Exception) -> pa.RecordBatch:

@@ -17,11 +17,13 @@ from curation.dedup.base import Dedup
 from curation.flow.grouped import load_grouped
 from curation.flow.known import Known, load_known
 from curation.flow.ledger import Grouped, Ledger, replay
+from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.models.locate import sha256
 from curation.plan import Pass, StagePlan, Step
 from curation.registry import find
 from curation.scorers.base import Context, Scorer
+from curation.scorers.turns import per_turn
 from curation.selection.base import Selection
 from curation.sources import Shard
 from curation.store import Store
@@ -38,7 +40,7 @@ class Work:
     root: str
     run: str
     attempt: str
-    mapping: dict[str, str]
+    columns: Columns
     stages: tuple[StagePlan, ...]
     reading: pa.Schema
     writing: pa.Schema
@@ -184,26 +186,23 @@ def decisive(stage: StagePlan) -> list[str]:
 
 def stage_object(stage: StagePlan) -> Dedup | Selection | Scorer:
     """The stage's own object, from its recipe keys."""
-    return _build(stage.family, stage.kind, _frozen(stage.settings), stage.recipe_dir, None)  # type: ignore[no-any-return]
+    return _build(stage.family, stage.kind, _frozen(stage.settings), stage.recipe_dir)  # type: ignore[no-any-return]
 
 
 def scorer_object(step: Step) -> Scorer:
     """A step's scorer, loaded; once a process."""
-    return _loaded(
-        step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact, step.cache
-    )
+    return _loaded(_origin(step), step.path)
 
 
-def _origin(step: Step) -> tuple[Any, ...]:
-    """All that a step's scorer is built from, hashable."""
-    return step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact, step.cache
+def _origin(step: Step) -> tuple[str | None, ...]:
+    """All that the stage's object is built from."""
+    settings = _frozen(step.settings)
+    return step.family, step.kind, settings, step.recipe_dir, step.artifact, step.cache, step.turns
 
 
 def tokenising_object(step: Step) -> Scorer:
     """A step's scorer as `prepare` needs it, its models not opened; once a process."""
-    return _prepared(
-        step.family, step.kind, _frozen(step.settings), step.path, step.recipe_dir, step.artifact, step.cache
-    )
+    return _prepared(_origin(step), step.path)
 
 
 def contract(step: Step) -> dict[str, Any]:
@@ -246,31 +245,15 @@ def describe(step: Step) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=64)
-def _loaded(
-    family: str,
-    kind: str,
-    settings: str,
-    path: tuple[str, ...],
-    recipe_dir: str,
-    artifact: str | None,
-    cache: str | None,
-) -> Scorer:
-    scorer = _prepared(family, kind, settings, path, recipe_dir, artifact, cache)
+def _loaded(origin: tuple[str | None, ...], path: tuple[str, ...]) -> Scorer:
+    scorer = _prepared(origin, path)
     scorer.load()
     return scorer
 
 
 @lru_cache(maxsize=64)
-def _prepared(
-    family: str,
-    kind: str,
-    settings: str,
-    path: tuple[str, ...],
-    recipe_dir: str,
-    artifact: str | None,
-    cache: str | None,
-) -> Scorer:
-    scorer = _build(family, kind, settings, recipe_dir, artifact, cache)
+def _prepared(origin: tuple[str | None, ...], path: tuple[str, ...]) -> Scorer:
+    scorer = _build(*origin)
     for name in path:
         scorer = scorer.requires()[name]
     return scorer  # type: ignore[no-any-return]
@@ -278,11 +261,18 @@ def _prepared(
 
 @lru_cache(maxsize=64)
 def _build(
-    family: str, kind: str, settings: str, recipe_dir: str, artifact: str | None, cache: str | None = None
+    family: str,
+    kind: str,
+    settings: str,
+    recipe_dir: str,
+    artifact: str | None = None,
+    cache: str | None = None,
+    turns: str | None = None,
 ) -> Any:
     target = find(family, kind)
-    context = Context(Path(recipe_dir), Path(artifact) if artifact else None, Path(cache) if cache else None)
-    return target(target.Settings.model_validate_json(settings), context)
+    context = Context(Path(recipe_dir), Path(artifact) if artifact else None, Path(cache) if cache else None, turns)
+    built = target(target.Settings.model_validate_json(settings), context)
+    return per_turn(built, turns) if isinstance(built, Scorer) else built
 
 
 def _frozen(settings: dict[str, Any]) -> str:

@@ -111,7 +111,7 @@ def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.nda
         edits = pc.struct_field(at.known(transform.steps[-1], ["edits"]).struct, "edits")
     keep = np.zeros(at.shard.rows, dtype=bool)
     keep[rows] = True
-    source = work.mapping["text"]
+    source = work.columns.mapping.get("text")
     wanted = work.writing
     for batch in read_batches(at.shard, wanted, lambda start, count: bool(keep[start : start + count].any())):
         span = np.flatnonzero(keep[batch.start : batch.start + batch.columns.num_rows])

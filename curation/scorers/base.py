@@ -34,6 +34,9 @@ class Context:
     """Folder of what `fit` learned, once it has been fitted."""
     cache: Path | None = None
     """Folder of the workspace in which answers that cost money are kept as they come."""
+    turns: str | None = None
+    """Where rows are conversations, how scores of their answers become one (`curation.scorers.turns`): a rule, or ""
+    for none named. None where they are not. Part of the fingerprint by way of the scorer that it makes."""
 
     def resolve(self, path: str) -> Path:
         """A path from the recipe, relative to the recipe's folder."""

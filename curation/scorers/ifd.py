@@ -31,8 +31,6 @@ class IfdSettings(ModelSettings):
     """Answer tokens that have to be scored: the ratio of a few is mostly noise."""
     start: str | None = None
     """For `aligned`, the token before prompt and answer; default <|endoftext|>, or the tokenizer's own."""
-    input: bool = True
-    """Whether the data has a column `input` beside `instruction` and `output`."""
 
 
 class Ifd(ModelScorer):
@@ -61,6 +59,7 @@ class Ifd(ModelScorer):
     kind: ClassVar[str] = "ifd"
     version: ClassVar[int] = 2
     Settings = IfdSettings
+    reads: ClassVar[tuple[str, ...]] = ("instruction", "input", "output")
 
     def __init__(self, settings: IfdSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -69,10 +68,6 @@ class Ifd(ModelScorer):
             raise ValueError("`start` is for the mode `aligned`; `official` has the tokenizer's own or none")
         if settings.start == "":
             raise ValueError("the mode `aligned` needs a start token: the answer's first token is scored too")
-
-    @property
-    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("instruction", "input", "output") if self.settings.input else ("instruction", "output")
 
     @property
     def causal(self) -> Causal:

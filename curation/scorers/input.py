@@ -9,9 +9,11 @@ import pyarrow.compute as pc
 from curation.sources.texts import binary, repaired, stringlike
 from schemas import documents
 
-FIELDS = (pa.field("id", pa.string()), pa.field("bytes", pa.int64()))
-SHOWN = FIELDS[1:]
+ID = pa.field("id", pa.string())
+SHOWN = (pa.field("bytes", pa.int64()),)
 """What gates and SQL see as `input`; the id is a column of its own there."""
+SHOWN_OF_ANSWERS = (*SHOWN, pa.field("answer_bytes", pa.int64()))
+"""The same where rows hold answers: bytes of the (last) answer."""
 VERSION = 1
 NULL = "null_text"
 BLANK = "empty_text"
@@ -19,11 +21,14 @@ INVALID = "invalid_utf8"
 _BLANK = r"^[\s\p{Z}\x{85}]*$"
 
 
-def examine(text: pa.Array, ids: pa.Array | None, invalid: np.ndarray, faults: dict[int, str]) -> pa.RecordBatch:
-    """Columns id, bytes, status, message for documents as they were read.
+def examine(
+    text: pa.Array, ids: pa.Array | None, invalid: np.ndarray, faults: dict[int, str], answers: pa.Array | None = None
+) -> pa.RecordBatch:
+    """Columns id, bytes, with `answers` answer_bytes, then status, message for documents as they were read.
 
     `text` is `schemas.documents.TEXT` with null for missing or invalid values, `invalid` bool [n], `faults` by row what
-    made a line unreadable. A row without text is `empty` (dropped, with a reason), an unreadable one `error`.
+    made a line or a conversation unreadable. A row without text is `empty` (dropped, with a reason), an unreadable one
+    `error`.
     """
     rows = len(text)
     null = np.asarray(pc.is_null(text)).astype(bool)
@@ -37,14 +42,16 @@ def examine(text: pa.Array, ids: pa.Array | None, invalid: np.ndarray, faults: d
     for row, fault in faults.items():
         message[row] = fault
     status = np.where(bad, documents.ERROR, np.where(null | blank, documents.EMPTY, documents.OK))
+    sizes = [pc.fill_null(pc.binary_length(part).cast(pa.int64()), 0) for part in (text, answers) if part is not None]
+    shown = SHOWN if answers is None else SHOWN_OF_ANSWERS
     return pa.RecordBatch.from_arrays(
         [
             pa.nulls(rows, pa.string()) if ids is None else names(ids),
-            pc.fill_null(pc.binary_length(text).cast(pa.int64()), 0),
+            *sizes,
             pa.array(status.tolist(), type=documents.STATUS),
             pa.array(message.tolist(), type=pa.string()),
         ],
-        schema=pa.schema([*FIELDS, pa.field("status", documents.STATUS), pa.field("message", pa.string())]),
+        schema=pa.schema([ID, *shown, pa.field("status", documents.STATUS), pa.field("message", pa.string())]),
     )
 
 

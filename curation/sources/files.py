@@ -44,20 +44,22 @@ class SourceFile:
     """Why it cannot be read, in one line; then rows is 0."""
     settled: bool = True
     source: str = ""
-    """The entry of `input.path` that it was found through, as the recipe has it."""
+    """The name of the source that it was found through: the pattern in `input.path`, unless it has a name there."""
 
 
-def find_files(patterns: list[str], base: Path) -> tuple[dict[str, str], list[Finding], int]:
+def find_files(
+    patterns: list[str], base: Path, sources: list[str] | None = None
+) -> tuple[dict[str, str], list[Finding], int]:
     """Files behind the patterns, in run order: by pattern, then by path.
 
-    Returns the pattern of each path, the first of several; findings (nothing matched, listed twice); and how many files
-    of other formats were passed over.
+    Returns the source of each path, the first of several, which is the pattern unless `sources` names it; findings
+    (nothing matched, listed twice); and how many files of other formats were passed over.
     """
     found: dict[str, str] = {}
     twice: set[str] = set()
     findings: list[Finding] = []
     ignored = 0
-    for pattern in patterns:
+    for source, pattern in zip(sources or patterns, patterns, strict=True):
         if "://" in pattern:
             findings.append(
                 Finding("C020", f"input '{pattern}' is a URL", "only local files, globs and folders can be read so far")
@@ -91,7 +93,7 @@ def find_files(patterns: list[str], base: Path) -> tuple[dict[str, str], list[Fi
         for name in usable:
             if name in found:
                 twice.add(name)
-            found.setdefault(name, pattern)
+            found.setdefault(name, source)
     findings += [
         Finding("C024", f"input file {name} is listed twice", "name it in one source only") for name in sorted(twice)
     ]

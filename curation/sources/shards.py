@@ -25,7 +25,7 @@ class Shard:
     bytes: int
     error: str | None = None
     source: str = ""
-    """The entry of `input.path` that the file was found through, as the recipe has it."""
+    """The name of the source that the file was found through."""
 
     @property
     def rows(self) -> int:

@@ -167,14 +167,6 @@ def test_portions_do_not_show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert ifd(folder).score(batch(ROWS)).to_pylist() == whole
 
 
-def test_without_an_input_column_two_are_read(folder: Path) -> None:
-    scorer = ifd(folder, input=False)
-    assert scorer.reads == ("instruction", "output")
-    rows = [ROWS[0], ROWS[2]]
-    two = batch(rows).select(["instruction", "output"])
-    assert scorer.score(two).to_pylist() == ifd(folder).score(batch(rows)).to_pylist()
-
-
 def test_settings_that_contradict_the_mode_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="official"):
         ifd(folder, mode="official", start="<|im_start|>")

@@ -1,0 +1,52 @@
+"""Columns `instruction`, `input` and `output`, as in Alpaca's and Dolly's data; `system` where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.formats.base import PARAGRAPH, Format, Rows
+from curation.formats.turns import ASSISTANT, SYSTEM, TOOL, USER, exchange, side_by_side
+from schemas.documents import TEXT
+
+
+class Instruction(Format):
+    """One question, one answer.
+
+    Gives `prompt` (instruction, newline, input), `text` (system, prompt and output as paragraphs), `messages` (JSON),
+    and `input` as "" where none is mapped.
+    """
+
+    kind = "instruction"
+    required = ("instruction", "output")
+    optional = ("input", "system")
+    gives = ("text", "prompt", "input", "system", "messages")
+
+    def read(self, columns: dict[str, pa.Array]) -> Rows:
+        return _Pairs(columns)
+
+
+class _Pairs(Rows):
+    def __init__(self, columns: dict[str, pa.Array]) -> None:
+        self.columns = columns
+        self.faults = {}
+
+    def column(self, name: str) -> pa.Array:
+        if name == "prompt":
+            return self._joined({USER: self._own("instruction"), TOOL: self._own("input")}, "\n")
+        if name == "text":
+            columns = {SYSTEM: self._own("system"), USER: self.column("prompt"), ASSISTANT: self._own("output")}
+            return self._joined(columns, PARAGRAPH)
+        if name == "messages":
+            return exchange(self.column("prompt"), self._own("output"), self._own("system")).json()
+        return pc.fill_null(self._own(name), "")
+
+    def _joined(self, columns: dict[int, pa.Array], separator: str) -> pa.Array:
+        """Row by row, blank ones left out; null where all are null."""
+        there = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in columns.values()], axis=0)
+        return pc.if_else(pa.array(there), side_by_side(columns).joined(separator), None)
+
+    def _own(self, name: str) -> pa.Array:
+        rows = len(self.columns["output"])
+        return self.columns[name] if name in self.columns else pa.nulls(rows, TEXT)
