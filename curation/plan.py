@@ -43,6 +43,8 @@ class Step:
     numbers: tuple[str, ...] = ()
     """Those of `reads` that come as float64 rather than text."""
     heavy: bool = False
+    actor: str = ""
+    """Heavy steps that have it in common differ in what they read alone: one model, held once, serves them all."""
     device: str = "cpu"
     """Of a heavy step: cpu or cuda."""
     edits: bool = False

@@ -32,6 +32,8 @@ BUILTIN = {
         "ensemble": "curation.scorers.ensemble:Ensemble",
         "llm-judge": "curation.scorers.llm_judge:LlmJudge",
         "verifiable": "curation.scorers.verifiable:Verifiable",
+        "hygiene": "curation.scorers.hygiene:Hygiene",
+        "margin": "curation.scorers.margin:Margin",
     },
     "transform": {
         "remove-lines": "curation.transforms.remove_lines:RemoveLines",
@@ -45,6 +47,17 @@ BUILTIN = {
         "top": "curation.selection.top:Top",
         "percentile": "curation.selection.percentile:Percentile",
         "band": "curation.selection.band:Band",
+        "random": "curation.selection.random:Random",
+        "longest": "curation.selection.longest:Longest",
+        "superfiltering": "curation.selection.superfiltering:Superfiltering",
+        "deita": "curation.selection.deita:Deita",
+        "facility-location": "curation.selection.facility_location:FacilityLocation",
+        "k-center": "curation.selection.k_center:KCenter",
+        "cluster-quota": "curation.selection.cluster_quota:ClusterQuota",
+        "semdedup": "curation.selection.semdedup:SemDedup",
+        "target-match": "curation.selection.target_match:TargetMatch",
+        "tag-coverage": "curation.selection.tag_coverage:TagCoverage",
+        "mix": "curation.selection.mix:Mix",
     },
 }
 GROUPS = {

@@ -6,8 +6,10 @@ Local folders now. An object store needs the same five verbs: `write`, `create`,
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -88,6 +90,25 @@ class Store:
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.path(name).unlink()
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `final` once it is full; after an exception nothing is left of it.
+
+    `final` is not there yet, or empty. The temporary one lies beside it, since a rename must stay on one disk.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
+    try:
+        yield made
+        made.chmod(0o755)
+        if final.exists():
+            final.rmdir()
+        os.rename(made, final)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 def _temporary(final: Path) -> Path:

@@ -28,6 +28,12 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Small models that scorers use.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
+audit_app = typer.Typer(
+    help="Is the recipe right? Label a sample by hand: precision, recall, false drops.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(audit_app, name="audit")
 
 
 class Format(StrEnum):
@@ -178,7 +184,7 @@ def sql(
 ) -> None:
     """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors; of
     one run: documents, funnel, drops, errors, duplicate_clusters, duplicate_pairs, scores_histogram, distributions,
-    statistics."""
+    statistics, audits, selections."""
     from curation.manifest.sql import run_select, stream_select
     from curation.manifest.views import connect
     from pipelines.render import print_table
@@ -323,6 +329,29 @@ def stats(
     print_table(opened.sql(f"SELECT {columns} FROM statistics WHERE {' AND '.join(conditions)}", run), format.value)
 
 
+@app.command(epilog="Examples: curate selection -w ws; curate selection diverse -w ws; curate selection -f json")
+def selection(
+    stage: Annotated[str | None, typer.Argument(help="One selection's stage. Default: all.", metavar="[STAGE]")] = None,
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="json or jsonl. Default: to read.")] = None,
+) -> None:
+    """What a selection chose: overlap with chance and with the longest, lengths, sources, coverage, examples."""
+    import json
+
+    from pipelines.selection import lines
+
+    found = _open(workspace).selections(run, stage)
+    if format is Format.json:
+        print(json.dumps({"schema_version": 1, "selections": found}, indent=2))
+    elif format is Format.jsonl:
+        print("\n".join(json.dumps(report) for report in found))
+    elif format is not None:
+        raise CurationError(Finding("C004", f"--format {format.value}: a report is no table", "use json or jsonl"))
+    else:
+        print("\n\n".join("\n".join(lines(report)) for report in found))
+
+
 @app.command(epilog="Examples: curate rules; curate rules gopher-quality@datatrove; curate rules -f csv")
 def rules(
     profile: Annotated[
@@ -436,6 +465,42 @@ def train_scorer(
     print(made)
 
 
+@app.command(
+    epilog="Examples: curate export --to trl --into sft -w ws; "
+    "curate export 41c2 --to axolotl --into sft --test-rows 500; "
+    "curate export --to trl-preference --into dpo --seed 1 --test-share 0"
+)
+def export(
+    to: Annotated[str, typer.Option("--to", help="trl, trl-preference, axolotl or llama-factory.")],
+    into: Annotated[Path, typer.Option("--into", help="New folder for the files.")],
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Run id, a prefix of one, or a dataset's name. Default: the latest.", metavar="[RUN]"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the order and of the test split.")] = 0,
+    test_share: Annotated[
+        float | None,
+        typer.Option("--test-share", min=0, max=0.9, help="Part to hold out, about. Default: 0.05; 0 for none."),
+    ] = None,
+    test_rows: Annotated[
+        int | None, typer.Option("--test-rows", min=0, help="Rows to hold out, at most, in place of a share.")
+    ] = None,
+    workspace: Folder = WORKSPACE,
+    quiet: Quiet = False,
+) -> None:
+    """Write a finished run's instruction or preference rows as a trainer reads them; prints the folder.
+
+    Rows are shuffled, and near-duplicate questions stay on one side of the test split. Rows that the trainer's form
+    cannot hold are left out and counted by reason.
+    """
+    say = (lambda line: None) if quiet else _say
+    done = _open(workspace).export(to, into, run, seed=seed, test_share=test_share, test_rows=test_rows, say=say)
+    say(f"{done.rows:,} rows: " + ", ".join(f"{count:,} to {name}" for name, count in done.written.items()))
+    for reason, count in done.refused.items():
+        say(f"left out: {count:,} rows, {reason}")
+    print(done.folder)
+
+
 @app.command(epilog="Examples: curate gc -w ws --dry-run; curate gc -w ws")
 def gc(
     workspace: Folder = WORKSPACE,
@@ -490,6 +555,78 @@ def models_card(
     from pipelines.train import card_of
 
     print(card_of(name, workspace), end="")
+
+
+@audit_app.command(
+    "sample",
+    epilog="Examples: curate audit sample -w ws --into audit.csv; "
+    "curate audit sample --run 41c2 --rows 400 --seed 1 --into second.csv",
+)
+def audit_sample(
+    workspace: Folder = WORKSPACE,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Documents to label.")] = 200,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="New CSV. Default: none, for `curate audit label`.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other documents.")] = 0,
+    run: RunId = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Choose documents to label: half of them kept, half dropped, some of each stage and reason.
+
+    The same ones each time. The CSV does not say what became of a document: write good or bad (yes/no, 1/0, keep/drop)
+    into its column `label`, and give it to `curate audit read`.
+    """
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
+    made = _open(workspace).audit_sample(rows=rows, into=into, seed=seed, run=run)
+    strata = [
+        {"stratum": item.name, "documents": item.size, "sampled": item.sampled, "weight": item.size / item.sampled}
+        for item in made.strata
+    ]
+    print_table(pa.Table.from_pylist(strata), format.value)
+    _say(made.left_out)
+    place = shlex.quote(str(workspace))
+    then = f"curate audit read {shlex.quote(str(into))} -w {place}" if into else f"curate audit label -w {place}"
+    _say(f"audit {made.audit}; {'when it is labelled' if into else 'next'}: {then}")
+
+
+@audit_app.command("label", epilog="Examples: curate audit label -w ws; curate audit label --run 41c2")
+def audit_label(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+    """Label the latest sample here: g good, b bad, s skip, q quit. Answers are kept as they come; it goes on there."""
+    from pipelines.audit import ask
+
+    _report(_open(workspace).audit_label(ask, run=run), format)
+
+
+@audit_app.command("read", epilog="Examples: curate audit read audit.csv -w ws; curate audit read audit.csv -f json")
+def audit_read(
+    file: Annotated[Path, typer.Argument(help="CSV of `curate audit sample`, labelled.", metavar="CSV")],
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Take the labels of a CSV, all or none, and print the report. A document labelled anew has its latest label."""
+    opened = _open(workspace)
+    taken = opened.audit_read(file, run)
+    _say(f"{taken.new:,} new labels, {taken.changed:,} changed, {taken.same:,} known; {taken.blank:,} rows without one")
+    _report(opened.audit_report(taken.run, taken.audit), format)
+
+
+@audit_app.command("report", epilog="Examples: curate audit report -w ws; curate audit report --run 41c2 -f csv")
+def audit_report(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+    """Precision, recall and false drops by stage and reason, weighted by strata, with 95 % intervals."""
+    _report(_open(workspace).audit_report(run), format)
+
+
+def _report(found: Any, format: Format) -> None:
+    from pipelines.render import print_table
+
+    print_table(found.table(), format.value)
+    for line in found.lines():
+        _say(line)
 
 
 def main() -> None:

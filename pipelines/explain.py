@@ -86,7 +86,8 @@ class Explanation:
                     "  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items())
                 )
         if self.twin:
-            head.append(f"  duplicate of {self.twin}, which stayed at this stage (similarity {self.similarity:.4f})")
+            what = "duplicate of" if self.link else "like"  # a dedup's clusters have links
+            head.append(f"  {what} {self.twin}, which stayed at this stage (similarity {self.similarity:.4f})")
             if self.link and self.link != self.twin:
                 head.append(f"  joined through {self.link} (similarity {self.link_similarity:.4f})")
         width = max((len(view.stage) for view in self.stages), default=0)

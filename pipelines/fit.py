@@ -19,10 +19,10 @@ from curation.flow.work import scorer_object
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest, now
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
-from curation.sources import Shard, read_batches
+from curation.sources import Shard, hash_rows, read_batches
 from curation.store import Store
 from pipelines.recipe import Loaded
-from pipelines.resolve import Resolved, Unfitted, hash_rows
+from pipelines.resolve import Resolved, Unfitted
 from schemas.documents import INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding
 

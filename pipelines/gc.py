@@ -17,7 +17,7 @@ NAMED = {
     "scores": ("data",),
     "entrants": ("data", "buckets"),
     "pairs": ("data",),
-    "groups": ("members", "links"),
+    "groups": ("members", "links", "choice"),
     "decisions": ("data",),
     "written": ("data",),
 }

@@ -16,7 +16,8 @@ from curation.manifest.parts import Manifest
 from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
-from curation.sources import Shard, SourceFile, cut_shards, find_files, inspect
+from curation.selection.base import Selection
+from curation.sources import Shard, SourceFile, cut_shards, find_files, hash_rows, inspect
 from curation.sources.jsonl import NESTED, STRICT
 from curation.sources.texts import nested, stringlike, usable
 from pipelines.recipe import Loaded, parse, turns_of
@@ -417,9 +418,9 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
         else:
             for name, required in chosen.requires().items():
                 _steps(f"{declared.id}/{name}", required, (name,), common, available, upstream, steps)
-            identity = fingerprint(
-                [declared.family, declared.kind, chosen.version, settings, [step.fingerprint for step in steps]]
-            )
+            more = [chosen.identity()] if isinstance(chosen, Selection) and chosen.identity() else []
+            made = [step.fingerprint for step in steps]
+            identity = fingerprint([declared.family, declared.kind, chosen.version, settings, made, *more])
         stages.append(
             StagePlan(
                 position=place + 1,
@@ -470,6 +471,7 @@ def _steps(
         reads=scorer.reads,
         numbers=scorer.numbers,
         heavy=scorer.heavy,
+        actor=_actor(scorer) if scorer.heavy else "",
         device=scorer.device,
         edits=isinstance(scorer, Transform),
         recipe_dir=base,
@@ -494,6 +496,12 @@ def step_fingerprint(scorer: Scorer, available: Columns, upstream: list[str], re
             sorted(requires.items()),
         ]
     )
+
+
+def _actor(scorer: Scorer) -> str:
+    """What decides what a model does with prepared documents, whichever columns those were."""
+    settings = scorer.settings.model_dump(mode="json")
+    return fingerprint([scorer.kind, scorer.version, settings, scorer.identity()])
 
 
 def _is_fitted(scorer: Scorer) -> bool:
@@ -561,13 +569,3 @@ def _sample(shards: list[Shard], count: int) -> dict[int, tuple[int, ...]]:
         for shard in shards
         if not shard.error
     }
-
-
-def hash_rows(shard: Shard, rows: np.ndarray) -> np.ndarray:
-    """A hash uint64 for each row of a shard, of its file's content and its place in the file (splitmix64)."""
-    state = np.uint64(int(shard.fingerprint[:16], 16)) + (
-        np.uint64(shard.row_start) + rows.astype(np.uint64)
-    ) * np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

@@ -466,12 +466,16 @@ class _Invocation:
         if self.failed:
             return
         ordered = tuple(entrants[at.shard.index] for at in shards)
+
+        def by_source(shard: Shard) -> list[str]:
+            return [] if isinstance(chosen, Dedup) else [shard.source]
+
         key = fingerprint(
             [
                 stage.fingerprint,
                 prefixes,
                 [
-                    [at.shard.index, at.shard.key, at.shard.file, record["content"]]
+                    [at.shard.index, at.shard.key, at.shard.file, record["content"], *by_source(at.shard)]
                     for at, record in zip(shards, ordered, strict=True)
                 ],
             ]
@@ -609,7 +613,7 @@ class _Invocation:
                     "name": plan.name,
                     "path": name,
                     "files": len(written),
-                    "rows": self.result.kept,
+                    "rows": sum(record["rows"] for record in written),
                     "bytes": sum(record["bytes"] for record in written),
                     "duplicate_ids": duplicates,
                     "skipped_shards": sum(shard.error is not None for shard in plan.shards),

@@ -67,13 +67,13 @@ def show(
         )
         names = [column[0] for column in found.description]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    texts = _texts(workspace, str(chosen), rows)
+    found_texts = texts(workspace, str(chosen), rows)
     for row in rows:
-        text, edited = texts[(row["path"], row["row"])]
+        text, edited = found_texts[(row["path"], row["row"])]
         yield {**row, "text": text, "edited": edited}
 
 
-def _texts(
+def texts(
     workspace: Workspace, run: str, rows: list[dict[str, Any]]
 ) -> dict[tuple[str, int], tuple[str | None, str | None]]:
     """Text and edited text by (path, row)."""
@@ -110,7 +110,7 @@ def _shard_texts(
     from curation.sources import read_batches
     from curation.text.edits import apply_edits
 
-    rows = np.sort(places - shard.row_start)
+    rows = np.unique(places - shard.row_start)
     schema = pa.schema([plan.reading.field(source) for source in plan.columns.sources(["text"])])
     wanted = np.zeros(shard.rows, dtype=bool)
     wanted[rows] = True

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from curation.scorers.embedding_head import FACTS, vectors_of
 from curation.scorers.examples import distinct, read_texts
 from curation.sources import cut_shards, find_files, inspect, read_batches
 from curation.sources.texts import valid_text
+from curation.store import new_folder
 from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
@@ -261,20 +259,10 @@ def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> No
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
-    into.parent.mkdir(parents=True, exist_ok=True)
-    # beside its final place, since a rename must stay on one disk
-    made = Path(tempfile.mkdtemp(prefix=f".tmp-{into.name}-", dir=into.parent))
-    try:
+    with new_folder(into) as made:
         (made / HEAD).write_bytes(save(tensors))
         (made / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (made / CARD).write_text(card, encoding="utf-8")
-        made.chmod(0o755)
-        if into.exists():
-            into.rmdir()
-        os.rename(made, into)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
 def _card(

@@ -18,7 +18,9 @@ from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
+    from pipelines import audit
     from pipelines.explain import Explanation
+    from pipelines.export import Exported
     from pipelines.forecast import Forecast
     from pipelines.gc import Usage
     from pipelines.recipe import Loaded
@@ -155,6 +157,51 @@ class Workspace:
         from pipelines.attribution import attribute
 
         return attribute(self, explanation.run, explanation.path, explanation.row, stage)
+
+    def export(self, to: str, into: str | Path, run: str | None = None, **options: Any) -> Exported:
+        """Write a finished run's rows as a trainer reads them: see `pipelines.export.export` for the options."""
+        from pipelines.export import export
+
+        return export(self, run, to, Path(into), **options)
+
+    def selections(self, run: str | None = None, stage: str | None = None) -> list[dict[str, Any]]:
+        """What each selection of a run chose, beside chance and length: `pipelines.selection`."""
+        from pipelines.selection import reports
+
+        self.require()
+        return reports(self, run, stage)
+
+    def audit_sample(
+        self, *, rows: int = 200, into: str | Path | None = None, seed: int = 0, run: str | None = None
+    ) -> audit.Sample:
+        """Choose documents of a run for labelling by hand, of every stratum, and write them to a new CSV `into`."""
+        from pipelines.audit import sample
+
+        self.require()
+        return sample(self, run, rows, seed, None if into is None else Path(into))
+
+    def audit_label(
+        self, ask: Callable[[dict[str, Any], int], audit.Answer], *, run: str | None = None
+    ) -> audit.Report:
+        """Ask for each label that is wanting: `ask` is given the document and how many are left."""
+        from pipelines.audit import label
+
+        self.require()
+        return label(self, run, ask)
+
+    def audit_read(self, path: str | Path, run: str | None = None) -> audit.Taken:
+        """Take the labels of a file that `audit_sample` wrote; all of them, or with an error none."""
+        from pipelines.audit import read
+
+        self.require()
+        return read(self, Path(path), run)
+
+    def audit_report(self, run: str | None = None, audit: str | None = None) -> audit.Report:
+        """Precision, recall and false drops as the labels of the run's latest sample have them, with intervals."""
+        from pipelines.audit import report
+
+        self.require()
+        return report(self, run, audit)
 
     def gc(self, dry_run: bool = False) -> Usage:
         """Remove what no commit names, and say what takes how much space."""

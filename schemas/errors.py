@@ -35,6 +35,8 @@ CODES = {
     "C037": "folder in use",
     "C038": "examples not usable",
     "C039": "nothing to edit",
+    "C040": "not exportable",
+    "C041": "audit refused",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -43,6 +45,7 @@ CODES = {
     "R006": "worker lost",
     "R007": "model out of memory",
     "R008": "endpoint not answering",
+    "R009": "supervisors not usable together",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 

@@ -117,6 +117,8 @@ PARTS: dict[str, pa.Schema] = {
         ("members", pa.string()),
         ("links", pa.string()),
         ("cut", pa.string()),
+        ("choice", pa.string()),
+        ("report", pa.string()),
         ("bytes", pa.int64()),
         ("seconds", pa.float64()),
         ("created_at", _TIME),
@@ -258,6 +260,27 @@ PARTS: dict[str, pa.Schema] = {
         ("reused", pa.int64()),
         ("seconds", pa.float64()),
         ("ended_at", _TIME),
+    ),
+    # documents that were sampled for labelling by hand, one part an audit, with the sizes that weigh their labels
+    "audits": _schema(
+        ("audit", pa.string()),
+        ("run", pa.string()),
+        ("place", pa.int32()),
+        ("doc_id", pa.int64()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("size", pa.int64()),
+        ("sampled", pa.int64()),
+        ("created_at", _TIME),
+    ),
+    # labels of one run's documents; of one document the greatest number counts
+    "audit_labels": _schema(
+        ("run", pa.string()),
+        ("number", pa.int64()),
+        ("doc_id", pa.int64()),
+        ("good", pa.bool_()),
+        ("note", pa.string()),
+        ("labelled_at", _TIME),
     ),
     "failures": _schema(
         ("run", pa.string()),

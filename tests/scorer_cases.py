@@ -84,6 +84,8 @@ def document(text: str, place: int = 0, **more: Any) -> Document:
         "id": f"id-{place}",
         "answer": f"#### {place}",
         "response": f"It is {place % 3 * place}.",
+        "chosen_text": text,
+        "rejected_text": f"The other answer to the question, number {place}.",
         "rating": float(place % 5),
         "gold": float(place % 7),
         **more,
@@ -299,6 +301,23 @@ def _verifiable(scorer: Scorer, found: list[Document]) -> list[float | None]:
     return [
         float(float(item["answer"].split()[-1]) == float(item["response"].split()[-1].rstrip("."))) for item in found
     ]
+
+
+def _copied(scorer: Scorer, found: list[Document]) -> list[float | None]:
+    """The longest run of the answer's words that the instruction has, found by trying all."""
+    rows: list[float | None] = []
+    for item in found:
+        asked, given = (re.findall(r"[^\W_]+", item[name].lower()) for name in ("instruction", "output"))
+        runs = {tuple(asked[i:j]) for i in range(len(asked)) for j in range(i + 1, len(asked) + 1)}
+        longest = max((len(run) for run in runs if f" {' '.join(run)} " in f" {' '.join(given)} "), default=0)
+        rows.append(longest / len(given))
+    return rows
+
+
+def _margin(scorer: Scorer, found: list[Document]) -> list[float | None]:
+    inner = next(iter(scorer.requires().values())).inner  # type: ignore[attr-defined]
+    sides = [_classifier(inner, [{"text": item[name]} for item in found]) for name in ("chosen_text", "rejected_text")]
+    return [float(one or 0) - float(other or 0) for one, other in zip(*sides, strict=True)]
 
 
 def _imported(scorer: Scorer, found: list[Document]) -> list[float | None]:
@@ -531,6 +550,26 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
             _verifiable,
             good=lambda: [document("a", answer="#### 4", response="So 4.")],
             bad=lambda: [document("a", answer="#### 4", response="So 5.")],
+        ),
+        "hygiene": Case(
+            {"scorer": "hygiene"},
+            _copied,
+            field="copied",
+            good=instructions,
+            bad=lambda: [
+                document(text) for text in ("I'm sorry, but I can't say.", "...", documents()[0]["instruction"])
+            ],
+        ),
+        "margin": Case(
+            {"scorer": "margin", "of": {"scorer": "classifier", "model": models["classifier"]}},
+            _margin,
+            good=lambda: [document(one, rejected_text=other) for one, other in zip(cooking(9), news(9), strict=True)],
+            bad=lambda: [document(one, rejected_text=other) for one, other in zip(news(9), cooking(9), strict=True)],
+            long=(
+                {"of": {"scorer": "classifier", "model": models["classifier"], "max_tokens": 32}},
+                document("sun " * 300, rejected_text="sun " * 300),
+                64,
+            ),
         ),
         "llm-judge": Case(
             {

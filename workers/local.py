@@ -32,7 +32,7 @@ class LocalExecutor:
 
     def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
         pool = ThreadPoolExecutor(self.workers)
-        self._before = {step.fingerprint: marked(tokenising_object(step)) for step in steps if step.heavy}
+        self._before = {step.actor: marked(tokenising_object(step)) for step in steps if step.heavy}
         flying: dict[Future[Any], Any] = {}
         waiting = iter(units)
         try:
@@ -58,11 +58,11 @@ class LocalExecutor:
             return score_here(step, batch)
         # Outside the lock, so that one shard's documents are tokenised while the model has another's.
         prepared = prepare_here(step, batch)
-        with self._locks[step.fingerprint]:
+        with self._locks[step.actor]:
             return infer_here(step, prepared)
 
     def meters(self, steps: list[Step]) -> list[Metered]:
-        heavy = {step.fingerprint: step for step in steps if step.heavy}
+        heavy = {step.actor: step for step in steps if step.heavy}
         return [
             row
             for key, step in heavy.items()

@@ -70,7 +70,7 @@ class RayExecutor:
             ) from failure
 
     def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
-        heavy = {step.fingerprint: step for step in steps if step.heavy}
+        heavy = {step.actor: step for step in steps if step.heavy}
         actors = {key: self._actor(step, len(heavy)) for key, step in heavy.items()}
         waiting = iter(units)
         flying: dict[Any, Any] = {}
@@ -95,8 +95,8 @@ class RayExecutor:
                 ray.cancel(reference, force=False)
 
     def _actor(self, step: Step, heavy: int) -> list[Any]:
-        """The step's actors: on GPUs one a card, which the `heavy` steps of a pass share."""
-        if step.fingerprint not in self._actors:
+        """The step's actors: on GPUs one a card, which the `heavy` models of a pass share."""
+        if step.actor not in self._actors:
             gpus = int(ray.cluster_resources().get("GPU", 0)) if step.device == "cuda" else 0
             if step.device == "cuda" and not gpus:
                 raise CurationError(
@@ -109,14 +109,14 @@ class RayExecutor:
             # num_cpus is written out, and 0: an actor that took a whole CPU of a small machine would leave none for
             # the shard tasks that feed it, and wait for ever
             options = {"num_cpus": 0, "num_gpus": 1 / heavy if gpus else 0}
-            self._actors[step.fingerprint] = [
+            self._actors[step.actor] = [
                 _Scorer.options(**options).remote(step, hardware())  # type: ignore[attr-defined]
                 for _ in range(gpus or self.scorers)
             ]
-        return self._actors[step.fingerprint]
+        return self._actors[step.actor]
 
     def meters(self, steps: list[Step]) -> list[Metered]:
-        heavy = {step.fingerprint for step in steps if step.heavy}
+        heavy = {step.actor for step in steps if step.heavy}
         asked = [handle.meters.remote() for key in heavy for handle in self._actors.get(key, [])]
         found: list[Metered] = []
         for reference in asked:
@@ -139,7 +139,7 @@ def _perform(unit: Any, actors: dict[str, Any]) -> Any:
     def scoring(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not step.heavy:
             return score_here(step, batch)
-        return ray.get(actors[step.fingerprint].infer.remote(prepare_here(step, batch)))
+        return ray.get(actors[step.actor].infer.remote(prepare_here(step, batch)))
 
     return perform(unit, scoring)
 

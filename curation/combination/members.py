@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from curation import registry
 from curation.scorers.base import Context, Scorer
 from curation.scorers.turns import per_turn
+from schemas.documents import EMPTY, ERROR, OK
 
 
 class Member(BaseModel):
@@ -32,6 +33,13 @@ class Member(BaseModel):
 
 def build(member: Member, context: Context) -> Scorer:
     """The member's scorer. Raises ValueError: unknown scorer, field or settings, or one that has to be fitted."""
+    scorer = make(member, context)
+    check(member, scorer)
+    return scorer
+
+
+def make(member: Member, context: Context) -> Scorer:
+    """The member's scorer, whatever its field. Raises ValueError as `build`."""
     try:
         cls = registry.find("scorer", member.scorer)
     except KeyError:
@@ -46,6 +54,11 @@ def build(member: Member, context: Context) -> Scorer:
     scorer: Scorer = per_turn(cls(settings, context), context.turns)
     if type(scorer).fit is not Scorer.fit:
         raise ValueError(f"{member.scorer} has to be fitted, and a scorer inside another cannot be")
+    return scorer
+
+
+def check(member: Member, scorer: Scorer) -> None:
+    """Raise ValueError where the member's field is no number of the scorer's that can be compared."""
     types = {item.name: item.type for item in scorer.fields}
     if member.field not in types:
         raise ValueError(f"{member.scorer} has no column '{member.field}'; it has {', '.join(types)}")
@@ -54,7 +67,6 @@ def build(member: Member, context: Context) -> Scorer:
     kind = types[member.field]
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise ValueError(f"{member.scorer}.{member.field} is {kind}, not a number")
-    return scorer
 
 
 def sign(member: Member, scorer: Scorer) -> int:
@@ -68,6 +80,14 @@ def values(scores: pa.StructArray, name: str) -> np.ndarray:
     """One column of a requirement's struct as float64 [n], NaN where there is none."""
     column = pc.struct_field(scores, name).cast(pa.float64())
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def without_value(scores: pa.StructArray) -> pa.Array:
+    """[n] statuses of a requirement where it has no finite score: its own, and `error` where that says ok."""
+    if scores.type.get_field_index("status") < 0:
+        return pa.repeat(pa.scalar(EMPTY), len(scores))
+    status = pc.fill_null(pc.struct_field(scores, "status"), EMPTY)
+    return pc.if_else(pc.equal(status, OK), ERROR, status)
 
 
 def run(scorer: Scorer, documents: pa.RecordBatch) -> pa.RecordBatch:

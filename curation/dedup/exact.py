@@ -6,9 +6,8 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from curation.dedup.base import Dedup, DedupSettings
+from curation.dedup.base import Dedup, DedupSettings, Sketch
 from curation.scorers.base import Scorer, Settings
 
 
@@ -17,7 +16,8 @@ class ExactSettings(DedupSettings):
 
 
 class Exact(Dedup):
-    """Same text after lower-casing and with every run of white space as one space (`curation.text.normalize`)."""
+    """Same text after lower-casing and with every run of white space as one space (`curation.text.normalize`); with
+    several `columns`, the same in each."""
 
     kind = "exact"
     Settings = ExactSettings
@@ -27,7 +27,7 @@ class Exact(Dedup):
     buckets_each = 1
 
     def requires(self) -> dict[str, Scorer]:
-        return {"sketch": Digest(Settings(), self.context)}
+        return {"sketch": Digest(Settings(), self.context, self.settings.columns)}
 
     def buckets(self, evidence: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(evidence[:, :8]).view(np.uint64)
@@ -36,8 +36,8 @@ class Exact(Dedup):
         return (first == second).all(axis=1).astype(np.float64)  # type: ignore[no-any-return]
 
 
-class Digest(Scorer):
-    """128-bit digest of the normalised text."""
+class Digest(Sketch):
+    """128-bit digest of the normalised text; of several texts, of their digests, so that none runs into the next."""
 
     kind = "digest"
 
@@ -45,10 +45,7 @@ class Digest(Scorer):
     def fields(self) -> list[pa.Field]:
         return [pa.field("evidence", pa.binary(16)), pa.field("bytes", pa.int64())]
 
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        from curation.text.normalize import normalized_digest
+    def evidence(self, columns: list[pa.Array]) -> dict[str, pa.Array]:
+        from curation.text.normalize import joint_digest
 
-        text = batch.column("text")
-        return pa.RecordBatch.from_arrays(
-            [normalized_digest(text), pc.binary_length(text).cast(pa.int64())], schema=pa.schema(self.fields)
-        )
+        return {"evidence": joint_digest(columns)}

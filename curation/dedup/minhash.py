@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curation.dedup.base import Dedup, DedupSettings
+from curation.dedup.base import Dedup, DedupSettings, Sketch
 from curation.scorers.base import Scorer, Settings
+from schemas.documents import TEXT
 
 
 class MinHashSettings(DedupSettings):
@@ -29,7 +30,10 @@ class MinHashSettings(DedupSettings):
 
 
 class MinHash(Dedup):
-    """Near-duplicates in word n-grams; a text shorter than one n-gram equals only the same text."""
+    """Near-duplicates in word n-grams; a text shorter than one n-gram equals only the same text.
+
+    Several `columns` are compared as one text, so that a long answer weighs more than a short instruction.
+    """
 
     kind = "minhash"
     Settings = MinHashSettings
@@ -47,7 +51,7 @@ class MinHash(Dedup):
     def requires(self) -> dict[str, Scorer]:
         chosen = self.settings
         settings = SignatureSettings(ngram=chosen.ngram, permutations=chosen.bands * chosen.rows, seed=chosen.seed)
-        return {"sketch": Signature(settings, self.context)}
+        return {"sketch": Signature(settings, self.context, chosen.columns)}
 
     def buckets(self, evidence: np.ndarray) -> np.ndarray:
         from curation.text.minhash import bands
@@ -66,7 +70,11 @@ class SignatureSettings(Settings):
     seed: int
 
 
-class Signature(Scorer):
+BETWEEN = " columnboundaryqzvxkj "
+"""Stands between columns: a word, since shingles are made of nothing else, and one that texts do not have."""
+
+
+class Signature(Sketch):
     """MinHash signature in datasketch 2.0's `affine32` scheme, little-endian uint32 values as one binary.
 
     A text with fewer words than one n-gram has no shingle. Its evidence is drawn from the 128-bit digest of its
@@ -83,17 +91,14 @@ class Signature(Scorer):
             pa.field("shingles", pa.int32()),
         ]
 
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        text = batch.column("text")
+    def evidence(self, columns: list[pa.Array]) -> dict[str, pa.Array]:
         chosen = self.settings
+        text = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, pa.scalar(BETWEEN, TEXT))
         values, shingles = evidence_of(text, chosen.ngram, chosen.permutations, chosen.seed)
         width = 4 * chosen.permutations
         data = np.ascontiguousarray(values.astype("<u4"))
         evidence = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(data), [None, pa.py_buffer(data)])
-        return pa.RecordBatch.from_arrays(
-            [evidence, pc.binary_length(text).cast(pa.int64()), pa.array(shingles, type=pa.int32())],
-            schema=pa.schema(self.fields),
-        )
+        return {"evidence": evidence, "shingles": pa.array(shingles, type=pa.int32())}
 
 
 def evidence_of(

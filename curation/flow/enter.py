@@ -11,12 +11,17 @@ import pyarrow.parquet as pq
 
 from curation import failpoints
 from curation.dedup.base import Dedup
-from curation.flow.grouped import rank_values
+from curation.flow.grouped import ranking_facts
 from curation.flow.work import EnterWork, stage_object
 from curation.manifest.parts import now
-from curation.selection.base import Selection
+from curation.plan import StagePlan
+from curation.selection.base import Choosing, Ranking
 from curation.store import digest
 
+BY = "by:"
+"""Before the names of columns that a choice goes by."""
+LISTED = {("tokens",): pa.int64(), ("tags",): pa.list_(pa.string())}
+"""Requirements whose column is listed with each document, rather than read where it is stored."""
 BUCKETS = pa.schema([pa.field("bucket", pa.uint64()), pa.field("node", pa.uint32())])
 """`node` counts in the shard's entrants."""
 
@@ -36,16 +41,26 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
     if isinstance(chosen, Dedup):
         sketch = at.known(stage.steps[0], ["evidence", "bytes"]).rows(rows)
         columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
-        buckets = chosen.buckets(evidence_matrix(pc.struct_field(sketch, "evidence")))
-        store.write(f"{base}.buckets", lambda path: _write_buckets(path, buckets, task.prefixes))
+        evidence = pc.struct_field(sketch, "evidence")
+        nodes = np.flatnonzero(evidence.is_valid())
+        buckets = chosen.buckets(evidence_matrix(evidence.drop_null()))
+        store.write(f"{base}.buckets", lambda path: _write_buckets(path, nodes, buckets, task.prefixes))
     else:
-        assert isinstance(chosen, Selection)
-        values = chosen.sign * rank_values(ledger, chosen.columns[0])
-        columns = {"row": pa.array(rows), "value": pa.array(values[rows], mask=np.isnan(values[rows]))}
+        assert isinstance(chosen, Ranking | Choosing)
+        facts = ranking_facts(chosen, at.shard, ledger)
+        columns = {"row": pa.array(rows), "length": pa.array(facts.length[rows])}
+        if isinstance(chosen, Ranking):
+            values = chosen.sign * chosen.values(facts)
+            columns["value"] = pa.array(values[rows], mask=np.isnan(values[rows]))
+        else:
+            for name, values in facts.columns.items():
+                columns[BY + name] = pa.array(values[rows], mask=np.isnan(values[rows]))
         for step in stage.steps:
-            counted = at.known(step, ["tokens"]).rows(rows)
-            columns["tokens"] = pc.struct_field(counted, "tokens").cast(pa.int64())
-    store.write(f"{base}.parquet", lambda path: pq.write_table(pa.table(columns), path, compression="zstd"))
+            if step.path in LISTED:
+                name = step.path[0]
+                columns[name] = pc.struct_field(at.known(step, [name]).rows(rows), name)
+    table = pa.table(columns).cast(entrants_schema(stage, chosen))
+    store.write(f"{base}.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
     failpoints.hit("after-data")
     record = {
         "run": at.work.run,
@@ -61,6 +76,18 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         "created_at": now(),
     }
     return at.work.settle("entrants", key, record, [f"{base}.parquet", f"{base}.buckets"])
+
+
+def entrants_schema(stage: StagePlan, chosen: Any) -> pa.Schema:
+    """Columns of the `entrants` files of a stage."""
+    names = [pa.field("row", pa.int64())]
+    if isinstance(chosen, Dedup):
+        return pa.schema([*names, pa.field("bytes", pa.int64())])
+    names.append(pa.field("length", pa.int64()))
+    ranked = ["value"] if isinstance(chosen, Ranking) else [BY + name for name in chosen.columns]
+    names += [pa.field(name, pa.float64()) for name in ranked]
+    names += [pa.field(step.path[0], LISTED[step.path]) for step in stage.steps if step.path in LISTED]
+    return pa.schema(names)
 
 
 def evidence_matrix(evidence: pa.Array) -> np.ndarray:
@@ -80,10 +107,10 @@ def prefix_of(buckets: np.ndarray, prefixes: int) -> np.ndarray:
     return np.zeros(buckets.shape, dtype=np.uint64) if shift == 64 else buckets >> np.uint64(shift)
 
 
-def _write_buckets(path: Any, buckets: np.ndarray, prefixes: int) -> None:
+def _write_buckets(path: Any, nodes: np.ndarray, buckets: np.ndarray, prefixes: int) -> None:
     """One record batch for each range of keys, so that a task reads its range of every shard and no more."""
     flat = buckets.reshape(-1)
-    node = np.repeat(np.arange(len(buckets), dtype=np.uint32), buckets.shape[1] if buckets.ndim == 2 else 1)
+    node = np.repeat(nodes.astype(np.uint32), buckets.shape[1] if buckets.ndim == 2 else 1)
     part = prefix_of(flat, prefixes)
     order = np.argsort(part, kind="stable")
     bounds = np.searchsorted(part[order], np.arange(prefixes + 1, dtype=np.uint64))

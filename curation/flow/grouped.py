@@ -15,9 +15,9 @@ from curation.dedup.base import FIELDS as DEDUP_FIELDS
 from curation.dedup.base import Dedup
 from curation.flow.ledger import Grouped, Ledger
 from curation.plan import StagePlan
-from curation.selection.base import FIELDS as SELECTION_FIELDS
-from curation.selection.base import Cut, Place, Selection
-from curation.sources import Shard
+from curation.selection.base import NOT_SELECTED, SELECTED, Choosing, Cut, Facts, Place, Ranking, Selection
+from curation.sources import Shard, hash_rows
+from schemas.documents import INPUT
 from schemas.manifest import TWIN
 
 
@@ -27,10 +27,21 @@ def load_grouped(
     """Rows of `shard` (n of them) as the stage's result in `record` (kind `groups`) judges them."""
     if isinstance(chosen, Dedup):
         return _duplicates(root / record["members"], chosen, shard)
+    if isinstance(chosen, Choosing):
+        return _choice(root / record["choice"], chosen, shard)
     return _cut(Cut.of(json.loads(record["cut"])), chosen, shard, ledger)
 
 
-def rank_values(ledger: Ledger, column: str) -> np.ndarray:
+def ranking_facts(chosen: Selection, shard: Shard, ledger: Ledger) -> Facts:
+    """What a selection may go by, of the rows of one shard."""
+    size = ledger.structs[INPUT]
+    name = "answer_bytes" if size.type.get_field_index("answer_bytes") >= 0 else "bytes"
+    length = pc.fill_null(pc.struct_field(size, name), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    columns = {column: _values(ledger, column) for column in chosen.columns}
+    return Facts(columns, length, hash_rows(shard, np.arange(shard.rows)))
+
+
+def _values(ledger: Ledger, column: str) -> np.ndarray:
     """A stage's column as float64 [n], NaN where there is no value."""
     stage, name = column.split(".", 1)
     values = pc.struct_field(ledger.structs[stage], name.split("."))
@@ -58,8 +69,31 @@ def _duplicates(path: Path, chosen: Dedup, shard: Shard) -> Grouped:
     return Grouped(struct, duplicate, chosen.reason, similarity, chosen.threshold, twins)
 
 
-def _cut(cut: Cut, chosen: Selection, shard: Shard, ledger: Ledger) -> Grouped:
-    values = rank_values(ledger, chosen.columns[0])
+def _choice(path: Path, chosen: Choosing, shard: Shard) -> Grouped:
+    table = pq.read_table(path, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
+    at = table.column("row").to_numpy()
+    place = np.full(shard.rows, -1, dtype=np.int64)
+    place[at] = np.arange(len(at))
+    struct = table.column("struct").combine_chunks().take(pa.array(place, mask=place < 0))
+    selected = pc.fill_null(pc.struct_field(struct, "selected"), False).to_numpy(zero_copy_only=False)
+
+    def spread(name: str, missing: float) -> np.ndarray:
+        values = np.full(shard.rows, missing)
+        values[at] = table.column(name).to_numpy()
+        return values
+
+    reason = np.full(shard.rows, NOT_SELECTED, dtype=object)
+    reason[at] = table.column("reason").to_numpy()
+    twins = {
+        "twin_file": spread("twin_file", -1).astype(np.int64),
+        "twin_row": spread("twin_row", -1).astype(np.int64),
+        "similarity": spread("similarity", np.nan),
+    }
+    return Grouped(struct, ~selected, reason, spread("value", np.nan), None, twins)
+
+
+def _cut(cut: Cut, chosen: Ranking, shard: Shard, ledger: Ledger) -> Grouped:
+    values = chosen.values(ranking_facts(chosen, shard, ledger))
     threshold = np.full(shard.rows, np.nan)
     if cut.first is None or cut.last is None:
         selected = np.zeros(shard.rows, dtype=bool)
@@ -69,7 +103,7 @@ def _cut(cut: Cut, chosen: Selection, shard: Shard, ledger: Ledger) -> Grouped:
         above = _before(ranked, shard.file, row, cut.first, itself=False)
         selected = _before(ranked, shard.file, row, cut.last, itself=True) & ~above
         threshold[:] = np.where(above, chosen.sign * cut.first.score, chosen.sign * cut.last.score)
-    struct = pa.StructArray.from_arrays([pa.array(selected)], fields=SELECTION_FIELDS)
+    struct = pa.StructArray.from_arrays([pa.array(selected)], fields=[SELECTED])
     return Grouped(struct, ~selected, chosen.reason, values, threshold, {})
 
 

@@ -28,7 +28,8 @@ class Grouped:
     struct: pa.StructArray
     drop: np.ndarray
     """bool [n]: what the stage drops by itself."""
-    reason: str
+    reason: str | np.ndarray
+    """Of all, or [n]."""
     score: np.ndarray
     threshold: float | np.ndarray | None
     """Of each row, or one for all."""
@@ -79,7 +80,8 @@ class Ledger:
             ended = at[~self.alive[at]]
         else:
             ended = at[grouped.drop[at]]
-            self._end(ended, DROPPED, stage, grouped.reason)
+            whole = isinstance(grouped.reason, str)
+            self._end(ended, DROPPED, stage, grouped.reason if whole else grouped.reason[ended])
             self.score[ended] = grouped.score[ended]
             if grouped.threshold is not None:
                 self.threshold[ended] = np.broadcast_to(grouped.threshold, self.rows)[ended]

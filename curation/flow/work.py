@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -177,6 +178,18 @@ class WriteWork:
     shards: tuple[ShardWork, ...]
     decisions: tuple[str, ...]
     """Decision files, in the order of `shards`."""
+
+
+MEMORY = "2GB"
+"""DuckDB's limit while it merges pairs or sorts scores; beyond it, it spills to the workspace."""
+
+
+def database(task: ResolveWork) -> duckdb.DuckDBPyConnection:
+    """For sorting what a dataset-wide stage has to sort."""
+    spill = task.work.store.path(f"groups/{task.group}/.tmp-spill-{task.work.mark()}")
+    return duckdb.connect(
+        config={"memory_limit": MEMORY, "temp_directory": str(spill), "autoinstall_known_extensions": "false"}
+    )
 
 
 def decisive(stage: StagePlan) -> list[str]:

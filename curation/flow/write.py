@@ -15,6 +15,7 @@ from curation.flow.score import last_transform
 from curation.flow.work import ShardWork, Work, WriteWork
 from curation.manifest.parts import now
 from curation.plan import StagePlan
+from curation.selection.base import COPIES
 from curation.sources import read_batches
 from curation.sources.texts import binary, repaired, stringlike, valid_text
 from curation.store import digest
@@ -86,18 +87,26 @@ def shown_fields(stage: StagePlan) -> list[pa.Field]:
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
     work = task.work
+    repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
     structs = [name for name in schema.names if name not in work.origins]
+    structs += [name for name in repeating if name not in structs]
     for at, decisions in zip(task.shards, task.decisions, strict=True):
         table = pq.read_table(
             work.store.path(decisions), columns=["row", "outcome", *structs], partitioning=None, use_threads=False
         )
         table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
         rows = table.column("row").to_numpy() - at.shard.row_start
+        copies = np.ones(len(rows), dtype=np.int64)
+        for name in repeating:
+            copies *= pc.fill_null(pc.struct_field(table.column(name), COPIES), 1).to_numpy()
         if len(rows):
-            yield from _documents(at, schema, table, rows)
+            yield from _documents(at, schema, table, rows, copies)
 
 
-def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray) -> Iterator[pa.Table]:
+def _documents(
+    at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray, copies: np.ndarray
+) -> Iterator[pa.Table]:
+    """The rows (int64 [n], in the shard) with what was decided about each, as often as `copies` says."""
     work = at.work
     transform = last_transform(work.stages)
     bulky = {
@@ -117,6 +126,7 @@ def _documents(at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.nda
         span = np.flatnonzero(keep[batch.start : batch.start + batch.columns.num_rows])
         if not len(span):
             continue
+        span = np.repeat(span, copies[np.searchsorted(rows, span + batch.start)])
         taken = pa.array(span)
         columns: dict[str, pa.Array] = {}
         place = pa.array(np.searchsorted(rows, span + batch.start))

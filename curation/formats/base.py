@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from curation.formats.turns import Turns
+
 PARAGRAPH = "\n\n"
 """Stands between the messages of a conversation where they are read as one text."""
 
@@ -20,6 +22,10 @@ class Rows(ABC):
     @abstractmethod
     def column(self, name: str) -> pa.Array:
         """One of the format's `gives`, `schemas.documents.TEXT`, null where the row holds nothing at all."""
+
+    @abstractmethod
+    def conversation(self) -> Turns:
+        """The messages of each row, [n]; of two answers the chosen one's."""
 
 
 class Format(ABC):

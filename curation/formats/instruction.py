@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.formats.base import PARAGRAPH, Format, Rows
-from curation.formats.turns import ASSISTANT, SYSTEM, TOOL, USER, exchange, side_by_side
+from curation.formats.turns import ASSISTANT, SYSTEM, TOOL, USER, Turns, exchange, side_by_side
 from schemas.documents import TEXT
 
 
@@ -39,8 +39,11 @@ class _Pairs(Rows):
             columns = {SYSTEM: self._own("system"), USER: self.column("prompt"), ASSISTANT: self._own("output")}
             return self._joined(columns, PARAGRAPH)
         if name == "messages":
-            return exchange(self.column("prompt"), self._own("output"), self._own("system")).json()
+            return self.conversation().json()
         return pc.fill_null(self._own(name), "")
+
+    def conversation(self) -> Turns:
+        return exchange(self.column("prompt"), self._own("output"), self._own("system"))
 
     def _joined(self, columns: dict[int, pa.Array], separator: str) -> pa.Array:
         """Row by row, blank ones left out; null where all are null."""

@@ -37,6 +37,9 @@ class Conversations(Rows):
         self.faults = self.turns.faults
         self.missing = column.is_null()
 
+    def conversation(self) -> Turns:
+        return self.turns
+
     def column(self, name: str) -> pa.Array:
         return pc.if_else(self.missing, None, column_of(self.turns, name))
 

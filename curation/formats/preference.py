@@ -10,6 +10,7 @@ from curation.formats.base import Format, Rows
 from curation.formats.messages import column_of
 from curation.formats.turns import ASSISTANT, USER, Turns
 from curation.sources.texts import nested
+from schemas.documents import TEXT
 
 SIDES = ("chosen", "rejected")
 
@@ -31,10 +32,12 @@ class Preference(Format):
     )  # fmt: skip
 
     def read(self, columns: dict[str, pa.Array]) -> Rows:
-        return _Pairs(columns)
+        return Pairs(columns)
 
 
-class _Pairs(Rows):
+class Pairs(Rows):
+    """Two conversations each, and where they part: `prompt`, and by side what stands behind it in `rest`."""
+
     def __init__(self, columns: dict[str, pa.Array]) -> None:
         asked = _turns(columns["prompt"], USER) if "prompt" in columns else None
         sides = {side: _turns(columns[side], ASSISTANT) for side in SIDES}
@@ -44,27 +47,30 @@ class _Pairs(Rows):
         self.missing = pc.and_(columns["chosen"].is_null(), columns["rejected"].is_null())
         shared = _shared(*sides.values())
         self.whole: dict[str, Turns] = {}
-        self.answers: dict[str, pa.Array] = {}
+        self.rest: dict[str, Turns] = {}
         for side, turns in sides.items():
             rest = turns.take(np.arange(len(turns.roles)) >= (turns.bounds[:-1] + shared)[turns.owner])
             prompt = turns.take(np.arange(len(turns.roles)) < (turns.bounds[:-1] + shared)[turns.owner])
             before = prompt if asked is None else _either(prompt, asked)
             self.whole[side] = _behind(before, rest)
-            self.answers[side] = rest.joined("\n")
+            self.rest[side] = rest
             self.prompt = before
+
+    def conversation(self) -> Turns:
+        return self.whole["chosen"]
 
     def column(self, name: str) -> pa.Array:
         return pc.if_else(self.missing, None, self._made(name))
 
     def _made(self, name: str) -> pa.Array:
         if name in SIDES:
-            return self.answers[name]
+            return self.rest[name].joined("\n")
         side, _, what = name.partition("_")
         if side in SIDES and what:
             return column_of(self.whole[side], what)
         if name in ("prompt", "instruction"):
             return self.prompt.joined("\n")
-        return self.answers["chosen"] if name == "output" else column_of(self.whole["chosen"], name)
+        return self.rest["chosen"].joined("\n") if name == "output" else column_of(self.whole["chosen"], name)
 
 
 def _turns(column: pa.Array, role: int) -> Turns:
@@ -115,4 +121,8 @@ def _behind(first: Turns, second: Turns) -> Turns:
     order = np.argsort(owner, kind="stable")
     contents = pa.concat_arrays([first.contents, second.contents]).take(pa.array(order))
     roles = np.concatenate([first.roles, second.roles])[order]
-    return Turns(first.bounds + second.bounds, roles, contents, first.faults | second.faults)
+    more = None
+    if first.more is not None or second.more is not None:
+        both = [pa.nulls(len(turns.roles), TEXT) if turns.more is None else turns.more for turns in (first, second)]
+        more = pa.concat_arrays(both).take(pa.array(order))
+    return Turns(first.bounds + second.bounds, roles, contents, first.faults | second.faults, more)

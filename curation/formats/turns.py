@@ -25,6 +25,10 @@ ALIASES = {
     "tool": TOOL, "observation": TOOL, "function": TOOL, "ipython": TOOL,
 }  # fmt: skip
 """Names of roles in OpenAI's, ShareGPT's, Gemma's and LLaMA-Factory's data, in lower case."""
+CALL = "function_call"
+"""The role of an assistant's message that is a call of tools as JSON, in ShareGPT's data."""
+MORE = ("name", "reasoning_content", "thinking", "tool_call_id", "tool_calls")
+"""What chat templates read of a message beside its role and content."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,16 @@ class Turns:
     """[m]: texts, never null. A call of tools without words is the JSON of its `tool_calls`."""
     faults: dict[int, str] = field(default_factory=dict)
     """By conversation, why it could not be read."""
+    more: pa.Array | None = None
+    """[m]: the JSON of what a message has of `MORE`, with its `content` where that is not what `contents` has; null
+    where it has nothing, None where no message has anything."""
 
     @classmethod
     def read(cls, column: pa.Array, role: str = "role", content: str = "content") -> Turns:
         """From a column of lists of messages, or of their JSON; null is a conversation without messages."""
         if nested(column.type):
             found = _columnar(column, role, content)
-            return _parsed(as_json(column), role, content) if found is None else found
+            return _parsed(as_json(column), role, content, sparse=True) if found is None else found
         return _parsed(column, role, content)
 
     def __len__(self) -> int:
@@ -59,7 +66,9 @@ class Turns:
     def take(self, messages: NDArray[np.bool_]) -> Turns:
         """The same conversations with some of their messages."""
         counts = np.append(0, np.cumsum(messages))[self.bounds]
-        return Turns(counts, self.roles[messages], self.contents.filter(pa.array(messages)), self.faults)
+        chosen = pa.array(messages)
+        more = None if self.more is None else self.more.filter(chosen)
+        return Turns(counts, self.roles[messages], self.contents.filter(chosen), self.faults, more)
 
     def joined(self, separator: str) -> pa.Array:
         """[n]: all messages' texts, those that are blank left out."""
@@ -149,26 +158,45 @@ def _columnar(column: pa.Array, role: str, content: str) -> Turns | None:
     if bad.any():  # to say what is wrong with which message, or to find what stands in for its content
         return None
     roles = np.array(list(ALIASES.values()), dtype=np.int8)[place.astype(np.int64)]
-    return Turns(bounds, roles, contents)
+    return Turns(bounds, roles, contents, more=_columnar_more(flat, names, role, content))
 
 
-def _parsed(column: pa.Array, role: str, content: str) -> Turns:
-    """A loop over conversations, since JSON is read one text at a time."""
+def _columnar_more(flat: pa.Array, names: pa.Array, role: str, content: str) -> pa.Array | None:
+    """`Turns.more` of messages that are structs."""
+    known = [name for name in MORE if flat.type.get_field_index(name) >= 0]
+    some = np.asarray(pc.equal(names, CALL))
+    for name in known:
+        some |= np.asarray(pc.struct_field(flat, name).is_valid())
+    if not some.any():
+        return None
+    wanted = [role, content, *known]
+    items = pa.StructArray.from_arrays([pc.struct_field(flat, name) for name in wanted], wanted).filter(pa.array(some))
+    found = [_more(item, role, content, sparse=True) for item in items.to_pylist()]
+    return pa.array(found, TEXT).take(pa.array(np.cumsum(some) - 1, mask=~some))
+
+
+def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> Turns:
+    """A loop over conversations, since JSON is read one text at a time. `sparse`: nulls stand for keys that there are
+    not, as they do in structs."""
     bounds = [0]
     roles: list[int] = []
     contents: list[str] = []
+    more: list[str | None] = []
     faults: dict[int, str] = {}
     for row, text in enumerate(column.to_pylist()):
         try:
             messages = [] if text is None else _messages(text)
             found = [_message(item, number, role, content) for number, item in enumerate(messages, 1)]
+            beside = [_more(item, role, content, sparse) for item in messages]
         except ValueError as error:
-            faults[row], found = str(error), []
+            faults[row], found, beside = str(error), [], []
         roles += [said for said, _ in found]
         contents += [what for _, what in found]
+        more += beside
         bounds.append(len(roles))
     texts, broken = valid_text(pa.array([_encoded(text) for text in contents], pa.large_binary()).view(TEXT))
-    turns = Turns(np.array(bounds), np.array(roles, dtype=np.int8), pc.fill_null(texts, ""), faults)
+    kept = pa.array(more, TEXT) if any(more) else None
+    turns = Turns(np.array(bounds), np.array(roles, dtype=np.int8), pc.fill_null(texts, ""), faults, kept)
     if not broken.any():
         return turns
     # JSON can spell half of a surrogate pair, which is no text.
@@ -218,3 +246,37 @@ def _text_of_parts(parts: list[Any], number: int) -> str:
             raise ValueError(f"message {number} holds something that is not text")
         texts.append(part["text"])
     return "\n".join(texts)
+
+
+def _more(item: dict[str, Any], role: str, content: str, sparse: bool) -> str | None:
+    """What `Turns.more` has of one message."""
+    found = {name: item[name] for name in MORE if item.get(name)}
+    if "tool_calls" in found and item.get(content) is None:
+        found["content"] = ""
+    if item[role].lower() == CALL and "tool_calls" not in found:
+        call = _call(item.get(content))
+        found |= {} if call is None else {"content": "", "tool_calls": call}
+    if not found:
+        return None
+    try:
+        return orjson.dumps(_filled(found) if sparse else found).decode()
+    except TypeError:
+        raise ValueError("a message is not valid UTF-8") from None
+
+
+def _call(text: Any) -> list[dict[str, Any]] | None:
+    """A call of tools, or several, out of the words of a message; None where they are none."""
+    try:
+        found = orjson.loads(text)
+    except (TypeError, orjson.JSONDecodeError):
+        return None
+    calls = found if isinstance(found, list) else [found]
+    fits = bool(calls) and all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls)
+    return [{"type": "function", "function": call} for call in calls] if fits else None
+
+
+def _filled(value: Any) -> Any:
+    """Without nulls inside objects."""
+    if isinstance(value, dict):
+        return {key: _filled(item) for key, item in value.items() if item is not None}
+    return [_filled(item) for item in value] if isinstance(value, list) else value

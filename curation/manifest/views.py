@@ -26,6 +26,8 @@ ONE_RUN = (
     "scores_histogram",
     "distributions",
     "statistics",
+    "audits",
+    "selections",
 )
 VIEWS = (*(name for name in EVERY_RUN if name != "funnel_all"), *ONE_RUN)
 """What users may query. Those of ONE_RUN show the chosen run: the latest, unless it is named."""

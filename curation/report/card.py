@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.manifest.parts import Manifest
-from curation.plan import Plan
+from curation.plan import Plan, StagePlan
+from curation.report.selection import selection_lines
+from curation.report.tables import table
 from curation.sources import Shard
 from schemas.manifest import LIST
 
@@ -36,15 +38,15 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         "",
         "## Funnel",
         "",
-        *_table(["stage", "kind", "in", "dropped", "errored", "out", "gate"], _funnel(plan, tally, total)),
+        *table(["stage", "kind", "in", "dropped", "errored", "out", "gate"], _funnel(plan, tally, total)),
         "",
         "## Why documents were dropped",
         "",
-        *_table(["stage", "reason", "documents"], _reasons(tally)),
+        *table(["stage", "reason", "documents"], _reasons(tally)),
         "",
         "## Made from",
         "",
-        *_table(["file", "documents", "fingerprint (XXH3-128)"], _inputs(plan)),
+        *table(["file", "documents", "fingerprint (XXH3-128)"], _inputs(plan)),
     ]
     skipped = [shard for shard in plan.shards if shard.error]
     if skipped:
@@ -58,10 +60,12 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         lines += [f"- {_left_out(shard)}" for shard in skipped]
     models = _models(plan, manifest)
     if models:
-        lines += ["", "## Models", "", *_table(["model", "file", "sha256", "licence"], models)]
+        lines += ["", "## Models", "", *table(["model", "file", "sha256", "licence"], models)]
     lists = _lists(plan, manifest)
     if lists:
-        lines += ["", "## Lists", "", *_table(["stage", "file", "sha256"], lists)]
+        lines += ["", "## Lists", "", *table(["stage", "file", "sha256"], lists)]
+    for selection, report in _selections(plan, manifest):
+        lines += ["", f"## Selection: {selection.id}", "", *selection_lines(selection.kind, report)]
     fits = _fits(plan, manifest)
     for stage, card in fits:
         lines += ["", f"## Fitted: {stage}", "", "```json", json.dumps(card, indent=2, sort_keys=True), "```"]
@@ -134,6 +138,13 @@ def _lists(plan: Plan, manifest: Manifest) -> list[list[str]]:
     return [list(row) for row in sorted(found)]
 
 
+def _selections(plan: Plan, manifest: Manifest) -> list[tuple[StagePlan, dict[str, Any]]]:
+    used = {row["stage"]: row["group"] for row in manifest.where("barriers", run=plan.run).to_pylist()}
+    groups = {row["group"]: row["report"] for row in manifest.read("groups").to_pylist()}
+    found = [(stage, groups.get(used.get(stage.id, ""))) for stage in plan.stages if stage.family == "select"]
+    return [(stage, json.loads(report)) for stage, report in found if report]
+
+
 def _relative(address: str) -> str:
     """A fitted head's address names its folder in the workspace, wherever that lies."""
     return f"models/{Path(address).parent.name}" if address.startswith("path:") and "/models/" in address else address
@@ -147,10 +158,3 @@ def _fits(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
         if path in artifacts:
             found[artifacts[path]] = json.loads(row["card"])
     return sorted(found.items())
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    return [line(head), line(["---"] * len(head)), *(line(row) for row in rows)]

@@ -181,8 +181,8 @@ class Scorer(ABC):
 
         `batch` has the columns `reads` and one struct for each of `requires`. Returns as many rows in the same
         order, with the columns `fields` and, where some document has no score, `status` (one of
-        `schemas.documents.STATUSES`; its other columns null). Raises for faults of the machine only: what is wrong
-        with one document is its status.
+        `schemas.documents.STATUSES`; its other columns null, but for statuses of its parts). Raises for faults of the
+        machine only: what is wrong with one document is its status.
         """
 
     def fit_identity(self) -> dict[str, Any]:

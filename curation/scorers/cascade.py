@@ -17,7 +17,7 @@ from curation.scorers import base
 from curation.scorers.base import HEAD
 from curation.text.arrow import buffers
 from curation.text.hashing import hash_spans
-from schemas.documents import EMPTY, ERROR, OK
+from schemas.documents import OK
 
 NAMES = {KEEP: "keep", ESCALATE: "escalate", DROP: "drop"}
 AUDIT_SEED, HALF_SEED = 0x617564, 0x68616C
@@ -178,7 +178,7 @@ class Cascade(base.Scorer):
         }
         if missing.any():
             columns = {name: pc.if_else(pa.array(missing), None, column) for name, column in columns.items()}
-            columns["status"] = pc.if_else(pa.array(missing), _status(batch.column("expensive")), OK)
+            columns["status"] = pc.if_else(pa.array(missing), members.without_value(batch.column("expensive")), OK)
         return pa.record_batch(columns)
 
     def fit_identity(self) -> dict[str, Any]:
@@ -223,14 +223,6 @@ class Cascade(base.Scorer):
     def _keeps(self, expensive: np.ndarray) -> np.ndarray:
         """bool [n]: at or beyond the cut; NaN is not."""
         return np.asarray(self._sign * expensive >= self._sign * self.settings.cut)
-
-
-def _status(expensive: pa.StructArray) -> pa.Array:
-    """The expensive scorer's status; `error` where it says ok of a document without a finite score."""
-    if expensive.type.get_field_index("status") < 0:
-        return pa.repeat(pa.scalar(EMPTY), len(expensive))
-    status = pc.fill_null(pc.struct_field(expensive, "status"), EMPTY)
-    return pc.if_else(pc.equal(status, OK), ERROR, status)
 
 
 def _hashes(text: pa.Array, seed: int) -> np.ndarray:

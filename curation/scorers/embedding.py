@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from curation.models.encoder import Encoder
 from curation.models.locate import locate
 from curation.models.tokens import Ids
 from curation.scorers import base
+from curation.scorers.columns import joined
 from curation.scorers.model import ModelScorer, ModelSettings, placed, readable
 from schemas.documents import OK
 
@@ -18,8 +22,12 @@ class EmbeddingSettings(ModelSettings):
 
     max_tokens: int | None = None
     """Tokens read from the start of each document; default: the model's own limit (256 for all-MiniLM-L6-v2)."""
+    columns: list[str] = Field(default=["text"], min_length=1)
+    """Input columns that are read as one text, a line each, such as [instruction] or [instruction, output]."""
     prompt: str | None = None
     """What stands before each text: the name of one of the model's prompts, or the words themselves."""
+    pooling: Literal["cls", "lasttoken", "max", "mean"] | None = None
+    """How a text's states become one vector; default: as the model says, or the mean."""
 
 
 class Embedding(ModelScorer):
@@ -33,9 +41,11 @@ class Embedding(ModelScorer):
     kind = "embedding"
     version = 2
     Settings = EmbeddingSettings
+    operational = ("columns", "pooling")  # `reads` is in the fingerprint, and the pooling in the identity
 
     def __init__(self, settings: EmbeddingSettings, context: base.Context) -> None:
         super().__init__(settings, context)
+        self.reads = tuple(settings.columns)  # type: ignore[misc]
         self._opened: Encoder | None = None
 
     @property
@@ -44,7 +54,9 @@ class Embedding(ModelScorer):
         if self._opened is None:
             chosen = self.settings
             located = locate(chosen.model, self.context.recipe_dir)
-            self._opened = Encoder(located, max_tokens=chosen.max_tokens, prompt=chosen.prompt, pack=chosen.pack)
+            self._opened = Encoder(
+                located, max_tokens=chosen.max_tokens, prompt=chosen.prompt, pooling=chosen.pooling, pack=chosen.pack
+            )
         return self._opened
 
     @property
@@ -64,7 +76,7 @@ class Embedding(ModelScorer):
         return base.Contract(tokens="tokens", truncated="truncated")
 
     def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        text = batch.column("text")
+        text = joined(batch, self.settings.columns)
         ids = self.encoder.ids(text)
         return pa.record_batch({"ids": ids.array(), "status": pa.array(readable(text, ids), pa.string())})
 

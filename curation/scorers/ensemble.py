@@ -15,7 +15,7 @@ from curation.combination.members import Member
 from curation.models.locate import sha256
 from curation.scorers import base
 from curation.scorers.base import HEAD
-from schemas.documents import EMPTY, ERROR, OK
+from schemas.documents import OK
 
 FOLDS = 5
 
@@ -119,7 +119,7 @@ class Ensemble(base.Scorer):
         if lacking.any():
             columns["status"] = pa.repeat(pa.scalar(OK), len(lacking))
             for place, name in reversed(list(enumerate(self.requires()))):  # the first that lacks has the last word
-                own = _status(batch.column(name))
+                own = members.without_value(batch.column(name))
                 columns["status"] = pc.if_else(pa.array(missing[:, place]), own, columns["status"])
         return pa.record_batch(columns)
 
@@ -184,14 +184,6 @@ class Ensemble(base.Scorer):
         """Of each member scorer.column, numbered where two are alike."""
         plain = [f"{member.scorer}.{member.field}" for member in self.settings.members]
         return [f"{name}#{place}" if plain.count(name) > 1 else name for place, name in enumerate(plain)]
-
-
-def _status(member: pa.StructArray) -> pa.Array:
-    """Why a member has no score; `error` where it says ok of a document without one."""
-    if member.type.get_field_index("status") < 0:
-        return pa.repeat(pa.scalar(EMPTY), len(member))
-    status = pc.fill_null(pc.struct_field(member, "status"), EMPTY)
-    return pc.if_else(pc.equal(status, OK), ERROR, status)
 
 
 def _held_out(names: list[str], ranks: np.ndarray, target: np.ndarray) -> dict[str, float | None]:

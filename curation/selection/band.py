@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from curation.scorers.base import Settings
-from curation.selection.base import Selection, Span
-from curation.selection.top import part_of
+from curation.selection.base import Ranking, Span, part_of
 
 
 class BandSettings(Settings):
@@ -20,7 +19,7 @@ class BandSettings(Settings):
     """Share of the scored documents that stays."""
 
 
-class Band(Selection):
+class Band(Ranking):
     """Exactly floor(fraction · n) of the n scored documents: the lowest, the middle or the highest scores.
 
     Which band of perplexities makes the best training data depends on the corpus (arXiv 2405.20541: high for the Pile,

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from curation.scorers.base import Settings
-from curation.selection.base import Selection, Span
-from curation.selection.top import part_of
+from curation.selection.base import Ranking, Span, part_of
 
 
 class PercentileSettings(Settings):
@@ -26,7 +25,7 @@ class PercentileSettings(Settings):
         return self
 
 
-class Percentile(Selection):
+class Percentile(Ranking):
     """Of n scored documents in ascending order, those from floor(low · n) up to floor(high · n).
 
     The cut that fits scores whose scale means little, such as a fastText classifier's: the published cut of DCLM's is

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from curation.scorers.base import Context, Scorer, Settings
-from curation.selection.base import Selection, Span
+from curation.selection.base import Ranking, Span, part_of
 
 
-class TopSettings(Settings):
-    by: str
-    """Dotted column of an earlier stage."""
-    lowest: bool = False
-    """Whether the lowest values are the best ones, as of a loss."""
+class PrefixSettings(Settings):
     fraction: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     count: Annotated[int, Field(ge=0)] | None = None
     tokens: Annotated[int, Field(ge=0)] | None = None
@@ -23,7 +18,7 @@ class TopSettings(Settings):
     """Model address whose tokenizer counts, for `tokens`."""
 
     @model_validator(mode="after")
-    def _one_budget(self) -> TopSettings:
+    def _one_budget(self) -> PrefixSettings:
         if sum(value is not None for value in (self.fraction, self.count, self.tokens)) != 1:
             raise ValueError("give exactly one of fraction, count, tokens")
         if (self.tokens is None) != (self.tokenizer is None):
@@ -31,21 +26,12 @@ class TopSettings(Settings):
         return self
 
 
-class Top(Selection):
+class Prefix(Ranking):
     """Exactly floor(fraction * N), or `count`, of the N documents that reach the stage; or the longest ranked prefix
     within `tokens`. Ties go to the earlier document; documents without a score are never chosen.
     """
 
-    kind = "top"
-    Settings = TopSettings
-
-    def __init__(self, settings: TopSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.sign = -1 if settings.lowest else 1
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.settings.by,)
+    Settings: ClassVar[type[BaseModel]] = PrefixSettings
 
     def requires(self) -> dict[str, Scorer]:
         if self.settings.tokens is None:
@@ -60,6 +46,25 @@ class Top(Selection):
         return Span(count=self.settings.count, tokens=self.settings.tokens)
 
 
-def part_of(fraction: float, rows: int) -> int:
-    """floor(fraction * rows), the fraction as it is written: 0.29 * 100 is 28.999… in binary, and 29 in decimal."""
-    return int(Decimal(repr(fraction)) * rows)
+class TopSettings(PrefixSettings):
+    by: str
+    """Dotted column of an earlier stage."""
+    lowest: bool = False
+    """Whether the lowest values are the best ones, as of a loss."""
+
+
+class Top(Prefix):
+    """The best documents by one score: exactly floor(fraction * N), or `count`, of the N that reach the stage; or the
+    longest ranked prefix within `tokens`. Ties go to the earlier document; documents without a score are never chosen.
+    """
+
+    kind = "top"
+    Settings = TopSettings
+
+    def __init__(self, settings: TopSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.sign = -1 if settings.lowest else 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.settings.by,)

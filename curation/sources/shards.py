@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from curation.sources.files import SourceFile
 
 
@@ -83,3 +86,24 @@ def _ranges(file: SourceFile, limit: int) -> Iterator[tuple[int, list[tuple[int,
         size += group[1]
     if groups:
         yield first, groups
+
+
+def hash_rows(shard: Shard, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """A hash for each row of a shard, of its file's content and its place in the file."""
+    place = np.uint64(shard.row_start) + rows.astype(np.uint64)
+    return _finish(np.uint64(int(shard.fingerprint[:16], 16)) + place * _STEP)
+
+
+def scramble(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Other hashes of the same things: for each seed an order of its own."""
+    return _finish(keys ^ _finish(np.array([seed % 2**64], dtype=np.uint64) + _STEP))
+
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _finish(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The end of splitmix64 (Steele, Lea and Flood 2014)."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
 from curation.text.characters import SIZE, SPACE, classes, decode, lower
-from curation.text.hashing import read64, xxh64
+from curation.text.hashing import hash_spans, read64, xxh64
 
 DIGEST = pa.binary(16)
 """Type of a digest."""
@@ -76,6 +77,25 @@ def normalized_digest(text: pa.Array | pa.ChunkedArray) -> pa.FixedSizeBinaryArr
         offsets, data = _spans(pc.replace_with_mask(text, unsettled, composed))
     digests = _digests(offsets, data, classes(), lower()).astype("<u8", copy=False)
     return pa.Array.from_buffers(DIGEST, len(text), [None, pa.py_buffer(digests)])
+
+
+def joint_digest(texts: Sequence[pa.Array]) -> pa.FixedSizeBinaryArray:
+    """128-bit digest of each row of some columns of texts, equal where every column is when normalised.
+
+    Of one column it is `normalized_digest`; of more, XXH64 with seeds 0 and 1 over the columns' digests in their order,
+    so that what stands at the end of one column never counts as the beginning of the next.
+    """
+    found = [normalized_digest(column) for column in texts]
+    if len(found) == 1:
+        return found[0]
+    rows, width = len(found[0]), DIGEST.byte_width
+    parts = [np.frombuffer(column.buffers()[1], np.uint8).reshape(rows, width) for column in found]
+    data = np.concatenate(parts, axis=1).ravel()
+    offsets = np.arange(rows + 1) * len(parts) * width
+    data.flags.writeable = offsets.flags.writeable = False
+    halves = [hash_spans(data, offsets[:-1], offsets[1:], seed) for seed in (0, 1)]
+    digests = np.stack(halves, axis=1).astype("<u8", copy=False)
+    return pa.Array.from_buffers(DIGEST, rows, [None, pa.py_buffer(digests)])
 
 
 def _spans(text: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -16,7 +16,7 @@ Scores = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """An estimate and its bootstrap interval."""
+    """An estimate and its interval."""
 
     value: float
     low: float

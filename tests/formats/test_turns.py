@@ -118,6 +118,59 @@ def test_calls_of_tools_and_contents_in_parts_are_texts() -> None:
     assert parsed(rows).contents.to_pylist() == ['[{"name":"add"}]', "a\nb"]
 
 
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": None}}}
+TOOLED: list[dict[str, Any]] = [
+    {"role": "user", "content": "1 and none?", "name": "Ann", "weight": 0},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "1", "tool_call_id": "c1", "tool_calls": []},
+    {"role": "assistant", "content": "It is 1.", "reasoning_content": "Easy."},
+]
+
+
+def more(turns: Turns) -> list[Any]:
+    assert turns.more is not None
+    return [text and json.loads(text) for text in turns.more.to_pylist()]
+
+
+def test_what_messages_have_beside_words_is_kept_as_json() -> None:
+    turns = parsed([CONVERSATIONS[0], TOOLED])
+    assert more(turns) == [
+        None,
+        None,
+        {"name": "Ann"},
+        {"tool_calls": [CALL], "content": ""},
+        {"tool_call_id": "c1"},
+        {"reasoning_content": "Easy."},
+    ]
+    assert more(turns.take(turns.roles == ASSISTANT))[1:] == [more(turns)[3], more(turns)[5]]
+    assert parsed([CONVERSATIONS[0]]).more is None
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_in_structs_a_null_is_a_key_that_there_is_not(content: str | None) -> None:
+    rows = [CONVERSATIONS[0], [TOOLED[0], {**TOOLED[1], "content": content}, *TOOLED[2:]]]
+    turns = Turns.read(pa.array(rows))
+    bare = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    assert more(turns)[2:4] == [{"name": "Ann"}, {"tool_calls": [bare]} | ({} if content == "" else {"content": ""})]
+    assert more(turns)[:2] == [None, None]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_sharegpts_calls_are_calls_where_their_words_are_json(as_json: bool) -> None:
+    words = ['{"name": "add", "arguments": {"a": 1}}', "I call add"]
+    rows = [[{"from": "human", "value": "?"}, {"from": "function_call", "value": text}] for text in words]
+    column = pa.array([json.dumps(row) for row in rows], TEXT) if as_json else pa.array(rows)
+    turns = Turns.read(column, "from", "value")
+    function = {"name": "add", "arguments": {"a": 1}}
+    assert more(turns) == [
+        None,
+        {"content": "", "tool_calls": [{"type": "function", "function": function}]},
+        None,
+        None,
+    ]
+    assert turns.last(ASSISTANT).to_pylist() == words
+
+
 def test_an_exchange_leaves_blank_messages_out() -> None:
     turns = exchange(pa.array(["q", "", "r"], TEXT), pa.array(["a", "b", ""], TEXT), pa.array(["s", None, ""], TEXT))
     assert shown(turns) == (

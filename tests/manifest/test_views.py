@@ -34,13 +34,17 @@ QUERIES = {
     "duplicate_pairs": "SELECT stage, a, b, similarity FROM duplicate_pairs ORDER BY similarity",
     "scores_histogram": "SELECT field, bin_from, documents, kept FROM scores_histogram WHERE stage = 'tutorial'",
     "distributions": "SELECT bin_from, bin_to, documents FROM distributions WHERE field = 'prob' AND source IS NULL",
+    "selections": "SELECT stage, selected, overlap_random, overlap_longest, spearman_length FROM selections",
     "statistics": "SELECT stage, field, mean, p05, p50, p95 FROM statistics WHERE source IS NULL",
+    "audits": "SELECT kept, dropped_by, good, sum(weight) AS documents FROM audits GROUP BY ALL ORDER BY ALL",
 }
 
 
 @pytest.fixture(scope="module")
-def sql(undisturbed: Any) -> Callable[[str], list[dict[str, Any]]]:
-    return lambda query: undisturbed[1].workspace.sql(query).to_pylist()  # type: ignore[no-any-return]
+def sql(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict[str, Any]]]:
+    workspace = Workspace(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("audited") / "ws"))
+    workspace.audit_sample(rows=100)
+    return lambda query: workspace.sql(query).to_pylist()  # type: ignore[no-any-return]
 
 
 def test_every_view_has_a_query_here() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,20 +43,3 @@ def mine(finished: tuple[str, Any], held: Any, tmp_path: Path) -> tuple[str, Any
     """A copy of the finished workspace: nothing in it says where it lies."""
     run, reference = finished
     return run, held(Path(shutil.copytree(reference.root, tmp_path / "ws")))
-
-
-@pytest.fixture(scope="session")
-def curate() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`curate(*arguments, cwd=..., **environment)`: the command in a process of its own."""
-
-    def start(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
-            timeout=120,
-        )
-
-    return start

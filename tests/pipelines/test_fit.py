@@ -125,7 +125,7 @@ def test_the_sample_is_the_same_documents_however_many_threads_or_shards(
         settings = recipe()
         settings["input"]["shard_bytes"] = shard_bytes
         plan = resolve(Workspace(tmp_path).check(settings), Workspace(tmp_path).manifest).plan
-        return read_texts(sample_rows(list(plan.shards), count), plan.reading, "content").to_pylist()  # type: ignore[no-any-return]
+        return read_texts(sample_rows(list(plan.shards), count), plan.reading, plan.columns).to_pylist()  # type: ignore[no-any-return]
 
     some = drawn(20_000, 40)
     assert some == drawn(20_000, 40)

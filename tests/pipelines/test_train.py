@@ -114,7 +114,7 @@ def test_seeds_and_pairs(folder: Path) -> None:
     }
     pq.write_table(pa.table(table), folder / "pairs.parquet")
     source = Source(str(folder / "pairs.parquet"), "better", "a", "b")
-    train_scorer(source, folder / "preference")
+    train_scorer(source, folder / "preference", test_share=0.3)
     rows = run(folder, {"scorer": "embedding-head", "head": f"path:{folder}/preference"}, "preference")
     assert metrics.auc(np.array([row["score"] for row in rows]), np.arange(40) < 20) > 0.95
 

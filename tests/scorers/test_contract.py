@@ -154,7 +154,7 @@ def test_c3_whatever_comes_gets_a_status_or_a_score(name: str, kit: Kit) -> None
     field = scorer.contract.score
     for row in scores:
         assert row["status"] in STATUSES
-        values = {key: value for key, value in row.items() if key not in ("status", "message")}
+        values = {key: value for key, value in row.items() if key != "message" and not key.endswith("status")}
         if row["status"] != OK:
             assert set(map(str, values.values())) == {"None"}
         elif field is not None:
@@ -231,6 +231,7 @@ def recipe(kit: Kit, source: Path, names: list[str], keep: dict[str, str] | None
     """All the named scorers in a row. Language models are the tiny one here, and the judge is asked about a few
     documents: what they do with a document was seen above, and what a run does is the same for all."""
     columns = ["instruction", "input", "output", "url", "id", "answer", "response", "rating", "gold"]
+    columns += ["chosen_text", "rejected_text"]
     stages = []
     for name in names:
         stage = {**kit.cases[name].stage, "id": stage_id(name)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from curation.training.groups import clusters, split
+from curation.training.groups import clusters, split, split_rows
 from schemas.documents import TEXT
 
 BASE = "the tide gauge records the height of the sea against a mark on land hour after hour for number"
@@ -40,3 +40,24 @@ def test_a_split_holds_out_whole_clusters_and_does_not_know_the_order() -> None:
     again = text.take(pa.array(order))
     np.testing.assert_array_equal(split(again, clusters(again), 0.3), held[order])
     assert (split(text, groups, 0.3, seed=1) != held).any()
+
+
+def test_large_clusters_are_held_out_no_more_often_than_small_ones() -> None:
+    text = pa.array([f"text {n}" for n in range(6000)], TEXT)
+    for size in (1, 3, 20):
+        groups = np.arange(6000) // size * size
+        assert abs(split(text, groups, 0.3).mean() - 0.3) < 0.09
+
+
+def test_a_number_of_rows_is_held_out_in_whole_clusters() -> None:
+    text = pa.array(texts(), TEXT)
+    groups = clusters(text)
+    for rows in (0, 1, 7, 30):
+        held = split_rows(text, groups, rows)
+        assert held.sum() == rows
+        assert not np.isin(groups[held], groups[~held]).any()
+    order = np.random.default_rng(0).permutation(len(text))
+    again = text.take(pa.array(order))
+    np.testing.assert_array_equal(split_rows(again, clusters(again), 30), split_rows(text, groups, 30)[order])
+    pairs = np.arange(6) // 2 * 2
+    assert split_rows(text.slice(0, 6), pairs, 3).sum() == 2, "a cluster that does not fit is not cut"

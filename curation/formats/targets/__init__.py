@@ -1,0 +1,1 @@
+"""What trainers read: instruction and preference rows as their files, one trainer a file."""

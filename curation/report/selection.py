@@ -1,0 +1,71 @@
+"""What a selection did, in Markdown: for the dataset card and for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation.report.tables import table
+
+
+def selection_lines(kind: str, report: dict[str, Any]) -> list[str]:
+    """The report of `curation.selection.report` (plain JSON), without its examples."""
+    lines = [f"`{kind}` selected {report['selected']:,} of {report['documents']:,} documents."]
+    if report["entrants"] != report["documents"]:
+        lines[0] = f"`{kind}`: of {report['entrants']:,} documents, {report['documents']:,} by hash are looked at here,"
+        lines[0] += f" {report['selected']:,} of them selected."
+    lines += [f"{name}: {_fact(value)}" for name, value in report["facts"].items() if not isinstance(value, list)]
+    rows = [
+        [name, _share(found["overlap"]), _share(report["chance"]), _number(found["spearman"])]
+        for name, found in report["baselines"].items()
+    ]
+    lines += ["", *table(["beside", "documents in common", "by chance", "Spearman"], rows)]
+    names = ["all", "selected", "random", "longest"]
+    lengths = [[name, *(_number(value, 0) for value in report["lengths"][name] or [None] * 5)] for name in names]
+    lines += ["", *table(["bytes", "5 %", "25 %", "median", "75 %", "95 %"], lengths)]
+    tenths = [
+        [f"{part['from']:,}–{part['to']:,}", f"{part['selected']:,} of {part['documents']:,}", _number(part["mean"], 4)]
+        for part in report["length_tenths"]
+    ]
+    lines += ["", *table(["bytes, by tenths", "selected", "mean value"], tenths)]
+    if len(report["sources"]) > 1:
+        sources = [
+            [
+                part["source"],
+                _share(part["documents"] / report["documents"]),
+                _share(part["selected"] / report["selected"] if report["selected"] else None),
+            ]
+            for part in report["sources"]
+        ]
+        lines += ["", *table(["source", "of all", "of the selected"], sources)]
+        lines += ["", f"Shift between sources: {_number(report['shift'], 4)} bits (Jensen–Shannon; 0 is none, 1 all)."]
+    if "coverage" in report:
+        covered = report["coverage"]
+        rows = [[name, *(_number(covered[name][key]) for key in ("radius", "mean"))] for name in names[1:]]
+        lines += ["", *table(["chosen by", "largest distance to a chosen one", "mean distance"], rows)]
+    for fact in report["facts"].get("mixture", []):
+        if fact["tokens"] < fact["quota"] and fact["quota"] - fact["tokens"] > fact["quota"] // 100:
+            lines += [
+                "",
+                f"{fact['name']}: {fact['tokens']:,} of {fact['quota']:,} tokens; {fact['there']:,} are there.",
+            ]
+    if "mixture" in report["facts"]:
+        mixture = [
+            [fact["name"], *(f"{fact[key]:,}" for key in ("quota", "tokens", "there", "documents", "copies"))]
+            for fact in report["facts"]["mixture"]
+        ]
+        lines += ["", *table(["name", "quota", "tokens", "there", "documents", "copies"], mixture)]
+    return lines
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"

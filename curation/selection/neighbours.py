@@ -1,0 +1,68 @@
+"""The most similar rows of each row: what facility location needs of a similarity matrix that does not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from curation.selection.vectors import BLOCK, Vectors
+
+UNIT = 1 << 30
+"""Similarities are whole multiples of 1 / UNIT in int32: sums of them are exact in int64, in any order."""
+
+Similarities = NDArray[np.int32]
+
+
+def fixed(similarity: NDArray[np.float64]) -> Similarities:
+    """Similarities in units of 1 / UNIT, those below 0 as 0; above 1 they are only by rounding."""
+    return np.asarray(np.rint(np.clip(similarity, 0.0, 1.0) * UNIT), dtype=np.int32)
+
+
+def dense(vectors: Vectors) -> Similarities:
+    """All similarities [n, n] of vectors [n, d], to itself always 1."""
+    found = np.empty((len(vectors), len(vectors)), dtype=np.int32)
+    wide = vectors.astype(np.float64)
+    for start in range(0, len(vectors), BLOCK):
+        found[start : start + BLOCK] = fixed(wide[start : start + BLOCK] @ wide.T)
+    np.fill_diagonal(found, UNIT)
+    return found
+
+
+def neighbours(vectors: Vectors, count: int) -> tuple[NDArray[np.int32], Similarities]:
+    """The `count` most similar rows of each row, itself always among them: rows int32 [n, k] and similarities [n, k],
+    most similar first, ties to the earlier row; k is at most n. To itself it is 1. Exact, by all products in blocks."""
+    n = len(vectors)
+    count = min(count, n)
+    index = np.empty((n, count), dtype=np.int32)
+    similarity = np.empty((n, count), dtype=np.int32)
+    wide = vectors.astype(np.float64)
+    for start in range(0, n, BLOCK):
+        product = wide[start : start + BLOCK] @ wide.T
+        rows = np.arange(len(product))
+        product[rows, start + rows] = 2.0  # before everything that is equal to it
+        _best(product, index[start : start + BLOCK], similarity[start : start + BLOCK])
+    return index, similarity
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _best(product: NDArray[np.float64], index: NDArray[np.int32], similarity: Similarities) -> None:
+    """The largest of each row of products, by insertion into a list that is kept in order."""
+    count = index.shape[1]
+    for row in prange(product.shape[0]):
+        value = np.empty(count, dtype=np.float64)
+        held = 0
+        for other in range(product.shape[1]):
+            candidate = product[row, other]
+            if held == count and candidate <= value[count - 1]:
+                continue  # of equal ones the earlier stays
+            place = held if held < count else count - 1
+            while place > 0 and value[place - 1] < candidate:
+                value[place] = value[place - 1]
+                index[row, place] = index[row, place - 1]
+                place -= 1
+            value[place] = candidate
+            index[row, place] = other
+            held = min(held + 1, count)
+        for place in range(count):
+            similarity[row, place] = np.int32(np.rint(min(max(value[place], 0.0), 1.0) * UNIT))

@@ -1,0 +1,1 @@
+"""Soft labels from weak supervisors, and what a student gains by them. Imports numpy, scipy, numba; losses torch."""

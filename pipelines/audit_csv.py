@@ -1,0 +1,134 @@
+"""The file of an audit: documents out for labelling, labels back in, by way of any spreadsheet or data frame."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.documents import TEXT
+from schemas.errors import CurationError, Finding
+
+CHARACTERS = 16_000
+"""Most of a text in the file: a spreadsheet's cell holds 32,767 UTF-16 units, and a character may take two."""
+ANSWERS = {
+    **dict.fromkeys(("good", "yes", "1", "1.0", "keep"), True),
+    **dict.fromkeys(("bad", "no", "0", "0.0", "drop"), False),
+}
+"""In any case. 1.0 and 0.0 are what a column of 1, 0 and blanks becomes in pandas."""
+LINES = 10
+"""Lines that one finding lists."""
+
+
+def write(into: Path, audit: str, documents: pa.Table) -> None:
+    """CSV with columns audit, doc_id, path, row, label, note, left_out (characters beyond CHARACTERS), and texts."""
+    from pipelines.render import print_table
+
+    texts = {name: documents.column(name).cast(TEXT) for name in documents.column_names[3:]}
+    beyond = [pc.max_element_wise(pc.subtract(pc.utf8_length(text), CHARACTERS), 0) for text in texts.values()]
+    blank = pa.repeat("", documents.num_rows)
+    table = pa.table(
+        {
+            "audit": pa.repeat(audit, documents.num_rows),
+            **{name: documents.column(name) for name in ("doc_id", "path", "row")},
+            "label": blank,
+            "note": blank,
+            "left_out": reduce(pc.add, beyond),
+            **{name: _cell(text) for name, text in texts.items()},
+        }
+    )
+    try:
+        with open(into, "x", encoding="utf-8-sig", newline="") as stream:  # with the mark by which Excel knows UTF-8
+            print_table(table, "csv", stream)
+    except FileExistsError:
+        raise exists(into) from None
+    except OSError as failure:
+        raise refused(into, f"{into} cannot be written: {failure.strerror}", "name another file with --into") from None
+
+
+def _cell(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The first CHARACTERS. A text that a spreadsheet would compute, since it begins as formulas do, gets a quote."""
+    text = pc.utf8_slice_codeunits(text, 0, CHARACTERS)
+    formula = pc.match_substring_regex(text, r"^[=+\-@\t\r]")
+    quoted = pc.binary_join_element_wise(pa.scalar("'", TEXT), text, pa.scalar("", TEXT))
+    return pc.if_else(formula, quoted, text)
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line on which each record begins, and its cells; blank records left out. Raises C041."""
+    try:
+        data = path.read_bytes()
+    except OSError as failure:
+        raise refused(path, f"{path} cannot be read: {failure.strerror}", None) from failure
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:  # Excel's plain "CSV"
+        text = data.decode("cp1252", errors="replace")
+    head = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    try:
+        names = next(reader, [])
+        missing = [name for name in ("audit", "doc_id", "label") if name not in names]
+        if missing:
+            what = f"{path} has no column {', '.join(missing)}"
+            raise refused(path, what, "read the file that `curate audit sample` wrote, as CSV")
+        line = reader.line_num + 1
+        for cells in reader:
+            if any(cells):
+                yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
+            line = reader.line_num + 1
+    except csv.Error as failure:
+        raise refused(path, f"{path} is no CSV: {failure}", None, reader.line_num) from failure
+
+
+def given_labels(
+    path: Path, lines: list[tuple[int, dict[str, str]]], names: dict[str, int]
+) -> tuple[dict[int, tuple[bool, str | None]], int]:
+    """Label and note by document, and how many rows have no label. Raises C041 with every line that is wrong."""
+    given: dict[int, tuple[bool, str | None]] = {}
+    unread, unknown, twice = [], [], []
+    blank = 0
+    for line, row in lines:
+        doc_id, label = row.get("doc_id", "").removesuffix(".0"), row.get("label", "").lower()
+        name = doc_id if doc_id.isdecimal() else f"{row.get('path')}#{row.get('row')}"
+        if name not in names:
+            unknown.append((line, row.get("doc_id", "")))
+        elif not label:
+            blank += 1
+        elif label not in ANSWERS:
+            unread.append((line, row["label"]))
+        elif given.get(names[name], (ANSWERS[label],))[0] != ANSWERS[label]:
+            twice.append((line, row["doc_id"]))
+        else:
+            given[names[name]] = (ANSWERS[label], row.get("note") or None)
+    findings = [
+        _wrong(path, unread, "is no label", "write good or bad (or yes/no, 1/0, keep/drop), or leave it empty"),
+        _wrong(path, unknown, "was not sampled for this audit", "leave doc_id as it was written"),
+        _wrong(path, twice, "has two labels", "leave one of the lines"),
+    ]
+    if any(findings):
+        raise CurationError(*(finding for finding in findings if finding))
+    return given, blank
+
+
+def _wrong(path: Path, cells: list[tuple[int, str]], what: str, hint: str) -> Finding | None:
+    if not cells:
+        return None
+    listed = ", ".join(f"{cell[:20]!r} in line {line}" for line, cell in cells[:LINES])
+    rest = f", and {len(cells) - LINES} more" if len(cells) > LINES else ""
+    return Finding("C041", f"{what}: {listed}{rest}", hint, str(path), cells[0][0])
+
+
+def exists(into: Path) -> CurationError:
+    return CurationError(
+        Finding("C037", f"{into} is there already, and may hold labels", "name a new file with --into")
+    )
+
+
+def refused(path: Path, message: str, hint: str | None, line: int | None = None) -> CurationError:
+    return CurationError(Finding("C041", message, hint, str(path), line))
