@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 
 def reports(workspace: Workspace, run: str | None, stage: str | None) -> list[dict[str, Any]]:
-    """The report of each selection that the run has resolved, in order: that of `curation.selection.report`, with `stage`
-    and `kind`, and of each example `path`, `row`, `doc_id` and `text`.
+    """The report of each selection that the run has resolved, in order.
+
+    It is that of `curation.selection.report`, with `stage` and `kind`, and of each example `path`, `row`, `doc_id` and
+    `text`.
 
     Raises C032 where the run has no such selection.
     """
