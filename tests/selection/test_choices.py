@@ -11,6 +11,7 @@ import pytest
 
 from curation.registry import find
 from curation.scorers.base import Context
+from curation.selection import facility_location
 from curation.selection.base import Budget, Choosing, Pool, within
 from curation.selection.mix import repeated
 from curation.selection.round_robin import round_robin
@@ -308,3 +309,37 @@ def test_weights_are_parts_of_the_tokens() -> None:
     choice = make("mix", tokenizer=MODEL, weights={"a": 3, "b": 1}, tokens=400).choose(here)
     assert choice.copies is not None
     assert np.bincount(here.source, choice.copies).tolist() == [30, 10, 0]
+
+
+# --- facility location in two rounds ---------------------------------------------------------------------------------
+
+
+def test_two_rounds_come_close_to_one_and_say_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = pool(600, seed=3)
+    assert here.vectors is not None
+    one = make("facility-location", model=MODEL, count=30, form="dense").choose(here)
+    monkeypatch.setattr(facility_location, "DENSE", 100)
+    two = make("facility-location", model=MODEL, count=30, form="two-round").choose(here)
+    similarity = np.maximum(products(here.vectors, here.vectors), 0)
+    value = {name: similarity[:, choice.picked].max(axis=1).sum() for name, choice in (("one", one), ("two", two))}
+    assert len(two.picked) == 30
+    assert 0.95 * value["one"] <= value["two"] <= value["one"]
+    assert two.facts["parts"] == 6
+    assert two.facts["guarantee"].startswith("none: 16 of each of 6 random parts")
+    assert one.facts["guarantee"] == "value at least 1 - 1/e of the best set's"
+
+
+def test_two_rounds_of_whole_budgets_keep_a_guarantee(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facility_location, "DENSE", 100)
+    choice = make("facility-location", model=MODEL, count=10, form="two-round").choose(pool(600, seed=3))
+    assert choice.facts["guarantee"].startswith("half of 1 - 1/e")
+    assert choice.facts["second_round"] == 60
+
+
+def test_the_form_follows_the_number_of_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facility_location, "DENSE", 100)
+    monkeypatch.setattr(facility_location, "SPARSE", 200)
+    forms = [
+        make("facility-location", model=MODEL, count=5).choose(pool(rows)).facts["form"] for rows in (100, 200, 201)
+    ]
+    assert forms == ["dense", "sparse", "two-round"]
