@@ -151,6 +151,20 @@ class Gate:
         return f"CAST(CASE {false} WHEN {null} THEN {UNKNOWN} ELSE {PASSED} END AS SMALLINT)"
 
 
+def values(expression: Gate, columns: pa.Table) -> pa.ChunkedArray:
+    """What a parsed expression gives for each row of plain columns [n]; it need be no condition.
+
+    Raises duckdb.Error where it does not bind to the columns, or cannot be computed for some row.
+    """
+    connection = _connection()
+    connection.register(_BATCH, columns)
+    try:
+        query = f'SELECT ({expression.canonical}) AS value FROM "{_BATCH}"'
+        return connection.sql(query).to_arrow_table().column("value")
+    finally:
+        connection.unregister(_BATCH)
+
+
 # --- parsing -----------------------------------------------------------------------------------------------------
 
 _PREFIX = "SELECT "

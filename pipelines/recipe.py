@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
-from pydantic import BaseModel, ValidationError
 
 from curation import registry
 from curation.formats.columns import Columns
@@ -22,8 +19,9 @@ from curation.plan import BULKY
 from curation.scorers.base import Context
 from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
 from curation.scorers.turns import RULES, per_turn, uses_turns
+from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
 from schemas.documents import INPUT
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError
 from schemas.recipe import FAMILIES, Recipe, Stage
 
 RESERVED = frozenset(
@@ -55,7 +53,6 @@ _STAGE_KEYS = ("id", "keep", "turns")
 _DOCUMENT = ("scorer", "transform")
 """Families that give each document a status."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -86,13 +83,7 @@ def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Loaded
     stage goes by its id, or by its place from 0. Raises CurationError with everything that is wrong.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise CurationError(Finding("C001", f"cannot read the recipe: {error.strerror}", file=str(path))) from None
-    except UnicodeDecodeError:
-        finding = Finding("C001", "the recipe is not UTF-8 text", "save it as UTF-8", file=str(path))
-        raise CurationError(finding) from None
+    text = read_text(path, "recipe")
     return parse(text, path.resolve().parent, path, overrides)
 
 
@@ -107,7 +98,7 @@ def parse(
     Raises CurationError with everything that is wrong.
     """
     text = source if isinstance(source, str) else ""
-    document = _Document(text, str(path) if path is not None else None)
+    document = Document(text, str(path) if path is not None else None)
     value = document.read() if isinstance(source, str) else deepcopy(dict(source))
     if document.findings:
         raise CurationError(*document.findings)
@@ -129,154 +120,7 @@ def parse(
     return Loaded(recipe, objects, gates, text, path, base, {key: mark.line + 1 for key, mark in document.keys.items()})
 
 
-# --- YAML with positions -----------------------------------------------------------------------------------------
-
-
-_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
-
-
-class _Document:
-    """YAML text, where its keys and values are, and what is wrong with it."""
-
-    def __init__(self, text: str, file: str | None) -> None:
-        self.text = text
-        self.lines = text.splitlines()
-        self.file = file
-        self.findings: list[Finding] = []
-        self.keys: dict[KeyPath, Any] = {}
-        """Mark of each key, and of each entry of a list."""
-        self.values: dict[KeyPath, Any] = {}
-        """Node of each value."""
-
-    def read(self) -> Any:
-        try:
-            loader = yaml.SafeLoader(self.text)
-            try:
-                node = loader.get_single_node()
-                return self._value(loader, node, (), ()) if node is not None else None
-            finally:
-                loader.dispose()
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-            problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-            self.findings.append(self._at("C002", f"not valid YAML: {problem}", None, mark, 1))
-        except (RecursionError, ValueError) as error:  # ValueError: a number or a date that Python cannot hold
-            problem = "nested too deeply" if isinstance(error, RecursionError) else _one_line(error)
-            self.add("C002", f"not valid YAML: {problem}")
-        return None
-
-    def _value(self, loader: Any, node: Any, path: KeyPath, above: tuple[int, ...]) -> Any:
-        self.values[path] = node
-        if id(node) in above:
-            raise yaml.constructor.ConstructorError(None, None, "an alias refers to what contains it", node.start_mark)
-        if len(self.values) > 100_000:
-            # Ten lines of aliases to aliases can be a billion values.
-            raise yaml.constructor.ConstructorError(None, None, "too many values", node.start_mark)
-        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
-            raise yaml.constructor.ConstructorError(None, None, f"tag '{node.tag}' is not allowed", node.start_mark)
-        above = (*above, id(node))
-        if isinstance(node, yaml.MappingNode):
-            mapping: dict[str, Any] = {}
-            for key_node, value_node in node.value:
-                if not isinstance(key_node, yaml.ScalarNode):
-                    raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
-                # As written: YAML 1.1 would make False of the key `no`.
-                key = str(key_node.value)
-                here = (*path, key)
-                if key in mapping:
-                    first = self.keys[here].line + 1
-                    message = f"key '{key}' is given twice"
-                    self.findings.append(
-                        self._at("C002", message, f"it first stands in line {first}", key_node.start_mark, len(key))
-                    )
-                    continue
-                self.keys[here] = key_node.start_mark
-                mapping[key] = self._value(loader, value_node, here, above)
-            return mapping
-        if isinstance(node, yaml.SequenceNode):
-            entries = []
-            for index, entry in enumerate(node.value):
-                self.keys[(*path, index)] = entry.start_mark
-                entries.append(self._value(loader, entry, (*path, index), above))
-            return entries
-        if node.tag == "tag:yaml.org,2002:timestamp":
-            return str(node.value)
-        return loader.construct_object(node)
-
-    def add(
-        self,
-        code: str,
-        message: str,
-        path: KeyPath = (),
-        hint: str | None = None,
-        value: bool = False,
-        span: tuple[int, int] | None = None,
-    ) -> None:
-        """A finding at a key, at its value, or at characters `span` of its value's text."""
-        node = self.values.get(path)
-        if value and isinstance(node, yaml.ScalarNode):
-            mark, width = node.start_mark, max(1, node.end_mark.column - node.start_mark.column)
-            place = self._place(node, *span) if span is not None else None
-            if place is not None:
-                line, column, width = place
-                self.findings.append(self._finding(code, message, hint, line, column, width))
-                return
-            if node.style in ("|", ">") or node.end_mark.line != node.start_mark.line:
-                mark, width = self.keys.get(path, mark), len(str(path[-1])) if path else 1
-            self.findings.append(self._at(code, message, hint, mark, width))
-            return
-        while path and path not in self.keys:
-            path = path[:-1]
-        width = len(path[-1]) if path and isinstance(path[-1], str) else 1
-        self.findings.append(self._at(code, message, hint, self.keys.get(path), width))
-
-    def _at(self, code: str, message: str, hint: str | None, mark: Any, width: int) -> Finding:
-        if mark is None:
-            return Finding(code, message, hint, self.file)
-        return self._finding(code, message, hint, mark.line, mark.column, width)
-
-    def _finding(self, code: str, message: str, hint: str | None, line: int, column: int, width: int) -> Finding:
-        excerpt = None
-        if line < len(self.lines):
-            source = self.lines[line]
-            # Tabs kept, so that the carets stand where the tabs put the text.
-            margin = "".join(char if char == "\t" else " " for char in source[:column])
-            width = max(1, min(width, len(source) - column))
-            excerpt = f"{source}\n{margin}{'^' * width}"
-        return Finding(code, message, hint, self.file, line + 1, excerpt)
-
-    def _place(self, node: Any, start: int, end: int) -> tuple[int, int, int] | None:
-        """(line, column, width) of characters [start, end) of a scalar's text, found by walking both together."""
-        source, at = self.text, node.start_mark.index
-        if node.style in ("|", ">"):
-            at = source.find("\n", at) + 1
-        elif node.style in ("'", '"'):
-            at += 1
-        offsets = []
-        for char in node.value:
-            if char.isspace():
-                offsets.append(at)
-                continue
-            while at < len(source) and source[at].isspace():
-                at += 1
-            if at < len(source) and (
-                (node.style == "'" and source.startswith("''", at)) or (node.style == '"' and source[at] == "\\")
-            ):
-                at += 1
-            if at >= len(source) or source[at] != char:
-                return None
-            offsets.append(at)
-            at += 1
-        if not offsets:
-            return None
-        offsets.append(offsets[-1] + 1)
-        begin = offsets[min(start, len(offsets) - 1)]
-        line = source.count("\n", 0, begin)
-        column = begin - (source.rfind("\n", 0, begin) + 1)
-        return line, column, max(1, offsets[min(end, len(offsets)) - 1] - begin + 1)
-
-
-def _override(document: _Document, value: dict[str, Any], dotted: str, new: Any) -> None:
+def _override(document: Document, value: dict[str, Any], dotted: str, new: Any) -> None:
     target: Any = value
     *parents, last = dotted.split(".")
     steps: list[str] = [*parents, last]
@@ -313,21 +157,21 @@ def _default_id(entry: Any) -> str | None:
 # --- sections ----------------------------------------------------------------------------------------------------
 
 
-def _top(document: _Document, value: dict[str, Any]) -> Recipe | None:
+def _top(document: Document, value: dict[str, Any]) -> Recipe | None:
     """The recipe without its stages."""
     sections = {key: section for key, section in value.items() if key != "stages"}
-    top = _validate(document, Recipe, sections, (), "recipe", ["stages"])
+    top = validate(document, Recipe, sections, (), "recipe", ["stages"])
     return top if isinstance(top, Recipe) else None
 
 
 def _stages(
-    document: _Document, given: Any, base: Path, available: Columns
+    document: Document, given: Any, base: Path, available: Columns
 ) -> tuple[list[Stage | None], list[Any], list[Gate | None]]:
     """Stages, objects and gates, as many as in the text; None for what could not be read."""
     if given is None:
         return [], [], []
     if not isinstance(given, list):
-        document.add("C004", f"stages: expected a list, got {_shown(given)}", ("stages",), "begin each with `- `")
+        document.add("C004", f"stages: expected a list, got {shown(given)}", ("stages",), "begin each with `- `")
         return [], [], []
     stages = [_stage(document, index, entry) for index, entry in enumerate(given)]
     _ids(document, stages)
@@ -360,10 +204,10 @@ def _stages(
     return stages, objects, gates
 
 
-def _stage(document: _Document, index: int, entry: Any) -> Stage | None:
+def _stage(document: Document, index: int, entry: Any) -> Stage | None:
     path: KeyPath = ("stages", index)
     if not isinstance(entry, dict):
-        document.add("C004", f"stage {index + 1}: expected a mapping, got {_shown(entry)}", path, _family_hint())
+        document.add("C004", f"stage {index + 1}: expected a mapping, got {shown(entry)}", path, _family_hint())
         return None
     found = [family for family in FAMILIES if family in entry]
     if len(found) != 1:
@@ -380,23 +224,23 @@ def _stage(document: _Document, index: int, entry: Any) -> Stage | None:
     family = found[0]
     kind = entry[family]
     if not isinstance(kind, str):
-        message = f"stage {index + 1}: {family}: expected text, got {_shown(kind)}"
+        message = f"stage {index + 1}: {family}: expected text, got {shown(kind)}"
         document.add("C004", message, (*path, family), _kinds_hint(family), value=True)
         return None
     name = entry.get("id", kind.replace("-", "_"))
     if not isinstance(name, str):
-        message = f"stage {index + 1}: id: expected text, got {_shown(name)}"
+        message = f"stage {index + 1}: id: expected text, got {shown(name)}"
         document.add("C004", message, (*path, "id"), value=True)
         return None
     keep = entry.get("keep")
     if keep is not None and not isinstance(keep, str):
-        message = f"stage '{name}': keep: expected text, got {_shown(keep)}"
+        message = f"stage '{name}': keep: expected text, got {shown(keep)}"
         hint = "a gate is SQL over the stages' columns, such as language.prob > 0.65"
         document.add("C004", message, (*path, "keep"), hint, value=True)
         keep = None
     turns = entry.get("turns")
     if turns is not None and (turns not in RULES or family != "scorer"):
-        message = f"stage '{name}': turns: expected one of {', '.join(RULES)}, got {_shown(turns)}"
+        message = f"stage '{name}': turns: expected one of {', '.join(RULES)}, got {shown(turns)}"
         if family != "scorer":
             message = f"stage '{name}': unknown key 'turns'"
         hint = "it says how a scorer's numbers for each answer of a conversation become one"
@@ -421,7 +265,7 @@ def _kinds_hint(family: str) -> str:
     return f"known: {', '.join(registry.kinds(family))}"
 
 
-def _ids(document: _Document, stages: Sequence[Stage | None]) -> None:
+def _ids(document: Document, stages: Sequence[Stage | None]) -> None:
     first: dict[str, int] = {}
     for index, stage in enumerate(stages):
         if stage is None:
@@ -441,7 +285,7 @@ def turns_of(available: Columns, rule: str | None) -> str | None:
     return (rule or "") if available.conversation else None
 
 
-def _build(document: _Document, index: int, stage: Stage, context: Context, available: Columns) -> Any:
+def _build(document: Document, index: int, stage: Stage, context: Context, available: Columns) -> Any:
     """The stage's object, or None after saying why there is none."""
     path: KeyPath = ("stages", index)
     place: KeyPath = (*path, stage.family)
@@ -458,11 +302,11 @@ def _build(document: _Document, index: int, stage: Stage, context: Context, avai
         document.add("C006", message, place, f"{hint}{_kinds_hint(stage.family)}", value=True)
         return None
     except ImportError as error:
-        message = f"stage '{stage.id}': {stage.family} '{stage.kind}' cannot be imported: {_one_line(error)}"
+        message = f"stage '{stage.id}': {stage.family} '{stage.kind}' cannot be imported: {one_line(error)}"
         document.add("C012", message, place, "install what it needs", value=True)
         return None
     label = f"stage '{stage.id}'"
-    settings = _validate(document, cls.Settings, stage.settings, path, label, [stage.family, *_STAGE_KEYS])
+    settings = validate(document, cls.Settings, stage.settings, path, label, [stage.family, *_STAGE_KEYS])
     if settings is None:
         return None
     try:
@@ -484,20 +328,16 @@ def _build(document: _Document, index: int, stage: Stage, context: Context, avai
                 document.add(finding.code, f"{label}: {finding.message}", place, finding.hint)
         elif type(error).__name__ == "ModelError" and hasattr(error, "hint"):
             key: KeyPath = (*path, "model") if "model" in stage.settings else place
-            document.add("C013", f"{label}: {_one_line(error)}", key, advice, value=True)
+            document.add("C013", f"{label}: {one_line(error)}", key, advice, value=True)
         elif isinstance(error, ValueError | OSError):
-            document.add("C012", f"{label}: {_one_line(error)}", place, advice)
+            document.add("C012", f"{label}: {one_line(error)}", place, advice)
         else:
             raise
         return None
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _needs(
-    document: _Document,
+    document: Document,
     index: int,
     stage: Stage,
     built: Any,
@@ -535,7 +375,7 @@ def _names(fields: Iterable[pa.Field]) -> list[str]:
 
 
 def _gate(
-    document: _Document,
+    document: Document,
     index: int,
     stage: Stage,
     fields: Mapping[str, Sequence[pa.Field]],
@@ -557,7 +397,7 @@ def _gate(
         return None
 
 
-def _outputs(document: _Document, top: Recipe, stages: Sequence[Stage | None], objects: Sequence[Any]) -> None:
+def _outputs(document: Document, top: Recipe, stages: Sequence[Stage | None], objects: Sequence[Any]) -> None:
     known = {
         stage.id: [*dict.fromkeys([*_names(built.fields), *(["status"] if stage.family in _DOCUMENT else [])])]
         for stage, built in zip(stages, objects, strict=True)
@@ -571,170 +411,6 @@ def _outputs(document: _Document, top: Recipe, stages: Sequence[Stage | None], o
             hint = f"did you mean '{stage_id}.{near[0]}'? " if near else ""
             hint += f"columns of '{stage_id}': {', '.join(known[stage_id])}"
             document.add("C025", f"unknown output column '{name}'", ("output", "columns", index), hint, value=True)
-
-
-# --- pydantic's errors as findings -------------------------------------------------------------------------------
-
-_EXPECTED = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dict_type": "a mapping",
-    "float_parsing": "float",
-    "float_type": "float",
-    "frozen_set_type": "a list",
-    "int_from_float": "int",
-    "int_parsing": "int",
-    "int_type": "int",
-    "list_type": "a list",
-    "model_attributes_type": "a mapping",
-    "model_type": "a mapping",
-    "none_required": "nothing",
-    "set_type": "a list",
-    "string_type": "text",
-    "tuple_type": "a list",
-}
-
-
-def _validate(
-    document: _Document,
-    model: type[BaseModel],
-    values: dict[str, Any],
-    path: KeyPath,
-    label: str,
-    beside: Sequence[str],
-) -> BaseModel | None:
-    """`values` as `model`; None after a finding for each error. `beside`: keys that are known and read elsewhere."""
-    try:
-        # By way of JSON: strict about types, yet a YAML list may become a tuple and a text an enum.
-        return model.model_validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        _report(document, model, values, path, label, beside, error)
-        return None
-    except (ValueError, TypeError, RecursionError) as error:
-        document.add("C004", f"{label}: {_one_line(error)}", path)
-        return None
-
-
-def _report(
-    document: _Document,
-    model: type[BaseModel],
-    values: dict[str, Any],
-    path: KeyPath,
-    label: str,
-    beside: Sequence[str],
-    error: ValidationError,
-) -> None:
-    # A union reports an error for each of its types, at places that are not in the text: collected by place.
-    places: dict[KeyPath, list[Any]] = {}
-    for detail in error.errors(include_url=False):
-        location = detail["loc"]
-        missing = detail["type"] == "missing"
-        place = _within(values, location[:-1] if missing else location)
-        places.setdefault((*place, location[-1]) if missing else place, []).append(detail)
-    for place, details in places.items():
-        dotted = ".".join(str(part) for part in place)
-        here = f"{label}: {dotted}: " if dotted else f"{label}: "
-        extra = next((detail for detail in details if detail["type"] == "extra_forbidden"), None)
-        if extra is not None:
-            names = [*beside, *_keys(model, place[:-1])] if len(place) == 1 else _keys(model, place[:-1])
-            near = get_close_matches(str(place[-1]), names, 1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            section = f"{label}: {'.'.join(map(str, place[:-1]))}" if place[:-1] else label
-            hint += f"known: {', '.join(names)}"
-            document.add("C003", f"{section}: unknown key '{place[-1]}'", (*path, *place), hint)
-        elif details[0]["type"] == "missing":
-            document.add("C005", f"{label}: missing key '{dotted}'", (*path, *place), f"add `{place[-1]}:`")
-        elif details[0]["type"] in ("value_error", "assertion_error"):
-            reason = details[0]["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            document.add("C012", f"{here}{reason}", (*path, *place), value=True)
-        else:
-            given = _lookup(values, place)
-            wanted = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
-            hint_text = _hint(details, given)
-            document.add(
-                "C004", f"{here}expected {wanted}, got {_shown(given)}", (*path, *place), hint_text, value=True
-            )
-
-
-def _within(values: Any, location: Sequence[str | int]) -> KeyPath:
-    """The part of pydantic's location that is a path in the recipe; the rest names branches of unions."""
-    place: list[str | int] = []
-    for part in location:
-        inside = part in values if isinstance(values, Mapping) else _is_index(values, part)
-        if inside:
-            values = values[part]
-            place.append(part)
-    return tuple(place)
-
-
-def _is_index(values: Any, part: str | int) -> bool:
-    return isinstance(values, list) and isinstance(part, int) and part < len(values)
-
-
-def _lookup(values: Any, place: KeyPath) -> Any:
-    for part in place:
-        values = values[part]
-    return values
-
-
-def _keys(model: type[BaseModel], place: KeyPath) -> list[str]:
-    """Keys of the model at a place."""
-    current: Any = model
-    for part in place:
-        known = getattr(current, "model_fields", {}).get(part)
-        if known is None:
-            return []
-        current = known.annotation
-    return [known.alias or name for name, known in getattr(current, "model_fields", {}).items()]
-
-
-def _expected(detail: Any) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    match kind:
-        case "literal_error" | "enum":
-            return f"{'one of ' if ' or ' in context['expected'] else ''}{context['expected']}"
-        case "greater_than":
-            return f"a number > {context['gt']}"
-        case "greater_than_equal":
-            return f"a number >= {context['ge']}"
-        case "less_than":
-            return f"a number < {context['lt']}"
-        case "less_than_equal":
-            return f"a number <= {context['le']}"
-        case "string_pattern_mismatch":
-            return f"text matching {context['pattern']}"
-        case "too_short":
-            return f"a list of at least {context['min_length']}"
-        case "too_long":
-            return f"a list of at most {context['max_length']}"
-    message = str(detail["msg"])
-    return _EXPECTED.get(kind) or message.removeprefix("Input should be ")
-
-
-def _hint(details: Sequence[Any], given: Any) -> str | None:
-    if details[0]["type"] in ("literal_error", "enum") and isinstance(given, str):
-        choices = re.findall(r"'([^']*)'", details[0]["ctx"]["expected"])
-        near = get_close_matches(given, choices, 1)
-        return f"did you mean '{near[0]}'?" if near else None
-    wanted = {_EXPECTED.get(detail["type"]) for detail in details}
-    if "text" in wanted and isinstance(given, bool | int | float):
-        return "put it in quotes: YAML takes bare yes, no, on, off, true and numbers for something else"
-    if "float" in wanted and isinstance(given, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", given):
-        return f"write {given.lower().replace('e', '.0e', 1)}: YAML takes a number without a point for text"
-    return None
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # --- for editors -------------------------------------------------------------------------------------------------

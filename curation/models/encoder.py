@@ -201,7 +201,8 @@ class Encoder(Reader):
     """A sentence-transformers model: transformer, pooling, then dense layers and L2 norm where modules.json has them.
 
     `max_tokens` lowers the model's own limit (of sentence_bert_config.json, the tokenizer or the positions). `prompt`
-    stands before each text: one of the names in config_sentence_transformers.json, or the words themselves.
+    stands before each text: one of the names in config_sentence_transformers.json, or the words themselves. `pooling`
+    takes the place of what modules.json says of it.
 
     Raises ModelError: no safetensors or tokenizer.json, a module that is not known, or `max_tokens` above the limit.
     """
@@ -212,6 +213,7 @@ class Encoder(Reader):
         *,
         max_tokens: int | None = None,
         prompt: str | None = None,
+        pooling: str | None = None,
         pack: int | None = None,
         device: Device | None = None,
         dtype: Dtype | None = None,
@@ -228,6 +230,8 @@ class Encoder(Reader):
             dtype=dtype,
         )
         self.pooling, self.dense, self.normalize = _modules(model)
+        if pooling is not None:
+            self.pooling = (pooling,)
         self.dim = len(self.pooling) * int(config.get("hidden_size") or config.get("dim") or config["n_embd"])
         if self.dense:
             self.dim = int(read_json(model, f"{self.dense[-1]}/config.json")["out_features"])

@@ -18,6 +18,7 @@ from curation.scorers.base import HEAD
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
 from curation.training import logistic, metrics
+from curation.training.multinomial import Heads
 from curation.training.scorer import head_scores
 from schemas.documents import EMPTY, OK, TEXT
 
@@ -73,7 +74,8 @@ class EmbeddingHead(base.Scorer):
 
     With `head`: the label that `curate train-scorer` learned to foretell. For two labels again `prob` and `logit`; for
     grades, numbers and preferences `score` float64 (an expected grade, a number, a log-odds that is known up to a
-    constant).
+    constant). For several classes, as a student of `curate weak-to-strong` may have: `label` string and `prob` float32
+    of the likeliest (of equals the first), and `probs` float32 [classes].
 
     In each case also `tokens` int32 and `truncated` bool, of the embedding. Documents without an embedding have its
     status, or `empty`.
@@ -97,18 +99,28 @@ class EmbeddingHead(base.Scorer):
 
     @property
     def task(self) -> str:
-        """What the head foretells: binary, ordinal, regression or pairwise."""
+        """What the head foretells: binary, ordinal, regression, pairwise or multiclass."""
         return "binary"
+
+    @property
+    def classes(self) -> list[str]:
+        """Of a multiclass head, their names."""
+        return []
 
     @property
     def fields(self) -> list[pa.Field]:
         own = [pa.field("prob", pa.float32()), pa.field("logit", pa.float32())]
-        if self.task != "binary":
+        if self.task == "multiclass":
+            wide = pa.list_(pa.float32(), len(self.classes))
+            own = [pa.field("label", pa.string()), pa.field("prob", pa.float32()), pa.field("probs", wide)]
+        elif self.task != "binary":
             own = [pa.field("score", pa.float64())]
         return [*own, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
 
     @property
     def contract(self) -> base.Contract:
+        if self.task == "multiclass":
+            return base.Contract(tokens="tokens", truncated="truncated")
         score, scale = ("prob", "prob") if self.task == "binary" else ("score", "ordinal")
         return base.Contract(score, 1, scale, tokens="tokens", truncated="truncated")  # type: ignore[arg-type]
 
@@ -124,9 +136,9 @@ class EmbeddingHead(base.Scorer):
         if self._tensors is None:
             tensors = {name: value.astype(np.float64) for name, value in self.weights().items()}
             width = self._embedding.encoder.dim
-            if tensors["weight"].shape != (width,):
+            if tensors["weight"].shape[-1] != width:
                 raise ValueError(
-                    f"the head has {len(tensors['weight'])} weights, the encoder's vectors {width} numbers"
+                    f"the head has {tensors['weight'].shape[-1]} weights, the encoder's vectors {width} numbers"
                 )
             self._tensors = {"values": np.zeros(0), **tensors}
 
@@ -135,12 +147,23 @@ class EmbeddingHead(base.Scorer):
         assert self._tensors is not None
         embedding = batch.column("embedding")
         vectors, there = vectors_of(embedding)
-        product = np.zeros(batch.num_rows)
-        product[there] = logistic.times(vectors, self._tensors["weight"])
         bias, values = self._tensors["bias"], self._tensors["values"]
-        if self.task == "binary":
-            logits = product + bias[0]
+        product = np.zeros(batch.num_rows)
+        if self.task != "multiclass":
+            product[there] = logistic.times(vectors, self._tensors["weight"])
+        if self.task == "multiclass":
+            p = np.zeros((batch.num_rows, len(bias)))
+            p[there] = Heads(self._tensors["weight"], bias).probabilities(vectors)
+            mask, best = pa.array(~there), p.argmax(axis=1)
+            flat = pa.array(p.astype(np.float32).ravel())
             columns: dict[str, pa.Array] = {
+                "label": pa.array(self.classes, pa.string()).take(pa.array(best, mask=~there)),
+                "prob": pa.array(p.max(axis=1).astype(np.float32), mask=~there),
+                "probs": pa.FixedSizeListArray.from_arrays(flat, len(bias), mask=mask),
+            }
+        elif self.task == "binary":
+            logits = product + bias[0]
+            columns = {
                 "prob": pa.array(logistic.sigmoid(logits).astype(np.float32), mask=~there),
                 "logit": pa.array(logits.astype(np.float32), mask=~there),
             }
@@ -159,7 +182,7 @@ class EmbeddingHead(base.Scorer):
         self.load()
         assert self._tensors is not None
         encoder = self._embedding.encoder
-        if encoder.pooling != ("mean",) or encoder.dense or self.task == "ordinal":
+        if encoder.pooling != ("mean",) or encoder.dense or self.task in ("ordinal", "multiclass"):
             return super().attribution(document)
         text = document.column("text")[0].as_py()
         tokens, states = encoder.token_states(text)
@@ -284,12 +307,17 @@ class Learned(EmbeddingHead):
     def task(self) -> str:
         return str(self.facts["task"])
 
+    @property
+    def classes(self) -> list[str]:
+        return list(self.facts.get("classes", []))
+
     def _encoder(self) -> Embedding:
         facts = self.facts
         settings = EmbeddingSettings(
             model=self.settings.model or facts["model"],
             max_tokens=facts["max_tokens"],
             prompt=facts["prompt"],
+            pooling=facts.get("pooling"),
             pack=self.settings.pack,
         )
         embedding = Embedding(settings, self.context)
