@@ -7,16 +7,20 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check chaos peers parity bench clean help
+.PHONY: demo demo-instructions test check chaos peers parity bench constraints check-image clean help
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-7s %s\n' "$$target" "$$text"; done
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
 
 demo: $(VENV)/.installed ## curate the documentation in this Python environment, and show what came of it
 	@$(BIN)/python -m pipelines.demo
 
+demo-instructions: $(VENV)/.installed ## choose pairs of question and answer with a small language model, and export them
+	@$(BIN)/python -m pipelines.demo_instructions
+
+# Threads that spin while they wait take the cores from the other of two test processes.
 test: $(VENV)/.installed ## all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/ruff check .
@@ -36,8 +40,14 @@ parity: $(VENV)/.installed $(PEERS)/.installed ## ask datatrove again, in its ow
 bench: $(VENV)/.installed $(PEERS)/.installed ## every benchmark, each against its peer
 	@for file in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
+constraints: $(VENV)/.installed ## pin for the images what is installed here: docker/constraints.txt
+	@$(BIN)/python docker/constraints.py
+
+check-image: ## install what the image installs, by its commands, into an environment that is thrown away, and run it (minutes)
+	@docker/check-install.sh
+
 clean: ## remove what runs and tools left; the virtual environment stays
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf demo demo-instructions build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so an install that was interrupted starts again.
@@ -50,5 +60,5 @@ $(VENV)/.installed: pyproject.toml
 
 $(PEERS)/.installed:
 	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/pip install -qq --disable-pip-version-check datatrove==0.10.1 spacy==3.8.18 nltk==3.10.4 pyarrow==26.0.1 tokenizers==0.23.3 xxhash==3.8.2 datasketch==2.0.0 rensa==0.5.0
+	@$(PEERS)/bin/pip install -qq --disable-pip-version-check datatrove==0.10.1 spacy==3.8.18 nltk==3.10.4 pyarrow==26.0.1 tokenizers==0.23.3 xxhash==3.8.2 datasketch==2.0.0 rensa==0.5.0 apricot-select==0.6.1 scikit-learn==1.9.0
 	@touch $@

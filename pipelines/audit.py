@@ -318,7 +318,7 @@ def _draw(
         if record["path"] not in files:
             raise _gone(record["path"], record["run"])
         columns = ["row", "outcome", "dropped_by", "reason"]
-        table = pq.read_table(workspace.store.path(record["data"]), columns=columns, partitioning=None)
+        table = pq.read_table(workspace.store.source(record["data"]), columns=columns, partitioning=None)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
         ends = [pc.fill_null(table.column(name), "") for name in ("dropped_by", "reason")]
         at = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.weak_to_strong.cli import app as weak_to_strong_app
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ audit_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(audit_app, name="audit")
+app.add_typer(weak_to_strong_app, name="weak-to-strong")
 
 
 class Format(StrEnum):
@@ -51,7 +53,13 @@ class Runner(StrEnum):
 
 RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")]
 Folder = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds scores and datasets.")
+    str,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="CURATION_WORKSPACE",
+        help="Folder that holds scores and datasets, or s3://BUCKET/PREFIX.",
+    ),
 ]
 RunId = Annotated[
     str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")
@@ -66,7 +74,7 @@ Address = Annotated[str | None, typer.Option("--address", help="A running Ray cl
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")
 ]
-WORKSPACE = Path("workspace")
+WORKSPACE = "workspace"
 
 
 @app.command(epilog="Example: curate check recipe.yaml")
@@ -182,9 +190,9 @@ def sql(
     run: RunId = None,
     format: OutputFormat = Format.table,
 ) -> None:
-    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors; of
-    one run: documents, funnel, drops, errors, duplicate_clusters, duplicate_pairs, scores_histogram, distributions,
-    statistics, audits, selections."""
+    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors, labels,
+    supervisors, weak_to_strong; of one run: documents, funnel, drops, errors, duplicate_clusters,
+    duplicate_pairs, scores_histogram, distributions, statistics, audits, selections."""
     from curation.manifest.sql import run_select, stream_select
     from curation.manifest.views import connect
     from pipelines.render import print_table
@@ -646,6 +654,15 @@ def _main(arguments: list[str]) -> int:
     except CurationError as failure:
         print_findings(failure.findings)
         code = 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
+    except OSError as failure:
+        from curation.flow import system_failure
+        from curation.store import StoreError
+
+        if not isinstance(failure, StoreError):
+            raise
+        found = system_failure(failure)
+        print_findings([Finding(found.code, found.message, found.hint)])
+        code = 1
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -653,13 +670,13 @@ def _main(arguments: list[str]) -> int:
     return code
 
 
-def _open(path: Path) -> Any:
+def _open(path: str) -> Any:
     from pipelines.workspace import Workspace
 
     return Workspace(path)
 
 
-def _run(path: Path, quiet: bool, verbose: bool, start: Any) -> None:
+def _run(path: str, quiet: bool, verbose: bool, start: Any) -> None:
     from pipelines.progress import Progress
 
     progress = Progress(quiet=quiet, verbose=verbose)

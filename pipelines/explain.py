@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.store import is_url
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _conditions(document: str) -> list[tuple[str, dict[str, Any]]]:
     conditions: list[tuple[str, dict[str, Any]]] = []
     path, mark, row = document.rpartition("#")
     if mark and row.isdecimal():
-        conditions.append(("path = $path AND row = $row", {"path": str(Path(path).absolute()), "row": int(row)}))
+        whole = path if is_url(path) else str(Path(path).absolute())
+        conditions.append(("path = $path AND row = $row", {"path": whole, "row": int(row)}))
         conditions.append(("ends_with(path, '/' || $path) AND row = $row", {"path": path, "row": int(row)}))
     if document.isdecimal() and int(document) < 2**63:  # ids may be numbers as well
         conditions.append(("doc_id = $doc_id OR id = $id", {"doc_id": int(document), "id": document}))

@@ -24,7 +24,7 @@ from curation.formats.targets.llama_factory import LlamaFactory
 from curation.formats.targets.trl import Trl
 from curation.formats.targets.trl_preference import TrlPreference
 from curation.sources.texts import nested
-from curation.store import new_folder
+from curation.store import Store, new_folder
 from curation.training.groups import clusters, split, split_rows
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
@@ -147,7 +147,8 @@ class _Dataset:
 
     run: str
     name: str
-    paths: list[Path]
+    store: Store
+    parts: list[str]
     columns: Columns
     chosen: list[str] | None
     """`output.columns` of its recipe."""
@@ -172,13 +173,13 @@ class _Dataset:
     @property
     def bytes(self) -> int:
         """Uncompressed, of all columns."""
-        files = [pq.read_metadata(path) for path in self.paths]
+        files = [pq.read_metadata(self.store.source(name)) for name in self.parts]
         return sum(file.row_group(group).total_byte_size for file in files for group in range(file.num_row_groups))
 
     def batches(self, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
         """Rows in the dataset's order, under the source's names, texts as `schemas.documents.TEXT`."""
-        for path in self.paths:
-            with pq.ParquetFile(path) as file:
+        for name in self.parts:
+            with pq.ParquetFile(self.store.source(name)) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=sorted(set(names.values())), use_threads=False):
                     columns = {theirs: batch.column(name) for theirs, name in names.items()}
                     yield pa.record_batch({name: _text(column) for name, column in columns.items()})
@@ -198,13 +199,14 @@ def _dataset(workspace: Workspace, run: str | None) -> _Dataset:
     if not runs:
         raise CurationError(Finding("C032", "there is no run to export", "start one: curate run RECIPE -w WORKSPACE"))
     done = workspace.manifest.where("datasets", run=chosen).to_pylist()
-    folder = workspace.store.path(done[0]["path"]) if done else None
-    if folder is None or not folder.is_dir():
+    store = workspace.store
+    names = store.names(done[0]["path"]) if done else []
+    if not names:
         raise _unfit(f"run {chosen} has no dataset", f"finish it: curate retry {chosen}")
     # without its stages: their models and seeds need not be there any more
     recipe = parse(runs[0]["recipe"], Path(runs[0]["recipe_dir"]), overrides={"stages": []}).recipe
-    paths = sorted(folder.glob("part-*.parquet"))
-    return _Dataset(str(chosen), done[0]["name"], paths, Columns.of(recipe.input.columns), recipe.output.columns)
+    parts = [f"{done[0]['path']}/{name}" for name in names if name.startswith("part-")]
+    return _Dataset(str(chosen), done[0]["name"], store, parts, Columns.of(recipe.input.columns), recipe.output.columns)
 
 
 def _target(cls: type[Target], columns: Columns) -> Target:

@@ -183,7 +183,7 @@ def _save(store: Store, artifact: Artifact, scorer: Scorer) -> tuple[str, str]:
     def write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
-    if not store.path(f"{name}/{HEAD}").exists():
+    if not store.exists(f"{name}/{HEAD}"):
         store.write(f"{name}/card.json", lambda path: write(path, json.dumps(card, indent=2, sort_keys=True).encode()))
         store.write(f"{name}/{HEAD}", lambda path: write(path, data))
     return name, sha256

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from curation.manifest.parts import Manifest
@@ -46,22 +45,22 @@ def sweep(store: Store, dry_run: bool = False) -> Usage:
     alive = set(running(manifest))  # before `named`: what an attempt that ends meanwhile has committed is then in there
     named = _named(store, manifest)
     for row in manifest.read("datasets").to_pylist():
-        if not store.path(row["path"]).exists():
+        if not store.exists(row["path"]):
             usage.forgotten.append(row["run"])
             if not dry_run:
                 _forget(manifest, store, row["run"])
-    for name, stat in list(store.walk()):
+    for name, entry in list(store.walk()):
         top = name.split("/", 1)[0]
-        if _is_leftover(name, named) and not _is_fresh(name, began - stat.st_mtime, alive):
+        if _is_leftover(name, named) and not _is_fresh(name, began - entry.mtime, alive):
             usage.swept_files += 1
-            usage.swept_bytes += stat.st_size
+            usage.swept_bytes += entry.size
             if not dry_run:
                 store.remove(name)
         else:
-            usage.bytes[top] += stat.st_size
+            usage.bytes[top] += entry.size
             usage.files[top] += 1
     if not dry_run and not alive:  # one that is running may have made a folder to write into
-        _drop_empty_folders(store)
+        store.tidy()
     return usage
 
 
@@ -77,6 +76,9 @@ def _named(store: Store, manifest: Manifest) -> set[str]:
             if kind == "entrants" and row["run"] in published:
                 continue
             named |= {row[column] for column in columns if row[column]}
+    for row in manifest.read("weak_units").to_pylist():
+        named |= {row["data"], *row["files"]}
+    named |= set(manifest.read("weak_splits").column("data").to_pylist())
     for kind in PARTS:  # a reader may still be at the one before the newest
         named |= {f"{COMPACTED}/{kind}/{name}" for name in store.names(f"{COMPACTED}/{kind}")[-2:]}
     return named
@@ -86,7 +88,7 @@ def _is_leftover(name: str, named: set[str]) -> bool:
     parts = name.split("/")
     if any(part.startswith(TEMPORARY) for part in parts):
         return True
-    if parts[0] in ("scores", "decisions", "groups") or name.startswith(f"{COMPACTED}/"):
+    if parts[0] in ("scores", "decisions", "groups", "weak_to_strong") or name.startswith(f"{COMPACTED}/"):
         return name not in named
     return parts[0] == "datasets" and parts[1].startswith(".staging-") and name not in named
 
@@ -103,9 +105,3 @@ def _forget(manifest: Manifest, store: Store, run: str) -> None:
         for key in manifest.keys(kind):
             if key == run or key.startswith(f"{run}-"):
                 store.remove(f"manifest/parts/{kind}/{key}.parquet")
-
-
-def _drop_empty_folders(store: Store) -> None:
-    for folder in sorted((path for path in store.root.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
-        with suppress(OSError):  # not empty, as a rule
-            folder.rmdir()

@@ -59,6 +59,12 @@ class Progress:
         if not self.quiet:
             self.say(f"fitting '{facts['stage']}' on its seeds and {facts['rows']:,} documents of the pool")
 
+    def _on_straddling(self, facts: dict[str, Any]) -> None:
+        self.say(
+            f"warning: {facts['clusters']:,} clusters of near-duplicates came to span splits;"
+            f" {facts['rows']:,} rows are quarantined"
+        )
+
     def _on_skipped(self, facts: dict[str, Any]) -> None:
         self.say(f"warning: going on without {facts['path']}: {facts['message']}")
 
@@ -137,6 +143,8 @@ def _unit_facts(outcome: Any) -> str:
     if hasattr(value, "alive"):
         rate = f", {value.rows / value.seconds:,.0f} documents/s" if value.rows and value.seconds else ""
         return f"{name}: {shard.rows:,} → {value.alive:,} left, {value.rows:,} scored{rate}" if shard else name
+    if hasattr(unit, "said"):
+        return f": {unit.said}"
     if isinstance(value, dict) and "kept" in value:
         return f"{name}: {value['rows']:,} → {value['kept']:,} kept"
     return name

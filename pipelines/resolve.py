@@ -13,13 +13,15 @@ import pyarrow as pa
 from curation.dedup.base import Dedup
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
+from curation.models.pull import models_folder
 from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.selection.base import Selection
-from curation.sources import Shard, SourceFile, cut_shards, find_files, hash_rows, inspect
+from curation.sources import Shard, SourceFile, cut_shards, find_files, hash_rows, inspect, stamp
 from curation.sources.jsonl import NESTED, STRICT
 from curation.sources.texts import nested, stringlike, usable
+from curation.store import Store, StoreError, local_copy
 from pipelines.recipe import Loaded, parse, turns_of
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
@@ -158,8 +160,9 @@ def _inspect(found: dict[str, str], manifest: Manifest) -> tuple[tuple[SourceFil
     result: list[SourceFile] = []
     for path, source in found.items():
         try:
-            now = Path(path).stat()
-            record = seen.get((path, now.st_size, now.st_mtime_ns))
+            record = seen.get((path, *stamp(path)))
+        except StoreError:
+            raise
         except OSError:
             record = None
         if record is None:
@@ -407,8 +410,8 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
             if artifact is None:
                 unfitted.append(Unfitted(place, declared.id, key, chosen.sample_rows))
             else:
-                chosen = type(chosen)(chosen.settings, Context(loaded.base, Path(artifact), turns=shape))
-        common = (declared.family, declared.kind, settings, base, artifact, str(manifest.store.path("cache")), shape)
+                chosen = type(chosen)(chosen.settings, Context(loaded.base, local_copy(artifact), turns=shape))
+        common = (declared.family, declared.kind, settings, base, artifact, _answers_folder(manifest.store), shape)
         steps: list[Step] = []
         if isinstance(chosen, Scorer):
             own = _steps(declared.id, chosen, (), common, available, upstream, steps)
@@ -537,6 +540,13 @@ def _learns_from(loaded: Loaded, place: int, available: Columns) -> list[str]:
     return named
 
 
+def _answers_folder(store: Store) -> str:
+    """Where answers of services are kept: in the workspace, or for one on an object store with this user's caches."""
+    if not store.far:
+        return store.uri("cache")
+    return str(models_folder().parent / "answers" / fingerprint([store.uri("")])[:16])
+
+
 def fit_key(name: str, stage: str, scorer: Scorer, available: Columns, upstream: list[str]) -> str:
     """Names a fit, whatever the inputs are now: it stays pinned in the workspace until `--refit`."""
     text = available.identity("text")
@@ -544,11 +554,11 @@ def fit_key(name: str, stage: str, scorer: Scorer, available: Columns, upstream:
 
 
 def latest_fit(manifest: Manifest, key: str) -> str | None:
-    """Folder of the newest fit under this key, absolute, or None."""
+    """Folder of the newest fit under this key, as a path or URL, or None."""
     records = [record for record in manifest.read("fits").to_pylist() if record["fit"] == key]
     if not records:
         return None
-    return str(manifest.store.path(max(records, key=lambda record: record["generation"])["artifact"]))
+    return manifest.store.uri(max(records, key=lambda record: record["generation"])["artifact"])
 
 
 def _sample(shards: list[Shard], count: int) -> dict[int, tuple[int, ...]]:

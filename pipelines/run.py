@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -30,6 +29,7 @@ from curation.flow.work import (
     Work,
     WriteWork,
     contract,
+    database,
     describe,
     stage_object,
 )
@@ -38,7 +38,7 @@ from curation.manifest.snapshot import publish_snapshot
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.report.card import dataset_card
 from curation.sources import Shard
-from curation.store import Store, sync
+from curation.store import Store
 from pipelines.attempts import process_mark
 from schemas.errors import CurationError, Finding
 from workers.executor import Executor, hardware
@@ -66,7 +66,8 @@ class Result:
     reused: int = 0
     """Shard passes that had nothing to score."""
     failures: list[tuple[str, Failure]] = field(default_factory=list)
-    dataset: Path | None = None
+    dataset: Any = None
+    """Path of the dataset's folder, or its URL on an object store."""
     duplicate_ids: int = 0
     seconds: float = 0.0
 
@@ -96,11 +97,12 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     if dataset is None:
         return None
     record = dataset.to_pylist()[0]
-    folder = manifest.store.path(record["path"])
-    found = len(list(folder.glob("part-*.parquet")))
+    folder = manifest.store.place(record["path"])
+    there = manifest.store.exists(record["path"])
+    found = sum(name.startswith("part-") for name in manifest.store.names(record["path"]))
     if found != record["files"]:
-        what = f"holds {found} of {record['files']} files" if folder.exists() else "is gone"
-        first = "remove that folder, " if folder.exists() else ""
+        what = f"holds {found} of {record['files']} files" if there else "is gone"
+        first = "remove that folder, " if there else ""
         raise CurationError(
             Finding(
                 "C032",
@@ -111,7 +113,7 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     result = Result(run, record["name"], "nothing-to-do")
     for name, value in _counts(manifest.where("decisions", run=run)).items():
         setattr(result, name, value)
-    result.dataset = manifest.store.path(record["path"])
+    result.dataset = folder
     result.duplicate_ids = record["duplicate_ids"]
     return result
 
@@ -585,25 +587,11 @@ class _Invocation:
         """Put the finished files, the card and nothing else at the dataset's name, all at once."""
         plan = self.plan
         name = f"datasets/{plan.name}/{plan.run}"
-        final = self.store.path(name)
         failpoints.hit("before-publish")
         duplicates = self._duplicate_ids()
-        if not final.exists():
-            staging = final.with_name(f".tmp-{plan.run}-{self.attempt}")
-            staging.mkdir(parents=True)
-            try:
-                for record in written:
-                    os.link(self.store.path(record["data"]), staging / f"part-{record['part']:05d}.parquet")
-                card = dataset_card(plan, self.manifest, written, duplicates)
-                (staging / "README.md").write_text(card, encoding="utf-8")
-                sync(staging / "README.md")
-                sync(staging)
-                os.rename(staging, final)
-            except OSError:  # somebody else's attempt was first, with the same bytes, and has removed what we link
-                shutil.rmtree(staging, ignore_errors=True)
-                if not final.exists():
-                    raise
-            sync(final.parent)
+        files = {f"part-{record['part']:05d}.parquet": record["data"] for record in written}
+        card = partial(dataset_card, plan, self.manifest, written, duplicates)
+        self.store.publish(name, files, card, self.attempt)
         self.manifest.commit(
             "datasets",
             plan.run,
@@ -623,23 +611,19 @@ class _Invocation:
         )
         for record in written:
             self.store.remove(record["data"])
-        self.result.dataset = final
+        self.result.dataset = self.store.place(name)
         self.result.duplicate_ids = duplicates
 
     def _duplicate_ids(self) -> int:
         """How many documents carry an id that an earlier one has; 0 where no id is mapped."""
         if "id" not in self.plan.columns.mapping:
             return 0
-        import duckdb
-
         paths = [
-            str(self.store.path(record["data"]))
-            for record in self.manifest.where("decisions", run=self.plan.run).to_pylist()
+            self.store.uri(record["data"]) for record in self.manifest.where("decisions", run=self.plan.run).to_pylist()
         ]
         if not paths:
             return 0
-        spill = str(self.store.path(f"groups/.tmp-spill-{self.attempt}"))
-        with duckdb.connect(config={"memory_limit": "2GB", "temp_directory": spill}) as connection:
+        with database(self.store, "groups", self.attempt) as connection:
             row = connection.execute("SELECT count(id) - count(DISTINCT id) FROM read_parquet(?)", [paths]).fetchone()
         return int(row[0]) if row else 0
 

@@ -124,7 +124,7 @@ def _shard_texts(
     if transform is not None:
         step = transform.steps[-1]
         known = load_known(
-            workspace.store.root, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
+            workspace.store, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
         )
         edits = pc.struct_field(known.rows(rows), "edits")
         changed = pc.fill_null(pc.greater(pc.list_value_length(edits), 0), False)

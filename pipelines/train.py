@@ -18,7 +18,7 @@ from curation.scorers.embedding_head import FACTS, vectors_of
 from curation.scorers.examples import distinct, read_texts
 from curation.sources import cut_shards, find_files, inspect, read_batches
 from curation.sources.texts import valid_text
-from curation.store import new_folder
+from curation.store import Store, local_copy, new_folder
 from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
@@ -95,7 +95,7 @@ def train_scorer(
     return into
 
 
-def card_of(address: str, workspace: Path) -> str:
+def card_of(address: str, workspace: Path | str) -> str:
     """The card of a model: of a folder or address, of a name in the workspace's models, or of a stage's latest fit.
 
     Raises C032 where there is none.
@@ -103,7 +103,9 @@ def card_of(address: str, workspace: Path) -> str:
     from curation.models.locate import ModelError, locate
     from curation.models.pull import models_folder
 
-    places = [Path(address), workspace / "models" / address, models_folder() / address]
+    store = Store(workspace)
+    fitted = local_copy(store.uri(f"models/{address}")) if store.names(f"models/{address}") else Path(address)
+    places = [Path(address), fitted, models_folder() / address]
     for folder in places:
         if (folder / CARD).is_file():
             return (folder / CARD).read_text(encoding="utf-8")
@@ -117,9 +119,8 @@ def card_of(address: str, workspace: Path) -> str:
         if (located.folder / CARD).is_file():
             return (located.folder / CARD).read_text(encoding="utf-8")
     from curation.manifest.parts import Manifest
-    from curation.store import Store
 
-    fits = [row for row in Manifest(Store(workspace)).read("fits").to_pylist() if row["stage"] == address]
+    fits = [row for row in Manifest(store).read("fits").to_pylist() if row["stage"] == address]
     if fits:
         newest = max(fits, key=lambda row: (row["generation"], row["created_at"]))
         return json.dumps(json.loads(newest["card"]), indent=2) + "\n"

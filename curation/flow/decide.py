@@ -15,7 +15,6 @@ from curation.flow.work import DecideWork
 from curation.manifest.parts import now
 from curation.manifest.sketch import sketch_struct
 from curation.plan import StagePlan
-from curation.store import digest
 from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION
 
@@ -40,7 +39,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
     data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
-    store.write(
+    written = store.write(
         data, lambda path: pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=65_536)
     )
     failpoints.hit("after-data")
@@ -56,8 +55,8 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         "dropped": counts["dropped"],
         "errored": counts["errored"],
         "kept_bytes": pc.sum(pc.struct_field(size, "bytes").filter(kept)).as_py() or 0,
-        "bytes": store.path(data).stat().st_size,
-        "content": digest(store.path(data)),
+        "bytes": written.bytes,
+        "content": written.content,
         "tally": _tally(table),
         "created_at": now(),
     }

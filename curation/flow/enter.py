@@ -16,7 +16,6 @@ from curation.flow.work import EnterWork, stage_object
 from curation.manifest.parts import now
 from curation.plan import StagePlan
 from curation.selection.base import Choosing, Ranking
-from curation.store import digest
 
 BY = "by:"
 """Before the names of columns that a choice goes by."""
@@ -60,7 +59,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
                 name = step.path[0]
                 columns[name] = pc.struct_field(at.known(step, [name]).rows(rows), name)
     table = pa.table(columns).cast(entrants_schema(stage, chosen))
-    store.write(f"{base}.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
+    written = store.write(f"{base}.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
     failpoints.hit("after-data")
     record = {
         "run": at.work.run,
@@ -71,8 +70,8 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         "data": f"{base}.parquet",
         "buckets": f"{base}.buckets" if isinstance(chosen, Dedup) else None,
         "rows": len(rows),
-        "bytes": store.path(f"{base}.parquet").stat().st_size,
-        "content": digest(store.path(f"{base}.parquet")),
+        "bytes": written.bytes,
+        "content": written.content,
         "created_at": now(),
     }
     return at.work.settle("entrants", key, record, [f"{base}.parquet", f"{base}.buckets"])

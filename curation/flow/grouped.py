@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,19 @@ from curation.flow.ledger import Grouped, Ledger
 from curation.plan import StagePlan
 from curation.selection.base import NOT_SELECTED, SELECTED, Choosing, Cut, Facts, Place, Ranking, Selection
 from curation.sources import Shard, hash_rows
+from curation.store import Store
 from schemas.documents import INPUT
 from schemas.manifest import TWIN
 
 
 def load_grouped(
-    root: Path, stage: StagePlan, chosen: Any, record: dict[str, Any], shard: Shard, ledger: Ledger
+    store: Store, stage: StagePlan, chosen: Any, record: dict[str, Any], shard: Shard, ledger: Ledger
 ) -> Grouped:
     """Rows of `shard` (n of them) as the stage's result in `record` (kind `groups`) judges them."""
     if isinstance(chosen, Dedup):
-        return _duplicates(root / record["members"], chosen, shard)
+        return _duplicates(store.source(record["members"]), chosen, shard)
     if isinstance(chosen, Choosing):
-        return _choice(root / record["choice"], chosen, shard)
+        return _choice(store.source(record["choice"]), chosen, shard)
     return _cut(Cut.of(json.loads(record["cut"])), chosen, shard, ledger)
 
 
@@ -49,8 +49,8 @@ def _values(ledger: Ledger, column: str) -> np.ndarray:
     return filled.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
-def _duplicates(path: Path, chosen: Dedup, shard: Shard) -> Grouped:
-    table = pq.read_table(path, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
+def _duplicates(source: Any, chosen: Dedup, shard: Shard) -> Grouped:
+    table = pq.read_table(source, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
     at = table.column("row").to_numpy()
     duplicate = np.zeros(shard.rows, dtype=bool)
     duplicate[at] = ~table.column("keeper").to_numpy(zero_copy_only=False)
@@ -69,8 +69,8 @@ def _duplicates(path: Path, chosen: Dedup, shard: Shard) -> Grouped:
     return Grouped(struct, duplicate, chosen.reason, similarity, chosen.threshold, twins)
 
 
-def _choice(path: Path, chosen: Choosing, shard: Shard) -> Grouped:
-    table = pq.read_table(path, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
+def _choice(source: Any, chosen: Choosing, shard: Shard) -> Grouped:
+    table = pq.read_table(source, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
     at = table.column("row").to_numpy()
     place = np.full(shard.rows, -1, dtype=np.int64)
     place[at] = np.arange(len(at))

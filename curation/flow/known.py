@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.plan import Step
+from curation.store import Store
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Known:
 
 
 def load_known(
-    root: Path, files: list[str], step: Step, row_start: int, rows: int, columns: list[str] | None = None
+    store: Store, files: list[str], step: Step, row_start: int, rows: int, columns: list[str] | None = None
 ) -> Known:
     """Read the parts of one step for rows [row_start, row_start + rows) of a file; of a row scored twice, the first.
 
@@ -68,7 +68,7 @@ def load_known(
     tables: list[pa.Table] = []
     base = 0
     for name in files:
-        with pq.ParquetFile(root / name) as file:
+        with pq.ParquetFile(store.source(name)) as file:
             table = file.read(columns=["row", *schema.names], use_threads=False)
         at = table.column("row").to_numpy() - row_start
         inside = (at >= 0) & (at < rows)

@@ -30,14 +30,14 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
     buckets, nodes = [], []
     base = 0
     for record in task.entrants:
-        with pa.memory_map(str(store.path(record["buckets"]))) as source:
+        with store.mapped(record["buckets"]) as source:
             batch = pa.ipc.open_file(source).get_batch(task.prefix)
             buckets.append(batch.column("bucket").to_numpy().copy())
             nodes.append(batch.column("node").to_numpy().astype(np.int64) + base)
         base += record["rows"]
     a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
     data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.mark()}.parquet"
-    store.write(data, lambda path: pq.write_table(pa.table({"a": a, "b": b}), path, compression="zstd"))
+    written = store.write(data, lambda path: pq.write_table(pa.table({"a": a, "b": b}), path, compression="zstd"))
     failpoints.hit("after-data")
     record = {
         "group": task.group,
@@ -45,7 +45,7 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
         "attempt": work.attempt,
         "data": data,
         "rows": len(a),
-        "bytes": store.path(data).stat().st_size,
+        "bytes": written.bytes,
         "created_at": now(),
     }
     return work.settle("pairs", key, record, [data])

@@ -29,6 +29,7 @@ from curation.flow.work import (
 )
 from curation.flow.write import write_part
 from curation.plan import Step
+from curation.store import StoreError
 from schemas.errors import CurationError, Finding
 
 Unit = ScoreWork | EnterWork | PairWork | ResolveWork | DecideWork | WriteWork
@@ -89,6 +90,8 @@ def system_failure(failure: OSError) -> Failure:
     if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         what = f"no space left while writing {failure.filename or 'to the workspace'}"
         return Failure("R005", what, "free some space and run again; what is committed stays", _trace(failure))
+    if isinstance(failure, StoreError):
+        return Failure("R010", str(failure), "see that the store is up, and run again: what is committed stays")
     lines = str(failure).splitlines() or [""]
     return Failure("R003", f"{type(failure).__name__}: {lines[0]}", None, _trace(failure))
 

@@ -19,7 +19,7 @@ class Entrants:
     def __init__(self, task: ResolveWork) -> None:
         self.task = task
         self.start = np.cumsum([0, *(item["rows"] for item in task.entrants)])
-        tables = [pq.read_table(task.work.store.path(item["data"])) for item in task.entrants]
+        tables = [pq.read_table(task.work.store.source(item["data"])) for item in task.entrants]
         whole = pa.concat_tables(tables) if tables else _nothing(task)
         self.table = whole
         self.rows: np.ndarray = np.asarray(whole.column("row"))

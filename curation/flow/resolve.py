@@ -82,7 +82,7 @@ def _duplicates(task: ResolveWork, chosen: Dedup, folder: str, mark: str) -> dic
     nodes = Entrants(task)
     a, b = _distinct_pairs(task)
     involved = np.unique(np.concatenate([a, b]))
-    scratch = store.path(f"{folder}/.tmp-evidence-{mark}")
+    scratch = store.scratch(f"{folder}/.tmp-evidence-{mark}")
     evidence = nodes.evidence(involved, scratch)
     try:
         ia, ib = np.searchsorted(involved, a), np.searchsorted(involved, b)
@@ -120,25 +120,25 @@ def _duplicates(task: ResolveWork, chosen: Dedup, folder: str, mark: str) -> dic
     ).cast(LINKS)
     members = f"{folder}/members-{mark}.parquet"
     linked = f"{folder}/links-{mark}.parquet"
-    store.write(members, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536))
-    store.write(linked, lambda path: pq.write_table(pairs, path, compression="zstd", row_group_size=65_536))
+    first = store.write(members, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536))
+    second = store.write(linked, lambda path: pq.write_table(pairs, path, compression="zstd", row_group_size=65_536))
     return {
         "members": members,
         "links": linked,
         "dropped": int((keeper[member] != member).sum()),
-        "bytes": store.path(members).stat().st_size + store.path(linked).stat().st_size,
+        "bytes": first.bytes + second.bytes,
     }
 
 
 def _distinct_pairs(task: ResolveWork) -> tuple[np.ndarray, np.ndarray]:
     """All prefixes' pairs, each once, sorted: two documents often meet in several bands."""
-    paths = [str(task.work.store.path(name)) for name in task.pairs]
-    if not paths:
+    if not task.pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    if len(paths) == 1:
-        table = pq.read_table(paths[0])
+    if len(task.pairs) == 1:
+        table = pq.read_table(task.work.store.source(task.pairs[0]))
         return table.column("a").to_numpy(), table.column("b").to_numpy()
-    with database(task) as connection:
+    paths = [task.work.store.uri(name) for name in task.pairs]
+    with database(task.work.store, f"groups/{task.group}", task.work.mark()) as connection:
         result = connection.execute("SELECT DISTINCT a, b FROM read_parquet(?) ORDER BY a, b", [paths]).fetchnumpy()
     return np.asarray(result["a"]), np.asarray(result["b"])
 

@@ -22,7 +22,7 @@ from curation.manifest.parts import now
 from curation.plan import BULKY, Pass, StagePlan, Step
 from curation.scorers.input import examine
 from curation.sources import read_batches
-from curation.store import digest
+from curation.store import TEMPORARY
 from curation.text.analysis import forget, take
 from schemas.documents import EMPTY, ERROR, FAULTS, INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding
@@ -473,16 +473,15 @@ class _Writer:
         self.file.close()
         self.file = None
         path, self.path = self.path, None
-        store.write(self.name, lambda temporary: path.replace(temporary))
-        final = store.path(self.name)
+        written = store.write(self.name, lambda temporary: path.replace(temporary))
         return {
             "step": self.step.name,
             "fingerprint": self.step.fingerprint,
             "data": self.name,
             "rows": self.rows,
             "errors": self.errors,
-            "bytes": final.stat().st_size,
-            "content": digest(final),
+            "bytes": written.bytes,
+            "content": written.content,
             "seconds": self.seconds,
         }
 
@@ -499,9 +498,9 @@ class _Writer:
         if not self.waiting:
             return
         if self.file is None:
-            final = store.path(self.name)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            self.path = final.with_name(f".tmp-growing-{final.name}")
+            folder, _, file = self.name.rpartition("/")
+            self.path = store.scratch(f"{folder}/{TEMPORARY}growing-{file}")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = pq.ParquetWriter(self.path, self.schema, compression="zstd", compression_level=1)
         self.file.write_table(pa.Table.from_batches(self.waiting), row_group_size=FLUSH_ROWS)
         self.waiting = []
@@ -548,10 +547,10 @@ def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool
     """Whether an earlier commit, one that the task did not know of, holds every row of ours."""
     store = task.at.work.store
     known = task.at.scores.get(record["fingerprint"], [])
-    mine = pq.read_table(store.path(record["data"]), columns=["row"]).column("row")
+    mine = pq.read_table(store.source(record["data"]), columns=["row"]).column("row")
     for other in earlier.to_pylist():
         if other["fingerprint"] == record["fingerprint"] and other["data"] not in known:
-            theirs = pq.read_table(store.path(other["data"]), columns=["row"]).column("row")
+            theirs = pq.read_table(store.source(other["data"]), columns=["row"]).column("row")
             if pc.all(pc.is_in(mine, value_set=theirs.combine_chunks())).as_py():
                 return True
     return False

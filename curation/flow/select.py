@@ -33,7 +33,7 @@ def rank(task: ResolveWork, chosen: Ranking, rows: int) -> dict[str, Any]:
 def choose(task: ResolveWork, chosen: Choosing, folder: str, mark: str) -> dict[str, Any]:
     """What the `groups` record holds of a choice; writes what became of each document."""
     entrants = Entrants(task)
-    scratch = task.work.store.path(f"{folder}/.tmp-vectors-{mark}")
+    scratch = task.work.store.scratch(f"{folder}/.tmp-vectors-{mark}")
     try:
         pool = _pool(task, chosen, entrants, scratch)
         choice = chosen.choose(pool)
@@ -42,12 +42,14 @@ def choose(task: ResolveWork, chosen: Choosing, folder: str, mark: str) -> dict[
         scratch.unlink(missing_ok=True)
     data = f"{folder}/choice-{mark}.parquet"
     table = _table(chosen, choice, entrants)
-    task.work.store.write(data, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536))
+    written = task.work.store.write(
+        data, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536)
+    )
     return {
         "choice": data,
         "report": json.dumps(report),
         "dropped": entrants.count - len(choice.picked),
-        "bytes": task.work.store.path(data).stat().st_size,
+        "bytes": written.bytes,
     }
 
 
@@ -56,15 +58,15 @@ def choose(task: ResolveWork, chosen: Choosing, folder: str, mark: str) -> dict[
 
 def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
     store = task.work.store
-    paths = [str(store.path(record["data"])) for record in task.entrants]
+    paths = [store.uri(record["data"]) for record in task.entrants]
     if not paths:
         return Cut(None, None)
-    with database(task) as connection:
+    with database(store, f"groups/{task.group}", task.work.mark()) as connection:
         connection.execute("CREATE TABLE place(file INTEGER, row_start BIGINT, path VARCHAR)")
         connection.executemany(
             "INSERT INTO place VALUES (?, ?, ?)",
             [
-                (item.shard.file, item.shard.row_start, str(store.path(record["data"])))
+                (item.shard.file, item.shard.row_start, store.uri(record["data"]))
                 for item, record in zip(task.shards, task.entrants, strict=True)
             ],
         )
@@ -101,7 +103,7 @@ def _report_of_ranking(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) 
     values, lengths, keys, files, places, source = [], [], [], [], [], []
     sources, names = _sources(task)
     for number, (item, record) in enumerate(zip(task.shards, task.entrants, strict=True)):
-        table = pq.read_table(task.work.store.path(record["data"]), columns=["row", "value", "length"])
+        table = pq.read_table(task.work.store.source(record["data"]), columns=["row", "value", "length"])
         row = table.column("row").to_numpy()
         key = hash_rows(item.shard, row)
         some = np.ones(len(row), dtype=bool)

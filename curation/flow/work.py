@@ -27,7 +27,8 @@ from curation.scorers.base import Context, Scorer
 from curation.scorers.turns import per_turn
 from curation.selection.base import Selection
 from curation.sources import Shard
-from curation.store import Store
+from curation.store import TEMPORARY, Store, local_copy
+from curation.store.files import StoreFiles
 from schemas.manifest import LIST
 
 Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
@@ -98,7 +99,7 @@ class ShardWork:
     def known(self, step: Step, columns: list[str] | None = None) -> Known:
         shard = self.shard
         return load_known(
-            Path(self.work.root), self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
+            self.work.store, self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
         )
 
     def ledger(self) -> Ledger:
@@ -118,7 +119,7 @@ class ShardWork:
         )
 
     def grouped(self, stage: StagePlan, ledger: Ledger) -> Grouped:
-        return load_grouped(Path(self.work.root), stage, stage_object(stage), self.groups[stage.id], self.shard, ledger)
+        return load_grouped(self.work.store, stage, stage_object(stage), self.groups[stage.id], self.shard, ledger)
 
 
 @dataclass(frozen=True)
@@ -181,15 +182,19 @@ class WriteWork:
 
 
 MEMORY = "2GB"
-"""DuckDB's limit while it merges pairs or sorts scores; beyond it, it spills to the workspace."""
+"""DuckDB's limit while it merges pairs or sorts scores; beyond it, it spills to the workspace, or where that is a
+store to the local disk."""
 
 
-def database(task: ResolveWork) -> duckdb.DuckDBPyConnection:
-    """For sorting what a dataset-wide stage has to sort."""
-    spill = task.work.store.path(f"groups/{task.group}/.tmp-spill-{task.work.mark()}")
-    return duckdb.connect(
+def database(store: Store, folder: str, mark: str) -> duckdb.DuckDBPyConnection:
+    """For sorting what a dataset-wide stage has to sort: reads files of the store by their `uri`."""
+    spill = store.scratch(f"{folder}/{TEMPORARY}spill-{mark}")
+    connection = duckdb.connect(
         config={"memory_limit": MEMORY, "temp_directory": str(spill), "autoinstall_known_extensions": "false"}
     )
+    if store.far:
+        connection.register_filesystem(StoreFiles(store))
+    return connection
 
 
 def decisive(stage: StagePlan) -> list[str]:
@@ -283,7 +288,9 @@ def _build(
     turns: str | None = None,
 ) -> Any:
     target = find(family, kind)
-    context = Context(Path(recipe_dir), Path(artifact) if artifact else None, Path(cache) if cache else None, turns)
+    context = Context(
+        Path(recipe_dir), local_copy(artifact) if artifact else None, Path(cache) if cache else None, turns
+    )
     built = target(target.Settings.model_validate_json(settings), context)
     return per_turn(built, turns) if isinstance(built, Scorer) else built
 

@@ -18,7 +18,6 @@ from curation.plan import StagePlan
 from curation.selection.base import COPIES
 from curation.sources import read_batches
 from curation.sources.texts import binary, repaired, stringlike, valid_text
-from curation.store import digest
 from schemas.documents import TEXT
 
 GROUP_BYTES = 32 * 1024 * 1024
@@ -48,7 +47,7 @@ def write_part(task: WriteWork) -> dict[str, Any]:
                 rows += table.num_rows
                 del table
 
-    store.write(data, produce)
+    written = store.write(data, produce)
     failpoints.hit("after-data")
     record = {
         "run": work.run,
@@ -56,8 +55,8 @@ def write_part(task: WriteWork) -> dict[str, Any]:
         "attempt": work.attempt,
         "data": data,
         "rows": rows,
-        "bytes": store.path(data).stat().st_size,
-        "content": digest(store.path(data)),
+        "bytes": written.bytes,
+        "content": written.content,
         "created_at": now(),
     }
     return work.settle("written", key, record, [data])
@@ -92,7 +91,7 @@ def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
     structs += [name for name in repeating if name not in structs]
     for at, decisions in zip(task.shards, task.decisions, strict=True):
         table = pq.read_table(
-            work.store.path(decisions), columns=["row", "outcome", *structs], partitioning=None, use_threads=False
+            work.store.source(decisions), columns=["row", "outcome", *structs], partitioning=None, use_threads=False
         )
         table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
         rows = table.column("row").to_numpy() - at.shard.row_start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -11,14 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, tally
 from curation.store import Store
 from schemas.manifest import PARTS
 
 COMPACT_FROM = 256
 """Loose parts of one kind after which a compacted file is worth its while."""
+COMPACT_FROM_FAR = 32
+"""The same where each is a request."""
 BULKY = ("sketches",)
 """Kinds that stay loose: few queries read them, and to merge them would read them all."""
+SIDE_BY_SIDE = 16
+"""Requests under way at once, where each takes long."""
 KEY = "_part"
 """Column of a compacted file that names the part behind each record."""
 
@@ -36,10 +41,11 @@ class Manifest:
         failpoints.hit("before-part")
         won = self.store.create(f"manifest/parts/{kind}/{key}.parquet", table)
         failpoints.hit("after-part")
+        tally.add(tally.COMMITS if won else tally.LOST, kind)
         return won
 
     def has(self, kind: str, key: str) -> bool:
-        return self.store.path(f"manifest/parts/{kind}/{key}.parquet").exists()
+        return self.store.exists(f"manifest/parts/{kind}/{key}.parquet")
 
     def keys(self, kind: str) -> list[str]:
         """Keys of all parts of a kind, sorted."""
@@ -50,7 +56,8 @@ class Manifest:
         if key in self._cache[kind]:
             return self._cache[kind][key]
         try:
-            table = pq.read_table(self.store.path(f"manifest/parts/{kind}/{key}.parquet"), schema=PARTS[kind])
+            source = self.store.source(f"manifest/parts/{kind}/{key}.parquet")
+            table = pq.read_table(source, schema=PARTS[kind])
         except FileNotFoundError:
             return None
         self._cache[kind][key] = table
@@ -62,13 +69,17 @@ class Manifest:
         cache = self._cache[kind]
         if any(key not in cache for key in keys):
             for name in self.store.names(f"manifest/compacted/{kind}")[-1:]:  # it holds what the older ones held
-                table = pq.read_table(self.store.path(f"manifest/compacted/{kind}/{name}"))
+                table = pq.read_table(self.store.source(f"manifest/compacted/{kind}/{name}"))
                 parts = table.column(KEY).combine_chunks()
                 starts = pc.run_end_encode(parts)
                 begin = 0
                 for value, end in zip(starts.values.to_pylist(), starts.run_ends.to_pylist(), strict=True):
                     cache.setdefault(value, table.slice(begin, end - begin).drop_columns([KEY]))
                     begin = end
+        missing = [key for key in keys if key not in cache]
+        if self.store.far and len(missing) > 1:
+            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+                list(pool.map(partial(self.get, kind), missing))
         tables = []
         for key in keys:
             part = self.get(kind, key)
@@ -85,27 +96,29 @@ class Manifest:
         return table
 
     def files(self, kind: str) -> list[str]:
-        """Absolute paths that together hold every record exactly once: compacted files, then the loose rest."""
+        """Paths or URLs that together hold every record exactly once: compacted files, then the loose rest."""
         folder = f"manifest/compacted/{kind}"
         compacted = self.store.names(folder)
         paths, covered = [], set()
         if compacted:  # the newest holds what the older ones held
-            newest = self.store.path(f"{folder}/{compacted[-1]}")
-            covered = set(pc.unique(pq.read_table(newest, columns=[KEY]).column(KEY)).to_pylist())
+            newest = f"{folder}/{compacted[-1]}"
+            table = pq.read_table(self.store.source(newest), columns=[KEY])
+            covered = set(pc.unique(table.column(KEY)).to_pylist())
         keys = self.keys(kind)
         if covered <= set(keys):
-            paths += [str(newest)] if covered else []
+            paths += [self.store.uri(newest)] if covered else []
         else:  # it holds a part that `gc` has removed since
             covered = set()
-        base = self.store.path(f"manifest/parts/{kind}")
-        paths += [str(base / f"{key}.parquet") for key in keys if key not in covered]
+        base = self.store.uri(f"manifest/parts/{kind}")
+        paths += [f"{base}/{key}.parquet" for key in keys if key not in covered]
         return paths
 
     def compact(self) -> None:
         """Merge the loose parts of each kind that has many. Their names stay, since a name taken is a commit made."""
+        enough = COMPACT_FROM_FAR if self.store.far else COMPACT_FROM
         for kind in PARTS:
             loose = len(self.files(kind))
-            if loose >= COMPACT_FROM and kind not in BULKY:
+            if loose >= enough and kind not in BULKY:
                 table = self.read(kind)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{loose}.parquet"
                 self.store.write(f"manifest/compacted/{kind}/{name}", partial(pq.write_table, table))

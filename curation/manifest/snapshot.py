@@ -8,8 +8,8 @@ import os
 import duckdb
 
 from curation.manifest.parts import Manifest
-from curation.manifest.views import EVERY_RUN, statements
-from curation.store import Store
+from curation.manifest.views import EVERY_RUN, attach, statements
+from curation.store import TEMPORARY, Store
 
 NAME = "manifest.duckdb"
 STORAGE = "v1.5.0"
@@ -17,10 +17,12 @@ STORAGE = "v1.5.0"
 
 def publish_snapshot(store: Store) -> None:
     """Write the views of all runs as tables, and put the file in place of the last one."""
-    temporary = store.path(f".tmp-{os.getpid()}-{os.urandom(4).hex()}-{NAME}")
+    temporary = store.scratch(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{NAME}")
     try:
         with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-            for statement in statements(Manifest(store), None):
+            manifest = Manifest(store)
+            attach(connection, manifest, None)
+            for statement in statements(manifest, None):
                 connection.execute(statement)
             path = str(temporary).replace("'", "''")
             connection.execute(f"ATTACH '{path}' AS snapshot (STORAGE_VERSION '{STORAGE}')")
@@ -28,7 +30,7 @@ def publish_snapshot(store: Store) -> None:
                 view, table = ("_funnel", "funnel") if name == "funnel_all" else (name, name)
                 connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {view}")
             connection.execute("DETACH snapshot")
-        os.replace(temporary, store.path(NAME))
+        store.replace(NAME, temporary)
     except duckdb.IOException as failure:  # what the system refused, as everywhere else
         full = "No space left" in str(failure)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(failure).splitlines()[0]) from failure

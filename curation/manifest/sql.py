@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,25 @@ from schemas.errors import CurationError, Finding
 
 
 def open_locked(
-    setup: Sequence[str], directories: Sequence[Path | str], memory_limit: str = "2GB", threads: int = 2
+    setup: Sequence[str],
+    directories: Sequence[Path | str],
+    memory_limit: str = "2GB",
+    threads: int = 2,
+    attach: Callable[[duckdb.DuckDBPyConnection], None] = lambda connection: None,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB for `run_select`.
 
     `setup` (CREATE VIEW, MACRO, TABLE ...) runs before the locks close, so it may read anything. Afterwards files can
     be read below `directories` only (links are followed before that is decided), nothing is installed, loaded or
-    spilled to disk, and no setting can be changed. Raises duckdb.Error when a setup statement fails.
+    spilled to disk, and no setting can be changed. `attach` is given the connection before `setup`: for tables and file
+    systems that are Python's. Raises duckdb.Error when a setup statement fails.
     """
     connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
     # A prefix without its slash would also allow `/work/spaces` for `/work/space`.
     allowed = [
         f"{str(path).rstrip('/')}/" if "://" in str(path) else f"{Path(path).resolve()}/" for path in directories
     ]
+    attach(connection)
     quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in allowed)
     for statement in (
         "SET allow_persistent_secrets = false",
@@ -210,4 +216,6 @@ def _failure(error: Exception) -> Finding:
     """DuckDB's message on one line; what it suggests becomes the hint."""
     lines = [line.strip() for line in str(error).strip().split("\n")]
     suggestions = [line for line in lines[1:] if line.startswith(("Did you mean", "Candidate"))]
+    if lines[0].startswith("Traceback"):  # out of Python, from the store's file system
+        return Finding("C034", lines[-1])
     return Finding("C034", lines[0], " ".join(suggestions) or None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -10,12 +11,29 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.manifest.parts import Manifest
+from curation.manifest.parts import BULKY, KEY, Manifest
 from curation.manifest.sql import open_locked
+from curation.store import Store
+from curation.store.files import StoreFiles
 from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION, PARTS
 
-EVERY_RUN = ("attempts", "runs", "stages", "shards", "funnel_all", "datasets", "models", "lineage", "scorers", "actors")
+EVERY_RUN = (
+    "attempts",
+    "runs",
+    "stages",
+    "shards",
+    "funnel_all",
+    "datasets",
+    "models",
+    "lineage",
+    "scorers",
+    "actors",
+    "supervisors",
+    "weak_to_strong",
+)
+EVERY_LABEL = "labels"
+"""Of all weak-to-strong runs: large, so no table of the snapshot."""
 ONE_RUN = (
     "documents",
     "funnel",
@@ -29,7 +47,7 @@ ONE_RUN = (
     "audits",
     "selections",
 )
-VIEWS = (*(name for name in EVERY_RUN if name != "funnel_all"), *ONE_RUN)
+VIEWS = (*(name for name in EVERY_RUN if name != "funnel_all"), EVERY_LABEL, *ONE_RUN)
 """What users may query. Those of ONE_RUN show the chosen run: the latest, unless it is named."""
 
 _MEMBERS = (
@@ -41,7 +59,27 @@ _LINKS = "a_file INTEGER, a_row BIGINT, b_file INTEGER, b_row BIGINT, similarity
 
 def connect(manifest: Manifest, run: str | None = None) -> duckdb.DuckDBPyConnection:
     """A locked connection (`curation.manifest.sql`) with all views. Raises C032 for a run that is not there."""
-    return open_locked(statements(manifest, choose_run(manifest, run)), [manifest.store.root])
+    chosen = choose_run(manifest, run)
+    setup = partial(attach, manifest=manifest, run=chosen)
+    return open_locked(statements(manifest, chosen), [manifest.store.root], attach=setup)
+
+
+def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str | None) -> None:
+    """Give a connection what `statements` read of a workspace on an object store; nothing for one in a folder.
+
+    Records come as Arrow tables, since there are many small files of them; other files by a file system that reads
+    below the workspace's prefix and nowhere else.
+    """
+    if not manifest.store.far:
+        return
+    connection.register_filesystem(StoreFiles(manifest.store))
+    for kind, schema in PARTS.items():
+        if kind not in BULKY:
+            table = manifest.read(kind).drop_columns([KEY])
+        else:  # those of the one run that its views show
+            parts = [manifest.get(kind, key) for key in manifest.keys(kind) if run and key.startswith(f"{run}-")]
+            table = pa.concat_tables([part for part in parts if part is not None] or [schema.empty_table()])
+        connection.register(f"_{kind}_records", table)
 
 
 def choose_run(manifest: Manifest, run: str | None) -> str | None:
@@ -69,11 +107,12 @@ def statements(manifest: Manifest, run: str | None) -> list[str]:
     """CREATE statements of all views, internal ones (`_kind`) first. Without a run, the views of one are empty."""
     made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind)}" for kind in PARTS]
     made += [_load(name, {}) for name in EVERY_RUN]
+    made.append(_load(EVERY_LABEL, {"labels": _labels(manifest)}))
     run = run or ""
     made += [
         f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {_text(run)}""",
         f"""CREATE TABLE _decided AS
-            SELECT {_text(str(manifest.store.root) + "/")} || d.data AS filename, s.path, s.file_no
+            SELECT {_text(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
             FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {_text(run)}""",
     ]
     values = _chosen(manifest, run)
@@ -85,11 +124,11 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
     stages = manifest.where("stages", run=run).sort_by("position").to_pylist()
     structs = {row["stage"]: pa.ipc.read_schema(pa.py_buffer(row["fields"])) for row in stages}
     decided = manifest.where("decisions", run=run).sort_by("shard").column("data").to_pylist()
-    root = manifest.store.root
+    store = manifest.store
     columns = [*((item.name, duck_type(item.type)) for item in DECISION)]
     columns += [(name, duck_type(pa.struct(list(fields)))) for name, fields in structs.items()]
     if decided:
-        source = f"read_parquet({_list(str(root / name) for name in decided)}, filename = true)"
+        source = f"read_parquet({_list(store.uri(name) for name in decided)}, filename = true)"
     else:
         empty = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, ("filename", "VARCHAR")])
         source = f"(SELECT {empty} WHERE false)"
@@ -107,16 +146,16 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
         "run": _text(run),
         "decisions": source,
         "structs": "".join(f", d.{_name(name)}" for name in structs),
-        "members": _union(root, barriers, groups, "members", _MEMBERS),
-        "links": _union(root, barriers, groups, "links", _LINKS),
+        "members": _union(store, barriers, groups, "members", _MEMBERS),
+        "links": _union(store, barriers, groups, "links", _LINKS),
         "measured": " UNION ALL ".join(measured)
         or "SELECT ''::VARCHAR AS stage, ''::VARCHAR AS field, false AS kept, 0::DOUBLE AS value WHERE false",
     }
 
 
-def _union(root: Any, barriers: list[dict[str, Any]], groups: dict[str, Any], column: str, empty: str) -> str:
+def _union(store: Store, barriers: list[dict[str, Any]], groups: dict[str, Any], column: str, empty: str) -> str:
     found = [
-        f"SELECT {_text(row['stage'])} AS stage, * FROM read_parquet({_text(str(root / groups[row['group']][column]))})"
+        f"SELECT {_text(row['stage'])} AS stage, * FROM read_parquet({_text(store.uri(groups[row['group']][column]))})"
         for row in barriers
         if row["group"] in groups and groups[row["group"]][column]
     ]
@@ -124,8 +163,33 @@ def _union(root: Any, barriers: list[dict[str, Any]], groups: dict[str, Any], co
     return " UNION ALL ".join(found) or f"SELECT NULL::VARCHAR AS stage, {nothing} WHERE false"
 
 
+def _labels(manifest: Manifest) -> str:
+    """Label files of all runs and seeds, those of one task with its own supervisors, whose answers are JSON here."""
+    store = manifest.store
+    columns = "file, row, split, soft_label, hard_label, confidence, margin, entropy, agreement, automatic, "
+    columns += (
+        "conformal_set, weight, to_json(votes)::VARCHAR AS votes, to_json(probabilities)::VARCHAR AS probabilities"
+    )
+    found = [
+        f"SELECT {_text(row['run'])} AS run, {row['seed']}::INTEGER AS seed, {columns}"
+        f" FROM read_parquet({_text(store.uri(row['data']))})"
+        for row in manifest.read("weak_labels").to_pylist()
+        if row["data"]
+    ]
+    empty = {
+        "run": "VARCHAR", "seed": "INTEGER", "file": "INTEGER", "row": "BIGINT", "split": "VARCHAR",
+        "soft_label": "FLOAT[]", "hard_label": "VARCHAR", "confidence": "FLOAT", "margin": "FLOAT",
+        "entropy": "FLOAT", "agreement": "FLOAT", "automatic": "BOOLEAN", "conformal_set": "VARCHAR[]",
+        "weight": "FLOAT", "votes": "VARCHAR", "probabilities": "VARCHAR",
+    }  # fmt: skip
+    nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in empty.items())
+    return " UNION ALL ".join(found) or f"SELECT {nothing} WHERE false"
+
+
 def _parts(manifest: Manifest, kind: str) -> str:
     schema = PARTS[kind]
+    if manifest.store.far:
+        return f"SELECT * FROM _{kind}_records"
     paths = manifest.files(kind)
     if not paths:
         return (

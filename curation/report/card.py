@@ -154,7 +154,7 @@ def _fits(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
     artifacts = {step.artifact: stage.id for stage in plan.stages for step in stage.steps if step.artifact}
     found = {}
     for row in manifest.read("fits").to_pylist():
-        path = str(manifest.store.path(row["artifact"]))
+        path = manifest.store.uri(row["artifact"])
         if path in artifacts:
             found[artifacts[path]] = json.loads(row["card"])
     return sorted(found.items())

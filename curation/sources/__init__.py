@@ -1,8 +1,19 @@
 """Where documents come from: finding files, knowing them by content, cutting them into shards, reading batches."""
 
-from curation.sources.files import SourceFile, find_files, inspect
+from curation.sources.files import SourceFile, find_files, inspect, stamp
 from curation.sources.reading import Batch, read_batches, verify_unchanged
 from curation.sources.shards import Shard, cut_shards, hash_rows, scramble
 
-__all__ = ["Batch", "Shard", "SourceFile", "cut_shards", "find_files", "hash_rows", "inspect", "read_batches",
-"scramble", "verify_unchanged"]
+__all__ = [
+    "Batch",
+    "Shard",
+    "SourceFile",
+    "cut_shards",
+    "find_files",
+    "hash_rows",
+    "inspect",
+    "read_batches",
+    "scramble",
+    "stamp",
+    "verify_unchanged",
+]

@@ -7,12 +7,14 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
 from curation.sources import jsonl
+from curation.store import StoreError, digest, is_url, remote
 from schemas.errors import CurationError, Finding
 
 FORMATS = {
@@ -60,30 +62,13 @@ def find_files(
     findings: list[Finding] = []
     ignored = 0
     for source, pattern in zip(sources or patterns, patterns, strict=True):
-        if "://" in pattern:
-            findings.append(
-                Finding("C020", f"input '{pattern}' is a URL", "only local files, globs and folders can be read so far")
-            )
+        try:
+            full, names, refused = _on_store(pattern) if is_url(pattern) else _on_disk(pattern, base)
+        except CurationError as failure:
+            findings += failure.findings
             continue
-        path = Path(pattern).expanduser()
-        full = str(base / path)
-        unreadable: list[OSError] = []
-        if not pattern.strip():
-            names = []
-        elif os.path.isdir(full):
-            walk = os.walk(full, onerror=unreadable.append)
-            names = sorted(str(Path(folder, file)) for folder, _, files in walk for file in files)
-            names = [name for name in names if not _hidden(os.path.relpath(name, full))]
-        elif os.path.exists(full):
-            names = [full]
-        else:
-            matches = (str(base / name) for name in glob.glob(str(path), root_dir=base, recursive=True))
-            names = sorted(name for name in matches if os.path.isfile(name))
-        findings += [
-            Finding("C020", f"input folder {failure.filename} cannot be read: {failure.strerror}")
-            for failure in unreadable
-        ]
-        usable = [os.path.abspath(name) for name in names if format_of(name)]
+        findings += [Finding("C020", reason) for reason in refused]
+        usable = [name for name in names if format_of(name)]
         ignored += len(names) - len(usable)
         if not usable:
             what = "matches no file" if not names else "matches no Parquet or JSON lines file"
@@ -100,6 +85,37 @@ def find_files(
     return found, findings, ignored
 
 
+def _on_disk(pattern: str, base: Path) -> tuple[str, list[str], list[str]]:
+    """Where was looked, absolute paths of the files there, and what could not be read."""
+    path = Path(pattern).expanduser()
+    full = str(base / path)
+    unreadable: list[OSError] = []
+    if not pattern.strip():
+        names = []
+    elif os.path.isdir(full):
+        walk = os.walk(full, onerror=unreadable.append)
+        names = sorted(str(Path(folder, file)) for folder, _, files in walk for file in files)
+        names = [name for name in names if not _hidden(os.path.relpath(name, full))]
+    elif os.path.exists(full):
+        names = [full]
+    else:
+        matches = (str(base / name) for name in glob.glob(str(path), root_dir=base, recursive=True))
+        names = sorted(name for name in matches if os.path.isfile(name))
+    refused = [f"input folder {failure.filename} cannot be read: {failure.strerror}" for failure in unreadable]
+    return full, [os.path.abspath(name) for name in names], refused
+
+
+def _on_store(pattern: str) -> tuple[str, list[str], list[str]]:
+    try:
+        names = remote.matching(pattern)
+    except StoreError:
+        raise
+    except OSError as failure:  # the wrong bucket, or no right to list it
+        return pattern, [], [f"input '{pattern}' cannot be read: {failure.strerror or failure}"]
+    whole = pattern.rstrip("/")
+    return pattern, [name for name in names if not _hidden(name.removeprefix(whole).lstrip("/"))], []
+
+
 def format_of(path: str) -> str | None:
     """The format that a file's name ends in, or None."""
     lower = path.lower()
@@ -110,14 +126,14 @@ def inspect(path: str) -> SourceFile:
     """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`."""
     name = format_of(path) or "parquet"
     try:
-        before = os.stat(path)
-        settled = time.time_ns() - before.st_mtime_ns > SETTLING_NS
+        size, changed = stamp(path)
+        settled = is_url(path) or time.time_ns() - changed > SETTLING_NS
         if name == "parquet":
-            fingerprint = _digest(path)
+            source, fingerprint = _read_once(path, size)
             error, rows, schema = None, 0, None
             groups: tuple[tuple[int, int], ...] = ()
             try:
-                with pq.ParquetFile(path) as file:
+                with pq.ParquetFile(source) as file:
                     meta = file.metadata
                     groups = tuple(
                         (meta.row_group(i).num_rows, meta.row_group(i).total_byte_size)
@@ -127,16 +143,16 @@ def inspect(path: str) -> SourceFile:
                     twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
                     if twice is not None:
                         error, rows, groups = f"has two columns named '{twice}'", 0, ()
+            except StoreError:
+                raise
             except (pa.ArrowException, OSError) as failure:
-                error = _why(before.st_size, failure)
-            return SourceFile(
-                path, before.st_size, before.st_mtime_ns, fingerprint, name, rows, groups, schema, error, settled
-            )
+                error = _why(size, failure)
+            return SourceFile(path, size, changed, fingerprint, name, rows, groups, schema, error, settled)
         facts = jsonl.inspect(path, name)
         return SourceFile(
             path,
-            before.st_size,
-            before.st_mtime_ns,
+            size,
+            changed,
             facts.fingerprint,
             name,
             facts.rows,
@@ -145,16 +161,40 @@ def inspect(path: str) -> SourceFile:
             facts.error,
             settled,
         )
+    except StoreError:
+        raise
     except OSError as failure:
         return SourceFile(path, 0, 0, "0" * 32, name, 0, (), None, f"cannot be read: {failure.strerror or failure}")
 
 
-def _digest(path: str) -> str:
+def stamp(path: str) -> tuple[int, int]:
+    """Size in bytes, and what moves when the content does: the time in ns, of a URL a number made of its ETag.
+
+    Raises OSError.
+    """
+    if is_url(path):
+        there = remote.stat(path)
+        return there.size, there.version
+    here = os.stat(path)
+    return here.st_size, here.st_mtime_ns
+
+
+def _read_once(path: str, size: int) -> tuple[Any, str]:
+    """What pyarrow reads a Parquet file's end from, and the XXH3-128 of all its bytes.
+
+    A file on a store is fetched once for both: its last blocks are kept.
+    """
+    if not is_url(path):
+        return path, digest(Path(path))
     state = xxhash.xxh3_128()
-    with open(path, "rb", buffering=0) as source:
-        while block := source.read(1 << 22):
-            state.update(block)
-    return state.hexdigest()
+    reader = remote.Reader(path, size)
+    end = b""
+    for start in range(0, size, remote.BLOCK):
+        block = remote.fetch(path, start, min(size, start + remote.BLOCK))
+        state.update(block)
+        end = end[-remote.BLOCK :] + block
+        reader.hold(start + len(block) - len(end), end)
+    return pa.PythonFile(reader, mode="r"), state.hexdigest()
 
 
 def _why(size: int, failure: Exception) -> str:

@@ -17,6 +17,8 @@ import pyarrow as pa
 import xxhash
 import zstandard
 
+from curation.store import StoreError, remote
+
 STRICT = {b"strict": b"text"}
 NESTED = {b"strict": b"text, lists and objects"}
 """Metadata of a wanted field that takes strings alone, or beside them lists and objects as JSON. Any other string
@@ -42,7 +44,7 @@ class _Hashed(io.RawIOBase):
     """Hashes the file's own bytes while a decompressor reads them."""
 
     def __init__(self, path: str) -> None:
-        self.source = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self.source = remote.open_binary(path)
         self.state = xxhash.xxh3_128()
         self.size = 0
 
@@ -115,6 +117,8 @@ def inspect(path: str, name: str) -> Facts:
                 rows += 1
                 size += len(line)
                 _note(line, seen)
+        except StoreError:
+            raise
         except UNREADABLE as failure:
             error = f"cannot be decompressed: {failure}"
         fingerprint = hashed.drain()
@@ -128,7 +132,7 @@ def inspect(path: str, name: str) -> Facts:
 
 def read(path: str, name: str, batch_bytes: int) -> Iterator[list[bytes]]:
     """Lines in batches of about `batch_bytes`, blank ones left out."""
-    with open(path, "rb") as source:
+    with io.BufferedReader(remote.open_binary(path), 1 << 20) as source:
         batch: list[bytes] = []
         size = 0
         for line in _lines(source, name):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.sources import jsonl
-from curation.sources.files import first_line, inspect
+from curation.sources.files import first_line, inspect, stamp
 from curation.sources.shards import Shard
 from curation.sources.texts import as_json, binary, nested
+from curation.store import StoreError, is_url, remote
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
@@ -44,6 +45,8 @@ def read_batches(
     try:
         reader = _parquet if shard.format == "parquet" else _json_lines
         yield from reader(shard, wanted, needed)
+    except StoreError:
+        raise
     except (pa.ArrowException, *jsonl.UNREADABLE) as failure:
         verify_unchanged(shard)
         reason = first_line(failure)
@@ -54,10 +57,11 @@ def read_batches(
 def verify_unchanged(shard: Shard) -> None:
     """Raise R002 unless the file still has the content that was planned. The stat decides; the hash, if that moved."""
     try:
-        now = os.stat(shard.path)
-        if (now.st_size, now.st_mtime_ns) == (shard.size, shard.mtime_ns):
+        if stamp(shard.path) == (shard.size, shard.mtime_ns):
             return
         same = inspect(shard.path).fingerprint == shard.fingerprint
+    except StoreError:
+        raise
     except OSError:
         same = False
     if not same:
@@ -72,7 +76,10 @@ def verify_unchanged(shard: Shard) -> None:
 
 
 def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
-    with pq.ParquetFile(shard.path, buffer_size=1 << 20, page_checksum_verification=True) as file:
+    how: dict[str, Any] = {"source": shard.path, "buffer_size": 1 << 20}
+    if is_url(shard.path):  # the columns of a row group in few, large requests
+        how = {"source": pa.PythonFile(remote.Reader(shard.path, shard.size), mode="r"), "pre_buffer": True}
+    with pq.ParquetFile(**how, page_checksum_verification=True) as file:
         present = [field.name for field in wanted if field.name in file.schema_arrow.names]
         mean = max(1, shard.bytes // max(1, shard.rows))
         size = max(64, min(BATCH_ROWS, BATCH_BYTES // mean))

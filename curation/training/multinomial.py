@@ -46,6 +46,7 @@ def fit(X: np.ndarray, target: Array, l2: float) -> Heads:
     when it does not converge.
     """
     classes = target.shape[1]
+    target = target / target.sum(axis=1, keepdims=True)
     if not l2 > 0:
         raise ValueError(f"l2 is {l2}, and must be above 0")
     if (target.sum(axis=0) == 0).any():
@@ -65,6 +66,8 @@ def fit(X: np.ndarray, target: Array, l2: float) -> Heads:
         return np.stack([times(X, row[:dim]) + row[dim] for row in parameters.reshape(classes, -1)], axis=1)
 
     def backward(residuals: Array) -> Array:
+        # They sum to 0 in each row. What rounding leaves of that lies where there is no curvature: a bias for all.
+        residuals = residuals - residuals.mean(axis=1, keepdims=True)
         return np.concatenate([np.append(transposed_times(X, r), r.sum()) for r in residuals.T])
 
     def penalised(parameters: Array) -> Array:

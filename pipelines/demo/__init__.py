@@ -1,1 +1,4 @@
-"""The demo: a corpus from the user's own Python environment, and the first recipe to read. Nothing is downloaded."""
+"""The first demo: a corpus from the user's own Python environment, and the first recipe to read. No download.
+
+The second is `pipelines.demo_instructions`.
+"""

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reviews import FUNCTIONS, reviews, specification, write
 
 from curation.manifest.parts import now
-from curation.manifest.views import EVERY_RUN, ONE_RUN, VIEWS, choose_run, connect
+from curation.manifest.views import EVERY_LABEL, EVERY_RUN, ONE_RUN, VIEWS, choose_run, connect
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -36,6 +37,9 @@ QUERIES = {
     "distributions": "SELECT bin_from, bin_to, documents FROM distributions WHERE field = 'prob' AND source IS NULL",
     "selections": "SELECT stage, selected, overlap_random, overlap_longest, spearman_length FROM selections",
     "statistics": "SELECT stage, field, mean, p05, p50, p95 FROM statistics WHERE source IS NULL",
+    "supervisors": "SELECT supervisor, kind, status, votes, accuracy FROM supervisors WHERE accuracy > 0.5",
+    "weak_to_strong": "SELECT name, student, weak, identifiable, reason FROM weak_to_strong",
+    "labels": "SELECT path, hard_label, confidence, votes FROM labels WHERE hard_label IS NOT NULL ORDER BY confidence",
     "audits": "SELECT kept, dropped_by, good, sum(weight) AS documents FROM audits GROUP BY ALL ORDER BY ALL",
 }
 
@@ -44,6 +48,8 @@ QUERIES = {
 def sql(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict[str, Any]]]:
     workspace = Workspace(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("audited") / "ws"))
     workspace.audit_sample(rows=100)
+    rows = write(workspace.store.path("reviews.parquet"), reviews(120))
+    assert workspace.weak_to_strong(specification(rows, supervisors=[FUNCTIONS], seeds=1)).outcome == "done"
     return lambda query: workspace.sql(query).to_pylist()  # type: ignore[no-any-return]
 
 
@@ -263,4 +269,4 @@ def test_sql_is_locked_over_the_views(undisturbed: Any) -> None:
         for statement in ("SET threads = 1", "INSTALL httpfs", "ATTACH 'x.duckdb'"):
             with pytest.raises(Exception, match=r"(?i)lock|disabled|permission|not allowed|cannot"):
                 connection.execute(statement)
-    assert set(EVERY_RUN) | set(ONE_RUN) >= set(VIEWS)
+    assert {*EVERY_RUN, *ONE_RUN, EVERY_LABEL} >= set(VIEWS)

@@ -60,8 +60,6 @@ def test_brackets_in_the_recipes_own_folder_are_no_pattern(tmp_path):
         ("absent.parquet", "matches no file"),
         ("crawl/notes.txt", "matches no Parquet or JSON lines file"),
         ("", "matches no file"),
-        ("s3://bucket/crawl.parquet", "is a URL"),
-        ("https://example.org/a.jsonl", "is a URL"),
     ],
 )
 def test_what_matches_nothing_is_refused_by_name(corpus, pattern, says):

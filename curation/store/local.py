@@ -1,48 +1,65 @@
-"""The one seam to storage: whole files appear at once, and a commit has exactly one winner.
-
-Local folders now. An object store needs the same five verbs: `write`, `create`, `names`, `path`, `remove`.
-"""
+"""A workspace in a folder: temporary files and renames, and hard links, of which one wins."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
 from curation import failpoints
+from curation.store.base import TEMPORARY, Entry, Store, Written
 
-TEMPORARY = ".tmp-"
 
+class LocalStore(Store):
+    """A workspace's folder. Commits need hard links, which NFS and every local file system of Unix have."""
 
-class Store:
-    """A workspace's folder."""
+    root: Path
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
 
-    def path(self, name: str) -> Path:
-        """Where a file of the workspace lies; `name` is relative, with forward slashes."""
+    def prepare(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        probe = self.root / f"{TEMPORARY}probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+
+    def uri(self, name: str) -> str:
+        return str(self.root / name)
+
+    def place(self, name: str) -> Path:
         return self.root / name
 
-    def write(self, name: str, produce: Callable[[Path], None]) -> None:
-        """Make a whole file at once: `produce` fills a temporary one, which is synced and renamed.
+    path = place
 
-        Several may write one name at once (a fitted head, say, whose name is its content's): the last one stands.
-        Raises OSError (a full disk, say) and leaves nothing behind.
-        """
+    def source(self, name: str) -> str:
+        return str(self.root / name)
+
+    def mapped(self, name: str) -> Any:
+        return pa.memory_map(self.source(name))
+
+    def read(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def write(self, name: str, produce: Callable[[Path], Any]) -> Written:
         final = self.path(name)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(final)
         try:
             produce(temporary)
             sync(temporary)
+            written = Written(temporary.stat().st_size, digest(temporary))
             failpoints.hit("before-rename")
             os.replace(temporary, final)
         except BaseException:
@@ -50,9 +67,12 @@ class Store:
                 temporary.unlink()
             raise
         sync(final.parent)
+        return written
+
+    def replace(self, name: str, made: Path) -> None:
+        os.replace(made, self.path(name))
 
     def create(self, name: str, table: pa.Table) -> bool:
-        """Create a small Parquet file unless the name is taken. True for the winner; atomic, by hard link."""
         final = self.path(name)
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
@@ -71,25 +91,52 @@ class Store:
         sync(final.parent)
         return True
 
+    def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
+        final = self.path(name)
+        if final.exists():
+            return
+        staging = final.with_name(f"{TEMPORARY}{final.name}-{mark}")
+        staging.mkdir(parents=True)
+        try:
+            for new, old in files.items():
+                os.link(self.path(old), staging / new)
+            (staging / "README.md").write_text(card(), encoding="utf-8")
+            sync(staging / "README.md")
+            sync(staging)
+            os.rename(staging, final)
+        except OSError:  # somebody else's attempt was first, with the same bytes, and has removed what we link
+            shutil.rmtree(staging, ignore_errors=True)
+            if not final.exists():
+                raise
+        sync(final.parent)
+
     def names(self, folder: str) -> list[str]:
-        """Complete files in a folder of the workspace, sorted; empty when there is none."""
         try:
             with os.scandir(self.path(folder)) as entries:
                 return sorted(entry.name for entry in entries if not entry.name.startswith(TEMPORARY))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Every file of the workspace with its stat, temporary ones too."""
+    def walk(self) -> Iterator[tuple[str, Entry]]:
         for folder, _, files in os.walk(self.root):
             for file in files:
                 path = Path(folder, file)
                 with suppress(FileNotFoundError):
-                    yield path.relative_to(self.root).as_posix(), path.stat()
+                    stat = path.stat()
+                    yield path.relative_to(self.root).as_posix(), Entry(stat.st_size, stat.st_mtime)
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.path(name).unlink()
+
+    def tidy(self) -> None:
+        folders = (path for path in self.root.rglob("*") if path.is_dir())
+        for folder in sorted(folders, key=lambda path: -len(path.parts)):
+            with suppress(OSError):  # not empty, as a rule
+                folder.rmdir()
+
+    def scratch(self, name: str) -> Path:
+        return self.path(name)
 
 
 @contextmanager

@@ -1,0 +1,19 @@
+"""The one seam to storage: whole files appear at once, and a commit has exactly one winner."""
+
+from curation.store.base import TEMPORARY, Entry, Store, Written, local_copy
+from curation.store.local import LocalStore, digest, new_folder, sync
+from curation.store.remote import StoreError, is_url
+
+__all__ = [
+    "TEMPORARY",
+    "Entry",
+    "LocalStore",
+    "Store",
+    "StoreError",
+    "Written",
+    "digest",
+    "is_url",
+    "local_copy",
+    "new_folder",
+    "sync",
+]

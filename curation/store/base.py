@@ -1,0 +1,149 @@
+"""What the engine asks of storage, whether it is a folder or a prefix of an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curation.store.remote import is_url, scratch
+
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file as it was put into the store."""
+
+    bytes: int
+    content: str
+    """XXH3-128, as 32 hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that is there."""
+
+    size: int
+    mtime: float
+    """Seconds since 1970, by the store's clock."""
+
+
+class Store:
+    """A workspace's storage. `Store(root)` is a LocalStore for a path, an ObjectStore for a URL.
+
+    Names are relative, with forward slashes. A file, once written, does not change; only `replace` and fitted heads,
+    whose name is their content's, are written twice. All methods raise OSError for what the storage refuses.
+    """
+
+    root: Any
+    """Path of a folder, or a URL."""
+    far = False
+    """Whether each request takes long, so that many are better sent side by side."""
+
+    def __new__(cls, root: str | Path) -> Store:
+        if cls is Store:
+            from curation.store.local import LocalStore
+            from curation.store.objects import ObjectStore
+
+            return super().__new__(ObjectStore if is_url(root) else LocalStore)
+        return super().__new__(cls)
+
+    def __init__(self, root: str | Path) -> None:
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """See that the storage can hold a workspace: it is there, can be written to, and lets one of two create."""
+        raise NotImplementedError
+
+    def uri(self, name: str) -> str:
+        """Where a file is, as users and DuckDB name it."""
+        raise NotImplementedError
+
+    def place(self, name: str) -> Path | str:
+        """The same, for those who go on from there: a path where it is one."""
+        raise NotImplementedError
+
+    def path(self, name: str) -> Path:
+        """Where a file lies on the local disk. Raises CurationError C030 where the workspace is on an object store."""
+        raise NotImplementedError
+
+    def source(self, name: str) -> Any:
+        """What pyarrow reads the file from. Raises FileNotFoundError, at the latest when it is read."""
+        raise NotImplementedError
+
+    def mapped(self, name: str) -> Any:
+        """The same, to be read in a few places: mapped into memory, or fetched by ranges. A context manager."""
+        raise NotImplementedError
+
+    def read(self, name: str) -> bytes:
+        """A whole small file. Raises FileNotFoundError."""
+        raise NotImplementedError
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file or folder."""
+        raise NotImplementedError
+
+    def write(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        """Make a whole file at once: `produce` fills a temporary one on the local disk, which then gets its name.
+
+        Several may write one name at once: the last one stands. After an exception nothing is left behind.
+        """
+        raise NotImplementedError
+
+    def replace(self, name: str, made: Path) -> None:
+        """Put a finished file, made in `scratch`, in the place of the one that has the name."""
+        raise NotImplementedError
+
+    def create(self, name: str, table: pa.Table) -> bool:
+        """Create a small Parquet file unless the name is taken. True for the winner; atomic."""
+        raise NotImplementedError
+
+    def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
+        """Make the folder `name` of files that were written before (by new name), and of `card` as README.md.
+
+        It is there as a whole or not at all, or on an object store with its README.md last. Where somebody else was
+        first, with the same bytes, that stands. `mark` names the attempt.
+        """
+        raise NotImplementedError
+
+    def names(self, folder: str) -> list[str]:
+        """Complete files in a folder of the workspace, sorted; empty when there is none."""
+        raise NotImplementedError
+
+    def walk(self) -> Iterator[tuple[str, Entry]]:
+        """Every file of the workspace, temporary ones too."""
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        raise NotImplementedError
+
+    def tidy(self) -> None:
+        """Remove empty folders."""
+        raise NotImplementedError
+
+    def scratch(self, name: str) -> Path:
+        """A place on the local disk for a temporary file: to be mapped into memory, spilled to, or grown.
+
+        Its folder may have to be made.
+        """
+        raise NotImplementedError
+
+
+@lru_cache(maxsize=64)
+def local_copy(folder: str) -> Path:
+    """A folder of few, small files (a fitted head) on the local disk; from a store it is fetched once a process."""
+    if not is_url(folder):
+        return Path(folder)
+    parent, _, name = folder.rpartition("/")
+    store = Store(folder)
+    copy = scratch(parent) / name
+    copy.mkdir(parents=True, exist_ok=True)
+    for file in store.names(""):
+        (copy / file).write_bytes(store.read(file))
+    return copy

@@ -1,0 +1,144 @@
+"""A workspace below a prefix of an object store: no renames, no links. Commits are put-if-absent.
+
+Data files carry the attempt in their name and are put there once, whole. S3 does both at once, atomically: PutObject,
+and PutObject with `If-None-Match: *`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation import failpoints
+from curation.store import remote
+from curation.store.base import TEMPORARY, Entry, Store, Written
+from curation.store.local import digest
+from schemas.errors import CurationError, Finding
+
+LOCK = ".put-if-absent"
+"""Where `prepare` finds out whether the store refuses to create what is there."""
+WRITER = b"writer"
+"""Metadata of a record, unlike any other record's: whoever lost an answer knows its own again."""
+
+
+class ObjectStore(Store):
+    """What lies below a URL: s3://bucket/prefix, or another scheme of fsspec that knows exclusive creation."""
+
+    root: str
+    far = True
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root).rstrip("/")
+        remote.located(self.root)
+
+    def prepare(self) -> None:
+        try:
+            _, second = (remote.put_if_absent(self.uri(LOCK), os.urandom(8)) for _ in range(2))
+        except (NotImplementedError, TypeError, ValueError):
+            second = True
+        if second:
+            scheme = self.root.partition("://")[0]
+            raise CurationError(
+                Finding(
+                    "C030",
+                    f"{self.root}: this store lets two writers create one file",
+                    f"a workspace on {scheme}:// needs conditional writes (If-None-Match: *), which S3 has",
+                )
+            )
+
+    def uri(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else self.root
+
+    def place(self, name: str) -> str:
+        return self.uri(name)
+
+    def path(self, name: str) -> Path:
+        raise CurationError(
+            Finding("C030", f"{self.root} is no local folder", "this needs a workspace on a local disk, for now")
+        )
+
+    def source(self, name: str) -> Any:
+        return remote.source(self.uri(name))
+
+    mapped = source
+
+    def read(self, name: str) -> bytes:
+        return remote.fetch(self.uri(name))
+
+    def exists(self, name: str) -> bool:
+        files, path = remote.located(self.uri(name))
+        try:
+            remote.patiently(f"asking for {self.uri(name)}", lambda: files.info(path))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def write(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        temporary = self.scratch(f"{name}{TEMPORARY}{os.urandom(4).hex()}")
+        try:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            produce(temporary)
+            written = Written(temporary.stat().st_size, digest(temporary))
+            failpoints.hit("before-rename")
+            remote.put(self.uri(name), temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return written
+
+    def replace(self, name: str, made: Path) -> None:
+        remote.put(self.uri(name), made)
+        made.unlink()
+
+    def create(self, name: str, table: pa.Table) -> bool:
+        sink = pa.BufferOutputStream()
+        metadata = {**(table.schema.metadata or {}), WRITER: os.urandom(16).hex()}
+        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+        return remote.put_if_absent(self.uri(name), sink.getvalue().to_pybytes())
+
+    def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
+        """Whoever else publishes puts the same bytes at the same names."""
+        for new, old in files.items():
+            try:
+                remote.copy(self.uri(old), self.uri(f"{name}/{new}"))
+            except FileNotFoundError:  # somebody else was first, and has removed what we copy
+                if not self.exists(f"{name}/{new}"):
+                    raise
+        remote.put(self.uri(f"{name}/README.md"), card().encode())
+
+    def names(self, folder: str) -> list[str]:
+        return [name for name, _ in remote.listed(self.uri(folder)) if not name.startswith(TEMPORARY)]
+
+    def walk(self) -> Iterator[tuple[str, Entry]]:
+        for name, info in remote.below(self.root).items():
+            if name != LOCK:
+                yield name, Entry(int(info["size"]), _seconds(info))
+
+    def remove(self, name: str) -> None:
+        remote.remove(self.uri(name))
+
+    def tidy(self) -> None:
+        """There are no folders, only names."""
+
+    def scratch(self, name: str) -> Path:
+        return remote.scratch(self.root) / name
+
+
+def _seconds(info: Mapping[str, Any]) -> float:
+    """When a file was written, since 1970; now, where the store does not say, so that nothing fresh is swept."""
+    for name in ("LastModified", "last_modified", "mtime", "updated", "created"):
+        value = info.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+        with suppress(TypeError, ValueError):
+            return datetime.fromisoformat(value).timestamp()  # type: ignore[arg-type]
+    return time.time()

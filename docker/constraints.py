@@ -1,0 +1,57 @@
+"""Write constraints.txt: what this environment has of all that the project needs, pinned. Run by `make constraints`.
+
+What `pip install curation-engine[s3]` brings, and setuptools, which builds it; nothing of the development extra. Local
+versions are left out, so that one file serves the CPU build of torch and the CUDA build, whose libraries torch pins
+itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from importlib.metadata import distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+HERE = Path(__file__).resolve().parent
+HEAD = "# Made by `make constraints` with Python {}.{}: all that the images install. Not to be edited.\n"
+
+
+def asked() -> list[str]:
+    """Requirements of pyproject.toml that the images install."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    return [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["s3"],
+    ]
+
+
+def closure(requirements: list[str]) -> dict[str, str]:
+    """Versions by name of everything that the requirements need on this machine."""
+    found: dict[str, str] = {}
+    waiting = [Requirement(text) for text in requirements]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        here = distribution(name)
+        found[name] = Version(here.version).public
+        for text in here.requires or []:
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                waiting.append(needed)
+    return found
+
+
+if __name__ == "__main__":
+    pins = closure(asked())
+    text = HEAD.format(*sys.version_info) + "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
+    (HERE / "constraints.txt").write_text(text, encoding="utf-8")
+    print(f"constraints.txt: {len(pins)} packages")

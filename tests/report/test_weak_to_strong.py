@@ -1,0 +1,86 @@
+"""What people are told of a weak-to-strong run: a gap only where it may be, and no mark-up from data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation.report.weak_to_strong import html, lines, shown, student_lines
+
+INTERVAL = {"value": 0.8, "low": 0.75, "high": 0.85}
+GAP: dict[str, Any] = {
+    "weak": {"value": 0.6, "low": 0.5, "high": 0.7},
+    "student": {"value": 0.7, "low": 0.65, "high": 0.75},
+    "ceiling": INTERVAL,
+    "recovered": {"value": 0.5, "low": 0.2, "high": 0.9},
+    "identifiable": True,
+    "reason": None,
+}
+
+
+def student(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "head",
+        "seeds": 3,
+        "gap": GAP,
+        "no_gap_because": None,
+        "errors": {},
+        "accuracy": INTERVAL,
+        **changes,
+    }
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    labels = {
+        "by": "em",
+        "labelled": 9,
+        "of": 10,
+        "automatic": 0,
+        "temperature": [None],
+        "conformal": None,
+        "risk_control": None,
+    }
+    split = {"rows": {"weak": 1}, "gold": {"weak": 0}, "quarantined": 0, "blank": 2, "clusters_in_two_splits": 0}
+    one = {"name": "<b>", "kind": "functions", "estimated_accuracy": 0.7, "estimated_error": 0.01}
+    return {
+        "name": "a & b",
+        "run": "0123",
+        "rows": 10,
+        "gold": 0,
+        "seeds": 1,
+        "classes": ["no", "yes"],
+        "left_out": [{"name": "supervisor 'x'", "message": "x: ValueError: <i>"}],
+        "supervisors": [{**one, "dependence": 0.3, "most_dependent_on": "c"}],
+        "agreement": {"supervisors": ["<b>"], "agreement": [[1]], "dependence": [[1]], "dependence_given_gold": False},
+        "labels": labels,
+        "splits": [split],
+        "students": [],
+        **changes,
+    }
+
+
+def test_a_gap_that_is_not_identifiable_is_said_so_and_never_as_a_number() -> None:
+    assert student_lines(student())[1] == "gap recovered: 0.500 [0.200, 0.900]"
+    hidden = student(gap={**GAP, "recovered": None, "identifiable": False, "reason": "the ceiling is not above"})
+    assert student_lines(hidden)[1] == "gap recovered: not identifiable: the ceiling is not above"
+    none = student(gap=None, no_gap_because="no gold", accuracy=None)
+    assert student_lines(none) == ["student 'head', 3 seeds: no gold"]
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert shown({"value": 0.5, "low": None, "high": None}) == "0.500"
+
+
+def test_names_and_messages_are_text_on_the_page() -> None:
+    page = html(report(students=[student()]))
+    assert "<b>" not in page
+    assert "<i>" not in page
+    assert "a &amp; b" in page
+    assert "x: ValueError: &lt;i&gt;" in page
+    assert "0.30 (c)" in page
+
+
+def test_without_gold_the_terminal_tells_estimates_and_who_was_left_out() -> None:
+    said = lines(report())
+    assert "no gold to test on: estimated accuracies only: <b> 0.700" in said
+    assert said[-1] == "left out: x: ValueError: <i>"
+    assert not any("gap" in line for line in said)
