@@ -342,7 +342,7 @@ def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
     run, reference = finished
     marks, space = tmp_path / "marks", tmp_path / "ws"
     marks.mkdir()
-    failpoints = json.dumps({"point": "in-score", "hit": 3, "sleep": 8, "dir": str(marks)})
+    failpoints = json.dumps({"point": "in-score", "hit": 3, "sleep": 15, "dir": str(marks)})
     command = [sys.executable, "-m", "pipelines.cli", "run", "recipe.yaml", "-w", str(space)]
     process = subprocess.Popen(
         [*command, "--executor", "local", "--workers", "1"],  # so that nothing goes on while the third shard sleeps

@@ -124,7 +124,7 @@ def test_a_causal_head_wants_a_causal_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_an_encoder_is_tuned_bit_for_bit_and_runs_as_a_classifier(loss: str, start: Path, tmp_path: Path) -> None:
     text, y = texts(280)
-    student = make("encoder", start, model="path:model", max_tokens=24, epochs=2, lr=5e-4, batch=16, loss=loss)
+    student = make("encoder", start, model="path:model", max_tokens=24, epochs=4, lr=5e-4, batch=16, loss=loss)
     given = lesson(text, soft(y), (220, 240))
     learned = student.learn(given, tmp_path / "a")
     assert (learned.p.argmax(axis=1) == y[240:]).mean() > 0.8
