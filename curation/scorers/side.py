@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from curation.models.meter import Reading
-from curation.scorers.base import Contract, Scorer
+from curation.scorers.base import Scorer
+from curation.scorers.wrapper import Wrapper
 from schemas.documents import TEXT
 
 Name = Literal["chosen", "rejected"]
@@ -18,7 +18,7 @@ _BLANK = ("input",)
 """Columns that pairs do not have."""
 
 
-class Side(Scorer):
+class Side(Wrapper):
     """What the scorer says of one side's answers (`curation.formats.preference`).
 
     It reads `chosen` or `rejected` as `output`, `SIDE_text` as `text`, `SIDE_messages` as `messages`, `prompt` as
@@ -28,19 +28,11 @@ class Side(Scorer):
     """
 
     def __init__(self, inner: Scorer, side: Name) -> None:
-        super().__init__(inner.settings, inner.context)
+        super().__init__(inner)
         if inner.requires():
             raise ValueError(f"{inner.kind} cannot score the sides of a pair one by one")
         if not _OF_A_SIDE.keys() & set(inner.reads):
             raise ValueError(f"{inner.kind} reads {', '.join(inner.reads)}: neither output, nor text, nor messages")
-        self.inner = inner
-        self.kind = inner.kind  # type: ignore[misc]
-        self.version = inner.version  # type: ignore[misc]
-        self.Settings = type(inner).Settings  # type: ignore[misc]
-        self.heavy = inner.heavy  # type: ignore[misc]
-        self.device = inner.device
-        self.operational = inner.operational  # type: ignore[misc]
-        self.numbers = inner.numbers  # type: ignore[misc]
         self._source = {
             name: _OF_A_SIDE.get(name, _OF_BOTH.get(name, name)).format(side)
             for name in inner.reads
@@ -52,28 +44,8 @@ class Side(Scorer):
     def fields(self) -> list[pa.Field]:
         return self.inner.fields
 
-    @property
-    def incomparable(self) -> tuple[str, ...]:
-        return self.inner.incomparable
-
-    @property
-    def contract(self) -> Contract:
-        return self.inner.contract
-
     def identity(self) -> dict[str, Any]:
         return {**self.inner.identity(), "side": VERSION}
-
-    def models(self) -> list[dict[str, Any]]:
-        return self.inner.models()
-
-    def lists(self) -> list[Any]:
-        return self.inner.lists()
-
-    def readings(self) -> list[tuple[Any, Reading]]:
-        return self.inner.readings()
-
-    def load(self) -> None:
-        self.inner.load()
 
     def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = {
@@ -84,9 +56,6 @@ class Side(Scorer):
 
     def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
         return self.inner.infer(prepared)
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        return self.infer(self.prepare(batch))
 
 
 def _nothing(rows: int) -> pa.Array:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from curation.formats.messages import column_of
 from curation.formats.turns import Turns
-from curation.models.meter import Reading
 from curation.scorers.attribution import Attribution
-from curation.scorers.base import Contract, Scorer
+from curation.scorers.base import Scorer
+from curation.scorers.wrapper import Wrapper
 from schemas.documents import EMPTY, FAULTS, OK
 
 Rule = Literal["mean", "min", "max", "sum", "first", "last"]
@@ -45,7 +45,7 @@ def uses_turns(scorer: Scorer) -> bool:
     return isinstance(scorer, PerTurn) or any(uses_turns(other) for other in scorer.requires().values())
 
 
-class PerTurn(Scorer):
+class PerTurn(Wrapper):
     """Scores of a conversation's answers, and one score made of them.
 
     An answer is scored as a row whose `output` is that message, whose `prompt` and `instruction` are all messages
@@ -60,19 +60,11 @@ class PerTurn(Scorer):
     """
 
     def __init__(self, inner: Scorer, rule: str) -> None:
-        super().__init__(inner.settings, inner.context)
+        super().__init__(inner)
         if inner.requires():
             raise ValueError(f"{inner.kind} cannot score the answers of a conversation one by one")
-        self.inner = inner
         self.rule = rule
-        self.kind = inner.kind  # type: ignore[misc]
-        self.version = inner.version  # type: ignore[misc]
-        self.Settings = type(inner).Settings  # type: ignore[misc]
-        self.heavy = inner.heavy  # type: ignore[misc]
-        self.device = inner.device
-        self.operational = inner.operational  # type: ignore[misc]
         self.default_keep = inner.default_keep  # type: ignore[misc]
-        self.numbers = inner.numbers  # type: ignore[misc]
         others = tuple(name for name in inner.reads if name not in OF_A_TURN)
         self.reads = ("messages", *others)  # type: ignore[misc]
 
@@ -82,28 +74,8 @@ class PerTurn(Scorer):
         counted = [pa.field("answers", pa.int32()), pa.field("turns", pa.list_(turn))]
         return [item for item in map(self._folded, self.inner.fields) if item is not None] + counted
 
-    @property
-    def incomparable(self) -> tuple[str, ...]:
-        return self.inner.incomparable
-
-    @property
-    def contract(self) -> Contract:
-        return self.inner.contract
-
     def identity(self) -> dict[str, Any]:
         return {**self.inner.identity(), "turns": [self.rule, VERSION]}
-
-    def models(self) -> list[dict[str, Any]]:
-        return self.inner.models()
-
-    def lists(self) -> list[Any]:
-        return self.inner.lists()
-
-    def readings(self) -> list[tuple[Any, Reading]]:
-        return self.inner.readings()
-
-    def load(self) -> None:
-        self.inner.load()
 
     def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         turns = Turns.read(batch.column("messages"))
@@ -153,9 +125,6 @@ class PerTurn(Scorer):
         for item in self.fields[:-2]:
             columns[item.name] = pc.if_else(missing, None, columns[item.name])
         return pa.RecordBatch.from_pydict(columns)
-
-    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        return self.infer(self.prepare(batch))
 
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:
         """Of a conversation with one answer, the scorer's own; of others none, since several answers made the score."""
