@@ -351,6 +351,7 @@ def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background inherit none
     )
     deadline = time.monotonic() + 60
     while not (marks / "hit-3").exists():
