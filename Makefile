@@ -53,7 +53,7 @@ clean: ## remove what runs and tools left; the virtual environment stays
 # The stamp is written last, so an install that was interrupted starts again.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=/path/to/python3" >&2; exit 2; }
-	@echo "Installing into $(VENV) (2 GB; one to two minutes, once) ..."
+	@echo "Installing into $(VENV) (2 GB; two to five minutes, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@

