@@ -15,7 +15,7 @@ import xxhash
 from curation.formats.columns import Columns
 from curation.sources import Shard
 from schemas.documents import EDITS, STATUS
-from schemas.recipe import Errors, Output
+from schemas.recipe import Errors, Output, Resources
 
 SHARD_LOCAL = ("input", "scorer", "transform")
 BULKY = ("vector", "evidence", "edits")
@@ -54,6 +54,8 @@ class Step:
     """Folder for answers that cost money, in the workspace."""
     turns: str | None = None
     """As in `curation.scorers.base.Context`."""
+    resources: Resources | None = None
+    """Of a heavy step: what each actor that holds its model reserves."""
 
     @cached_property
     def columns(self) -> pa.Schema:
@@ -80,6 +82,7 @@ class StagePlan:
     columns: tuple[str, ...] = ()
     """Dotted columns of earlier stages that a selection ranks by."""
     recipe_dir: str = "."
+    resources: Resources | None = None
 
     @property
     def barrier(self) -> bool:
@@ -102,6 +105,12 @@ class Pass:
     @property
     def steps(self) -> list[Step]:
         return [step for stage in (*self.stages, *self.barriers) for step in stage.steps]
+
+    @property
+    def tasks(self) -> tuple[Resources, ...]:
+        """What the stages that run in shard tasks ask for those."""
+        own = [stage.resources for stage in (*self.stages, *self.barriers) if not any(s.heavy for s in stage.steps)]
+        return tuple(asked for asked in own if asked)
 
     @property
     def key(self) -> str:

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pipelines.jobs import app as jobs_app
+from pipelines.jobs import submit
 from pipelines.weak_to_strong.cli import app as weak_to_strong_app
 from schemas.errors import CurationError, Finding
 
@@ -36,6 +42,7 @@ audit_app = typer.Typer(
 )
 app.add_typer(audit_app, name="audit")
 app.add_typer(weak_to_strong_app, name="weak-to-strong")
+app.add_typer(jobs_app, name="jobs")
 
 
 class Format(StrEnum):
@@ -84,9 +91,7 @@ def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
     print(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings", file=sys.stderr)
 
 
-@app.command(
-    epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time; curate plan recipe.yaml -f json"
-)
+@app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time --address auto")
 def plan(
     recipe: RecipePath,
     workspace: Folder = WORKSPACE,
@@ -94,6 +99,9 @@ def plan(
     time: Annotated[
         bool, typer.Option("--time", help="Time every stage on a few real documents for the estimate.")
     ] = False,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Also see that this Ray cluster has room for it: host:port or auto.")
+    ] = None,
     format: OutputFormat = Format.table,
 ) -> None:
     """Say what a run would do: stages, placement, documents stored and still to score. Runs nothing."""
@@ -111,6 +119,14 @@ def plan(
         _say(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
     for path, why in forecast.bad_shards:
         _say(f"warning: {path} {why}")
+    if address is not None:
+        from workers.on_ray import RayExecutor
+
+        executor = RayExecutor(address)
+        try:
+            _say(f"cluster at {address}: {executor.room(forecast.plan.passes)}")
+        finally:
+            executor.close()
     rows = [
         {
             "stage": item.step,
@@ -148,12 +164,23 @@ def run(
     refit: Annotated[
         bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
     ] = False,
+    sent_from: Annotated[Path | None, typer.Option("--sent-from", hidden=True)] = None,
+    expect: Annotated[str | None, typer.Option("--expect", hidden=True)] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Curate. Resumes by itself, scores only what was never scored, does nothing when nothing is missing."""
+    from pipelines.bundle import unpacked
+
     options = {"executor": executor.value, "address": address, "workers": workers, "sample": sample, "refit": refit}
-    _run(workspace, quiet, verbose, lambda ws, report: ws.run(recipe, report=report, **options))
+    given = recipe if sent_from is None else unpacked(recipe, sent_from)  # by `curate submit`
+    _run(workspace, quiet, verbose, lambda ws, report: ws.run(given, report=report, expect=expect, **options))
+
+
+app.command(
+    epilog="Examples: curate submit recipe.yaml -w /shared/ws --address http://HEAD:8265; "
+    "curate submit recipe.yaml -w s3://bucket/ws --follow; curate submit recipe.yaml --code my_scorers/"
+)(submit)
 
 
 @app.command(epilog="Examples: curate retry -w ws; curate retry 41c2 --executor ray")
@@ -681,7 +708,8 @@ def _run(path: str, quiet: bool, verbose: bool, start: Any) -> None:
 
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
-        result = start(_open(path), progress)
+        with _stoppable(progress.say):
+            result = start(_open(path), progress)
     finally:
         progress.close()
     if not quiet or result.failed:
@@ -692,6 +720,30 @@ def _run(path: str, quiet: bool, verbose: bool, start: Any) -> None:
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)
+
+
+@contextmanager
+def _stoppable(say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM let units that are under way end and commit; a second one ends this process at once."""
+    seen: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        seen.append(number)
+        if len(seen) > 1:
+            os._exit(130)
+        say("stopping: units that are under way end and commit first; once more to stop at once")
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
+    taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def summary(result: Any, workspace: Path | str) -> list[str]:

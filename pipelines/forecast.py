@@ -12,11 +12,12 @@ import pyarrow as pa
 from curation.flow.score import missing_rows
 from curation.flow.work import ScoreWork, ShardWork, Work, scorer_object
 from curation.manifest.parts import Manifest
-from curation.plan import Plan
+from curation.plan import Plan, StagePlan, Step
 from curation.text.edits import apply_edits
 from pipelines.fit import read_texts, sample_rows
 from pipelines.resolve import Resolved
 from pipelines.run import score_index
+from schemas.recipe import Resources
 from workers.executor import hardware
 
 TIMED = 128
@@ -30,7 +31,7 @@ class StageForecast:
     step: str
     kind: str
     runs_in: str
-    """shard tasks, model actor, or once over all shards."""
+    """Where: shard tasks, or model actors, with how many there may be and what each reserves."""
     stored: int
     """Documents of these inputs that have a score already."""
     to_score: int
@@ -104,7 +105,7 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
                     StageForecast(
                         step.name,
                         stage.kind if step.name == stage.id else step.name.rpartition("/")[2],
-                        "model actor" if step.heavy else "shard task",
+                        placement(stage, step),
                         have,
                         exact[step.name],
                         most[step.name],
@@ -114,6 +115,19 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
                 )
         sure = sure and not any(most.values())
     return result
+
+
+def placement(stage: StagePlan, step: Step) -> str:
+    """Where a step runs, as a person reads it: `model actors 1..4, 0.5 GPU each`."""
+    asked = stage.resources or Resources()
+    least, most = asked.bounds
+    if not step.heavy:
+        cpus = f", {asked.num_cpus:g} CPU each" if asked.num_cpus is not None else ""
+        return f"shard tasks{f', at most {most}' if most else ''}{cpus}"
+    many = f" {least}" if least == most else f" {least}..{most if most else 'auto'}"
+    gpus = f"{asked.num_gpus:g} GPU" if asked.num_gpus else "share of a GPU" if step.device == "cuda" else ""
+    each = " and ".join(filter(None, [f"{asked.num_cpus:g} CPU" if asked.num_cpus else "", gpus]))
+    return f"model actors{many}{f', {each} each' if each else ''}"
 
 
 def _why(stored: int, most: int) -> str:

@@ -65,6 +65,9 @@ class Progress:
             f" {facts['rows']:,} rows are quarantined"
         )
 
+    def _on_notice(self, facts: dict[str, Any]) -> None:
+        self.say(facts["text"])
+
     def _on_skipped(self, facts: dict[str, Any]) -> None:
         self.say(f"warning: going on without {facts['path']}: {facts['message']}")
 

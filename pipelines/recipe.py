@@ -22,7 +22,7 @@ from curation.scorers.turns import RULES, per_turn, uses_turns
 from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
 from schemas.documents import INPUT
 from schemas.errors import CurationError
-from schemas.recipe import FAMILIES, Recipe, Stage
+from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
 RESERVED = frozenset(
     {
@@ -49,7 +49,7 @@ RESERVED = frozenset(
     }
 )
 """Ids that no stage may have: columns of `documents` and of the views around it."""
-_STAGE_KEYS = ("id", "keep", "turns")
+_STAGE_KEYS = ("id", "keep", "turns", "resources")
 _DOCUMENT = ("scorer", "transform")
 """Families that give each document a status."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -70,6 +70,9 @@ class Loaded:
     base: Path
     """Folder that relative paths count from."""
     _lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
+    home: Path | None = None
+    """Where it is not `base`, because the recipe was sent elsewhere with the files that its stages name: folder that
+    relative input paths count from, and that the run records."""
 
     def line(self, *path: str | int) -> int | None:
         """1-based line of a key: `line("stages", 0, "keep")`; None where the text does not have it."""
@@ -253,8 +256,23 @@ def _stage(document: Document, index: int, entry: Any) -> Stage | None:
         document.add("C008", f"invalid stage id '{name}'", key, hint, value=True)
     elif name.casefold() in RESERVED:
         document.add("C008", f"stage id '{name}' is reserved", key, "give it another `id:`", value=True)
+    resources = _resources(document, path, name, entry["resources"]) if "resources" in entry else None
     settings = {key: value for key, value in entry.items() if key not in (family, *_STAGE_KEYS)}
-    return Stage.model_construct(family=family, kind=kind, id=name, keep=keep, turns=turns, settings=settings)
+    return Stage.model_construct(
+        family=family, kind=kind, id=name, keep=keep, turns=turns, resources=resources, settings=settings
+    )
+
+
+def _resources(document: Document, path: KeyPath, name: str, given: Any) -> Resources | None:
+    place: KeyPath = (*path, "resources")
+    if not isinstance(given, dict):
+        hint = "such as {num_gpus: 0.5, workers: 1..8}"
+        document.add(
+            "C004", f"stage '{name}': resources: expected a mapping, got {shown(given)}", place, hint, value=True
+        )
+        return None
+    found = validate(document, Resources, given, place, f"stage '{name}': resources", [])
+    return found if isinstance(found, Resources) else None
 
 
 def _family_hint() -> str:
@@ -320,6 +338,10 @@ def _build(document: Document, index: int, stage: Stage, context: Context, avail
         if stage.turns and not uses_turns(built):
             hint = "it is for scorers of answers, on input that maps `messages` or `conversations`"
             document.add("C012", f"{label}: turns: says nothing here", (*path, "turns"), hint, value=True)
+        if stage.resources and stage.resources.num_gpus and not _has_model(built):
+            message = f"{label}: num_gpus: says nothing here, since the stage has no model"
+            document.add("C012", message, (*path, "resources", "num_gpus"), "leave it out", value=True)
+        assert built.fields is not None  # some depend on the model, which is looked for here
         return built
     except Exception as error:
         advice = getattr(error, "hint", None) or None
@@ -334,6 +356,10 @@ def _build(document: Document, index: int, stage: Stage, context: Context, avail
         else:
             raise
         return None
+
+
+def _has_model(built: Any) -> bool:
+    return bool(getattr(built, "heavy", False)) or any(_has_model(other) for other in built.requires().values())
 
 
 def _needs(
@@ -441,6 +467,7 @@ def _stage_schema(family: str, kind: str, definitions: dict[str, Any]) -> dict[s
     if family == "scorer":
         what = "How a scorer's numbers for each answer of a conversation become one."
         common["turns"] = {"enum": list(RULES), "description": what}
+    common["resources"] = {"$ref": "#/$defs/Resources"}
     try:
         cls = registry.find(family, kind)
     except ImportError:  # what it needs is not installed: an editor should still accept it

@@ -13,6 +13,7 @@ import pyarrow as pa
 from curation.dedup.base import Dedup
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
+from curation.models.locate import ModelError
 from curation.models.pull import models_folder
 from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
@@ -56,7 +57,7 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
     """
     recipe = loaded.recipe
     patterns, sources = sources_of(recipe.input)
-    found, findings, ignored = find_files(patterns, loaded.base, sources)
+    found, findings, ignored = find_files(patterns, loaded.home or loaded.base, sources)
     line = loaded.line("input", "path")
     if findings:
         raise CurationError(*(_at(loaded, line, finding) for finding in findings))
@@ -109,7 +110,7 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
         name=recipe.name if sample is None else f"{recipe.name}-sample",
         source=loaded.source,
         recipe_path=str(loaded.path or ""),
-        recipe_dir=str(loaded.base),
+        recipe_dir=str(loaded.home or loaded.base),
         columns=available,
         output=recipe.output,
         errors=recipe.errors,
@@ -396,9 +397,14 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
     unfitted: list[Unfitted] = []
     upstream: list[str] = []
     base = str(loaded.base)
+    findings: list[Finding] = []
     for place, (declared, chosen, gate) in enumerate(
         zip(loaded.recipe.stages, loaded.stages, loaded.gates, strict=True)
     ):
+        unusable = _unusable(loaded, place, chosen)
+        if unusable is not None:
+            findings.append(unusable)
+            continue
         settings = chosen.settings.model_dump(mode="json")
         artifact = None
         shape = turns_of(available, declared.turns)
@@ -424,6 +430,7 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
             more = [chosen.identity()] if isinstance(chosen, Selection) and chosen.identity() else []
             made = [step.fingerprint for step in steps]
             identity = fingerprint([declared.family, declared.kind, chosen.version, settings, made, *more])
+        asked = declared.resources
         stages.append(
             StagePlan(
                 position=place + 1,
@@ -434,13 +441,32 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
                 settings=settings,
                 keep=gate.sql if gate else None,
                 fingerprint=identity,
-                steps=tuple(steps),
+                steps=tuple(replace(step, resources=asked) if step.heavy else step for step in steps),
                 fields=tuple(field for field in chosen.fields if field.name not in BULKY),
                 columns=() if isinstance(chosen, Scorer | Dedup) else tuple(chosen.columns),
                 recipe_dir=base,
+                resources=asked,
             )
         )
+    if findings:
+        raise CurationError(*findings)
     return stages, unfitted
+
+
+def _unusable(loaded: Loaded, place: int, chosen: Any) -> Finding | None:
+    """What is wrong with a stage's model; None where it can be used. Models are looked for when they are asked for."""
+    try:
+        waiting = [chosen]
+        while waiting:
+            asked = waiting.pop()
+            if isinstance(asked, Scorer):
+                asked.identity()
+            waiting += asked.requires().values()
+    except ModelError as error:
+        line = loaded.line("stages", place, "model") or loaded.line("stages", place)
+        message = f"stage '{loaded.recipe.stages[place].id}': {' '.join(str(error).split())}"
+        return _at(loaded, line, Finding("C013", message, error.hint or None))
+    return None
 
 
 def _steps(

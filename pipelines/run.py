@@ -7,10 +7,10 @@ import os
 import socket
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
@@ -33,18 +33,23 @@ from curation.flow.work import (
     describe,
     stage_object,
 )
-from curation.manifest.parts import Manifest, now, to_table
+from curation.manifest.parts import TOGETHER, Manifest, now
 from curation.manifest.snapshot import publish_snapshot
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.report.card import dataset_card
 from curation.sources import Shard
 from curation.store import Store
 from pipelines.attempts import process_mark
+from pipelines.stored import ScoreIndex, Shards
 from schemas.errors import CurationError, Finding
-from workers.executor import Executor, hardware
+from schemas.recipe import Resources
+from workers.executor import Executor
 
 BUCKETS_PER_PREFIX = 20_000_000
 """Bucket rows of one pairing task: 16 bytes each in memory, twice while they are sorted."""
+
+DEATHS = 2
+"""Attempts that died on this machine before one is told what might help."""
 
 
 @dataclass
@@ -148,6 +153,10 @@ class _Invocation:
         if self._executor is None:
             self._executor = self.make_executor()
         return self._executor
+
+    @cached_property
+    def hardware(self) -> str:
+        return self.executor.hardware(self.plan.steps())
 
     def run(self) -> Result:
         began = time.monotonic()
@@ -287,13 +296,29 @@ class _Invocation:
                     "host": socket.gethostname(),
                     "pid": os.getpid(),
                     "process": process_mark(os.getpid()),
-                    "hardware": hardware(),
+                    "hardware": self.hardware,
                     "started_at": now(),
                 }
             ],
         )
         self.report("run", {"run": key, "rows": plan.rows, "shards": len(plan.shards), "attempt": self.attempt})
+        self._say_deaths()
         self._check_hardware()
+
+    def _say_deaths(self) -> None:
+        """Here a document that kills its process ends the run, each time anew; say who would find it."""
+        if self.executor.name != "local":
+            return
+        ended = set(self.manifest.read("ends").column("attempt").to_pylist())
+        here = [
+            row
+            for row in self.manifest.where("attempts", run=self.plan.run).to_pylist()
+            if row["host"] == socket.gethostname() and row["attempt"] not in ended
+        ]
+        dead = sum(process_mark(row["pid"]) != row["process"] for row in here)
+        if dead >= DEATHS:
+            what = f"{dead} attempts at this run died without a word; if it is a document that kills its process, "
+            self.report("notice", {"text": f"{what}--executor ray finds it and goes on without it"})
 
     def _check_hardware(self) -> None:
         heavy = {step.fingerprint for step in self.plan.steps() if step.heavy}
@@ -305,12 +330,12 @@ class _Invocation:
             pc.is_in(table.column("fingerprint"), pa.array(sorted(heavy))),
             pc.is_in(table.column("file_fingerprint"), pa.array(sorted(files))),
         )
-        others = set(table.filter(mine).column("hardware").to_pylist()) - {hardware()}
+        others = set(table.filter(mine).column("hardware").to_pylist()) - {self.hardware}
         if others and not os.environ.get("CURATION_MIXED_HARDWARE"):
             raise CurationError(
                 Finding(
                     "C036",
-                    f"models have scored these files on {sorted(others)[0]}, and this machine is {hardware()}",
+                    f"models have scored these files on {sorted(others)[0]}, and this run is on {self.hardware}",
                     "scores of two classes of hardware differ in the last bits; to mix them: CURATION_MIXED_HARDWARE=1",
                 )
             )
@@ -388,41 +413,37 @@ class _Invocation:
             writing=plan.writing,
             output_columns=plan.output_columns,
             row_group_rows=plan.output.row_group_rows,
-            hardware=hardware(),
+            hardware=self.hardware,
             origins=plan.origins,
         )
 
-    def _shards(self) -> list[ShardWork]:
+    def _shards(self) -> Shards:
         """Good shards that have not failed, with what is stored about each by now."""
+        good = [shard for shard in self.plan.good_shards if shard.index not in self.failed]
         stored = score_index(self.manifest, self.plan)
-        work = self.work
-        return [
-            ShardWork(
-                work,
-                shard,
-                stored.get(shard.index, {}),
-                dict(self.groups),
-                None if self.plan.sample is None else self.plan.sample.get(shard.index, ()),
-            )
-            for shard in self.plan.good_shards
-            if shard.index not in self.failed
-        ]
+        return Shards(self.work, good, stored, dict(self.groups), self.plan.sample)
 
     def _perform(
-        self, what: str, units: Iterable[Any], total: int, steps: list[Step] | None = None
+        self,
+        what: str,
+        units: Iterable[Any],
+        total: int,
+        steps: Iterable[Step] = (),
+        tasks: Iterable[Resources | None] = (),
     ) -> Iterator[Outcome]:
         if not total:
             return
         self.report("begin", {"what": what, "total": total})
-        for outcome in self.executor.run(units, steps or []):
+        for outcome in self.executor.run(units, list(steps), filter(None, tasks)):
             self.report("unit", {"what": what, "outcome": outcome})
             yield outcome
         self.report("end", {"what": what})
 
     def _score(self, part: Pass) -> None:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
-        units = [ScoreWork(at, part) for at in self._shards()]
-        for outcome in self._perform(f"score {name}", units, len(units), part.steps):
+        shards = self._shards()
+        units = (ScoreWork(at, part) for at in shards)
+        for outcome in self._perform(f"score {name}", units, len(shards), part.steps, part.tasks):
             if outcome.failure:
                 self._fail(outcome.unit.at.shard, outcome.failure, name)
             else:
@@ -452,22 +473,11 @@ class _Invocation:
         if isinstance(chosen, Dedup):
             while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * chosen.buckets_each:
                 prefixes *= 2
-        entrants: dict[int, dict[str, Any]] = {}
-        units = []
-        for at in shards:
-            record = self.manifest.get("entrants", f"{self.plan.run}-{stage.id}-{at.shard.index:08d}")
-            if record is None:
-                units.append(EnterWork(at, stage, prefixes))
-            else:
-                entrants[at.shard.index] = record.to_pylist()[0]
-        for outcome in self._perform(f"{stage.id}: entrants", units, len(units)):
-            if outcome.failure:
-                self._fail(outcome.unit.at.shard, outcome.failure, stage.id)
-            else:
-                entrants[outcome.unit.at.shard.index] = outcome.value
+        enter = partial(EnterWork, stage=stage, prefixes=prefixes)
+        table = self._recorded("entrants", stage.id, shards, f"{self.plan.run}-{stage.id}", enter, stage.resources)
         if self.failed:
             return
-        ordered = tuple(entrants[at.shard.index] for at in shards)
+        content = table.column("content").to_pylist()
 
         def by_source(shard: Shard) -> list[str]:
             return [] if isinstance(chosen, Dedup) else [shard.source]
@@ -477,106 +487,123 @@ class _Invocation:
                 stage.fingerprint,
                 prefixes,
                 [
-                    [at.shard.index, at.shard.key, at.shard.file, record["content"], *by_source(at.shard)]
-                    for at, record in zip(shards, ordered, strict=True)
+                    [shard.index, shard.key, shard.file, entrants, *by_source(shard)]
+                    for shard, entrants in zip(shards.shards, content, strict=True)
                 ],
             ]
         )
         group = self.manifest.get("groups", key)
         if group is None:
-            record = self._resolve(stage, key, tuple(shards), ordered, prefixes if isinstance(chosen, Dedup) else 0)
+            entered = tuple(table.select(["data", "buckets", "rows"]).to_pylist())
+            record = self._resolve(stage, key, shards, entered, prefixes if isinstance(chosen, Dedup) else 0)
             if record is None:
                 return
         else:
             record = group.to_pylist()[0]
-        self.groups[stage.id] = record
+        self.groups[stage.id] = {name: record.get(name) for name in ("members", "choice", "cut")}
         self.manifest.commit(
             "barriers", f"{self.plan.run}-{stage.id}", [{"run": self.plan.run, "stage": stage.id, "group": key}]
         )
+
+    def _recorded(
+        self,
+        kind: str,
+        step: str,
+        shards: Shards,
+        prefix: str,
+        unit: Callable[[ShardWork], Any],
+        resources: Resources | None = None,
+    ) -> pa.Table:
+        """The record of each shard, in their order, but for those that fail. What is not recorded yet is performed."""
+        keys = {shard.index: f"{prefix}-{shard.index:08d}" for shard in shards.shards}
+        there = set(self.manifest.keys(kind))
+        todo = [shard for shard in shards.shards if keys[shard.index] not in there]
+        what = step if step == "decide" else f"{step}: {kind}"
+        learned: dict[str, list[dict[str, Any]]] = {}
+        for outcome in self._perform(what, map(unit, shards.of(todo)), len(todo), (), [resources]):
+            shard = outcome.unit.at.shard
+            if outcome.failure:
+                self._fail(shard, outcome.failure, step)
+                continue
+            learned[keys[shard.index]] = [outcome.value]
+            if len(learned) == TOGETHER:
+                self.manifest.learn(kind, learned)
+                learned = {}
+        self.manifest.learn(kind, learned)
+        return self.manifest.read(kind, [key for index, key in keys.items() if index not in self.failed])
 
     def _resolve(
         self,
         stage: StagePlan,
         key: str,
-        shards: tuple[ShardWork, ...],
+        shards: Shards,
         entrants: tuple[dict[str, Any], ...],
         prefixes: int,
     ) -> dict[str, Any] | None:
-        pairs: dict[int, str] = {}
-        units = []
-        for prefix in range(prefixes):
-            found = self.manifest.get("pairs", f"{key}-{prefix:04d}")
-            if found is None:
-                units.append(PairWork(self.work, stage, key, prefix, entrants))
-            else:
-                pairs[prefix] = found.to_pylist()[0]["data"]
-        for outcome in self._perform(f"{stage.id}: candidate pairs", units, len(units)):
+        keys = {f"{key}-{prefix:04d}": prefix for prefix in range(prefixes)}
+        pairs = {keys[name]: record["data"] for name, record in self.manifest.records("pairs", keys).items()}
+        units = [PairWork(shards.work, stage, key, prefix, entrants) for prefix in keys.values() if prefix not in pairs]
+        for outcome in self._perform(f"{stage.id}: candidate pairs", units, len(units), (), [stage.resources]):
             if outcome.failure:
                 self._fail(None, outcome.failure, stage.id)
             else:
                 pairs[outcome.unit.prefix] = outcome.value["data"]
         if self.failed:
             return None
-        unit = ResolveWork(self.work, stage, key, shards, entrants, tuple(pairs[prefix] for prefix in sorted(pairs)))
-        for outcome in self._perform(f"{stage.id}: resolve", [unit], 1):
+        steps = {step.fingerprint for step in stage.steps}  # no other scores are asked for, and all shards go along
+        own = (
+            replace(at, scores={name: at.scores[name] for name in steps & at.scores.keys()}, groups={}) for at in shards
+        )
+        found = tuple(pairs[prefix] for prefix in sorted(pairs))
+        unit = ResolveWork(shards.work, stage, key, tuple(own), entrants, found)
+        for outcome in self._perform(f"{stage.id}: resolve", [unit], 1, (), [stage.resources]):
             if outcome.failure:
                 self._fail(None, outcome.failure, stage.id)
                 return None
             return outcome.value  # type: ignore[no-any-return]
         return None
 
-    def _decide(self) -> list[tuple[ShardWork, dict[str, Any]]]:
+    def _decide(self) -> list[tuple[Shard, dict[str, Any]]]:
         shards = self._shards()
-        records: dict[int, dict[str, Any]] = {}
-        units = []
-        for at in shards:
-            record = self.manifest.get("decisions", f"{self.plan.run}-{at.shard.index:08d}")
-            if record is None:
-                units.append(DecideWork(at))
-            else:
-                records[at.shard.index] = record.to_pylist()[0]
-        for outcome in self._perform("decide", units, len(units)):
-            if outcome.failure:
-                self._fail(outcome.unit.at.shard, outcome.failure, "decide")
-            else:
-                records[outcome.unit.at.shard.index] = outcome.value
-        for shard in shards:
-            if shard.shard.index in records:
-                record = records[shard.shard.index]
-                rows = len(shard.sample) if shard.sample is not None else shard.shard.rows
-                if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
-                    raise AssertionError(f"shard {shard.shard.index} of run {self.plan.run}: {record} for {rows} rows")
-        counts = _counts(to_table("decisions", records.values()))
+        table = self._recorded("decisions", "decide", shards, self.plan.run, DecideWork)
+        decided = [shard for shard in shards.shards if shard.index not in self.failed]
+        columns = ["rows", "kept", "dropped", "errored", "kept_bytes", "data"]
+        records = table.select(columns).to_pylist()
+        for shard, record in zip(decided, records, strict=True):
+            rows = shard.rows if self.plan.sample is None else len(self.plan.sample.get(shard.index, ()))
+            if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
+                raise AssertionError(f"shard {shard.index} of run {self.plan.run}: {record} for {rows} rows")
+        counts = _counts(table)
         for name, value in counts.items():
             if name != "rows":
                 setattr(self.result, name, value)
         if not self.failed and counts["rows"] != self.plan.rows:
             raise AssertionError(f"run {self.plan.run}: {counts['rows']} decisions for {self.plan.rows} rows")
-        return [(at, records[at.shard.index]) for at in shards if at.shard.index in records]
+        return list(zip(decided, records, strict=True))
 
-    def _write(self, decided: list[tuple[ShardWork, dict[str, Any]]]) -> list[dict[str, Any]]:
+    def _write(self, decided: list[tuple[Shard, dict[str, Any]]]) -> list[dict[str, Any]]:
         """Neighbouring shards share an output file up to `file_bytes` of kept text; which ones, the decisions say."""
-        parts: list[list[tuple[ShardWork, dict[str, Any]]]] = []
+        parts: list[list[tuple[Shard, str]]] = []
         size = 0
-        for at, record in decided:
+        for shard, record in decided:
             if not record["kept"]:
                 continue
             if not parts or size + record["kept_bytes"] > self.plan.output.file_bytes:
                 parts.append([])
                 size = 0
-            parts[-1].append((at, record))
+            parts[-1].append((shard, record["data"]))
             size += record["kept_bytes"]
         parts = parts or [[]]  # a dataset without documents is one empty file with the right columns
-        records: dict[int, dict[str, Any]] = {}
-        units: list[WriteWork] = []
-        for number, members in enumerate(parts):
-            earlier = self.manifest.get("written", f"{self.plan.run}-{number:05d}")
-            if earlier is not None:
-                records[number] = earlier.to_pylist()[0]
-            else:
-                shards = tuple(at for at, _ in members)
-                units.append(WriteWork(self.work, number, shards, tuple(record["data"] for _, record in members)))
-        for outcome in self._perform("write", units, len(units)):
+        shards = self._shards()
+        keys = {f"{self.plan.run}-{number:05d}": number for number in range(len(parts))}
+        records = {keys[key]: record for key, record in self.manifest.records("written", keys).items()}
+        todo = [number for number in keys.values() if number not in records]
+
+        def unit(number: int) -> WriteWork:
+            members = tuple(shards.of(shard for shard, _ in parts[number]))
+            return WriteWork(shards.work, number, members, tuple(data for _, data in parts[number]))
+
+        for outcome in self._perform("write", map(unit, todo), len(todo)):
             if outcome.failure:
                 self._fail(outcome.unit.shards[0].shard if outcome.unit.shards else None, outcome.failure, "write")
             else:
@@ -647,26 +674,9 @@ class _Invocation:
         publish_snapshot(self.store)
 
 
-def score_index(manifest: Manifest, plan: Plan) -> dict[int, dict[str, list[str]]]:
-    """By shard and step fingerprint: score parts that may hold rows of it, in the order of their commits' names."""
-    table = manifest.read("scores")
-    steps = pa.array(sorted({step.fingerprint for step in plan.steps()}))
-    files = pa.array(sorted({shard.fingerprint for shard in plan.shards}), pa.string())
-    table = table.filter(
-        pc.and_(pc.is_in(table.column("fingerprint"), steps), pc.is_in(table.column("file_fingerprint"), files))
-    )
-    by_file: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    columns = ["file_fingerprint", "fingerprint", "row_start", "row_end", "data"]
-    for record in table.select(columns).to_pylist():
-        by_file[record["file_fingerprint"]].append(record)
-    index: dict[int, dict[str, list[str]]] = {}
-    for shard in plan.shards:
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        for record in by_file.get(shard.fingerprint, ()):
-            if record["row_start"] < shard.row_end and record["row_end"] > shard.row_start:
-                found[record["fingerprint"]].append(record["data"])
-        index[shard.index] = dict(found)
-    return index
+def score_index(manifest: Manifest, plan: Plan) -> ScoreIndex:
+    """What is stored of a plan's shards."""
+    return ScoreIndex(manifest, plan)
 
 
 def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[str, str], int]:

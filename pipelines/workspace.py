@@ -79,11 +79,13 @@ class Workspace:
         workers: int | None = None,
         sample: int | None = None,
         refit: bool = False,
+        expect: str | None = None,
         report: Report | None = None,
     ) -> Result:
         """Curate. Resumes what was begun, scores only what was never scored, does nothing when nothing is missing.
 
         `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
+        `expect` refuses a run of another id, such as of inputs that have changed since.
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
@@ -95,6 +97,8 @@ class Workspace:
         tell = (lambda event, facts: None) if report is None else report
         try:
             resolved = resolve(loaded, self.manifest, sample)
+            if expect is not None and (resolved.unfitted or resolved.plan.run != expect):
+                raise CurationError(_another_run(expect, resolved))
             self.create()
             remember(self.manifest, resolved)
             if resolved.ignored:
@@ -107,7 +111,7 @@ class Workspace:
         except OSError as failure:
             found = system_failure(failure)
             raise CurationError(Finding(found.code, found.message, found.hint)) from failure
-        return execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan), tell)
+        return execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan, tell), tell)
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
         """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table."""
@@ -303,6 +307,15 @@ class Workspace:
         return load(recipe)
 
 
+def _another_run(expected: str, resolved: Any) -> Finding:
+    came = f"would be {resolved.plan.run}" if not resolved.unfitted else "has a stage to be fitted first"
+    return Finding(
+        "C046",
+        f"run {expected} was asked for, and from here the recipe {came}; nothing was begun",
+        "inputs have changed, or this machine sees others, or another workspace: submit again",
+    )
+
+
 def _specification(spec: str | Path | Mapping[str, Any]) -> weak_spec.Loaded:
     from pipelines.weak_to_strong.spec import load, parse
 
@@ -333,22 +346,23 @@ def _check_format(store: Store) -> None:
         )
 
 
-def _executor(name: str, address: str | None, workers: int | None, plan: Any) -> Callable[[], Any]:
+def _executor(name: str, address: str | None, workers: int | None, plan: Any, tell: Report) -> Callable[[], Any]:
     size = sum(shard.bytes for shard in plan.good_shards)
     if name == "auto":
         name = "ray" if address or size > LARGE else "local"
     if name not in ("local", "ray"):
         raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
-    count = workers or max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
+    here = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
 
     def make() -> Any:
         if name == "local":
             from workers.local import LocalExecutor
 
-            return LocalExecutor(count)
+            return LocalExecutor(workers or here)
         from workers.on_ray import RayExecutor
 
-        return RayExecutor(address, count)
+        count = workers if address else workers or here
+        return RayExecutor(address, count, lambda text: tell("notice", {"text": text}), MARKER)
 
     return make
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Family = Literal["scorer", "transform", "dedup", "select"]
 FAMILIES: tuple[Family, ...] = ("scorer", "transform", "dedup", "select")
@@ -32,6 +32,38 @@ class Input(Strict):
     """Uncompressed bytes of one unit of work; a larger Parquet file is split between row groups."""
 
 
+class Resources(Strict):
+    """What a stage reserves on a cluster: for each actor of its model, or for each task that it runs in. No score
+    depends on it, and no run's id."""
+
+    num_cpus: Annotated[float, Field(ge=0)] | None = None
+    """CPUs of each; without it 0 for an actor, so that the tasks that feed it always find room, and 1 for a task."""
+    num_gpus: Annotated[float, Field(ge=0)] | None = None
+    """GPUs of each actor: whole ones, or a share of one. Without it the models of a pass share each GPU evenly."""
+    workers: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^(auto|[0-9]+\.\.[0-9]+)$")] = "auto"
+    """How many: a number; `2..8`, as many as are kept busy; `auto`, the same between 1 and what the cluster has room
+    for. Of a stage without a model: how many tasks at most."""
+
+    @property
+    def bounds(self) -> tuple[int, int | None]:
+        """Least and most; None where only the cluster sets a limit."""
+        if isinstance(self.workers, int):
+            return self.workers, self.workers
+        if self.workers == "auto":
+            return 1, None
+        least, _, most = self.workers.partition("..")
+        return int(least), int(most)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Resources:
+        least, most = self.bounds
+        if least < 1 or (most is not None and most < least):
+            raise ValueError(f"workers: expected a range such as 1..8, got {self.workers}")
+        if self.num_gpus is not None and self.num_gpus > 1 and self.num_gpus % 1:
+            raise ValueError(f"num_gpus: expected a share of one GPU or whole ones, got {self.num_gpus}")
+        return self
+
+
 class Stage(Strict):
     """One scorer, transform, dedup or selection, and the gate behind it."""
 
@@ -41,6 +73,7 @@ class Stage(Strict):
     keep: str | None = None
     turns: str | None = None
     """How scores of a conversation's answers become one; None for the default, or where rows are no conversations."""
+    resources: Resources | None = None
     settings: dict[str, Any] = {}
 
 

@@ -56,8 +56,10 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: int, seed: int, rate: float, kinds: tuple[str, ...] = FAULTS) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self, target: int, seed: int, rate: float, kinds: tuple[str, ...] = FAULTS, host: str = "127.0.0.1"
+    ) -> None:
+        super().__init__((host, 0), _Handler)
         self.target = target
         self.rate = rate
         self.kinds = kinds
@@ -83,8 +85,11 @@ class Proxy(ThreadingHTTPServer):
 
 
 @contextmanager
-def failing(target: int, seed: int, rate: float, kinds: tuple[str, ...] = FAULTS) -> Iterator[Proxy]:
-    with Proxy(target, seed, rate, kinds) as proxy:
+def failing(
+    target: int, seed: int, rate: float, kinds: tuple[str, ...] = FAULTS, host: str = "127.0.0.1"
+) -> Iterator[Proxy]:
+    """A proxy that listens at `host`."""
+    with Proxy(target, seed, rate, kinds, host) as proxy:
         thread = Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

@@ -16,6 +16,7 @@ from curation.models.devices import best_device, cards
 from curation.models.meter import Reading
 from curation.plan import Step
 from curation.scorers.base import Scorer
+from schemas.recipe import Resources
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,17 @@ class Executor(Protocol):
     """In this process, or on a cluster: the same units, the same bytes."""
 
     name: str
-    workers: int
 
-    def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
-        """Perform units as they come, bounded in flight; `steps` are those whose models may be needed."""
+    @property
+    def workers(self) -> int:
+        """Units at a time."""
+
+    def hardware(self, steps: Iterable[Step]) -> str:
+        """The class of hardware that the steps' scores are made on."""
+
+    def run(self, units: Iterable[Any], steps: list[Step], tasks: Iterable[Resources] = ()) -> Iterator[Outcome]:
+        """Perform units as they come, bounded in flight; `steps` are those whose models may be needed, `tasks` what
+        stages ask for that run in the units themselves. Interrupted, it lets units end that are under way."""
 
     def meters(self, steps: list[Step]) -> list[Metered]:
         """What the steps' models did during the last `run`."""

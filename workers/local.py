@@ -16,7 +16,8 @@ from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.flow.work import tokenising_object
 from curation.models.meter import Reading
 from curation.plan import Step
-from workers.executor import Metered, marked, metered
+from schemas.recipe import Resources
+from workers.executor import Metered, hardware, marked, metered
 
 
 class LocalExecutor:
@@ -30,7 +31,10 @@ class LocalExecutor:
         self._before: dict[str, list[Reading]] = {}
         failpoints.register("driver")
 
-    def run(self, units: Iterable[Any], steps: list[Step]) -> Iterator[Outcome]:
+    def hardware(self, steps: Iterable[Step]) -> str:
+        return hardware()
+
+    def run(self, units: Iterable[Any], steps: list[Step], tasks: Iterable[Resources] = ()) -> Iterator[Outcome]:
         pool = ThreadPoolExecutor(self.workers)
         self._before = {step.actor: marked(tokenising_object(step)) for step in steps if step.heavy}
         flying: dict[Future[Any], Any] = {}
@@ -46,11 +50,15 @@ class LocalExecutor:
                     return
                 done, _ = wait(flying, return_when=FIRST_COMPLETED)
                 for future in done:
-                    unit, value = flying.pop(future), future.result()
-                    failed = isinstance(value, Failure)
-                    yield Outcome(unit, None if failed else value, value if failed else None)
+                    yield _outcome(flying.pop(future), future)
+        except KeyboardInterrupt:
+            # what is running ends and commits, what waits is left for the next attempt
+            pool.shutdown(wait=True, cancel_futures=True)
+            for future, unit in flying.items():
+                if not future.cancelled():
+                    yield _outcome(unit, future)
+            raise
         finally:
-            # interrupted: what is running ends and commits, what waits is left for the next attempt
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -71,3 +79,9 @@ class LocalExecutor:
 
     def close(self) -> None:
         self._locks.clear()
+
+
+def _outcome(unit: Any, future: Future[Any]) -> Outcome:
+    value = future.result()
+    failed = isinstance(value, Failure)
+    return Outcome(unit, None if failed else value, value if failed else None)

@@ -53,8 +53,6 @@ class UnitClock:
         self.unit = unit
         self.began = time.perf_counter()
         self.spent: defaultdict[str, float] = defaultdict(float)
-        if ray._private.worker.global_worker.core_worker.get_current_task_attempt_number():
-            RETRIES.inc(1, {"what": "unit"})
 
     @contextmanager
     def step(self, step: Step) -> Iterator[None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Work:
-    """What all units of one invocation share."""
+    """What all units of one invocation share: pickled once, however many of them travel, and opened once a process."""
 
     root: str
     run: str
@@ -51,6 +52,19 @@ class Work:
     hardware: str
     origins: dict[str, str] = field(default_factory=dict)
     """Source column behind each output column that is not a stage's."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self._packed,)
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return pickle.dumps([getattr(self, item.name) for item in fields(self)])
+
+    def place(self, stage: StagePlan) -> int:
+        """Where a stage, one of the work's own, stands in it."""
+        if self.stages[stage.position] is not stage:
+            raise ValueError(f"stage '{stage.id}' is not one of this work's")
+        return stage.position
 
     @property
     def store(self) -> Store:
@@ -82,6 +96,11 @@ class Work:
         """The record of a unit that is done."""
         table = self.manifest.get(kind, key)
         return None if table is None else table.to_pylist()[0]
+
+
+@lru_cache(maxsize=16)
+def _opened(packed: bytes) -> Work:
+    return Work(*pickle.loads(packed))
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,15 @@ class ScoreWork:
     at: ShardWork
     part: Pass
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        places = ([self.at.work.place(stage) for stage in some] for some in (self.part.stages, self.part.barriers))
+        return _score_work, (self.at, self.part.number, *places)
+
+
+def _score_work(at: ShardWork, number: int, *places: list[int]) -> ScoreWork:
+    stages, barriers = (tuple(at.work.stages[place] for place in some) for some in places)
+    return ScoreWork(at, Pass(number, stages, barriers))
+
 
 @dataclass(frozen=True)
 class EnterWork:
@@ -137,6 +165,13 @@ class EnterWork:
     at: ShardWork
     stage: StagePlan
     prefixes: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _enter_work, (self.at, self.at.work.place(self.stage), self.prefixes)
+
+
+def _enter_work(at: ShardWork, place: int, prefixes: int) -> EnterWork:
+    return EnterWork(at, at.work.stages[place], prefixes)
 
 
 @dataclass(frozen=True)

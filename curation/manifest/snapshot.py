@@ -7,9 +7,10 @@ import os
 
 import duckdb
 
-from curation.manifest.parts import Manifest
-from curation.manifest.views import EVERY_RUN, attach, statements
+from curation.manifest.parts import BULKY, Manifest
+from curation.manifest.views import EVERY_RUN, attach, shared_statements
 from curation.store import TEMPORARY, Store
+from schemas.manifest import PARTS
 
 NAME = "manifest.duckdb"
 STORAGE = "v1.5.0"
@@ -22,7 +23,8 @@ def publish_snapshot(store: Store) -> None:
         with duckdb.connect(":memory:", config={"threads": 1}) as connection:
             manifest = Manifest(store)
             attach(connection, manifest, None)
-            for statement in statements(manifest, None):
+            kinds = [kind for kind in PARTS if kind not in BULKY]  # no table of the snapshot is made from those
+            for statement in shared_statements(manifest, kinds):
                 connection.execute(statement)
             path = str(temporary).replace("'", "''")
             connection.execute(f"ATTACH '{path}' AS snapshot (STORAGE_VERSION '{STORAGE}')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from importlib.resources import files
 from string import Template
@@ -73,13 +74,11 @@ def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str |
     if not manifest.store.far:
         return
     connection.register_filesystem(StoreFiles(manifest.store))
-    for kind, schema in PARTS.items():
-        if kind not in BULKY:
-            table = manifest.read(kind).drop_columns([KEY])
-        else:  # those of the one run that its views show
-            parts = [manifest.get(kind, key) for key in manifest.keys(kind) if run and key.startswith(f"{run}-")]
-            table = pa.concat_tables([part for part in parts if part is not None] or [schema.empty_table()])
-        connection.register(f"_{kind}_records", table)
+    for kind in PARTS:
+        keys = None
+        if kind in BULKY:  # those of the one run that its views show
+            keys = [key for key in manifest.keys(kind) if run and key.startswith(f"{run}-")]
+        connection.register(f"_{kind}_records", manifest.read(kind, keys).drop_columns([KEY]))
 
 
 def choose_run(manifest: Manifest, run: str | None) -> str | None:
@@ -103,10 +102,15 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
     return str(found[0])
 
 
+def shared_statements(manifest: Manifest, kinds: Iterable[str]) -> list[str]:
+    """CREATE statements of the views of every run, and before them of the records (`_kind`) of some kinds."""
+    made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind)}" for kind in kinds]
+    return made + [_load(name, {}) for name in EVERY_RUN]
+
+
 def statements(manifest: Manifest, run: str | None) -> list[str]:
     """CREATE statements of all views, internal ones (`_kind`) first. Without a run, the views of one are empty."""
-    made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind)}" for kind in PARTS]
-    made += [_load(name, {}) for name in EVERY_RUN]
+    made = shared_statements(manifest, PARTS)
     made.append(_load(EVERY_LABEL, {"labels": _labels(manifest)}))
     run = run or ""
     made += [

@@ -134,8 +134,8 @@ def test_a_stage_that_must_be_fitted_first_is_said_and_the_run_has_no_name_yet(
     after = undisturbed[1].workspace.plan(recipe())
     assert (after.to_fit, after.run, after.finished) == ([], undisturbed[0], True)
     assert {stage.runs_in for stage in after.stages if stage.step.startswith("tutorial")} == {
-        "model actor",
-        "shard task",
+        "model actors 1..auto",
+        "shard tasks",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from curation.flow import Failure
+from curation.manifest.parts import now
 from pipelines import progress
 from pipelines.progress import Progress
 from pipelines.workspace import Workspace
@@ -104,3 +106,17 @@ def test_a_long_phase_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_event_that_is_not_known_here_is_passed_over() -> None:
     Progress(io.StringIO())("somethingnew", {})
+
+
+def test_a_run_that_died_twice_here_is_told_who_finds_the_document(
+    light: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    run = workspace.plan(light()).run
+    workspace.create()
+    row = {"run": run, "executor": "local", "host": socket.gethostname(), "process": "gone", "hardware": "any"}
+    for number in range(2):
+        assert not any("--executor ray" in line for line in told(light, tmp_path / str(number), io.StringIO()))
+        facts = {**row, "attempt": f"a-{number}", "pid": 2**22 + number, "started_at": now()}
+        workspace.manifest.commit("attempts", f"a-{number}", [facts])
+    assert sum("2 attempts at this run died" in line for line in told(light, tmp_path, io.StringIO())) == 1

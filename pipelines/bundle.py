@@ -1,0 +1,230 @@
+"""What travels with a recipe to a cluster: files that its stages name, this engine, and scorers of the user's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator
+from configparser import ConfigParser
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from curation.registry import GROUPS
+from pipelines.document import read_text
+from pipelines.recipe import Loaded, parse
+from schemas.errors import CurationError, Finding
+
+LIMIT = 100_000_000
+"""Bytes of a bundle: it goes through the head's memory to every node."""
+ENGINE = ("schemas", "curation", "workers", "pipelines")
+FILES = "recipe-files"
+"""Folder of the recipe and its companions; not a module's name, so that it hides none."""
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "tests", ".*", "*.egg-info")
+_IGNORE_FILES = shutil.ignore_patterns("__pycache__", ".gitignore", ".rayignore")
+"""Of companions nothing is left out but what would make Ray leave out more."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    folder: Path
+    recipe: str
+    """The recipe's path in `folder`."""
+    companions: tuple[str, ...]
+    """Files and folders that stages name, as they are written in the recipe."""
+    code: tuple[str, ...]
+    """Top-level modules of the user's own."""
+
+    @property
+    def modules(self) -> tuple[Path, ...]:
+        """The engine's packages, apart from `folder`: they stay the same from one recipe to the next, and so does the
+        place where nodes unpack them, which is part of the names under which kernels are cached."""
+        return tuple(self.folder.parent / "engine" / name for name in ENGINE)
+
+    @property
+    def bytes(self) -> int:
+        return sum(_size(folder) for folder in (self.folder, self.folder.parent / "engine"))
+
+
+def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
+    """Put what a recipe's file and its stages need into the folder `into`; `code` is what `take_code` has put there.
+
+    Raises C046 where it is too much to send, or cannot be read.
+    """
+    assert loaded.path is not None
+    named = companions(loaded)
+    folder = into / "bundle"
+    places = {name: Path(os.path.normpath(loaded.base / name)) for name in named}
+    # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
+    root = Path(os.path.commonpath([loaded.base, *(place.parent for place in places.values())]))
+    recipe = folder / FILES / loaded.base.relative_to(root) / loaded.path.name
+    try:
+        for name in ENGINE:
+            _copy(Path(import_module(name).__path__[0]), into / "engine" / name, _LEFT_OUT)
+        sizes = {name: _size(loaded.base / name) for name in named} | {"--code": _size(folder)}
+        _check_size(sum(sizes.values()) + _size(into / "engine"), max(sizes.items(), key=lambda item: item[1]))
+        _copy(loaded.path, recipe, None)
+        for name, place in places.items():
+            _copy(loaded.base / name, folder / FILES / place.relative_to(root), _IGNORE_FILES)
+    except (OSError, shutil.Error) as failure:
+        raise CurationError(Finding("C046", f"what the recipe names cannot be read: {failure}")) from failure
+    return Bundle(folder, str(recipe.relative_to(folder)), tuple(named), code)
+
+
+def _check_size(size: int, most: tuple[str, int]) -> None:
+    if size > LIMIT:
+        message = f"{size / 1e6:,.0f} MB would have to be sent, and {LIMIT / 1e6:,.0f} MB may"
+        raise CurationError(
+            Finding(
+                "C046",
+                f"{message}: {most[0]} alone has {most[1] / 1e6:,.0f} MB",
+                "put it where all nodes see it and name it by its absolute path, or as package: or hub:",
+            )
+        )
+
+
+def companions(loaded: Loaded) -> list[str]:
+    """Files, and by `path:` folders, that settings of stages name relative to the recipe: as they are written there,
+    without `path:`."""
+    found: dict[str, None] = {}
+    for stage in loaded.recipe.stages:
+        for value in _texts(stage.settings):
+            name = value.removeprefix("path:")
+            place = os.path.join(loaded.base, name)
+            here = bool(name) and not os.path.isabs(name) and not name.startswith("~")
+            if here and (os.path.isfile(place) or (name != value and os.path.isdir(place))):
+                found[name] = None
+    return list(found)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def unpacked(recipe: Path, sent_from: Path) -> Loaded:
+    """A recipe that travelled: its companions lie beside it, its inputs count from the folder that it was sent from."""
+    return replace(parse(read_text(recipe, "recipe"), recipe.parent, sent_from), home=sent_from.parent)
+
+
+# --- scorers of the user's own -----------------------------------------------------------------------------------
+
+
+def take_code(path: Path, into: Path) -> tuple[str, ...]:
+    """Copy modules into the bundle of `into`, with a `.dist-info` that names their entry points: Python looks for
+    those in every folder of its path. Returns the modules' names.
+
+    `path` is a project (with pyproject.toml, modules in it or in its src/), one package or module of such a project,
+    or a folder of modules with a `.dist-info` of their own. Raises C046 where no entry point is found.
+    """
+    folder = into / "bundle"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = path.resolve()
+    if not path.exists():
+        raise CurationError(Finding("C046", f"--code {path}: there is no such file or folder"))
+    made = sorted(path.glob("*.dist-info/entry_points.txt")) if path.is_dir() else []
+    project = next((place for place in (path, *path.parents[:2]) if (place / "pyproject.toml").is_file()), None)
+    if made:
+        points = _declared(made)
+        sources = [child for child in sorted(path.iterdir()) if _importable(child)]
+        for file in made:
+            _copy(file.parent, folder / file.parent.name, _LEFT_OUT)
+    elif project is not None:
+        points, name, version = _project(project / "pyproject.toml")
+        sources = [path]
+        if project == path:
+            root = path / "src" if (path / "src").is_dir() else path
+            sources = [child for child in sorted(root.iterdir()) if _importable(child)]
+        else:
+            name = path.stem
+            points = {group: {p: t for p, t in named.items() if _module(t) == name} for group, named in points.items()}
+        _write_info(folder / f"{name}-{version}.dist-info", points)
+    else:
+        points, sources = {}, []
+    if not any(points.values()):
+        raise CurationError(
+            Finding(
+                "C046",
+                f"--code {path} registers no stage",
+                'name it in pyproject.toml: [project.entry-points."curation.scorers"] and below it '
+                'my-scorer = "my_module:MyScorer"',
+            )
+        )
+    for source in sources:
+        _copy(source, folder / source.name, _LEFT_OUT)
+    modules = tuple(source.stem for source in sources)
+    for point, target in sorted((p, t) for named in points.values() for p, t in named.items()):
+        if _module(target) not in modules:
+            message = f"--code {path}: entry point {point} names the module '{_module(target)}', which is not there"
+            raise CurationError(Finding("C046", message, f"modules there: {', '.join(modules) or 'none'}"))
+    return modules
+
+
+def _module(target: str) -> str:
+    """Top-level module of an entry point such as `package.module:Class`."""
+    return re.split(r"[.:]", target)[0].strip()
+
+
+def _importable(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "__init__.py").is_file() and path.name != "tests"
+    return path.suffix == ".py" and path.name not in ("setup.py", "conftest.py")
+
+
+def _project(file: Path) -> tuple[dict[str, dict[str, str]], str, str]:
+    """Of a pyproject.toml: entry points of our groups, the project's name as a `.dist-info` has it, and version."""
+    try:
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError) as failure:
+        raise CurationError(Finding("C046", f"{file} cannot be read: {failure}")) from failure
+    declared = project.get("entry-points", {})
+    points = {group: dict(declared[group]) for group in GROUPS.values() if declared.get(group)}
+    name = re.sub(r"[-_.]+", "_", str(project.get("name", "code")))
+    return points, name, str(project.get("version", "0"))
+
+
+def _declared(files: list[Path]) -> dict[str, dict[str, str]]:
+    points: dict[str, dict[str, str]] = {}
+    for file in files:
+        parser = ConfigParser(delimiters=("=",), interpolation=None)
+        parser.optionxform = str  # type: ignore[assignment, method-assign]
+        parser.read_string(file.read_text(encoding="utf-8"))
+        for group in GROUPS.values():
+            if parser.has_section(group):
+                points.setdefault(group, {}).update(parser.items(group))
+    return points
+
+
+def _write_info(info: Path, points: dict[str, dict[str, str]]) -> None:
+    info.mkdir(exist_ok=True)
+    name, _, version = info.stem.rpartition("-")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    lines = [
+        line
+        for group, named in points.items()
+        for line in (f"[{group}]", *(f"{point} = {target}" for point, target in named.items()))
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _copy(source: Path, to: Path, ignore: Any) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, to, ignore=ignore, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, to)
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,0 +1,523 @@
+"""`curate submit` and `curate jobs` against a real cluster of two nodes with token authentication, and what is sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cluster import RayCluster, cut_once, two_nodes
+
+from pipelines import bundle
+from pipelines.cli import _main
+from pipelines.recipe import load
+from pipelines.submit import Options, command, environment_of
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError
+
+ROOT = Path(__file__).parents[2]
+Curate = Callable[..., subprocess.CompletedProcess[str]]
+SCORERS = '''
+"""Scorers of a user's own: no kernels, so nothing has to be compiled."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.scorers.base import HEAD, Artifact, Scorer, Settings
+
+
+class Counted(Settings):
+    words: str
+    hold: str = ""
+
+
+class Words(Scorer):
+    """Counts words of a list; while the file `hold` is there, it waits with what the last two shards have."""
+
+    kind = "words"
+    Settings = Counted
+    operational = ("hold",)
+
+    def listed(self):
+        return self.context.resolve(self.settings.words).read_text().split()
+
+    def identity(self):
+        return {"words": self.listed()}
+
+    @property
+    def fields(self):
+        return [pa.field("hits", pa.int64())]
+
+    def score(self, batch):
+        text = batch.column("text")
+        while self.settings.hold and Path(self.settings.hold).exists() and text[0].as_py() > "shard 2":
+            time.sleep(0.1)
+        return pa.record_batch({"hits": pc.cast(pc.count_substring_regex(text, "|".join(self.listed())), pa.int64())})
+
+
+class Mean(Scorer):
+    """How much longer a text is than the mean of those that it was fitted on; it cannot do the first of a shard."""
+
+    kind = "longer"
+    sample_rows = 50
+
+    @property
+    def fields(self):
+        return [pa.field("by", pa.float64())]
+
+    def identity(self):
+        return {} if self.context.artifact is None else {"head": (self.context.artifact / HEAD).read_bytes().hex()}
+
+    def models(self):
+        return self.fitted_models()
+
+    def fit(self, pool):
+        return Artifact({"mean": np.array([pc.mean(pc.utf8_length(pool.column("text"))).as_py()])})
+
+    def score(self, batch):
+        if pc.any(pc.match_substring(batch.column("text"), "document 0 ")).as_py():
+            raise ValueError("the first")
+        return pa.record_batch({"by": pc.cast(pc.utf8_length(batch.column("text")), pa.float64())})
+'''
+PROJECT = """
+[project]
+name = "my-scorers"
+version = "1.2"
+
+[project.entry-points."curation.scorers"]
+words = "my_scorers.words:Words"
+longer = "my_scorers.words:Mean"
+"""
+RECIPE = """
+name: tiny
+input:
+  path: ../data/*.parquet
+stages:
+  - scorer: words
+    words: ../lists/words.txt
+    hold: {hold}
+    keep: words.hits >= 1
+output:
+  columns: [text, words.hits]
+"""
+FITTED = """
+name: fitted
+input: {path: ../data/*.parquet}
+stages: [{scorer: longer}]
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Recipes, their companions, input and code; none of it where Ray would find it by itself."""
+
+    folder: Path
+    hold: Path
+    curate: Curate
+
+    def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.curate(*arguments, cwd=self.folder, **environment)
+
+    def sql(self, query: str, workspace: str = "ws") -> list[dict[str, Any]]:
+        return Workspace(self.folder / workspace).sql(query).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with two_nodes(num_cpus=1) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Project:
+    folder = tmp_path_factory.mktemp("a user's project")  # names that a shell would take apart
+    for name in ("recipes", "lists", "data", "code/src/my_scorers/tests"):
+        (folder / name).mkdir(parents=True)
+    (folder / "lists" / "words.txt").write_text("harbour bridge\n")
+    (folder / "code" / "pyproject.toml").write_text(PROJECT)
+    (folder / "code" / "src" / "my_scorers" / "__init__.py").write_text("")
+    (folder / "code" / "src" / "my_scorers" / "words.py").write_text(SCORERS)
+    (folder / "code" / "src" / "my_scorers" / "tests" / "test_words.py").write_text("")
+    hold = folder / "hold"
+    hold.touch()
+    (folder / "recipes" / "tiny.yaml").write_text(RECIPE.format(hold=json.dumps(str(hold))))
+    (folder / "recipes" / "fitted.yaml").write_text(FITTED)
+    for shard in range(4):
+        texts = [f"shard {shard} document {row} on a {'hill' if row % 3 else 'harbour'}" for row in range(20)]
+        pq.write_table(pa.table({"text": texts}), folder / "data" / f"{shard}.parquet")
+    return Project(folder, hold, curate)
+
+
+def error(done: subprocess.CompletedProcess[str]) -> str:
+    """The one finding that a command ended with."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error[")]
+    return line
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+# --- on the cluster, in this order: one run, from its first submission to its end -------------------------------
+
+
+def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
+    cluster: RayCluster, project: Project, held: Callable[[Path], Any]
+) -> None:
+    there = {**cluster.environment, "RAY_API_SERVER_ADDRESS": cluster.http}
+    submit = ("submit", "recipes/tiny.yaml", "-w", "ws", "--code", "code", "--workers", 2)
+
+    first = project(*submit, **there)
+    assert first.returncode == 0, first.stderr
+    [job] = first.stdout.split()
+    run = job.removesuffix("-attempt-1")
+    assert f"run {run}: 80 documents in 4 shards" in first.stderr
+    assert "MB: the engine, tiny.yaml, ../lists/words.txt, my_scorers" in first.stderr
+
+    # it works, and SQL sees it
+    until(lambda: held(project.folder / "ws").rows()["words"] == 40)
+    assert project.sql("SELECT run, rows, dataset FROM runs") == [{"run": run, "rows": 80, "dataset": None}]
+    assert Workspace(project.folder / "ws").status().column("status").to_pylist() == ["running"]
+
+    # a second job of this run on this workspace is refused
+    again = project(*submit, **there)
+    assert error(again) == f"error[C046]: run {run} is running already, as {job}"
+    assert "sending" not in again.stderr
+
+    # who stops following leaves it alone
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "jobs", "logs", run[:6], "--follow"],
+        cwd=project.folder,
+        env={**os.environ, **there, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert follower.stdout is not None
+    assert any(f"run {run}: 80 documents in 4 shards" in line for line in follower.stdout)
+    follower.send_signal(signal.SIGINT)
+    _, said = follower.communicate(timeout=20)
+    assert follower.returncode == 130
+    assert said.splitlines()[1:] == [
+        f"{job} goes on",
+        f"follow: curate jobs logs {job} --address {cluster.http} --follow",
+        f"stop:   curate jobs stop {job} --address {cluster.http}",
+    ]
+
+    stopped = project("jobs", "stop", run[:6], **there)
+    assert stopped.returncode == 0
+    assert stopped.stderr.startswith(f"{job}: stopped\nresume: curate submit ")
+
+    # resumed by the command that it says, followed to the end
+    project.hold.unlink()
+    resume = shlex.split(stopped.stderr.splitlines()[1].removeprefix("resume: curate "))
+    second = project(*resume, "--follow", **there)
+    assert (second.returncode, second.stdout) == (0, f"{run}-attempt-2\n"), second.stderr
+    assert f"run {run}: 80 documents in 4 shards" in second.stderr
+    assert "Done. 80 → 28 documents" in second.stderr
+    outcomes = project.sql("SELECT outcome, scored FROM attempts ORDER BY started_at")
+    # what was scored before it was stopped is recorded as such, and only what was missing is scored after
+    assert outcomes == [{"outcome": "interrupted", "scored": 40}, {"outcome": "done", "scored": 40}]
+    assert held(project.folder / "ws").rows()["words"] == 80
+
+    # the same run, and the same bytes, as in one thread here
+    bundle.take_code(project.folder / "code", project.folder / "installed")
+    paths = os.pathsep.join([str(ROOT), str(project.folder / "installed" / "bundle")])
+    local = project("run", "recipes/tiny.yaml", "-w", "local", "--executor", "local", PYTHONPATH=paths)
+    assert f"run {run} · " in local.stderr
+    assert held(project.folder / "ws").everything(run) == held(project.folder / "local").everything(run)
+
+    # finished: nothing is submitted, and nobody has to be there for it
+    finished = project(*submit, **{**there, "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1"})
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("Nothing to do: 80 → 28 documents")
+    assert finished.stdout.strip() == str(project.folder / "ws" / "datasets" / "tiny" / run)
+
+    listed = project("jobs", "list", "-f", "csv", **there)
+    rows = list(csv.DictReader(io.StringIO(listed.stdout)))
+    assert [(row["job"], row["run"], row["name"], row["status"]) for row in rows] == [
+        (f"{run}-attempt-2", run, "tiny", "SUCCEEDED"),
+        (f"{run}-attempt-1", run, "tiny", "STOPPED"),
+    ]
+    assert all(0 < float(row["seconds"]) < 300 for row in rows)
+    log = project("jobs", "logs", run, **there)
+    assert "Done. 80 → 28 documents" in log.stdout  # of the latest attempt
+
+
+def test_a_run_that_has_to_be_fitted_first_is_named_by_its_log_and_a_failed_one_ends_with_its_exit_code(
+    cluster: RayCluster, project: Project
+) -> None:
+    submit = ("submit", "recipes/fitted.yaml", "-w", "other", "--code", "code/src/my_scorers", "--follow")
+    with cut_once(cluster.http, b"Running entrypoint") as address:  # a broken connection is taken up where it was
+        done = project(*submit, "--quiet", "--address", address, **cluster.environment)
+    [record] = project.sql("SELECT run FROM runs", "other")
+    assert re.fullmatch(r"fitted-[0-9a-f]{8}-attempt-1\n", done.stdout)
+    assert done.returncode == 1
+    failure = "failed[R004]: 4 documents errored, and the recipe allows 0"
+    lines = done.stderr.splitlines()
+    assert lines.count(failure) == 1
+    assert sum("Running entrypoint" in line for line in lines) == 1
+    assert f"--run {record['run']} -w" in done.stderr
+    assert lines[-2:][0] == f"{done.stdout.strip()}: failed, {failure}"
+    assert lines[-1].startswith("resume: curate submit ")
+    listed = json.loads(project("jobs", "list", "-f", "json", "--address", cluster.http, **cluster.environment).stdout)
+    assert (listed["rows"][0]["status"], listed["rows"][0]["message"]) == ("FAILED", failure)
+
+
+def test_nobody_without_the_token_gets_in(cluster: RayCluster, project: Project) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{cluster.http}/api/jobs/", timeout=10)
+    assert refused.value.code == 401
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": ""}
+    listing = ("jobs", "list", "--address", cluster.http)
+    for environment, said in (
+        ({**token, "RAY_AUTH_TOKEN": "0" * 64}, "refuses the token"),
+        ({"RAY_AUTH_MODE": "disabled"}, "asks for a token, and RAY_AUTH_MODE is disabled"),
+    ):
+        done = project(*listing, **environment)
+        assert error(done) == f"error[C045]: {cluster.http} {said}"
+        assert "RAY_AUTH_MODE=token" in done.stderr
+        assert "RAY_AUTH_TOKEN_PATH" in done.stderr
+
+
+def test_a_job_that_is_not_there_is_one_finding(cluster: RayCluster, project: Project) -> None:
+    done = project("jobs", "stop", "nobody", "--address", cluster.http, **cluster.environment)
+    assert error(done) == f"error[C046]: there is no job 'nobody' on {cluster.http}"
+
+
+def test_the_jobs_server_listens_on_loopback_only(cluster: RayCluster) -> None:
+    """Ray's other ports listen on all interfaces, and the token is their guard."""
+    port = int(cluster.http.rpartition(":")[2])
+    listening = [
+        connection.laddr
+        for process in cluster.processes()
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert [address.ip for address in listening if address.port == port] == ["127.0.0.1"]
+    assert any(address.ip in ("::", "0.0.0.0") for address in listening)
+
+
+# --- without a cluster -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [
+        ("auto", "http://HEAD:8265"),
+        ("10.0.0.1:6379", "http://10.0.0.1:8265"),
+        ("ray://head:10001", "http://head:8265"),
+        ("head", "http://head:8265"),
+    ],
+)
+def test_an_address_of_another_kind_says_which_one_is_meant(
+    address: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(["submit", "no-such-recipe.yaml", "--address", address]) == 2
+    said = capsys.readouterr().err
+    assert f"error[C045]: {address} is not the address of a jobs server" in said
+    assert hint in said
+
+
+def test_no_address_and_one_that_is_not_http_name_no_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert _main(["jobs", "list"]) == 2
+    assert "error[C045]: no cluster is named" in capsys.readouterr().err
+
+
+def test_a_head_that_is_not_there_and_requests_that_anybody_could_make(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert _main(["jobs", "list", "--address", "http://head.invalid:8265"]) == 2
+    warning, finding, *_ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: RAY_AUTH_MODE=disabled, so whoever reaches http://head.invalid:8265 can ")
+    assert finding.startswith("error[C045]: http://head.invalid:8265 did not answer: ")
+    assert _main(["jobs", "list", "--address", "http://127.0.0.1:1"]) == 2
+    finding, *_ = capsys.readouterr().err.splitlines()
+    assert finding == "error[C045]: http://127.0.0.1:1 did not answer: [Errno 111] Connection refused"
+
+
+def test_all_findings_of_a_recipe_come_before_the_cluster_is_asked(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.folder)
+    recipe = Path("recipes", "wrong.yaml")
+    recipe.write_text("name: wrong\ninput: {path: nothing/*.parquet}\nstages: [{scorer: wrods}, {select: topp}]\n")
+    assert _main(["submit", str(recipe), "-w", "unborn", "--address", "http://127.0.0.1:1"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line[:11] for line in said if line.startswith("error")] == ["error[C006]"] * 2
+    assert not Path("unborn").exists()
+
+
+def test_a_job_that_would_be_another_run_says_so_and_begins_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = project.folder / "recipes" / "none.yaml"
+    recipe.write_text("name: none\ninput: {path: ../data/*.parquet}\n")
+    made = bundle.make(load(recipe), project.folder / "sent", ())
+    monkeypatch.chdir(made.folder)
+    given = ["run", made.recipe, "--sent-from", str(recipe), "--expect", "0" * 16, "-w", str(project.folder / "unborn")]
+    assert _main(given) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error[C046]: run {'0' * 16} was asked for, and from here the recipe would be ")
+    assert not (project.folder / "unborn").exists()
+
+
+STAGES = """
+  - {scorer: fasttext, seeds: seeds.jsonl}
+  - {scorer: takedown, urls: [b/bad.txt, ../lists/words.txt]}
+  - {scorer: takedown, id: elsewhere, urls: %s}
+  - {scorer: token-count, tokenizer: path:model}
+"""
+
+
+def companions(folder: Path) -> Path:
+    """A recipe that names files beside it, above it and elsewhere; returns its path."""
+    here = folder / "a" / "recipes"
+    names = ("seeds.jsonl", "other.jsonl", "b/bad.txt", "model/config.json", "model/.gitignore", "../lists/words.txt")
+    for name in names:
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text('{"text": "a"}\n')
+    away = folder / "away.txt"
+    away.write_text("")
+    (here / "recipe.yaml").write_text(f"name: plain\ninput: {{path: other.jsonl}}\nstages:{STAGES % away}")
+    return here / "recipe.yaml"
+
+
+def test_companions_keep_their_places_and_nothing_else_of_the_folder_travels(tmp_path: Path) -> None:
+    made = bundle.make(load(companions(tmp_path)), tmp_path / "into", ())
+    root = made.folder / bundle.FILES
+    assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == {
+        "recipes/recipe.yaml",
+        "recipes/seeds.jsonl",
+        "recipes/b/bad.txt",
+        "recipes/model/config.json",
+        "lists/words.txt",
+    }
+    assert made.recipe == "recipe-files/recipes/recipe.yaml"
+    assert {path.name for path in made.modules} == {"schemas", "curation", "workers", "pipelines"}
+    sent = [path for module in made.modules for path in module.rglob("*")]
+    assert {".py", ".sql", ".tsv", ".npz", ".yaml"} <= {path.suffix for path in sent}
+    assert not [path for path in sent if path.name in ("__pycache__", "tests")]
+
+
+def test_too_much_to_send_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+    recipe = companions(tmp_path)
+    with (recipe.parent / "model" / "weights.safetensors").open("wb") as file:
+        file.truncate(150_000_000)
+    with pytest.raises(CurationError) as refused:
+        bundle.make(load(recipe), tmp_path / "into", ())
+    [finding] = refused.value.findings
+    assert re.fullmatch(r"15\d MB would have to be sent, and 100 MB may: model alone has 150 MB", finding.message)
+    assert finding.hint is not None
+    assert "absolute path" in finding.hint
+    assert not (tmp_path / "into" / "bundle").exists()
+
+
+def test_code_registers_its_stages_however_it_is_named(project: Project, tmp_path: Path) -> None:
+    code = project.folder / "code"
+    for number, path in enumerate((code, code / "src" / "my_scorers")):
+        assert bundle.take_code(path, tmp_path / str(number)) == ("my_scorers",)
+    assert bundle.take_code(tmp_path / "0" / "bundle", tmp_path / "2") == ("my_scorers",)
+    for number in range(3):
+        [found] = distributions(path=[str(tmp_path / str(number) / "bundle")])
+        assert {point.name: point.value for point in found.entry_points} == {
+            "words": "my_scorers.words:Words",
+            "longer": "my_scorers.words:Mean",
+        }
+        there = {path.name for path in (tmp_path / str(number) / "bundle" / "my_scorers").iterdir()}
+        assert there == {"__init__.py", "words.py"}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"mine.py": ""}, "registers no stage"),
+        ({"pyproject.toml": "[project]\nname = 'x'\n", "mine.py": ""}, "registers no stage"),
+        ({"pyproject.toml": PROJECT, "mine.py": ""}, "names the module 'my_scorers', which is not there"),
+        ({"pyproject.toml": "[project", "mine.py": ""}, "pyproject.toml cannot be read"),
+        ({}, "there is no such file or folder"),
+    ],
+)
+def test_code_that_registers_nothing_is_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / "code").mkdir(exist_ok=True)
+        (tmp_path / "code" / name).write_text(text)
+    with pytest.raises(CurationError, match=said) as refused:
+        bundle.take_code(tmp_path / "code", tmp_path / "into")
+    assert [finding.code for finding in refused.value.findings] == ["C046"]
+
+
+def test_variables_that_a_job_is_given_hold_no_credentials() -> None:
+    mine = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "t",
+        "RAY_AUTH_TOKEN_PATH": "t",
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000",
+        "AWS_REGION": "eu-central-1",
+        "CURATION_DEVICE": "cpu",
+        "CURATION_JUDGE_API_KEY": "k",
+        "CURATION_WORKSPACE": "ws",
+        "PATH": "/bin",
+    }
+    always = {"RAY_AUTH_MODE": "token", "CURATION_DEVICE": "cpu", "AWS_REGION": "eu-central-1"}
+    drain = {"CURATION_DRAIN_SECONDS": "2", "RAY_JOB_STOP_WAIT_TIME_S": "10"}
+    assert environment_of(mine) == {**always, **drain, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000"}
+    given = ("AWS_ENDPOINT_URL_S3=", "MORE=a=b", "CURATION_DRAIN_SECONDS=20.5")
+    longer = {"CURATION_DRAIN_SECONDS": "20.5", "RAY_JOB_STOP_WAIT_TIME_S": "29"}
+    assert environment_of(mine, given) == {**always, **longer, "MORE": "a=b"}
+    for wrong in ("AWS_SECRET_ACCESS_KEY=s", "MORE", "=x", "AWS_ENDPOINT_URL=http://me:mine@store"):
+        with pytest.raises(CurationError, match="C046"):
+            environment_of(mine, (wrong,))
+
+
+def test_the_shell_takes_no_name_apart_and_an_interpreter_is_found(tmp_path: Path) -> None:
+    """Run as the head would: `python` on its path, and on loopback this interpreter where it exists."""
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    odd = '/data/it\'s $HOME; a "folder"'
+    options = Options(workspace=odd, sample=5, refit=True, workers=3, quiet=True)
+    line = command("files/r.yaml", Path(odd, "r.yaml"), "41c2", odd, "http://head:8265", options)
+    said = subprocess.run(line, shell=True, env=path, capture_output=True, text=True, check=True).stdout.splitlines()
+    words = ["-m", "pipelines.cli", "run", "files/r.yaml", "--sent-from", f"{odd}/r.yaml", "--expect", "41c2"]
+    words += ["--workspace", odd, "--executor", "ray", "--address", "auto", "--workers", "3", "--sample", "5"]
+    assert said == [str(tmp_path / "python"), *words, "--refit", "--quiet"]
+    line = command("files/r.yaml", Path("/r.yaml"), None, "/ws", "http://127.0.0.1:8265", Options("/ws"))
+    assert sys.executable in line
+    elsewhere = line.replace(sys.executable, "/no/such/python")
+    said = subprocess.run(elsewhere, shell=True, env=path, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[0] == str(tmp_path / "python")

@@ -1,0 +1,282 @@
+"""Actors that grow and shrink, asks that cannot be met, documents that kill their process, and runs that are stopped:
+on a real cluster of one node, with a GPU that is only said to be there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from curation import registry
+from pipelines.resolve import resolve
+from pipelines.run import _Invocation
+from pipelines.workspace import MARKER, Workspace
+from schemas.errors import CurationError
+from workers import cluster as asking
+from workers.on_ray import RayExecutor  # before Ray, which reads RAY_AUTH_MODE once
+
+from ray.cluster_utils import Cluster  # isort: skip
+
+SCORERS = '''
+import os
+import signal
+import time
+
+import pyarrow as pa
+
+from curation.scorers.base import Scorer, Settings
+
+
+class Length(Scorer):
+    """The length of a text; `kill:NAME` in it ends the process that scores it, or with `raises` only the batch."""
+
+    kind = "length"
+
+    class Settings(Settings):
+        name: str = "light"
+        raises: bool = False
+        seconds: float = 0.0
+
+    @property
+    def operational(self):
+        return ("raises", "seconds")
+
+    @property
+    def fields(self):
+        return [pa.field("bytes", pa.int64())]
+
+    def score(self, batch):
+        texts = batch.column("text").to_pylist()
+        if any(f"kill:{self.settings.name}" in text for text in texts):
+            if self.settings.raises:
+                raise ValueError("killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.settings.seconds and any("slow" in text for text in texts):
+            time.sleep(self.settings.seconds)
+        return pa.record_batch({"bytes": pa.array([len(text) for text in texts], pa.int64())})
+
+
+class Model(Length):
+    """The same in an actor."""
+
+    kind = "model-length"
+    heavy = True
+
+    def load(self):
+        if self.settings.name == "unloadable":
+            os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster with eight logical CPUs and one GPU, whose workers find the scorers above."""
+    code = tmp_path_factory.mktemp("code")
+    (code / "length_scorers.py").write_text(SCORERS)
+    info = code / "length_scorers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: length-scorers\nVersion: 1.0\n")
+    points = "[curation.scorers]\nlength = length_scorers:Length\nmodel-length = length_scorers:Model\n"
+    (info / "entry_points.txt").write_text(points)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads a token once a process, so it stays
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(code))
+        patch.setenv("PYTHONPATH", str(code))
+        started = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 8, "num_gpus": 1, "include_dashboard": False}
+        )
+        try:
+            yield started.address
+        finally:
+            started.shutdown()
+            sys.modules.pop("length_scorers", None)
+            registry.find.cache_clear()
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A recipe over shards of one or more texts each."""
+
+    def make(shards: list[list[str]], *stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        folder = tmp_path / "input"
+        folder.mkdir(exist_ok=True)
+        for number, texts in enumerate(shards):
+            pq.write_table(pa.table({"text": texts}), folder / f"{number:03d}.parquet")
+        return {"name": "lengths", "input": {"path": str(folder)}, "stages": list(stages), **changes}
+
+    return make
+
+
+def texts(count: int, *, bad: dict[int, str] | None = None) -> list[str]:
+    return [f"document {n} " + "x" * n + (bad or {}).get(n, "") for n in range(count)]
+
+
+def test_a_document_that_kills_its_process_is_set_aside_and_named(address: str, recipe: Any, tmp_path: Path) -> None:
+    poison = {1: " kill:light", 3: " kill:heavy"}
+    shards = [texts(3), texts(5, bad=poison), texts(4)]
+
+    def settings(raises: bool) -> dict[str, Any]:
+        light = {"scorer": "length", "id": "light", "name": "light", "raises": raises}
+        heavy = {"scorer": "model-length", "id": "heavy", "name": "heavy", "raises": raises}
+        return recipe(shards, light, heavy, errors={"documents": 2})
+
+    result = Workspace(tmp_path / "ws").run(settings(False), address=address)
+    assert (result.outcome, result.failures) == ("done", [])
+    assert (result.rows, result.kept, result.errored) == (12, 10, 2)
+    errors = Workspace(tmp_path / "ws").sql("SELECT path, row, stage, message FROM errors ORDER BY row").to_pylist()
+    name = str(tmp_path / "input" / "001.parquet")
+    died = "the process that scored it died 3 times"
+    assert [tuple(row.values()) for row in errors] == [(name, 1, "light", died), (name, 3, "heavy", died)]
+    # a scorer that only raises over them, in this process, gives everything else the same
+    calm = Workspace(tmp_path / "calm").run(settings(True), executor="local")
+    assert (calm.kept, calm.errored) == (10, 2)
+    query = "SELECT path, row, kept, light, heavy FROM documents ORDER BY ALL"
+    assert Workspace(tmp_path / "ws").sql(query).equals(Workspace(tmp_path / "calm").sql(query))
+    assert Workspace(tmp_path / "ws").run(settings(False), address=address).outcome == "nothing-to-do"
+
+
+def test_a_model_whose_process_dies_while_loading_fails_the_stage(address: str, recipe: Any, tmp_path: Path) -> None:
+    stage = {"scorer": "model-length", "id": "heavy", "name": "unloadable"}
+    result = Workspace(tmp_path / "ws").run(recipe([texts(2)], stage), address=address)
+    assert result.outcome == "failed"
+    failure = result.failures[0][1]
+    assert failure.code == "R006"
+    assert failure.message == "stage 'heavy': the process that holds the model died 3 times while loading it"
+
+
+def test_actors_grow_while_they_are_busy_and_shrink_when_they_are_not(
+    address: str, recipe: Any, tmp_path: Path
+) -> None:
+    stage = {"scorer": "model-length", "id": "heavy", "seconds": 1, "resources": {"num_cpus": 0.5, "workers": "1..3"}}
+    settings = recipe([[f"slow {n}"] for n in range(30)] + [[f"quick {n}"] for n in range(60)], stage)
+    workspace = Workspace(tmp_path / "ws")
+    workspace.create()
+    plan = resolve(workspace.check(settings), workspace.manifest).plan
+    executor = RayExecutor(address, 6, marker=MARKER, idle_seconds=1)
+    sizes: list[int] = []
+
+    def watch(event: str, facts: dict[str, Any]) -> None:
+        if event == "unit" and facts["what"].startswith("score"):
+            sizes.append(sum(len(pool.members) for pool in executor._pools.values()))
+            end = time.monotonic() + 60
+            while len(sizes) == 60 and sizes[-1] == 3 and time.monotonic() < end:  # among the quick ones: time to idle
+                time.sleep(0.2)
+                for pool in executor._pools.values():
+                    pool.tend(1)
+                sizes[-1] = sum(len(pool.members) for pool in executor._pools.values())
+
+    result = _Invocation(plan, workspace.store, lambda: executor, watch).run()
+    assert (result.outcome, result.kept) == ("done", 90)
+    assert (sizes[0], max(sizes)) == (1, 3)
+    assert sizes[-1] < 3, "idle actors stayed"
+
+
+@pytest.mark.parametrize(
+    ("resources", "needs"),
+    [
+        ({"num_gpus": 1, "workers": 2}, "stage 'heavy' needs 2 × 0 CPU and 1 GPU"),
+        ({"num_cpus": 9}, "stage 'heavy' needs 1 × 9 CPU"),
+        ({"num_cpus": 4, "workers": "2..4"}, "a unit of work needs 1 × 1 CPU"),
+    ],
+)
+def test_what_can_never_fit_is_an_error_at_once(
+    resources: dict[str, Any], needs: str, address: str, recipe: Any, tmp_path: Path
+) -> None:
+    stage = {"scorer": "model-length", "id": "heavy", "resources": resources}
+    began = time.monotonic()
+    with pytest.raises(CurationError) as failure:
+        Workspace(tmp_path / "ws").run(recipe([texts(2)], stage), address=address)
+    finding = failure.value.findings[0]
+    assert finding.code == "C043"
+    assert needs in finding.message
+    assert "Free: 8 of 8 CPU and 1 of 1 GPU" in finding.message
+    assert time.monotonic() - began < 30
+
+
+def test_what_others_hold_is_waited_for_and_said(address: str, recipe: Any, tmp_path: Path) -> None:
+    stage = {"scorer": "model-length", "id": "heavy", "seconds": 0.5, "resources": {"num_gpus": 0.6}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe([[f"slow {n}"] for n in range(10)], stage)))
+    first = start(tmp_path, address)
+    wait_for(lambda: (tmp_path / "ws" / "manifest" / "parts" / "scores").exists(), first)
+    second = recipe([["quick"]], {**stage, "id": "other"})
+    said: list[str] = []
+    result = Workspace(tmp_path / "ws2").run(
+        second, address=address, report=lambda event, facts: said.append(facts["text"]) if event == "notice" else None
+    )
+    assert (result.outcome, result.failures) == ("done", [])
+    _, talk = first.communicate(timeout=60)
+    assert first.returncode == 0, talk
+    assert said, "it waited without a word"
+    assert "stage 'other' needs 1 × 0 CPU and 0.6 GPU, which others hold" in said[0]
+
+
+def test_models_of_one_pass_share_a_gpu_and_the_next_pass_has_it_to_itself(
+    address: str, recipe: Any, tmp_path: Path
+) -> None:
+    one, two, three = (
+        {"scorer": "model-length", "id": name, "name": name, "resources": {"num_gpus": share}}
+        for name, share in (("one", 0.5), ("two", 0.5), ("three", 1))
+    )
+    settings = recipe([texts(3), texts(3)], one, two, {"dedup": "exact"}, three)
+    result = Workspace(tmp_path / "ws").run(settings, address=address)
+    assert (result.outcome, result.rows, result.kept) == ("done", 6, 3)
+
+
+def test_sigterm_lets_units_end_and_the_run_resumes(address: str, recipe: Any, tmp_path: Path) -> None:
+    stage = {"scorer": "model-length", "id": "heavy", "seconds": 0.5}
+    settings = recipe([["slow", str(n)] for n in range(24)], stage)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    process = start(tmp_path, address)
+    parts = tmp_path / "ws" / "manifest" / "parts" / "scores"
+    wait_for(lambda: parts.exists() and len(list(parts.iterdir())) >= 4, process)
+    process.send_signal(signal.SIGTERM)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130, talk
+    assert "stopping: units that are under way end and commit first" in talk
+    workspace = Workspace(tmp_path / "ws")
+    attempt = workspace.sql("SELECT outcome, scored FROM attempts").to_pylist()[0]
+    assert attempt["outcome"] == "interrupted"
+    stored = workspace.sql("SELECT 1").num_rows and sum(
+        row["rows"] for row in workspace.manifest.read("scores").to_pylist() if row["step"] == "heavy"
+    )
+    assert attempt["scored"] == stored < 48, "what was under way was lost, or not counted"
+    again = workspace.run(settings, executor="local")
+    assert (again.outcome, again.scored) == ("done", 48 - stored)
+
+
+def test_a_node_that_does_not_see_the_workspace_is_named(address: str, tmp_path: Path) -> None:
+    executor = RayExecutor(address)
+    try:
+        with pytest.raises(CurationError) as failure:
+            asking.look_round(str(tmp_path / "elsewhere"), MARKER, lambda text: None)
+    finally:
+        executor.close()
+    finding = failure.value.findings[0]
+    assert finding.code == "C044"
+    assert finding.message.endswith(f"does not see the workspace {tmp_path / 'elsewhere'}: it is not there")
+
+
+def start(folder: Path, address: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(folder / "recipe.yaml"), "-w", str(folder / "ws")]
+    return subprocess.Popen(
+        [*command, "--address", address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+
+
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -1,0 +1,237 @@
+"""What a cluster has room for: asked before anything is started on it, since Ray itself waits in silence."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from curation.store import Store
+from schemas.errors import CurationError, Finding
+
+PATIENCE = 600.0
+"""Seconds that a run waits, saying so, for what other runs hold."""
+SAY_EVERY = 30.0
+LOOK_SECONDS = 60.0
+"""Seconds that a node has for its first answer."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one actor or one task reserves."""
+
+    cpus: float = 0.0
+    gpus: float = 0.0
+
+    def fits(self, free: Mapping[str, float]) -> bool:
+        """Whether a node with this much free has room for one."""
+        return self.cpus <= free.get("CPU", 0.0) + 1e-6 and self.gpus <= free.get("GPU", 0.0) + 1e-6
+
+    def options(self) -> dict[str, float]:
+        """For `.options(...)`: num_cpus always beside num_gpus, or Ray adds a CPU of its own."""
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus}
+
+    def __str__(self) -> str:
+        gpus = f" and {self.gpus:g} GPU" if self.gpus else ""
+        return f"{self.cpus:g} CPU{gpus}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """So many of one kind, all of which a pass needs before it can begin."""
+
+    who: str
+    """As a message has it: stage 'x'."""
+    ask: Ask
+    count: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster."""
+
+    id: str
+    address: str
+    total: dict[str, float]
+    free: dict[str, float]
+
+
+def nodes() -> list[Node]:
+    """Machines that are alive, in the order of their ids."""
+    free = ray._private.state.available_resources_per_node()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return sorted(
+        (Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"], free.get(n["NodeID"], {})) for n in alive),
+        key=lambda node: node.id,
+    )
+
+
+def total(resource: str) -> float:
+    """How much of a resource all machines have together, taken or not."""
+    return float(ray.cluster_resources().get(resource, 0.0))
+
+
+def has_room(ask: Ask) -> bool:
+    """Whether some machine has room for one right now."""
+    return any(ask.fits(node.free) for node in nodes())
+
+
+def may_grow(ask: Ask) -> bool:
+    """Whether an autoscaler says that it could add machines with room for one more."""
+    most = ray._private.state.state.get_max_resources_from_cluster_config()
+    if not most:
+        return False
+    left = {name: most.get(name, 0.0) - total(name) for name in ("CPU", "GPU")}
+    return ask.fits(left)
+
+
+def admit(wanted: list[Wanted], beside: list[Wanted], tell: Callable[[str], None]) -> None:
+    """Return once all that is `wanted` has room. Raises C043 at once where the cluster could never hold it together
+    with what is to run `beside` it: an actor that takes the last CPU would wait for ever for tasks to feed it.
+
+    What other runs hold is waited for, at most PATIENCE seconds, with a line now and then.
+    """
+    began = said = time.monotonic()
+    first = True
+    while True:
+        here = nodes()
+        growing = refuse_impossible([*wanted, *beside])
+        if growing is not None:
+            tell(f"{_sentence(growing)}; waiting for the autoscaler. {free_now(here)}")
+            return  # what waits to be started is what the autoscaler goes by
+        short = _first_without_room(wanted, [node.free for node in here])
+        if short is None:
+            return
+        now = time.monotonic()
+        if now - began > PATIENCE:
+            raise CurationError(
+                Finding(
+                    "C043",
+                    f"{_sentence(short)}; others held it for {PATIENCE:.0f} s. {free_now(here)}",
+                    "run again when they are done, or lower the stage's `resources:`",
+                )
+            )
+        # the first seconds are for actors of the pass before this, which are still on their way out
+        if now - said > (5.0 if first else SAY_EVERY):
+            first, said = False, now
+            tell(f"waiting: {_sentence(short)}, which others hold. {free_now(here)}")
+        time.sleep(0.25)
+
+
+def could_hold(wanted: list[Wanted]) -> bool:
+    """Whether machines and autoscaler have room for all of it at once, whatever runs there now."""
+    short = _first_without_room(wanted, [node.total for node in nodes()])
+    return short is None or may_grow(short.ask)
+
+
+def refuse_impossible(wanted: list[Wanted]) -> Wanted | None:
+    """Raise C043 where the cluster could never hold all of it at once. Returns what only an autoscaler can make room
+    for, or None."""
+    here = nodes()
+    never = _first_without_room(wanted, [node.total for node in here])
+    if never is None or may_grow(never.ask):
+        return never
+    raise CurationError(
+        Finding(
+            "C043",
+            f"{_sentence(never)}, and the cluster has no room for that. {free_now(here)}",
+            "lower the stage's `resources:`, or add machines; without a GPU: CURATION_DEVICE=cpu",
+        )
+    )
+
+
+def _first_without_room(wanted: Iterable[Wanted], machines: list[dict[str, float]]) -> Wanted | None:
+    """Place the largest first, each where it fits; the first that does not, or None."""
+    free = [dict(machine) for machine in machines]
+    for item in sorted(wanted, key=lambda item: (-item.ask.gpus, -item.ask.cpus)):
+        for _ in range(item.count):
+            place = next((machine for machine in free if item.ask.fits(machine)), None)
+            if place is None:
+                return item
+            place["CPU"] = place.get("CPU", 0.0) - item.ask.cpus
+            place["GPU"] = place.get("GPU", 0.0) - item.ask.gpus
+    return None
+
+
+def _sentence(wanted: Wanted) -> str:
+    return f"{wanted.who} needs {wanted.count} × {wanted.ask}"
+
+
+def free_now(here: list[Node]) -> str:
+    """Free and total of each machine that differs in them, the commonest first."""
+    counts: dict[str, int] = {}
+    for node in here:
+        parts = [
+            f"{node.free.get(name, 0.0):g} of {node.total[name]:g} {name}"
+            for name in ("CPU", "GPU")
+            if node.total.get(name)
+        ]
+        counts[" and ".join(parts) or "nothing"] = counts.get(" and ".join(parts) or "nothing", 0) + 1
+    shown = sorted(counts.items(), key=lambda item: -item[1])
+    said = [f"{count} × {what}" if count > 1 else what for what, count in shown[:5]]
+    more = f" and {len(shown) - 5} more kinds of machine" if len(shown) > 5 else ""
+    return f"Free: {', '.join(said) or 'no machine'}{more}"
+
+
+@cache
+def code() -> str:
+    """Names this version of the engine's code: two versions may score one document differently."""
+    digest = hashlib.sha256()
+    for package in ("curation", "schemas", "workers"):
+        folder = Path(__file__).resolve().parent.parent / package
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _look(root: str, marker: str) -> dict[str, Any]:
+    """What a machine sees of the workspace, and which code it would run."""
+    found: dict[str, Any] = {"code": code(), "problem": None}
+    try:
+        if not Store(root).exists(marker):
+            found["problem"] = "it is not there"
+    except Exception as failure:
+        found["problem"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+    return found
+
+
+def look_round(root: str, marker: str, tell: Callable[[str], None]) -> None:
+    """Raise C044 unless every machine that takes tasks sees the workspace, and would run the driver's code."""
+    here = [node for node in nodes() if node.total.get("CPU")]
+    asked = {
+        _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(
+            root, marker
+        ): node
+        for node in here
+    }
+    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
+    for reference in late:
+        tell(f"node {asked[reference].address} has not answered for {LOOK_SECONDS:.0f} s; going on")
+        ray.cancel(reference)
+    findings = []
+    for reference in done:
+        where = f"node {asked[reference].address}"
+        try:
+            found = ray.get(reference)
+        except ray.exceptions.RayError as failure:
+            said = (str(failure).strip() or type(failure).__name__).splitlines()[-1]
+            if isinstance(failure, ray.exceptions.RayTaskError):  # it cannot import us, or not all that we need
+                hint = "give every node the same image, or `curate submit`, which brings the code along"
+                findings.append(Finding("C044", f"{where} cannot run this version: {said[:200]}", hint))
+            continue
+        if found["code"] != code():
+            hint = "give every node the same version, or `curate submit`, which brings the code along"
+            findings.append(Finding("C044", f"{where} has another version of the engine than the driver", hint))
+        if found["problem"]:
+            hint = "put the workspace on a disk that all nodes share, or on an object store"
+            findings.append(Finding("C044", f"{where} does not see the workspace {root}: {found['problem']}", hint))
+    if findings:
+        raise CurationError(*findings)
