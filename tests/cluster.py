@@ -35,7 +35,8 @@ class RayCluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a client needs."""
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token)}
+        token = {"RAY_AUTH_TOKEN_PATH": str(self.token), "RAY_AUTH_TOKEN": self.token.read_text()}
+        return {"RAY_AUTH_MODE": "token", **token}  # another's RAY_AUTH_TOKEN would come first
 
     def processes(self) -> list[psutil.Process]:
         """Processes of all its nodes, their workers and drivers."""

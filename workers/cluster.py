@@ -18,7 +18,8 @@ from schemas.errors import CurationError, Finding
 
 PATIENCE = 600.0
 """Seconds that a run waits, saying so, for what other runs hold."""
-SAY_EVERY = 30.0
+SAY_AFTER, SAY_EVERY = 5.0, 30.0
+"""Seconds before the first line and the next ones: at first it may be actors of the pass before, on their way out."""
 LOOK_SECONDS = 60.0
 """Seconds that a node has for its first answer."""
 
@@ -118,8 +119,7 @@ def admit(wanted: list[Wanted], beside: list[Wanted], tell: Callable[[str], None
                     "run again when they are done, or lower the stage's `resources:`",
                 )
             )
-        # the first seconds are for actors of the pass before this, which are still on their way out
-        if now - said > (5.0 if first else SAY_EVERY):
+        if now - said > (SAY_AFTER if first else SAY_EVERY):
             first, said = False, now
             tell(f"waiting: {_sentence(short)}, which others hold. {free_now(here)}")
         time.sleep(0.25)

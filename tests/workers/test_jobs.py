@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,9 +39,9 @@ def server(answer: Callable[[], tuple[int, bytes]]) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def disabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray looks for no token."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+def token() -> None:
+    """Ray reads mode and token once a process, so they are the same for all tests of one."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def recipe(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """A recipe over shards of one or more texts each."""
 
-    def make(shards: list[list[str]], *stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        folder = tmp_path / "input"
+    def make(shards: list[list[str]], *stages: dict[str, Any], into: str = "input", **changes: Any) -> dict[str, Any]:
+        folder = tmp_path / into
         folder.mkdir(exist_ok=True)
         for number, texts in enumerate(shards):
             pq.write_table(pa.table({"text": texts}), folder / f"{number:03d}.parquet")
@@ -204,12 +204,15 @@ def test_what_can_never_fit_is_an_error_at_once(
     assert time.monotonic() - began < 30
 
 
-def test_what_others_hold_is_waited_for_and_said(address: str, recipe: Any, tmp_path: Path) -> None:
-    stage = {"scorer": "model-length", "id": "heavy", "seconds": 0.5, "resources": {"num_gpus": 0.6}}
+def test_what_others_hold_is_waited_for_and_said(
+    address: str, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "SAY_AFTER", 0.2)
+    stage = {"scorer": "model-length", "id": "heavy", "seconds": 1, "resources": {"num_gpus": 0.6}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe([[f"slow {n}"] for n in range(10)], stage)))
     first = start(tmp_path, address)
     wait_for(lambda: (tmp_path / "ws" / "manifest" / "parts" / "scores").exists(), first)
-    second = recipe([["quick"]], {**stage, "id": "other"})
+    second = recipe([["quick"]], {**stage, "id": "other"}, into="other")
     said: list[str] = []
     result = Workspace(tmp_path / "ws2").run(
         second, address=address, report=lambda event, facts: said.append(facts["text"]) if event == "notice" else None
