@@ -28,7 +28,7 @@ check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(VENV)/.installed ## the long tests: every failpoint with every kind of process on Ray, a disk that is full
+chaos: $(VENV)/.installed ## the long tests: every failpoint with every kind of process on Ray, two nodes under 47 faults, a full disk
 	@$(BIN)/python -m pytest -q -m slow --timeout 3600 tests
 
 peers: $(PEERS)/.installed ## install what we are compared with, into an environment of its own

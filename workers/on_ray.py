@@ -84,6 +84,8 @@ class RayExecutor:
         self._hardware: dict[bool, str] = {}
         self._looked = False
         self._beaten = 0.0
+        self._dead: set[str] | None = None
+        self._lost: set[Any] = set()
         failpoints.register("driver")
         _authenticate(self._own)
         # What Ray says of a lost worker it prints to stdout, whatever `log_to_driver` is, and stdout is for data. A
@@ -182,10 +184,29 @@ class RayExecutor:
             self._beaten = now
             for pool in self._pools.values():
                 pool.tend(len(flying))
+            done += self._stranded([reference for reference in flying if reference not in done])
         return done  # type: ignore[no-any-return]
+
+    def _stranded(self, references: list[Any]) -> list[Any]:
+        """Units on machines that Ray has given up since this was last asked.
+
+        Ray fails a unit when the connection to its process breaks. Of a machine that is frozen or cut off that takes
+        seven minutes, and the unit would not be repeated before.
+        """
+        dead = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+        new, self._dead = dead - (dead if self._dead is None else self._dead), dead
+        lost = [item for item in references if new and board.read(_at(item.task_id().hex())) in new]
+        self._lost.update(lost)
+        return lost
 
     def _outcome(self, flight: _Flight, reference: Any) -> Outcome | None:
         """What became of a unit, or None where it is to be tried again."""
+        if reference in self._lost:
+            # not cancelled: should the process be alive, it could be cancelled in the middle of an import
+            self._lost.remove(reference)
+            flight.losses += 1
+            metrics.RETRIES.inc(1, {"what": "unit"})
+            return None
         try:
             value = ray.get(reference)
         except ray.exceptions.RayError as failure:
@@ -287,6 +308,11 @@ _STOP = "stop"
 """Stands on the board once a driver is interrupted."""
 
 
+def _at(task: str) -> str:
+    """Where on the board stands which machine a unit is on."""
+    return f"at/{task}"
+
+
 @ray.remote
 def _perform(unit: Any, careful: bool, wanted: str) -> Any:
     """A unit's value or Failure; None where the driver is stopping and the unit had not begun."""
@@ -295,6 +321,9 @@ def _perform(unit: Any, careful: bool, wanted: str) -> Any:
         return None
     clock = metrics.UnitClock(unit)
     calls = Calls(careful, wanted)
+    context = ray.get_runtime_context()
+    here = _at(context.get_task_id())
+    board.write(here, context.get_node_id())
 
     def scoring(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         with clock.step(step):
@@ -304,6 +333,7 @@ def _perform(unit: Any, careful: bool, wanted: str) -> Any:
         value = perform(unit, scoring)
     finally:
         calls.close()
+        board.erase(here)
     clock.done(value)
     return value
 

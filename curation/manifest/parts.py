@@ -26,7 +26,7 @@ BULKY = ("sketches",)
 """Kinds that stay loose: few queries read them, and to merge them would read them all."""
 SIDE_BY_SIDE = 16
 """Requests under way at once, where each takes long."""
-TOGETHER = 4096
+TOGETHER = 256
 """Parts that are put together in memory at once."""
 SCATTERED = 1024
 """Pieces of what is known from which it is put together anew, in order."""

@@ -164,7 +164,9 @@ class Disturbed:
         self.random = random.Random(seed)
         self.control = Path(cluster.environment["CHAOS_DIR"])
         (self.control / "deaths").unlink(missing_ok=True)
+        self.drivers: list[subprocess.Popen[bytes]] = []
         self.expected: set[int] = set()
+        """Exit codes that a fault leads to; but for 0 there are no others."""
         self.late = 0
         """Commits that came late, and whose files are gone."""
         self.poison: dict[str, Entry] = {}
@@ -185,16 +187,21 @@ class Disturbed:
         except Exception as failure:
             said = self.talk.read_text()[-3000:] if self.talk.exists() else ""
             table = "\n".join(self.report.lines())
+            self.cluster.replace()  # in whatever state the second node is
             raise AssertionError(f"{self.name}, seed {self.seed}: {failure}\n{table}\n{said}") from failure
         finally:
             self._hold(False)
-            if self.driver.poll() is None:
-                self.driver.kill()
-            self.driver.wait()
+            for driver in self.drivers:
+                driver.kill()
+                driver.wait()
+
+    @property
+    def driver(self) -> subprocess.Popen[bytes]:
+        return self.drivers[-1]
 
     def _start(self) -> None:
         self.first = self.space.parts()
-        self.driver = self.cluster.driver(self.arguments, self.talk)
+        self.drivers.append(self.cluster.driver(self.arguments, self.talk))
 
     def _ended(self) -> bool:
         code = self.driver.poll()

@@ -14,6 +14,7 @@ from pydoc_data.topics import topics
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from chaos import harness
@@ -196,15 +197,15 @@ def conserved(job: Job, found: Any) -> None:
 
 def silent(job: Job, found: Any) -> dict[str, list[pa.Table]]:
     """Scores and decisions, but for what they say of errors."""
-    records = [
-        *found.workspace.manifest.read("scores").to_pylist(),
-        *found.workspace.manifest.where("decisions", run=job.run).to_pylist(),
-    ]
     tables: defaultdict[str, list[pa.Table]] = defaultdict(list)
-    for record in records:
+    for record in found.workspace.manifest.read("scores").to_pylist():
         table = pq.read_table(found.root / record["data"])
-        spoken = [name for name in ("message", "details") if name in table.schema.names]
-        tables[harness.MARK.sub("", record["data"])].append(table.drop_columns(spoken))
+        tables[harness.MARK.sub("", record["data"])].append(table.drop_columns(["message"]))
+    for record in found.workspace.manifest.where("decisions", run=job.run).to_pylist():
+        table = pq.read_table(found.root / record["data"])
+        place, errored = table.schema.get_field_index("reason"), pc.equal(table.column("outcome"), "errored")
+        said = pc.if_else(errored, "", table.column("reason"))
+        tables[harness.MARK.sub("", record["data"])].append(table.set_column(place, "reason", said))
     return dict(tables)
 
 
