@@ -11,7 +11,7 @@ import pytest
 from pipelines.workspace import Workspace
 
 
-@pytest.mark.parametrize(("executor", "workers"), [("local", 3), ("ray", 2), ("ray", 3)])
+@pytest.mark.parametrize(("executor", "workers"), [("local", 3), ("ray", 2)])
 def test_executors_and_worker_counts_give_the_same_bytes(
     executor: str, workers: int, recipe: Callable[..., dict[str, Any]], undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:

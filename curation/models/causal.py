@@ -286,7 +286,9 @@ class _Head:
             with exact_products():
                 theirs = network(input_ids=torch.from_numpy(ids).to(states.hidden.device)[None], **more).logits[0]
             theirs = theirs.float()
-            if not torch.allclose(self.logits(states.hidden[begin:end]), theirs, rtol=0.02, atol=0.1, equal_nan=True):
+            # bf16 passes of two shapes differ by up to 1.5 % of the largest logit where matrix units make one of them
+            near = max(0.1, 0.02 * float(theirs.abs().nan_to_num().max()))
+            if not torch.allclose(self.logits(states.hidden[begin:end]), theirs, rtol=0.02, atol=near, equal_nan=True):
                 return False
         return True
 

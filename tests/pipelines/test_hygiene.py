@@ -172,7 +172,7 @@ def test_what_a_language_model_cannot_score_has_a_status_and_is_counted_never_ze
     workspace = Workspace(tmp_path / "ws")
     recipe = {"name": "r", "input": {"path": str(tmp_path / "in.parquet"), "columns": columns}, "stages": [stage]}
     result = workspace.run(recipe, executor="local", workers=1)
-    assert (result.kept, result.dropped, result.errored) == (1, 5, 0)
+    assert (result.kept, result.dropped, result.errored) == (1, 5, 0), result.failures
     found = {row["id"]: row["ifd"] for row in workspace.sql("SELECT id, ifd FROM documents").to_pylist()}
     assert {name: struct["status"] for name, struct in found.items()} == {name: row[2] for name, row in rows.items()}
     for struct in found.values():

@@ -405,7 +405,13 @@ def bridge(one: list[str], other: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("point", "hit"), [("before-part", 8), ("before-rename", 12), ("after-part", 18), ("before-part", 23)]
+    ("point", "hit"),
+    [
+        ("before-part", 8),
+        pytest.param("before-rename", 12, marks=pytest.mark.slow),
+        pytest.param("after-part", 18, marks=pytest.mark.slow),
+        ("before-part", 23),
+    ],
 )
 def test_killed_and_resumed_it_gives_the_same_bytes(
     point: str, hit: int, folder: Path, tmp_path: Path, curate: Callable[..., Any], undisturbed_weak: dict[str, bytes]
