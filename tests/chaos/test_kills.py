@@ -23,7 +23,7 @@ from pipelines.workspace import Workspace
 DRIVE = Path(__file__).with_name("drive.py")
 SEED = 20_250
 RAY_ROLES = ("driver", "worker", "scorer")
-SHORT = [("after-part", "worker"), ("before-rename", "driver")]
+SHORT = [("before-rename", "driver")]
 """What the ordinary suite tries on Ray, beside test_cluster.py; `make chaos` tries every point with every role."""
 
 
