@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.manifest.parts import Manifest, now
 from curation.report.audit import Measure, Stratum, allocate, cut, measures
 from pipelines.audit_csv import exists, given_labels, read_rows, refused, write
@@ -318,7 +318,7 @@ def _draw(
         if record["path"] not in files:
             raise _gone(record["path"], record["run"])
         columns = ["row", "outcome", "dropped_by", "reason"]
-        table = pq.read_table(workspace.store.source(record["data"]), columns=columns, partitioning=None)
+        table = parquet.read(workspace.store.source(record["data"]), columns=columns)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
         ends = [pc.fill_null(table.column(name), "") for name in ("dropped_by", "reason")]
         at = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curation import parquet
 from curation.formats.columns import Columns
 from curation.formats.shuffle import Shuffle
 from curation.formats.targets.axolotl import Axolotl
@@ -173,13 +173,13 @@ class _Dataset:
     @property
     def bytes(self) -> int:
         """Uncompressed, of all columns."""
-        files = [pq.read_metadata(self.store.source(name)) for name in self.parts]
+        files = [parquet.opened(self.store.source(name)).metadata for name in self.parts]
         return sum(file.row_group(group).total_byte_size for file in files for group in range(file.num_row_groups))
 
     def batches(self, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
         """Rows in the dataset's order, under the source's names, texts as `schemas.documents.TEXT`."""
         for name in self.parts:
-            with pq.ParquetFile(self.store.source(name)) as file:
+            with parquet.opened(self.store.source(name)) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=sorted(set(names.values())), use_threads=False):
                     columns = {theirs: batch.column(name) for theirs, name in names.items()}
                     yield pa.record_batch({name: _text(column) for name, column in columns.items()})

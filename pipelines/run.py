@@ -34,11 +34,13 @@ from curation.flow.work import (
     stage_object,
 )
 from curation.manifest.parts import TOGETHER, Manifest, now
+from curation.manifest.snapshot import NAME as SNAPSHOT
 from curation.manifest.snapshot import publish_snapshot
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.report.card import dataset_card
 from curation.sources import Shard
 from curation.store import Store
+from curation.store.scan import scan
 from pipelines.attempts import process_mark
 from pipelines.stored import ScoreIndex, Shards
 from schemas.errors import CurationError, Finding
@@ -91,6 +93,8 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
     manifest = Manifest(store)
     done = finished(manifest, plan.run)
     if done is not None:
+        if not store.exists(SNAPSHOT):  # somebody removed it, or the last attempt was killed before it was published
+            publish_snapshot(store)
         done.seconds = time.monotonic() - began
         return done
     return _Invocation(plan, store, executor, report).run()
@@ -651,7 +655,7 @@ class _Invocation:
         if not paths:
             return 0
         with database(self.store, "groups", self.attempt) as connection:
-            row = connection.execute("SELECT count(id) - count(DISTINCT id) FROM read_parquet(?)", [paths]).fetchone()
+            row = connection.execute(f"SELECT count(id) - count(DISTINCT id) FROM {scan(paths)}").fetchone()
         return int(row[0]) if row else 0
 
     def _end(self, outcome: str) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
 from curation.flow.work import DecideWork
 from curation.manifest.parts import now
@@ -39,9 +38,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
     data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
-    written = store.write(
-        data, lambda path: pq.write_table(table, path, compression="zstd", compression_level=1, row_group_size=65_536)
-    )
+    written = store.write(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
     failpoints.hit("after-data")
     size = at.known(work.stages[0].steps[-1], ["bytes"]).struct
     kept = pa.array(ledger.outcome == KEPT)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.dedup.base import Dedup
 from curation.flow.grouped import ranking_facts
 from curation.flow.work import EnterWork, stage_object
@@ -59,7 +58,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
                 name = step.path[0]
                 columns[name] = pc.struct_field(at.known(step, [name]).rows(rows), name)
     table = pa.table(columns).cast(entrants_schema(stage, chosen))
-    written = store.write(f"{base}.parquet", lambda path: pq.write_table(table, path, compression="zstd"))
+    written = store.write(f"{base}.parquet", lambda path: parquet.write(table, path))
     failpoints.hit("after-data")
     record = {
         "run": at.work.run,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.dedup.base import FIELDS as DEDUP_FIELDS
 from curation.dedup.base import Dedup
 from curation.flow.ledger import Grouped, Ledger
@@ -50,7 +50,7 @@ def _values(ledger: Ledger, column: str) -> np.ndarray:
 
 
 def _duplicates(source: Any, chosen: Dedup, shard: Shard) -> Grouped:
-    table = pq.read_table(source, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
+    table = parquet.read(source, filters=[("shard", "=", shard.index)])
     at = table.column("row").to_numpy()
     duplicate = np.zeros(shard.rows, dtype=bool)
     duplicate[at] = ~table.column("keeper").to_numpy(zero_copy_only=False)
@@ -70,7 +70,7 @@ def _duplicates(source: Any, chosen: Dedup, shard: Shard) -> Grouped:
 
 
 def _choice(source: Any, chosen: Choosing, shard: Shard) -> Grouped:
-    table = pq.read_table(source, filters=[("shard", "=", shard.index)], partitioning=None, use_threads=False)
+    table = parquet.read(source, filters=[("shard", "=", shard.index)])
     at = table.column("row").to_numpy()
     place = np.full(shard.rows, -1, dtype=np.int64)
     place[at] = np.arange(len(at))

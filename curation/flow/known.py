@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curation import parquet
 from curation.plan import Step
 from curation.store import Store
 
@@ -68,7 +68,7 @@ def load_known(
     tables: list[pa.Table] = []
     base = 0
     for name in files:
-        with pq.ParquetFile(store.source(name)) as file:
+        with parquet.opened(store.source(name)) as file:
             table = file.read(columns=["row", *schema.names], use_threads=False)
         at = table.column("row").to_numpy() - row_start
         inside = (at >= 0) & (at < rows)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.dedup.base import Dedup
 from curation.flow.work import PairWork, stage_object
 from curation.manifest.parts import now
@@ -37,7 +36,7 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
         base += record["rows"]
     a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
     data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.mark()}.parquet"
-    written = store.write(data, lambda path: pq.write_table(pa.table({"a": a, "b": b}), path, compression="zstd"))
+    written = store.write(data, lambda path: parquet.write(pa.table({"a": a, "b": b}), path))
     failpoints.hit("after-data")
     record = {
         "group": task.group,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.flow.enter import entrants_schema, evidence_matrix
 from curation.flow.work import ResolveWork, stage_object
 
@@ -19,7 +19,7 @@ class Entrants:
     def __init__(self, task: ResolveWork) -> None:
         self.task = task
         self.start = np.cumsum([0, *(item["rows"] for item in task.entrants)])
-        tables = [pq.read_table(task.work.store.source(item["data"])) for item in task.entrants]
+        tables = [parquet.read(task.work.store.source(item["data"])) for item in task.entrants]
         whole = pa.concat_tables(tables) if tables else _nothing(task)
         self.table = whole
         self.rows: np.ndarray = np.asarray(whole.column("row"))

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.dedup.base import Dedup
 from curation.flow.places import Entrants
 from curation.flow.select import choose, rank
 from curation.flow.work import ResolveWork, database, stage_object
 from curation.manifest.parts import now
 from curation.selection.base import Choosing, Ranking
+from curation.store.scan import scan
 
 CHUNK = 200_000
 MEMBERS = pa.schema(
@@ -120,8 +120,8 @@ def _duplicates(task: ResolveWork, chosen: Dedup, folder: str, mark: str) -> dic
     ).cast(LINKS)
     members = f"{folder}/members-{mark}.parquet"
     linked = f"{folder}/links-{mark}.parquet"
-    first = store.write(members, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536))
-    second = store.write(linked, lambda path: pq.write_table(pairs, path, compression="zstd", row_group_size=65_536))
+    first = store.write(members, lambda path: parquet.write(table, path, row_group_size=65_536))
+    second = store.write(linked, lambda path: parquet.write(pairs, path, row_group_size=65_536))
     return {
         "members": members,
         "links": linked,
@@ -135,11 +135,11 @@ def _distinct_pairs(task: ResolveWork) -> tuple[np.ndarray, np.ndarray]:
     if not task.pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if len(task.pairs) == 1:
-        table = pq.read_table(task.work.store.source(task.pairs[0]))
+        table = parquet.read(task.work.store.source(task.pairs[0]))
         return table.column("a").to_numpy(), table.column("b").to_numpy()
     paths = [task.work.store.uri(name) for name in task.pairs]
     with database(task.work.store, f"groups/{task.group}", task.work.mark()) as connection:
-        result = connection.execute("SELECT DISTINCT a, b FROM read_parquet(?) ORDER BY a, b", [paths]).fetchnumpy()
+        result = connection.execute(f"SELECT DISTINCT a, b FROM {scan(paths)} ORDER BY a, b").fetchnumpy()
     return np.asarray(result["a"]), np.asarray(result["b"])
 
 

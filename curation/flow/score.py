@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.flow.known import Known, as_struct
 from curation.flow.ledger import PENDING, Ledger
 from curation.flow.work import ScoreWork, Scoring, ShardWork
@@ -501,7 +501,7 @@ class _Writer:
             folder, _, file = self.name.rpartition("/")
             self.path = store.scratch(f"{folder}/{TEMPORARY}growing-{file}")
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = pq.ParquetWriter(self.path, self.schema, compression="zstd", compression_level=1)
+            self.file = parquet.writer(self.path, self.schema, compression_level=1)
         self.file.write_table(pa.Table.from_batches(self.waiting), row_group_size=FLUSH_ROWS)
         self.waiting = []
 
@@ -547,10 +547,10 @@ def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool
     """Whether an earlier commit, one that the task did not know of, holds every row of ours."""
     store = task.at.work.store
     known = task.at.scores.get(record["fingerprint"], [])
-    mine = pq.read_table(store.source(record["data"]), columns=["row"]).column("row")
+    mine = parquet.read(store.source(record["data"]), columns=["row"]).column("row")
     for other in earlier.to_pylist():
         if other["fingerprint"] == record["fingerprint"] and other["data"] not in known:
-            theirs = pq.read_table(store.source(other["data"]), columns=["row"]).column("row")
+            theirs = parquet.read(store.source(other["data"]), columns=["row"]).column("row")
             if pc.all(pc.is_in(mine, value_set=theirs.combine_chunks())).as_py():
                 return True
     return False

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.flow.enter import BY
 from curation.flow.places import Entrants
 from curation.flow.work import ResolveWork, database
@@ -18,6 +18,7 @@ from curation.selection.base import NO_SCORE, NO_VECTOR, NOT_SELECTED, Choice, C
 from curation.selection.report import MOST, SEED, Outcome, selection_report
 from curation.selection.vectors import Vectors, exact, nearest
 from curation.sources.shards import hash_rows, scramble
+from curation.store.scan import scan
 
 SHOWN = 10
 """Examples of what was picked, and of what was nearly picked."""
@@ -42,9 +43,7 @@ def choose(task: ResolveWork, chosen: Choosing, folder: str, mark: str) -> dict[
         scratch.unlink(missing_ok=True)
     data = f"{folder}/choice-{mark}.parquet"
     table = _table(chosen, choice, entrants)
-    written = task.work.store.write(
-        data, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=65_536)
-    )
+    written = task.work.store.write(data, lambda path: parquet.write(table, path, row_group_size=65_536))
     return {
         "choice": data,
         "report": json.dumps(report),
@@ -71,13 +70,12 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
             ],
         )
         ranked = (
-            "read_parquet($paths, filename = true) entrant"
-            " JOIN place ON entrant.filename = place.path WHERE value IS NOT NULL"
+            f"{scan(paths, filename=True)} entrant JOIN place ON entrant.filename = place.path WHERE value IS NOT NULL"
         )
         order = "value DESC, file, row_start + entrant.row"
 
         def asked(query: str, **values: Any) -> Any:
-            return connection.execute(query, {"paths": paths, **values}).fetchone()
+            return connection.execute(query, values).fetchone()
 
         def place(rank: int) -> Place:
             query = f"SELECT value, file, row_start + entrant.row FROM {ranked} ORDER BY {order} LIMIT 1 OFFSET $rank"
@@ -103,7 +101,7 @@ def _report_of_ranking(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) 
     values, lengths, keys, files, places, source = [], [], [], [], [], []
     sources, names = _sources(task)
     for number, (item, record) in enumerate(zip(task.shards, task.entrants, strict=True)):
-        table = pq.read_table(task.work.store.source(record["data"]), columns=["row", "value", "length"])
+        table = parquet.read(task.work.store.source(record["data"]), columns=["row", "value", "length"])
         row = table.column("row").to_numpy()
         key = hash_rows(item.shard, row)
         some = np.ones(len(row), dtype=bool)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.flow.score import last_transform
 from curation.flow.work import ShardWork, Work, WriteWork
 from curation.manifest.parts import now
@@ -41,7 +40,7 @@ def write_part(task: WriteWork) -> dict[str, Any]:
 
     def produce(path: Any) -> None:
         nonlocal rows
-        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
+        with parquet.writer(path, schema, compression_level=3) as writer:
             for table in _groups(_kept(task, schema), work.row_group_rows):
                 writer.write_table(table, row_group_size=table.num_rows)
                 rows += table.num_rows
@@ -90,9 +89,7 @@ def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
     structs = [name for name in schema.names if name not in work.origins]
     structs += [name for name in repeating if name not in structs]
     for at, decisions in zip(task.shards, task.decisions, strict=True):
-        table = pq.read_table(
-            work.store.source(decisions), columns=["row", "outcome", *structs], partitioning=None, use_threads=False
-        )
+        table = parquet.read(work.store.source(decisions), columns=["row", "outcome", *structs])
         table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
         rows = table.column("row").to_numpy() - at.shard.row_start
         copies = np.ones(len(rows), dtype=np.int64)

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.json as paj
-import pyarrow.parquet as pq
+
+from curation import parquet
 
 GROUP_ROWS, GROUP_BYTES = 8192, 32 * 1024 * 1024
 """A row group of Parquet ends at whichever comes first, so that it depends on the lines alone and not on how they
@@ -38,7 +39,7 @@ class Parquet:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.schema = schema
-        self.file = pq.ParquetWriter(path, schema, compression="zstd")
+        self.file = parquet.writer(path, schema)
         self.waiting: list[bytes] = []
         self.bytes = 0
 

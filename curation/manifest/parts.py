@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curation import failpoints, tally
+from curation import failpoints, parquet, tally
 from curation.store import Store
 from schemas.manifest import PARTS
 
@@ -92,7 +91,7 @@ class Manifest:
             return
         for name in self.store.names(f"manifest/compacted/{kind}")[-1:]:  # it holds what the older ones held
             if name != known.compacted:
-                table = pq.read_table(self.store.source(f"manifest/compacted/{kind}/{name}"))
+                table = parquet.read(self.store.source(f"manifest/compacted/{kind}/{name}"))
                 runs = pc.run_end_encode(table.column(KEY).combine_chunks())
                 ends = runs.run_ends.to_pylist()
                 rows = [end - start for start, end in zip([0, *ends], ends, strict=False)]
@@ -114,7 +113,7 @@ class Manifest:
     def _part(self, kind: str, key: str) -> pa.Table | None:
         """One part's records from its file."""
         try:
-            with pq.ParquetFile(self.store.source(f"manifest/parts/{kind}/{key}.parquet")) as file:
+            with parquet.opened(self.store.source(f"manifest/parts/{kind}/{key}.parquet")) as file:
                 return _conformed(file.read(use_threads=False), PARTS[kind])
         except FileNotFoundError:
             return None
@@ -133,7 +132,7 @@ class Manifest:
         paths, covered = [], set()
         if compacted:  # the newest holds what the older ones held
             newest = f"{folder}/{compacted[-1]}"
-            table = pq.read_table(self.store.source(newest), columns=[KEY])
+            table = parquet.read(self.store.source(newest), columns=[KEY])
             covered = set(pc.unique(table.column(KEY)).to_pylist())
         keys = self.keys(kind)
         if covered <= set(keys):
@@ -152,7 +151,7 @@ class Manifest:
             if loose >= enough and kind not in BULKY:
                 table = self.read(kind)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{loose}.parquet"
-                self.store.write(f"manifest/compacted/{kind}/{name}", partial(pq.write_table, table))
+                self.store.write(f"manifest/compacted/{kind}/{name}", partial(parquet.write, table))
 
 
 class _Known:

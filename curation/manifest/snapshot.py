@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import duckdb
 
 from curation.manifest.parts import BULKY, Manifest
 from curation.manifest.views import EVERY_RUN, attach, shared_statements
 from curation.store import TEMPORARY, Store
+from curation.store.scan import quoted
 from schemas.manifest import PARTS
 
 NAME = "manifest.duckdb"
@@ -20,18 +24,24 @@ def publish_snapshot(store: Store) -> None:
     """Write the views of all runs as tables, and put the file in place of the last one."""
     temporary = store.scratch(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{NAME}")
     try:
-        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        with (
+            tempfile.TemporaryDirectory(prefix="curation-") as elsewhere,
+            duckdb.connect(":memory:", config={"threads": 1}) as connection,
+        ):
+            # DuckDB takes a question mark for a query and a backslash for a slash: there it is made elsewhere.
+            made = Path(elsewhere, NAME) if any(mark in str(temporary) for mark in "?\\") else temporary
             manifest = Manifest(store)
             attach(connection, manifest, None)
             kinds = [kind for kind in PARTS if kind not in BULKY]  # no table of the snapshot is made from those
             for statement in shared_statements(manifest, kinds):
                 connection.execute(statement)
-            path = str(temporary).replace("'", "''")
-            connection.execute(f"ATTACH '{path}' AS snapshot (STORAGE_VERSION '{STORAGE}')")
+            connection.execute(f"ATTACH {quoted(str(made))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
             for name in EVERY_RUN:
                 view, table = ("_funnel", "funnel") if name == "funnel_all" else (name, name)
                 connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {view}")
             connection.execute("DETACH snapshot")
+            if made != temporary:
+                shutil.copyfile(made, temporary)
         store.replace(NAME, temporary)
     except duckdb.IOException as failure:  # what the system refused, as everywhere else
         full = "No space left" in str(failure)

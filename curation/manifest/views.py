@@ -16,6 +16,7 @@ from curation.manifest.parts import BULKY, KEY, Manifest
 from curation.manifest.sql import open_locked
 from curation.store import Store
 from curation.store.files import StoreFiles
+from curation.store.scan import quoted, scan
 from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION, PARTS
 
@@ -114,10 +115,10 @@ def statements(manifest: Manifest, run: str | None) -> list[str]:
     made.append(_load(EVERY_LABEL, {"labels": _labels(manifest)}))
     run = run or ""
     made += [
-        f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {_text(run)}""",
+        f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {quoted(run)}""",
         f"""CREATE TABLE _decided AS
-            SELECT {_text(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
-            FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {_text(run)}""",
+            SELECT {quoted(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
+            FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {quoted(run)}""",
     ]
     values = _chosen(manifest, run)
     return [*made, *(_load(name, values) for name in ONE_RUN)]
@@ -132,14 +133,14 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
     columns = [*((item.name, duck_type(item.type)) for item in DECISION)]
     columns += [(name, duck_type(pa.struct(list(fields)))) for name, fields in structs.items()]
     if decided:
-        source = f"read_parquet({_list(store.uri(name) for name in decided)}, filename = true)"
+        source = scan((store.uri(name) for name in decided), filename=True)
     else:
         empty = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, ("filename", "VARCHAR")])
         source = f"(SELECT {empty} WHERE false)"
     groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
     barriers = manifest.where("barriers", run=run).to_pylist()
     measured = [
-        f"SELECT {_text(stage)} AS stage, {_text(field.name)} AS field, kept,"
+        f"SELECT {quoted(stage)} AS stage, {quoted(field.name)} AS field, kept,"
         f" {_name(stage)}.{_name(field.name)}::DOUBLE AS value"
         f" FROM documents WHERE {_name(stage)}.{_name(field.name)} IS NOT NULL"
         for stage, fields in structs.items()
@@ -147,7 +148,7 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
         if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
     ]
     return {
-        "run": _text(run),
+        "run": quoted(run),
         "decisions": source,
         "structs": "".join(f", d.{_name(name)}" for name in structs),
         "members": _union(store, barriers, groups, "members", _MEMBERS),
@@ -159,7 +160,7 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
 
 def _union(store: Store, barriers: list[dict[str, Any]], groups: dict[str, Any], column: str, empty: str) -> str:
     found = [
-        f"SELECT {_text(row['stage'])} AS stage, * FROM read_parquet({_text(store.uri(groups[row['group']][column]))})"
+        f"SELECT {quoted(row['stage'])} AS stage, * FROM {scan([store.uri(groups[row['group']][column])])}"
         for row in barriers
         if row["group"] in groups and groups[row["group"]][column]
     ]
@@ -175,8 +176,8 @@ def _labels(manifest: Manifest) -> str:
         "conformal_set, weight, to_json(votes)::VARCHAR AS votes, to_json(probabilities)::VARCHAR AS probabilities"
     )
     found = [
-        f"SELECT {_text(row['run'])} AS run, {row['seed']}::INTEGER AS seed, {columns}"
-        f" FROM read_parquet({_text(store.uri(row['data']))})"
+        f"SELECT {quoted(row['run'])} AS run, {row['seed']}::INTEGER AS seed, {columns}"
+        f" FROM {scan([store.uri(row['data'])])}"
         for row in manifest.read("weak_labels").to_pylist()
         if row["data"]
     ]
@@ -202,7 +203,7 @@ def _parts(manifest: Manifest, kind: str) -> str:
             + " WHERE false"
         )
     columns = ", ".join(_name(item.name) for item in schema)
-    return f"SELECT {columns} FROM read_parquet({_list(paths)}, union_by_name = true)"
+    return f"SELECT {columns} FROM {scan(paths, union_by_name=True)}"
 
 
 def _load(name: str, values: dict[str, str]) -> str:
@@ -239,13 +240,5 @@ def duck_type(kind: pa.DataType) -> str:
     return "BLOB" if pa.types.is_fixed_size_binary(kind) else names[kind]
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
-
-
-def _list(values: Any) -> str:
-    return "[" + ", ".join(_text(value) for value in values) + "]"

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as csv
-import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
+from curation import parquet
 from curation.sources import jsonl
 from curation.sources.files import format_of
 from curation.text.arrow import buffers
@@ -115,7 +115,7 @@ def read(path: Path, column: str | None = None) -> pa.LargeStringArray:
     check(path, column)
     try:
         if column is not None and format_of(path.name) == "parquet":
-            entries = pq.read_table(path, columns=[column]).column(column)
+            entries = parquet.read(path, columns=[column]).column(column)
         elif column is not None and _is_csv(path):
             as_text = csv.ConvertOptions(include_columns=[column], column_types={column: pa.large_string()})
             entries = csv.read_csv(path, convert_options=as_text).column(column)
@@ -139,7 +139,7 @@ def _columns(path: Path) -> list[str] | None:
     """Columns of a file that declares them, None for any other."""
     try:
         if format_of(path.name) == "parquet":
-            return list(pq.read_schema(path).names)
+            return list(parquet.schema_of(path).names)
         if _is_csv(path):
             with csv.open_csv(path) as reader:
                 return list(reader.schema.names)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
+from curation import parquet
 from curation.models.locate import sha256
 from curation.scorers import base
 from curation.scorers.base import Context, Scorer
@@ -186,7 +186,7 @@ def _check(path: Path, columns: Iterable[str] | None) -> None:
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        return pq.read_schema(path)
+        return parquet.schema_of(path)
     except (pa.ArrowException, OSError) as failure:
         raise ValueError(f"the evaluation set {path} cannot be read: {failure}") from failure
 
@@ -205,7 +205,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     kind = format_of(path.name)
     try:
         if kind == "parquet":
-            with pq.ParquetFile(path) as file:
+            with parquet.opened(path) as file:
                 columns = [field.name for field in file.schema_arrow if _textual(field.type)]
                 for batch in file.iter_batches(columns=columns):
                     yield from batch.to_pylist()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curation import parquet
 from schemas.documents import TEXT
 
 KEEP_RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -54,7 +54,7 @@ def read_texts(path: Path) -> list[str]:
         if path.suffix == ".jsonl":
             return _read_jsonl(path)
         if path.suffix == ".parquet":
-            return _read_parquet(path)
+            return _texts_of_parquet(path)
     except UnicodeDecodeError as error:
         raise problem(f"{path}: not UTF-8: {error}", "convert it to UTF-8") from error
     raise problem(
@@ -77,11 +77,11 @@ def _read_jsonl(path: Path) -> list[str]:
     return texts
 
 
-def _read_parquet(path: Path) -> list[str]:
+def _texts_of_parquet(path: Path) -> list[str]:
     try:
-        schema = pq.read_schema(path)
+        schema = parquet.schema_of(path)
         if "text" not in schema.names:
             raise problem(f"{path}: no column text", f"it has {', '.join(schema.names)}")
-        return [text for text in pq.read_table(path, columns=["text"]).column("text").cast(TEXT).to_pylist() if text]
+        return [text for text in parquet.read(path, columns=["text"]).column("text").cast(TEXT).to_pylist() if text]
     except pa.ArrowException as error:
         raise problem(f"{path}: not readable Parquet: {error}", "write it again") from error

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
+from curation import parquet
 from curation.sources import jsonl
 from curation.store import StoreError, digest, is_url, remote
 from schemas.errors import CurationError, Finding
@@ -133,7 +133,7 @@ def inspect(path: str) -> SourceFile:
             error, rows, schema = None, 0, None
             groups: tuple[tuple[int, int], ...] = ()
             try:
-                with pq.ParquetFile(source) as file:
+                with parquet.opened(source) as file:
                     meta = file.metadata
                     groups = tuple(
                         (meta.row_group(i).num_rows, meta.row_group(i).total_byte_size)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.sources import jsonl
 from curation.sources.files import first_line, inspect, stamp
 from curation.sources.shards import Shard
@@ -79,7 +79,7 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
     how: dict[str, Any] = {"source": shard.path, "buffer_size": 1 << 20}
     if is_url(shard.path):  # the columns of a row group in few, large requests
         how = {"source": pa.PythonFile(remote.Reader(shard.path, shard.size), mode="r"), "pre_buffer": True}
-    with pq.ParquetFile(**how, page_checksum_verification=True) as file:
+    with parquet.opened(**how) as file:
         present = [field.name for field in wanted if field.name in file.schema_arrow.names]
         mean = max(1, shard.bytes // max(1, shard.rows))
         size = max(64, min(BATCH_ROWS, BATCH_BYTES // mean))

@@ -11,6 +11,7 @@ import fsspec
 
 from curation.store import remote
 from curation.store.base import Store
+from curation.store.scan import plain
 
 HELD = 64
 """Small files that are kept in memory; DuckDB asks for each several times."""
@@ -41,10 +42,11 @@ class StoreFiles(fsspec.AbstractFileSystem):  # type: ignore[misc]
         return datetime.fromtimestamp(0, UTC)
 
     def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
-        """`*` matches slashes too."""
+        """`*` matches slashes too. A path with its marks in brackets (`curation.store.scan`) is that one file."""
+        one = plain(path)
+        if one.startswith(self.root) and (one != path or not any(mark in path for mark in "*?[")):
+            return [one] if self.exists(one) else []
         self._inside(path)
-        if not any(mark in path for mark in "*?["):
-            return [path] if self.exists(path) else []
         fixed = path[: min(path.find(mark) % (len(path) + 1) for mark in "*?[")].rpartition("/")[0]
         names = (f"{fixed}/{name}" for name in remote.below(fixed))
         return sorted(name for name in names if fnmatchcase(name, path))

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.store.base import TEMPORARY, Entry, Store, Written
+from schemas.errors import CurationError, Finding
 
 
 class LocalStore(Store):
@@ -25,6 +25,11 @@ class LocalStore(Store):
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
+        unreadable = _unreadable(str(self.root))
+        if unreadable:
+            raise CurationError(
+                Finding("C030", f"no workspace can be at {str(self.root)!r}: {unreadable}", "choose another folder")
+            )
 
     def prepare(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -79,7 +84,7 @@ class LocalStore(Store):
             return False
         temporary = _temporary(final)
         try:
-            pq.write_table(table, temporary, compression="zstd")
+            parquet.write(table, temporary)
             sync(temporary)
             try:
                 os.link(temporary, final)
@@ -156,6 +161,17 @@ def new_folder(final: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
+
+
+def _unreadable(path: str) -> str | None:
+    """Why DuckDB cannot be told to read exactly this path; None where it can."""
+    if "\\" in path and any(mark in path for mark in "*?["):
+        return "SQL cannot name a path that has a backslash and one of *, ? and ["
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    return None
 
 
 def _temporary(final: Path) -> Path:

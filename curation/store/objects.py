@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from curation import failpoints
+from curation import failpoints, parquet
 from curation.store import remote
 from curation.store.base import TEMPORARY, Entry, Store, Written
 from curation.store.local import digest
@@ -100,7 +99,7 @@ class ObjectStore(Store):
     def create(self, name: str, table: pa.Table) -> bool:
         sink = pa.BufferOutputStream()
         metadata = {**(table.schema.metadata or {}), WRITER: os.urandom(16).hex()}
-        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+        parquet.write(table.replace_schema_metadata(metadata), sink)
         return remote.put_if_absent(self.uri(name), sink.getvalue().to_pybytes())
 
     def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:

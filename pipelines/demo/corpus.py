@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curation import parquet
 from pipelines.demo.environment import Document, environment_roots, harvest
 
 SCHEMA = pa.schema(
@@ -118,7 +118,7 @@ def _write(documents: list[Document], folder: Path, files: int) -> dict[str, int
         name = SHARD.format(number)
         groups = ROW_GROUPS if number == files - 1 else 1
         temporary = folder / f".{name}.tmp"
-        pq.write_table(shard, temporary, compression="zstd", row_group_size=max(1, -(-shard.num_rows // groups)))
+        parquet.write(shard, temporary, row_group_size=max(1, -(-shard.num_rows // groups)))
         temporary.replace(folder / name)
         rows[name] = shard.num_rows
         start = stop

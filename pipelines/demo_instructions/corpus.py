@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curation import parquet
 from pipelines.demo.environment import environment_roots
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "instruction", "output", "module")])
@@ -174,5 +174,5 @@ def _write(found: list[Pair], folder: Path) -> None:
     for number in range(SHARDS):
         start, stop = (len(found) * place // SHARDS for place in (number, number + 1))
         temporary = folder / f".{SHARD.format(number)}.tmp"
-        pq.write_table(table.slice(start, stop - start), temporary, compression="zstd")
+        parquet.write(table.slice(start, stop - start), temporary)
         temporary.replace(folder / SHARD.format(number))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.manifest.parts import now
 from curation.report.weak_to_strong import card_lines, html, student_card
 from curation.store import new_folder, sync
@@ -45,7 +45,7 @@ def publish(run: Invocation) -> tuple[Path, dict[str, Any]]:
 
 def _labels(run: Invocation, folder: Path) -> None:
     """Labels of the first seed with their documents' ids, and text."""
-    table = pq.read_table(run.store.path(run.labels[0]["data"]))
+    table = parquet.read(run.store.path(run.labels[0]["data"]))
     shards = {shard.file: shard for shard in run.resolved.found.shards}
     numbers = {file: run.numbers[(shard.path, shard.fingerprint)] for file, shard in shards.items()}
     file = run.data.file
@@ -64,7 +64,7 @@ def _labels(run: Invocation, folder: Path) -> None:
     )
     size = run.spec.output.file_rows
     for place, begin in enumerate(range(0, len(whole), size)):
-        pq.write_table(whole.slice(begin, size), folder / f"labels-{place:05d}.parquet", compression="zstd")
+        parquet.write(whole.slice(begin, size), folder / f"labels-{place:05d}.parquet")
 
 
 def _student(run: Invocation, student: dict[str, Any], folder: Path, report: dict[str, Any]) -> None:

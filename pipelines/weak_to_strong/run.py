@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
+from curation import parquet
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.perform import _trace
 from curation.manifest.parts import Manifest, now
@@ -565,7 +565,7 @@ class Invocation:
     def soft(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         """Soft labels [n, k] and hard ones [n] of a seed, as they are committed."""
         record = self.labels[seed]
-        table = pq.read_table(self.store.path(record["data"]), columns=["soft_label", "hard_label"])
+        table = parquet.read(self.store.path(record["data"]), columns=["soft_label", "hard_label"])
         lists = table["soft_label"].combine_chunks()
         soft = np.full((len(lists), len(self.classes)), np.nan, np.float32)
         soft[lists.is_valid().to_numpy(zero_copy_only=False)] = (
@@ -680,7 +680,7 @@ def _lists(p: NDArray[np.float32], missing: NDArray[np.bool_]) -> pa.ListArray:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd")
+    parquet.write(table, path)
 
 
 def _first_line(failure: Exception) -> str:
