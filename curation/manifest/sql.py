@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from curation.store.scan import exact
 from schemas.errors import CurationError, Finding
 
 
@@ -40,6 +41,9 @@ def open_locked(
     allowed = [
         f"{str(path).rstrip('/')}/" if "://" in str(path) else f"{Path(path).resolve()}/" for path in directories
     ]
+    # A path with `*`, `?` or `[` is compared as it is written, with those in brackets, before links are followed.
+    patterns = (f"{exact(str(path)).rstrip('/')}/" for path in directories if exact(str(path)) != str(path))
+    allowed += patterns
     attach(connection)
     quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in allowed)
     for statement in (

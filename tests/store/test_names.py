@@ -12,7 +12,7 @@ import pytest
 
 from curation import parquet
 from curation.manifest.snapshot import NAME
-from curation.manifest.views import VIEWS
+from curation.manifest.views import VIEWS, connect
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -79,11 +79,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def answers(workspace: Workspace) -> list[Any]:
     """What every view says, in rows that do not depend on where the workspace is."""
-    shown = [workspace.sql(f"SELECT count(*) AS n FROM {view}").to_pylist() for view in VIEWS]
-    rows = workspace.sql(
-        "SELECT id, kept, dropped_by, reason, score, similarity, gopher.words FROM documents ORDER BY id"
-    )
-    return [*shown, rows.to_pylist(), workspace.funnel().to_pylist()]
+    counts = " UNION ALL ".join(f"SELECT '{view}' AS view, count(*) AS n FROM {view}" for view in VIEWS)
+    columns = "id, kept, dropped_by, reason, score, similarity, gopher.words"
+    rows = f"SELECT {columns} FROM documents ORDER BY id"
+    with connect(workspace.manifest) as connection:
+        return [connection.execute(query).fetchall() for query in (counts, rows, "SELECT * FROM funnel")]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,8 @@ def expected(given: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def columns_of_views(workspace: Workspace) -> list[str]:
-    names = {row["column_name"] for view in VIEWS for row in workspace.sql(f"DESCRIBE {view}").to_pylist()}
+    with connect(workspace.manifest) as connection:
+        names = {row[0] for view in VIEWS for row in connection.execute(f"DESCRIBE {view}").fetchall()}
     return sorted(names | {"shard", "file_row", "filename", "value", "a", "b", "data", "_part"})
 
 
