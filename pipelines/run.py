@@ -34,8 +34,7 @@ from curation.flow.work import (
     stage_object,
 )
 from curation.manifest.parts import TOGETHER, Manifest, now
-from curation.manifest.snapshot import NAME as SNAPSHOT
-from curation.manifest.snapshot import publish_snapshot
+from curation.manifest.snapshot import publish_missing, publish_snapshot
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.report.card import dataset_card
 from curation.sources import Shard
@@ -93,8 +92,7 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
     manifest = Manifest(store)
     done = finished(manifest, plan.run)
     if done is not None:
-        if not store.exists(SNAPSHOT):  # somebody removed it, or the last attempt was killed before it was published
-            publish_snapshot(store)
+        publish_missing(store)
         done.seconds = time.monotonic() - began
         return done
     return _Invocation(plan, store, executor, report).run()

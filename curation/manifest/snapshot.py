@@ -20,6 +20,12 @@ NAME = "manifest.duckdb"
 STORAGE = "v1.5.0"
 
 
+def publish_missing(store: Store) -> None:
+    """Publish the snapshot where there is none: somebody removed it, or was killed before it was there."""
+    if not store.exists(NAME):
+        publish_snapshot(store)
+
+
 def publish_snapshot(store: Store) -> None:
     """Write the views of all runs as tables, and put the file in place of the last one."""
     temporary = store.scratch(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{NAME}")

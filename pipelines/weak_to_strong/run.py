@@ -29,7 +29,7 @@ from curation import parquet
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.perform import _trace
 from curation.manifest.parts import Manifest, now
-from curation.manifest.snapshot import publish_snapshot
+from curation.manifest.snapshot import publish_missing, publish_snapshot
 from curation.plan import fingerprint
 from curation.store import TEMPORARY, Store, digest
 from curation.training.groups import clusters as near_duplicates
@@ -114,7 +114,9 @@ def execute(resolved: Resolved, store: Store, tell: Tell, workers: int = 2) -> R
     began = time.monotonic()
     manifest = Manifest(store)
     result = finished(resolved, manifest)
-    if result is None:
+    if result is not None:
+        publish_missing(store)
+    else:
         result = Result(resolved.run, resolved.loaded.spec.name)
         invocation = Invocation(resolved, store, tell, workers, result)
         try:
