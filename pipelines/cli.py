@@ -87,7 +87,9 @@ WORKSPACE = "workspace"
 @app.command(epilog="Example: curate check recipe.yaml")
 def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
     """Check a recipe against its inputs. All findings at once; writes nothing."""
-    loaded = _open(workspace).check(recipe)
+    from pipelines.progress import Progress
+
+    loaded = _open(workspace).check(recipe, Progress(quiet=False, verbose=False))
     print(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings", file=sys.stderr)
 
 
@@ -117,6 +119,8 @@ def plan(
         _say(f"run {name}: {forecast.rows:,} documents, {_bytes(forecast.bytes)} in {forecast.shards:,} shards")
     for stage in forecast.to_fit:
         _say(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
+    for line in forecast.notices:
+        _say(line)
     for path, why in forecast.bad_shards:
         _say(f"warning: {path} {why}")
     if address is not None:

@@ -15,13 +15,15 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from curation.paths import require_text
 from schemas.errors import CurationError, Finding
 
 KeyPath = tuple[str | int, ...]
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file that a user wrote. Raises CurationError C001 where it cannot be read."""
+    """The text of a file that a user wrote. Raises CurationError C001 where it cannot be read, C051 for its name."""
+    require_text(path.absolute(), f"the {what}")
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:

@@ -60,6 +60,8 @@ class Forecast:
     finished: bool = False
     timed_on: str = "earlier runs in this workspace"
     """Where the estimate comes from."""
+    notices: tuple[str, ...] = ()
+    """Lines about what was passed over in the input's folders."""
 
     @property
     def to_score(self) -> int:
@@ -78,6 +80,7 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
         [(shard.path, shard.error) for shard in plan.shards if shard.error],
         to_fit=[item.stage for item in resolved.unfitted],
         finished=manifest.has("datasets", plan.run) and not resolved.unfitted,
+        notices=resolved.notices,
     )
     groups = _groups(plan, manifest)
     shards = _shards(plan, manifest, groups)

@@ -19,7 +19,7 @@ from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.selection.base import Selection
-from curation.sources import Shard, SourceFile, cut_shards, find_files, hash_rows, inspect, stamp
+from curation.sources import Shard, SourceFile, cut_shards, find, hash_rows, inspect, stamp
 from curation.sources.jsonl import NESTED, STRICT
 from curation.sources.texts import nested, stringlike, usable
 from curation.store import Store, StoreError, local_copy
@@ -48,20 +48,29 @@ class Resolved:
     """Files passed over because nothing reads their format."""
     fresh: tuple[SourceFile, ...]
     """Files that had to be read to be known."""
+    notices: tuple[str, ...] = ()
+    """Lines about what was passed over in the input's folders, and why."""
 
 
 def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Resolved:
     """Resolve a checked recipe. Writes nothing: `remember` keeps what was learned by reading files.
 
-    Raises CurationError with every finding about the inputs and output columns.
+    Raises CurationError with every finding about the inputs and output columns, and R010 for a store.
     """
+    try:
+        return _resolve(loaded, manifest, sample)
+    except StoreError as failure:
+        raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
+
+
+def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved:
     recipe = loaded.recipe
     patterns, sources = sources_of(recipe.input)
-    found, findings, ignored = find_files(patterns, loaded.home or loaded.base, sources)
+    found = find(patterns, loaded.home or loaded.base, sources, manifest.store.uri("").rstrip("/"))
     line = loaded.line("input", "path")
-    if findings:
-        raise CurationError(*(_at(loaded, line, finding) for finding in findings))
-    files, fresh = _inspect(found, manifest)
+    if found.findings:
+        raise CurationError(*(_at(loaded, line, finding) for finding in found.findings))
+    files, fresh = _inspect(found.files, manifest)
     available = Columns.of(recipe.input.columns)
     mapping = available.mapping
     unified, broken = _unify(files)
@@ -123,7 +132,7 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
         origins=origins,
         sample=chosen,
     )
-    return Resolved(plan, tuple(unfitted), ignored, fresh)
+    return Resolved(plan, tuple(unfitted), found.ignored, fresh, tuple(found.notices))
 
 
 def sources_of(given: Input) -> tuple[list[str], list[str]]:

@@ -187,9 +187,9 @@ class _Invocation:
         try:
             self._flow()
         except _StopError:
-            machine = any(failure.code in ("R005", "R006") for _, failure in self.result.failures)
+            machine = any(failure.code in ("R005", "R006", "R010") for _, failure in self.result.failures)
             if self.plan.on_bad_shard == "stop" or machine or not 0 < len(self.failed) < len(self.plan.good_shards):
-                return "failed"  # a full disk or a lost worker says nothing about the shard
+                return "failed"  # a full disk, a lost worker or a store says nothing about the shard
             return self._without_failed()
         return "failed" if self.result.failures else "done"
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.paths import expanded
 from curation.scorers.base import HEAD, Context
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.embedding_head import FACTS, vectors_of
@@ -164,7 +165,7 @@ def _encoder_facts(embedding: Embedding) -> dict[str, Any]:
     settings, identity = embedding.settings, embedding.identity()
     model = settings.model
     if model.startswith("path:"):  # relative paths count from the recipe's folder, which is not known here
-        model = f"path:{Path(model.removeprefix('path:')).expanduser().resolve()}"
+        model = f"path:{expanded(model.removeprefix('path:')).resolve()}"
     names = ("weights", "tokenizer", "pooling", "dtype")
     return {
         "model": model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import yaml
 
 from curation.manifest.parts import Manifest
+from curation.paths import require_text
 from curation.store import Store
 from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
@@ -47,12 +49,20 @@ class Workspace:
         self.manifest = Manifest(self.store)
         _check_format(self.store)
 
-    def check(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
-        """Read a recipe and everything about it that needs no text. Raises CurationError with all findings."""
+    def check(self, recipe: str | Path | Mapping[str, Any] | Loaded, report: Report | None = None) -> Loaded:
+        """Read a recipe and everything about it that needs no text. Raises CurationError with all findings.
+
+        `report` is told of what is passed over in the input's folders, and of files that cannot be read.
+        """
         from pipelines.resolve import resolve
 
         loaded = self._load(recipe)
-        resolve(loaded, self.manifest)
+        resolved = resolve(loaded, self.manifest)
+        if report is not None:
+            _tell_passed_over(resolved, report)
+            for shard in resolved.plan.shards:
+                if shard.error:
+                    report("notice", {"text": f"warning: {shard.path} {shard.error}"})
         return loaded
 
     def plan(
@@ -67,7 +77,8 @@ class Workspace:
 
         resolved = resolve(self._load(recipe), self.manifest, sample)
         if self.exists:
-            remember(self.manifest, resolved)
+            with suppress(OSError):  # a workspace that may only be read: files are then read again next time
+                remember(self.manifest, resolved)
         return forecast(resolved, self.manifest, time)
 
     def run(
@@ -101,8 +112,7 @@ class Workspace:
                 raise CurationError(_another_run(expect, resolved))
             self.create()
             remember(self.manifest, resolved)
-            if resolved.ignored:
-                tell("ignored", {"files": resolved.ignored})
+            _tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
                 tell("fit", {"stage": item.stage, "rows": item.sample_rows})
@@ -303,8 +313,16 @@ class Workspace:
         if isinstance(recipe, Loaded):
             return recipe
         if isinstance(recipe, Mapping):  # kept as YAML, so that the run can be read and retried
+            require_text(Path.cwd(), "the current folder")
             return parse(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True), Path.cwd())
         return load(recipe)
+
+
+def _tell_passed_over(resolved: Any, tell: Report) -> None:
+    if resolved.ignored:
+        tell("ignored", {"files": resolved.ignored})
+    for line in resolved.notices:
+        tell("notice", {"text": line})
 
 
 def _another_run(expected: str, resolved: Any) -> Finding:

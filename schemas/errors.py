@@ -42,6 +42,8 @@ CODES = {
     "C044": "node not fit for the run",
     "C045": "jobs server not usable",
     "C046": "job not submitted, or not found",
+    "C050": "input is our own output",
+    "C051": "path not usable",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -51,7 +53,7 @@ CODES = {
     "R007": "model out of memory",
     "R008": "endpoint not answering",
     "R009": "supervisors not usable together",
-    "R010": "object store not answering",
+    "R010": "object store not answering, or refusing",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 

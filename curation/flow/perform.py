@@ -91,7 +91,7 @@ def system_failure(failure: OSError) -> Failure:
         what = f"no space left while writing {failure.filename or 'to the workspace'}"
         return Failure("R005", what, "free some space and run again; what is committed stays", _trace(failure))
     if isinstance(failure, StoreError):
-        return Failure("R010", str(failure), "see that the store is up, and run again: what is committed stays")
+        return Failure("R010", str(failure), failure.hint)
     lines = str(failure).splitlines() or [""]
     return Failure("R003", f"{type(failure).__name__}: {lines[0]}", None, _trace(failure))
 

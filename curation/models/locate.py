@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from curation.paths import expanded
+
 WEIGHTS = (".safetensors", ".gguf", ".onnx", ".ftz")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 COMPANIONS = (".json", ".txt", ".model", ".jinja")
@@ -137,7 +139,7 @@ def locate(address: str, relative_to: Path | None = None) -> LocatedModel:
     if scheme == "package":
         return _package(address, rest)
     if scheme == "path":
-        folder = ((relative_to or Path()) / Path(rest).expanduser()).resolve()
+        folder = ((relative_to or Path()) / expanded(rest)).resolve()
         if not folder.is_dir():
             raise ModelError(f"{address}: no such folder: {folder}", hint="paths count from the recipe's folder")
         files = _hash_files(address, folder)

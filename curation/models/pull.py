@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from curation.models.locate import ModelError, sha256
+from curation.paths import expanded
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
@@ -52,7 +53,7 @@ SOURCES = {
 def models_folder() -> Path:
     """Where pulled models lie: $CURATION_MODELS, or ~/.cache/curation-engine/models."""
     chosen = os.environ.get("CURATION_MODELS")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "curation-engine" / "models"
+    return expanded(chosen) if chosen else Path.home() / ".cache" / "curation-engine" / "models"
 
 
 def pull(name: str, into: Path | None = None) -> Path:

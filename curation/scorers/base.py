@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from curation.models.locate import made_here
+from curation.paths import expanded
 
 if TYPE_CHECKING:
     from curation.models.encoder import Reader
@@ -40,7 +41,7 @@ class Context:
 
     def resolve(self, path: str) -> Path:
         """A path from the recipe, relative to the recipe's folder."""
-        return (self.recipe_dir / Path(path).expanduser()).resolve()
+        return (self.recipe_dir / expanded(path)).resolve()
 
 
 Scale = Literal["logprob", "ratio", "prob", "ordinal", "rank", "count"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,73 +49,6 @@ class SourceFile:
     """The name of the source that it was found through: the pattern in `input.path`, unless it has a name there."""
 
 
-def find_files(
-    patterns: list[str], base: Path, sources: list[str] | None = None
-) -> tuple[dict[str, str], list[Finding], int]:
-    """Files behind the patterns, in run order: by pattern, then by path.
-
-    Returns the source of each path, the first of several, which is the pattern unless `sources` names it; findings
-    (nothing matched, listed twice); and how many files of other formats were passed over.
-    """
-    found: dict[str, str] = {}
-    twice: set[str] = set()
-    findings: list[Finding] = []
-    ignored = 0
-    for source, pattern in zip(sources or patterns, patterns, strict=True):
-        try:
-            full, names, refused = _on_store(pattern) if is_url(pattern) else _on_disk(pattern, base)
-        except CurationError as failure:
-            findings += failure.findings
-            continue
-        findings += [Finding("C020", reason) for reason in refused]
-        usable = [name for name in names if format_of(name)]
-        ignored += len(names) - len(usable)
-        if not usable:
-            what = "matches no file" if not names else "matches no Parquet or JSON lines file"
-            findings.append(
-                Finding("C020", f"input '{pattern}' {what}", f"looked for {full}; known endings: {', '.join(FORMATS)}")
-            )
-        for name in usable:
-            if name in found:
-                twice.add(name)
-            found.setdefault(name, source)
-    findings += [
-        Finding("C024", f"input file {name} is listed twice", "name it in one source only") for name in sorted(twice)
-    ]
-    return found, findings, ignored
-
-
-def _on_disk(pattern: str, base: Path) -> tuple[str, list[str], list[str]]:
-    """Where was looked, absolute paths of the files there, and what could not be read."""
-    path = Path(pattern).expanduser()
-    full = str(base / path)
-    unreadable: list[OSError] = []
-    if not pattern.strip():
-        names = []
-    elif os.path.isdir(full):
-        walk = os.walk(full, onerror=unreadable.append)
-        names = sorted(str(Path(folder, file)) for folder, _, files in walk for file in files)
-        names = [name for name in names if not _hidden(os.path.relpath(name, full))]
-    elif os.path.exists(full):
-        names = [full]
-    else:
-        matches = (str(base / name) for name in glob.glob(str(path), root_dir=base, recursive=True))
-        names = sorted(name for name in matches if os.path.isfile(name))
-    refused = [f"input folder {failure.filename} cannot be read: {failure.strerror}" for failure in unreadable]
-    return full, [os.path.abspath(name) for name in names], refused
-
-
-def _on_store(pattern: str) -> tuple[str, list[str], list[str]]:
-    try:
-        names = remote.matching(pattern)
-    except StoreError:
-        raise
-    except OSError as failure:  # the wrong bucket, or no right to list it
-        return pattern, [], [f"input '{pattern}' cannot be read: {failure.strerror or failure}"]
-    whole = pattern.rstrip("/")
-    return pattern, [name for name in names if not _hidden(name.removeprefix(whole).lstrip("/"))], []
-
-
 def format_of(path: str) -> str | None:
     """The format that a file's name ends in, or None."""
     lower = path.lower()
@@ -125,6 +58,9 @@ def format_of(path: str) -> str | None:
 def inspect(path: str) -> SourceFile:
     """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`."""
     name = format_of(path) or "parquet"
+    unfit = None if is_url(path) else _no_file(path)
+    if unfit is not None:
+        return SourceFile(path, 0, 0, "0" * 32, name, 0, (), None, unfit)
     try:
         size, changed = stamp(path)
         settled = is_url(path) or time.time_ns() - changed > SETTLING_NS
@@ -197,6 +133,20 @@ def _read_once(path: str, size: int) -> tuple[Any, str]:
     return pa.PythonFile(reader, mode="r"), state.hexdigest()
 
 
+def _no_file(path: str) -> str | None:
+    """What has this path, if that is no file: whoever opens a pipe may wait for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else None
+    except OSError:
+        return None  # whoever opens it will say why
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+    return f"is no file but a {kinds.get(stat.S_IFMT(mode), 'device')}"
+
+
 def _why(size: int, failure: Exception) -> str:
     if size == 0:
         return "is empty (0 bytes)"
@@ -207,10 +157,6 @@ def first_line(failure: Exception) -> str:
     """A library's message in one line."""
     lines = str(failure).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(failure).__name__
-
-
-def _hidden(relative: str) -> bool:
-    return any(part.startswith((".", "_")) for part in Path(relative).parts)
 
 
 def refuse(findings: list[Finding]) -> None:

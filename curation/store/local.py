@@ -14,6 +14,7 @@ import pyarrow as pa
 import xxhash
 
 from curation import failpoints, parquet
+from curation.paths import expanded, require_text
 from curation.store.base import TEMPORARY, Entry, Store, Written
 from schemas.errors import CurationError, Finding
 
@@ -24,7 +25,8 @@ class LocalStore(Store):
     root: Path
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = expanded(root).absolute()
+        require_text(self.root, "the workspace")
         unreadable = _unreadable(str(self.root))
         if unreadable:
             raise CurationError(

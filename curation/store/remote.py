@@ -10,6 +10,7 @@ import atexit
 import errno
 import io
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -22,37 +23,40 @@ from typing import Any, TypeVar
 import fsspec
 import pyarrow as pa
 import xxhash
+from fsspec.asyn import AsyncFileSystem, sync
 
 from curation import tally
+from curation.store.failures import (
+    ABSENT,
+    FULL,
+    AccessError,
+    DamagedError,
+    NoBucketError,
+    RedirectError,
+    StoreError,
+    code_of,
+    is_refusal,
+    may_pass,
+    redirected,
+    said,
+    status_of,
+    truly,
+)
 from schemas.errors import CurationError, Finding
 
 TRIES = 8
+SLOW_TRIES = 3
+"""Tries that may end at a time limit: each of them has waited long already."""
 WAIT = (0.1, 10.0)
 """Seconds before the second try, doubled with each further one, and at most; each time between half of it and all."""
 BLOCK = 8 * 1024 * 1024
 """Bytes up to which a file is fetched whole, in one request."""
 AHEAD = 1024 * 1024
 """Bytes that are fetched at least of a larger one."""
-AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses after which the same request may succeed. S3 answers 409 where two create one key at once."""
-BROKEN = (errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT)
-FLEETING = {
-    "ClientConnectionError",
-    "ClientPayloadError",
-    "ConnectionError",
-    "FSTimeoutError",
-    "HTTPClientError",
-    "IncompleteRead",
-    "IncompleteReadError",
-    "ResponseParserError",
-}
-"""Classes of aiohttp, botocore and http.client that say that a connection was lost."""
+LIMIT = (60.0, 100_000.0)
+"""Seconds that one answer may take, and bytes a second at which a large one may take longer."""
 _random = random.SystemRandom()
 T = TypeVar("T")
-
-
-class StoreError(OSError):
-    """A store did not answer, in as many tries as are made."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,16 @@ def is_url(place: str | Path) -> bool:
 @lru_cache(maxsize=16)
 def _filesystem(scheme: str) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if scheme in ("s3", "s3a"):  # retries are ours: three layers of them would wait for an hour
-        options["config_kwargs"] = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
     try:
+        if scheme in ("s3", "s3a"):  # retries are ours: three layers of them would wait for an hour
+            from curation.store.sessions import Unredirected
+
+            retries = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 32}
+            options["config_kwargs"] = {**retries, "http_session_cls": Unredirected}
+        elif scheme in ("http", "https"):
+            from curation.store.sessions import same_host
+
+            options["client_kwargs"] = {"trace_configs": [same_host()]}
         found = fsspec.filesystem(scheme, **options)
     except (ImportError, ValueError) as failure:
         hint = "pip install 'curation-engine[s3]'" if scheme in ("s3", "s3a") else "install its fsspec package"
@@ -93,48 +104,124 @@ def located(url: str) -> tuple[Any, str]:
     return found, found._strip_protocol(url)
 
 
-def patiently(what: str, ask: Callable[[], T]) -> T:
+def patiently(what: str, ask: Callable[[], T], local: bool = False) -> T:
     """What `ask` returns, tried up to TRIES times while it fails in a way that may pass.
 
-    Raises StoreError, which says `what`, after the last try, and for failures that are no OSError; other failures as
-    they are.
+    Raises what says whether a file is there (ABSENT) as it is, and CurationError; for anything else StoreError, which
+    says `what`, AccessError where the store refuses who asks. `local`: the store is this machine's own disk, and its
+    errors stay what they are.
     """
     began = time.monotonic()
+    slow = 0
     for attempt in range(TRIES):
         try:
             return ask()
-        except Exception as failure:
-            if not _may_pass(failure):
-                if isinstance(failure, OSError | CurationError):
-                    raise
-                raise StoreError(f"{what}: {_said(failure)}") from failure
+        except Exception as caught:
+            failure = truly(caught)
+            if isinstance(failure, (*ABSENT, CurationError, StoreError)) or (local and isinstance(failure, OSError)):
+                raise failure from failure.__cause__
+            if getattr(failure, "errno", None) in FULL:
+                raise
+            if is_refusal(failure):
+                raise AccessError(f"{what}: refused, {said(failure)}; look at the credentials") from failure
+            elsewhere = redirected(failure)
+            if elsewhere is not None:
+                raise RedirectError(f"{what}: the store sends {elsewhere}, where nobody follows") from failure
+            if not may_pass(failure):
+                raise StoreError(f"{what}: {said(failure)}") from failure
             last = failure
-        if attempt + 1 < TRIES:
-            tally.add(tally.RETRIES, "store")
-            time.sleep(_random.uniform(0.5, 1.0) * min(WAIT[0] * 2**attempt, WAIT[1]))
+        slow += isinstance(last, TimeoutError)
+        if attempt + 1 == TRIES or slow == SLOW_TRIES:
+            break
+        tally.add(tally.RETRIES, "store")
+        time.sleep(_random.uniform(0.5, 1.0) * min(WAIT[0] * 2**attempt, WAIT[1]))
     spent = time.monotonic() - began
-    raise StoreError(f"{what}: no answer in {TRIES} tries and {spent:.0f} s; the last time: {_said(last)}") from last
+    raise StoreError(
+        f"{what}: no answer in {attempt + 1} tries and {spent:.0f} s; the last time: {said(last)}"
+    ) from last
 
 
-def fetch(url: str, start: int | None = None, stop: int | None = None) -> bytes:
-    """Bytes [start, stop) of a file, or all; fewer where it ends before. Raises FileNotFoundError."""
+def _asked(files: Any, method: Callable[..., T], *arguments: Any, due: int = 0, **options: Any) -> T:
+    """One request, with a limit to its time where the file system can be stopped."""
+    if isinstance(files, AsyncFileSystem):
+        options["timeout"] = LIMIT[0] + due / LIMIT[1]
+    return method(*arguments, **options)
+
+
+def fetch(url: str, start: int | None = None, stop: int | None = None, exact: bool = False) -> bytes:
+    """Bytes [start, stop) of a file, or all; fewer where it ends before, unless `exact`. Raises FileNotFoundError.
+
+    An answer that has fewer bytes than the store itself says, or than were asked for if `exact`, is asked for again.
+    """
     files, path = located(url)
+    get = _get_s3 if hasattr(files, "call_s3") else _get
 
     def ask() -> bytes:
         try:
-            return files.cat_file(path, start=start, end=stop)  # type: ignore[no-any-return]
+            content = get(files, path, start, stop)
         except OSError as failure:
-            if _status(failure) == 416:  # it ends before `start`, or is empty
-                return b""
-            raise
+            if status_of(failure) != 416:  # it ends before `start`, or is empty
+                raise
+            content = b""
+        if exact and start is not None and stop is not None and len(content) != stop - start:
+            raise DamagedError(f"{len(content):,} bytes came in the place of {stop - start:,}")
+        return content
 
-    return patiently(f"reading {url}", ask)
+    return patiently(f"reading {url}", ask, _is_local(files))
+
+
+def _get(files: Any, path: str, start: int | None, stop: int | None) -> bytes:
+    asked = BLOCK if stop is None else stop - (start or 0)
+    content: bytes = _asked(files, files.cat_file, path, start=start, end=stop, due=asked)
+    if stop is None or len(content) < asked:
+        size = _asked(files, files.info, path).get("size")
+        if size is not None and len(content) != (
+            due := max(0, min(size if stop is None else stop, size) - (start or 0))
+        ):
+            raise DamagedError(f"{len(content):,} bytes came in the place of {due:,}")
+    return content
+
+
+def _get_s3(files: Any, path: str, start: int | None, stop: int | None) -> bytes:
+    """From S3 by its own call: what the answer says of its length and range is compared with what came."""
+    bucket, key, version = files.split_path(path)
+    options = {"VersionId": version} if version else {}
+    if start is not None or stop is not None:
+        if stop is not None and stop <= (start or 0):
+            return b""
+        options["Range"] = f"bytes={start or 0}-{'' if stop is None else stop - 1}"
+
+    async def ask() -> tuple[dict[str, Any], bytes]:
+        answer = await files._call_s3("get_object", Bucket=bucket, Key=key, **options)
+        try:
+            return answer, await answer["Body"].read()
+        finally:
+            answer["Body"].close()
+
+    asked = BLOCK if stop is None else stop - (start or 0)
+    answer: dict[str, Any]
+    content: bytes
+    answer, content = sync(files.loop, ask, timeout=LIMIT[0] + asked / LIMIT[1])
+    due = answer.get("ContentLength")
+    if due is not None and len(content) != due:
+        raise DamagedError(f"{len(content):,} bytes came in the place of {due:,}")
+    if not options.get("Range"):
+        return content
+    span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.get("ContentRange") or "")
+    if span is None:  # all of it, by a server that knows no ranges
+        return content[start or 0 : stop]
+    first, last = int(span[1]), int(span[2])
+    whole = last + 1 if span[3] == "*" else int(span[3])
+    end = whole if stop is None else min(stop, whole)
+    if first != (start or 0) or last + 1 != end or len(content) != end - first:
+        raise DamagedError(f"{len(content):,} bytes came, said to be {span[0]}, in the place of {first}-{end - 1}")
+    return content
 
 
 def stat(url: str) -> Stat:
     """Raises FileNotFoundError where there is no file."""
     files, path = located(url)
-    info = patiently(f"asking for {url}", lambda: files.info(path))
+    info = patiently(f"asking for {url}", lambda: _asked(files, files.info, path), _is_local(files))
     if info.get("type") != "file" or info.get("size") is None:
         raise FileNotFoundError(errno.ENOENT, "no such file", url)
     tags = [info[name] for name in ("ETag", "etag", "md5", "md5Hash", "content_md5") if info.get(name)]
@@ -146,48 +233,76 @@ def stat(url: str) -> Stat:
 
 def listed(url: str) -> list[tuple[str, dict[str, Any]]]:
     """Files directly in a folder, by name, sorted; none where it is not there."""
-    files, path = located(url)
     try:
-        found = patiently(f"listing {url}", lambda: files.ls(path, detail=True))
-    except (FileNotFoundError, NotADirectoryError):
+        return sorted(inside(url)[0].items())
+    except FileNotFoundError:
         return []
-    here = path.rstrip("/") + "/"
-    inside = [(info["name"].removeprefix(here), info) for info in found if info["name"].startswith(here)]
-    return sorted((name, info) for name, info in inside if name and info["type"] == "file")
 
 
-def below(url: str) -> dict[str, dict[str, Any]]:
-    """All files in a folder and its folders, by name."""
-    files, path = located(url)
+def inside(url: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Files directly in a folder, by name, and names of folders there. Raises NoBucketError."""
+    return _listing(url, deep=False)
+
+
+def below(url: str, strict: bool = False) -> dict[str, dict[str, Any]]:
+    """All files in a folder and its folders, by name; none where it is not there, but for NoBucketError if `strict`."""
     try:
-        found = patiently(f"listing {url}", lambda: files.find(path, detail=True))
+        return _listing(url, deep=True)[0]
     except FileNotFoundError:
+        if strict:
+            raise
         return {}
-    here = path.rstrip("/") + "/"
-    return {name.removeprefix(here): info for name, info in found.items() if name.startswith(here)}
 
 
-def matching(url: str) -> list[str]:
-    """URLs of the files that a pattern matches (`*`, `?`, `**`), or that lie in a folder, sorted."""
+def _listing(url: str, deep: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:
     files, path = located(url)
-    scheme = url.partition("://")[0]
-    if any(mark in path for mark in "*?["):
-        found = patiently(f"listing {url}", lambda: files.glob(path, detail=True))
-        return sorted(f"{scheme}://{name}" for name, info in found.items() if info["type"] == "file")
+    what = f"listing {url}"
+    if hasattr(files, "call_s3"):
+        return _list_s3(files, path, what, deep)
+    ask = files.find if deep else files.ls
     try:
-        stat(url)
-    except FileNotFoundError:
-        return sorted(f"{url.rstrip('/')}/{name}" for name in below(url) if name)
-    return [url]
+        answer = patiently(what, lambda: _asked(files, ask, path, detail=True), _is_local(files))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, []
+    infos = answer.values() if isinstance(answer, dict) else answer
+    here = path.rstrip("/") + "/"
+    named = [(info["name"].removeprefix(here), info) for info in infos if info["name"].startswith(here)]
+    found = {name: info for name, info in named if name and info["type"] != "directory"}
+    return found, sorted(name.rstrip("/") for name, info in named if name and info["type"] == "directory")
+
+
+def _list_s3(files: Any, path: str, what: str, deep: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """From S3 page by page, each with tries of its own."""
+    bucket, key, _ = files.split_path(path)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "" if deep else "/"}
+    found: dict[str, dict[str, Any]] = {}
+    folders = []
+    while True:
+        try:
+            page = patiently(what, lambda: files.call_s3("list_objects_v2", **asked, timeout=LIMIT[0]))
+        except FileNotFoundError as failure:
+            if code_of(failure) in ("NoSuchBucket", "404"):
+                raise NoBucketError(bucket) from failure
+            raise
+        for item in page.get("Contents", ()):
+            name = item["Key"].removeprefix(prefix)
+            if name:
+                info = {**item, "name": f"{bucket}/{item['Key']}", "size": item["Size"], "type": "file"}
+                found[name] = info
+        folders += [item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ())]
+        if not page.get("IsTruncated"):
+            return found, folders
+        asked["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def put(url: str, content: bytes | Path) -> None:
     """Write a file, bytes or a copy of a local one; it appears as a whole."""
     files, path = located(url)
     if isinstance(content, Path):
-        patiently(f"writing {url}", lambda: files.put_file(str(content), path))
+        patiently(f"writing {url}", lambda: files.put_file(str(content), path), _is_local(files))
     else:
-        patiently(f"writing {url}", lambda: files.pipe_file(path, content))
+        patiently(f"writing {url}", lambda: files.pipe_file(path, content), _is_local(files))
 
 
 def put_if_absent(url: str, content: bytes) -> bool:
@@ -202,25 +317,25 @@ def put_if_absent(url: str, content: bytes) -> bool:
         try:
             files.pipe_file(path, content, mode="create")
         except OSError as failure:
-            if isinstance(failure, FileExistsError) or _status(failure) == 412:
+            if isinstance(failure, FileExistsError) or status_of(failure) == 412:
                 return False
             raise
         return True
 
-    return patiently(f"creating {url}", ask) or fetch(url) == content
+    return patiently(f"creating {url}", ask, _is_local(files)) or fetch(url) == content
 
 
 def copy(source: str, target: str) -> None:
     """Within one store, without its bytes coming here. Raises FileNotFoundError."""
     files, path = located(source)
-    patiently(f"copying {source}", lambda: files.cp_file(path, located(target)[1]))
+    patiently(f"copying {source}", lambda: files.cp_file(path, located(target)[1]), _is_local(files))
 
 
 def remove(url: str) -> None:
     """Remove a file, if it is there."""
     files, path = located(url)
     try:
-        patiently(f"removing {url}", lambda: files.rm_file(path))
+        patiently(f"removing {url}", lambda: files.rm_file(path), _is_local(files))
     except FileNotFoundError:
         return
 
@@ -260,10 +375,9 @@ class Reader(io.RawIOBase):
             return 0
         offset = self.place - self.start
         if not 0 <= offset < len(self.held):
-            self.hold(self.place, fetch(self.url, self.place, min(self.size, self.place + max(count, self.ahead))))
+            stop = min(self.size, self.place + max(count, self.ahead))
+            self.hold(self.place, fetch(self.url, self.place, stop, exact=True))
             offset = 0
-            if not self.held:
-                raise StoreError(f"{self.url} ends at byte {self.place}, not at {self.size}")
         count = min(count, len(self.held) - offset)
         view[:count] = memoryview(self.held)[offset : offset + count]
         self.place += count
@@ -311,29 +425,5 @@ def _temporary() -> Path:
     return Path(made)
 
 
-def _status(failure: BaseException) -> int | None:
-    """The HTTP status behind an exception of botocore, aiohttp or gcsfs, or of what s3fs has made of it."""
-    for item in (failure, failure.__cause__):
-        answer = getattr(item, "response", None)
-        if isinstance(answer, dict):
-            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        else:
-            status = getattr(item, "status", None) or getattr(item, "code", None)
-        if isinstance(status, int):
-            return status
-    return None
-
-
-def _may_pass(failure: BaseException) -> bool:
-    if any(kind.__name__ in FLEETING for kind in type(failure).__mro__):
-        return True
-    status = _status(failure)
-    if status is not None:
-        return status in AGAIN
-    return isinstance(failure, TimeoutError) or getattr(failure, "errno", None) in BROKEN
-
-
-def _said(failure: BaseException) -> str:
-    status = _status(failure)
-    lines = str(failure).strip().splitlines() or [""]
-    return f"{f'HTTP {status}, ' if status else ''}{type(failure).__name__}: {lines[0][:200]}"
+def _is_local(files: Any) -> bool:
+    return "file" in (files.protocol if isinstance(files.protocol, tuple | list) else (files.protocol,))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.models.devices import threads
+from curation.paths import expanded
 from curation.scorers.base import HEAD
 from curation.scorers.embedding_head import FACTS
 from curation.training import multinomial
@@ -124,7 +125,7 @@ class HeadStudent(Student):
         scheme, _, rest = self.settings.model.partition(":")
         if scheme != "path":
             return str(self.settings.model)
-        return f"path:{(self.base / Path(rest).expanduser()).resolve()}"
+        return f"path:{(self.base / expanded(rest)).resolve()}"
 
 
 def _solved(lesson: Lesson, l2: float) -> Heads:
