@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.base import Dedup
+from curation.flow.work import content_of
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.models.locate import ModelError
@@ -417,7 +418,9 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
                 unfitted.append(Unfitted(place, declared.id, key, chosen.sample_rows))
             else:
                 chosen = type(chosen)(chosen.settings, Context(loaded.base, local_copy(artifact), turns=shape))
-        common = (declared.family, declared.kind, settings, base, artifact, _answers_folder(manifest.store), shape)
+        content = content_of(chosen)
+        answers = _answers_folder(manifest.store)
+        common = (declared.family, declared.kind, settings, base, artifact, answers, shape, content)
         steps: list[Step] = []
         if isinstance(chosen, Scorer):
             own = _steps(declared.id, chosen, (), common, available, upstream, steps)
@@ -446,6 +449,7 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
                 columns=() if isinstance(chosen, Scorer | Dedup) else tuple(chosen.columns),
                 recipe_dir=base,
                 resources=asked,
+                content=content,
             )
         )
     if findings:
@@ -473,7 +477,7 @@ def _steps(
     name: str,
     scorer: Scorer,
     path: tuple[str, ...],
-    common: tuple[str, str, dict[str, Any], str, str | None, str, str | None],
+    common: tuple[str, str, dict[str, Any], str, str | None, str, str | None, str],
     available: Columns,
     upstream: list[str],
     steps: list[Step],
@@ -486,7 +490,7 @@ def _steps(
         needed = only if where is None else (requires[where], flag)
         own = (f"{name}/{column}", required, (*path, column))
         requires[column] = _steps(*own, common, available, upstream, steps, needed).fingerprint
-    family, kind, settings, base, artifact, cache, turns = common
+    family, kind, settings, base, artifact, cache, turns, content = common
     step = Step(
         name=name,
         family=family,
@@ -507,6 +511,7 @@ def _steps(
         artifact=artifact,
         cache=cache,
         turns=turns,
+        content=content,
     )
     steps.append(step)
     return step
