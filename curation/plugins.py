@@ -24,6 +24,17 @@ class EndedError(Exception):
         return type(self), (self.kind,)
 
 
+class PluginError(ImportError):
+    """Code of others that cannot be loaded. The message is one line; `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.hint)
+
+
 def kind_of(failure: BaseException) -> str:
     """The name of what was raised."""
     return failure.kind if isinstance(failure, EndedError) else type(failure).__name__

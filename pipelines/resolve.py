@@ -17,6 +17,8 @@ from curation.manifest.parts import Manifest
 from curation.models.locate import ModelError
 from curation.models.pull import models_folder
 from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
+from curation.plugins import contained
+from curation.registry import blames
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.selection.base import Selection
@@ -24,7 +26,7 @@ from curation.sources import Shard, SourceFile, cut_shards, find_files, hash_row
 from curation.sources.jsonl import NESTED, STRICT
 from curation.sources.texts import nested, stringlike, usable
 from curation.store import Store, StoreError, local_copy
-from pipelines.recipe import Loaded, parse, turns_of
+from pipelines.recipe import PLUGIN_HINT, Loaded, parse, raised, turns_of
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import Input
@@ -460,16 +462,22 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
 def _unusable(loaded: Loaded, place: int, chosen: Any) -> Finding | None:
     """What is wrong with a stage's model; None where it can be used. Models are looked for when they are asked for."""
     try:
-        waiting = [chosen]
-        while waiting:
-            asked = waiting.pop()
-            if isinstance(asked, Scorer):
-                asked.identity()
-            waiting += asked.requires().values()
+        with contained():
+            waiting = [chosen]
+            while waiting:
+                asked = waiting.pop()
+                if isinstance(asked, Scorer):
+                    asked.identity()
+                waiting += asked.requires().values()
     except ModelError as error:
         line = loaded.line("stages", place, "model") or loaded.line("stages", place)
         message = f"stage '{loaded.recipe.stages[place].id}': {' '.join(str(error).split())}"
         return _at(loaded, line, Finding("C013", message, error.hint or None))
+    except Exception as error:
+        if isinstance(error, CurationError) or not blames(error):
+            raise
+        message = f"stage '{loaded.recipe.stages[place].id}': {raised(error)}"
+        return _at(loaded, loaded.line("stages", place), Finding("C054", message, PLUGIN_HINT))
     return None
 
 

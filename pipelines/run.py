@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from curation import failpoints
 from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
-from curation.flow.faults import to_be_stored
+from curation.flow.faults import to_be_stored, unforeseen
 from curation.flow.work import (
     DecideWork,
     EnterWork,
@@ -39,6 +39,7 @@ from curation.manifest.snapshot import NAME as SNAPSHOT
 from curation.manifest.snapshot import publish_snapshot
 from curation.models.hardware import difference, says_libraries
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
+from curation.registry import blames
 from curation.report.card import dataset_card
 from curation.sources import Shard
 from curation.store import Store
@@ -180,6 +181,12 @@ class _Invocation:
             outcome = "interrupted"
         except OSError as failure:
             self._refused(failure)
+        except Exception as failure:
+            if isinstance(failure, CurationError) or not blames(failure):
+                raise
+            found = unforeseen(failure, "the code of a plugin failed", ())
+            self.result.failures.append(("", found))
+            self.report("failed", {"path": "", "failure": found})
         finally:
             self.result.outcome = outcome
             self.result.seconds = time.monotonic() - began

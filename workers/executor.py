@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from curation.flow import Outcome
 from curation.models.meter import Reading
 from curation.plan import Step
+from curation.plugins import contained
 from curation.scorers.base import Scorer
 from schemas.recipe import Resources
 
@@ -63,7 +64,9 @@ def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
     from curation.models.devices import peak_flops
 
     found = []
-    for place, (reader, reading) in enumerate(scorer.readings()):
+    with contained():
+        readings = scorer.readings()
+    for place, (reader, reading) in enumerate(readings):
         here = reading.since(before[place]) if place < len(before) else reading
         if here.slots:
             facts = (reader.model.address, reader.device, reader.dtype)
@@ -74,4 +77,5 @@ def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
 
 def marked(scorer: Scorer) -> list[Reading]:
     """Readings of a scorer's models before a run, from which their clocks start again."""
-    return [reader.meter.mark() for reader, _ in scorer.readings()]
+    with contained():
+        return [reader.meter.mark() for reader, _ in scorer.readings()]

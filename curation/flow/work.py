@@ -24,6 +24,7 @@ from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.models.locate import sha256
 from curation.plan import Pass, StagePlan, Step, fingerprint
+from curation.plugins import contained
 from curation.registry import find
 from curation.scorers.base import Context, Scorer
 from curation.scorers.turns import per_turn
@@ -313,16 +314,16 @@ def _portable(value: Any) -> Any:
 def contract(step: Step) -> dict[str, Any]:
     """What a step's columns mean and what made them, as a row of the manifest's `scorers`."""
     scorer = tokenising_object(step)
-    models = scorer.models()
+    with contained():
+        models, identity, meaning = scorer.models(), scorer.identity(), asdict(scorer.contract)
     tokenizer = next((row["sha256"] for row in models if row["file"].endswith("tokenizer.json")), None)
     weights = next((row for row in models if not row["file"].endswith("tokenizer.json")), None)
-    identity = scorer.identity()
     return {
         "step": step.name,
         "kind": scorer.kind,
         "version": scorer.version,
         "fingerprint": step.fingerprint,
-        **asdict(scorer.contract),
+        **meaning,
         "model": weights["address"] if weights else None,
         "model_revision": weights["revision"] if weights else None,
         "weights": weights["sha256"] if weights else None,
@@ -335,6 +336,8 @@ def contract(step: Step) -> dict[str, Any]:
 def describe(step: Step) -> list[dict[str, Any]]:
     """Models and lists behind a step, without opening them: address, revision, file, sha256, bytes, licence."""
     scorer = tokenising_object(step)
+    with contained():
+        models, paths = scorer.models(), scorer.lists()
     lists = [
         {
             "address": f"{LIST}{path}",
@@ -344,9 +347,9 @@ def describe(step: Step) -> list[dict[str, Any]]:
             "bytes": path.stat().st_size,
             "licence": None,
         }
-        for path in scorer.lists()
+        for path in paths
     ]
-    return [*scorer.models(), *lists]
+    return [*models, *lists]
 
 
 @lru_cache(maxsize=64)
@@ -385,14 +388,17 @@ def _build(origin: Origin) -> Any:
         Path(cache) if cache else None,
         origin.turns,
     )
-    built = target(target.Settings.model_validate_json(origin.settings), context)
-    made = per_turn(built, origin.turns) if isinstance(built, Scorer) else built
+    with contained():
+        built = target(target.Settings.model_validate_json(origin.settings), context)
+        made = per_turn(built, origin.turns) if isinstance(built, Scorer) else built
     _verify(origin, made)
     return made
 
 
 def _verify(origin: Origin, built: Any) -> None:
-    if origin.content and content_of(built) != origin.content:
+    with contained():
+        same = not origin.content or content_of(built) == origin.content
+    if not same:
         raise CurationError(
             Finding(
                 "R017",
