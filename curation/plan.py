@@ -56,6 +56,8 @@ class Step:
     """As in `curation.scorers.base.Context`."""
     resources: Resources | None = None
     """Of a heavy step: what each actor that holds its model reserves."""
+    content: str = ""
+    """Of the stage's object: hash of its code's version and of the files behind it, as they were planned."""
 
     @cached_property
     def columns(self) -> pa.Schema:
@@ -83,6 +85,8 @@ class StagePlan:
     """Dotted columns of earlier stages that a selection ranks by."""
     recipe_dir: str = "."
     resources: Resources | None = None
+    content: str = ""
+    """As in `Step`."""
 
     @property
     def barrier(self) -> bool:

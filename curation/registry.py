@@ -6,10 +6,14 @@ A package adds a scorer with an entry point in the group `curation.scorers` (`cu
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
+
+from curation.plugins import EndedError, PluginError, contained, kind_of
 
 BUILTIN = {
     "scorer": {
@@ -73,17 +77,80 @@ def kinds(family: str) -> list[str]:
     return sorted({*BUILTIN[family], *(point.name for point in _installed(family))})
 
 
+_loaded: dict[str, tuple[Path | None, tuple[int, ...]]] = {}
+"""Modules of plugins that were loaded: file, and its state then."""
+
+
 @cache
 def find(family: str, kind: str) -> type[Any]:
-    """The class for a recipe key. Raises KeyError when nobody registered it."""
+    """The class for a recipe key. Raises KeyError when nobody registered it, ImportError where one of ours needs what
+    is not installed, PluginError, an ImportError, where another's cannot be loaded, whatever its code does."""
     target = BUILTIN[family].get(kind)
     if target is not None:
         module, name = target.split(":")
-        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+        with contained():
+            return getattr(import_module(module), name)  # type: ignore[no-any-return]
     for point in _installed(family):
         if point.name == kind:
-            return point.load()  # type: ignore[no-any-return]
+            return _plugin(family, point)
     raise KeyError(kind)
+
+
+def is_stale(cls: type[Any]) -> bool:
+    """Whether a plugin's file was changed since this process loaded it: other processes would run other code."""
+    file, then = _loaded.get(cls.__module__, (None, ()))
+    return file is not None and _state(file) != then
+
+
+def blames(failure: BaseException | None) -> bool:
+    """Whether an exception, or what caused it, came out of a plugin's code."""
+    packages = {name.partition(".")[0] for name in _loaded}
+    while failure is not None:
+        if isinstance(failure, EndedError | PluginError):
+            return True
+        trace = failure.__traceback__
+        while trace is not None:
+            if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] in packages:
+                return True
+            trace = trace.tb_next
+        failure = failure.__cause__ or failure.__context__
+    return False
+
+
+def _plugin(family: str, point: Any) -> type[Any]:
+    label = f"{family} '{point.name}' ({point.value})"
+    try:
+        with contained():
+            found = point.load()
+    except Exception as failure:
+        said = " ".join(str(failure).split())[:200]
+        kind = kind_of(failure)
+        why = kind if said in ("", kind) else f"{kind}: {said}"
+        raise PluginError(
+            f"{label} cannot be loaded: {why}", "mend or remove the package that registers it"
+        ) from failure
+    base = _base(family)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise PluginError(f"{label} is no {base.__name__}", f"name a class that inherits from {base.__module__}")
+    file = getattr(sys.modules.get(found.__module__), "__file__", None)
+    _loaded[found.__module__] = (Path(file), _state(Path(file))) if file else (None, ())
+    return found
+
+
+def _base(family: str) -> type[Any]:
+    from curation.dedup.base import Dedup
+    from curation.scorers.base import Scorer, Transform
+    from curation.selection.base import Selection
+
+    return {"scorer": Scorer, "transform": Transform, "dedup": Dedup, "select": Selection}[family]
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    try:
+        stat = file.stat()
+    except OSError:
+        return ()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _installed(family: str) -> list[Any]:

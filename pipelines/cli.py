@@ -670,35 +670,61 @@ def _report(found: Any, format: Format) -> None:
 
 def main() -> None:
     """Entry point: errors become findings and exit codes."""
-    sys.exit(_main(sys.argv[1:]))
+    from pipelines.stdout import only_data
+
+    with only_data():
+        code = _main(sys.argv[1:])
+    sys.exit(code)
 
 
 def _main(arguments: list[str]) -> int:
+    """The exit code of a command. Nothing leaves here but by a code of docs/errors.md."""
+    from click.exceptions import Abort, ClickException
+
     from pipelines.render import print_findings
 
+    code = 1
     try:
-        app(args=arguments)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-        if isinstance(end.__context__, BrokenPipeError):  # `curate sql ... | head`: the reader has what it wanted
-            code = 0
+        done = app(args=arguments, standalone_mode=False)
+        code = done if isinstance(done, int) else 0
+    except ClickException as usage:
+        usage.show()
+        code = usage.exit_code
+    except (Abort, KeyboardInterrupt) as stopped:
+        code = 130 if _interrupted(stopped) else 1
     except CurationError as failure:
         print_findings(failure.findings)
         code = 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
     except OSError as failure:
         from curation.flow import system_failure
-        from curation.store import StoreError
 
-        if not isinstance(failure, StoreError):
-            raise
         found = system_failure(failure)
         print_findings([Finding(found.code, found.message, found.hint)])
-        code = 1
+    except BaseException as failure:
+        if isinstance(failure, SystemExit) and isinstance(failure.__context__, BrokenPipeError):
+            code = 0  # `curate sql ... | head`: the reader has what it wanted
+        elif isinstance(failure, SystemExit) and _of_the_command_line(failure):  # as shell completion ends
+            code = failure.code if isinstance(failure.code, int) else int(failure.code is not None)
+        else:
+            from pipelines import crash
+
+            print_findings([crash.finding(failure, arguments)])
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _interrupted(stopped: BaseException) -> bool:
+    return isinstance(stopped, KeyboardInterrupt) or isinstance(stopped.__context__, KeyboardInterrupt)
+
+
+def _of_the_command_line(end: SystemExit) -> bool:
+    trace = end.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).split(".")[0] in ("click", "typer")
 
 
 def _open(path: str) -> Any:
@@ -757,10 +783,16 @@ def summary(result: Any, workspace: Path | str) -> list[str]:
         return [f"Nothing to do: {result.rows:,} → {result.kept:,} documents · {tail}"]
     lines = []
     workspace = shlex.quote(str(workspace))  # for the commands below, to be pasted
-    for _, failure in result.failures[:20]:
-        lines.append(f"failed[{failure.code}]: {failure.message}")
-        if failure.hint:
-            lines.append(f"hint: {failure.hint}")
+    told: dict[tuple[str, str, str | None], list[str]] = {}
+    for path, failure in result.failures:
+        # one fault of a stage fails many inputs, whose names stand in the message of each
+        message = failure.message.replace(path, "…") if path else failure.message
+        told.setdefault((failure.code, message, failure.hint), []).append(failure.message)
+    for (code, message, hint), messages in list(told.items())[:20]:
+        count = len(messages)
+        lines.append(f"failed[{code}]: {messages[0] if count == 1 else f'{message} ({count:,} times)'}")
+        if hint:
+            lines.append(f"hint: {hint}")
     counts = f"{result.rows:,} → {result.kept:,} documents · dropped={result.dropped:,} errored={result.errored:,}"
     word = {"done": "Done", "failed": "Failed", "interrupted": "Interrupted"}[result.outcome]
     lines.append(f"{word}. {counts} · SCORED={result.scored:,} FAIL={len(result.failures)} · {tail}")

@@ -13,18 +13,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.combination import members
+from curation.flow.faults import MACHINE, unforeseen
 from curation.flow.known import as_struct
 from curation.flow.score import complete
 from curation.flow.work import scorer_object
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest, now
+from curation.models.locate import ModelError
+from curation.plan import Plan
+from curation.plugins import contained
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
 from curation.sources import Shard, hash_rows, read_batches
 from curation.store import Store
 from pipelines.recipe import Loaded
 from pipelines.resolve import Resolved, Unfitted
 from schemas.documents import INPUT, OK, TEXT
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, advice
 
 MOST_GROUPS = 64
 """Row groups that a sample is drawn from: a few rows from each of a thousand would read the whole corpus."""
@@ -36,13 +40,13 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit:
     # before the work, and 0 where `resolved` found no fit: whoever commits meanwhile takes this very generation
     generation = manifest.where("fits", fit=todo.key).num_rows if refit else 0
     scorer = loaded.stages[todo.position]
-    pool = _pool(loaded, resolved, todo, scorer.fits_on_survivors)
     try:
-        artifact = scorer.fit(pool)
-    except ValueError as failure:
-        raise CurationError(
-            Finding("C012", f"stage '{todo.stage}' cannot be fitted: {failure}", getattr(failure, "hint", None))
-        ) from failure
+        with contained():
+            artifact = scorer.fit(_pool(loaded, resolved, todo, scorer.fits_on_survivors))
+    except (CurationError, OSError):
+        raise
+    except Exception as failure:
+        raise CurationError(_unfit(todo.stage, failure)) from failure
     name, sha256 = _save(store, artifact, scorer)
     manifest.commit(
         "fits",
@@ -60,6 +64,17 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit:
             }
         ],
     )
+
+
+def _unfit(stage: str, failure: Exception) -> Finding:
+    """What a fit failed of, whose messages are its own where it refuses, and may be a document's text where not."""
+    message, hint = advice(failure)
+    if isinstance(failure, ModelError):
+        return Finding("C013", f"stage '{stage}': {message}", hint)
+    if isinstance(failure, ValueError) and not isinstance(failure, pa.ArrowException | UnicodeError):
+        return Finding("C012", f"stage '{stage}' cannot be fitted: {message}", hint)
+    found = unforeseen(failure, f"stage '{stage}' cannot be fitted", ())
+    return Finding(found.code, found.message, found.hint)
 
 
 def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.ndarray]]:
@@ -110,7 +125,7 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
     names = {"text", *(name for step in steps for name in step.reads)}
     numbers = {name for step in steps for name in step.numbers}
     sampled = sample_rows(list(plan.shards), todo.sample_rows)
-    pool = _read(sampled, plan.reading, plan.columns, sorted(names), numbers)
+    pool = _read(sampled, plan, sorted(names), numbers)
     if survivors:
         pool = pool.filter(pc.not_equal(pc.utf8_trim_whitespace(pool.column("text")), ""))
     size = pc.binary_length(pool.column("text"))
@@ -128,26 +143,38 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
 
 
 def _read(
-    sampled: dict[int, tuple[Shard, np.ndarray]],
-    reading: pa.Schema,
-    columns: Columns,
-    names: list[str],
-    numbers: set[str],
+    sampled: dict[int, tuple[Shard, np.ndarray]], plan: Plan, names: list[str], numbers: set[str]
 ) -> pa.RecordBatch:
-    """Sampled rows in input order, those without text left out, with the columns `names`."""
-    schema = pa.schema([reading.field(source) for source in columns.sources(names)])
+    """Sampled rows in input order, those without text left out, with the columns `names`.
+
+    An input that cannot be read has none, where the recipe says that the run goes on without it.
+    """
     kinds = {name: pa.float64() if name in numbers else TEXT for name in names}
     pieces = [pa.RecordBatch.from_pydict({name: pa.array([], kind) for name, kind in kinds.items()})]
     for shard, rows in sampled.values():
-        wanted = np.zeros(shard.rows, dtype=bool)
-        wanted[rows] = True
-        for batch in read_batches(shard, schema, partial(_any, wanted)):
-            here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-            opened = columns.open(batch.columns.take(pa.array(here)))
-            there = opened.text[0].is_valid()
-            made = {name: opened.field(name, name in numbers) for name in names}
-            pieces.append(pa.RecordBatch.from_pydict(made).filter(there))
+        try:
+            pieces += _read_shard(shard, rows, plan, names, numbers)
+        except CurationError as failure:
+            if plan.on_bad_shard == "stop" or failure.findings[0].code in MACHINE:
+                raise
     return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0] if any(map(len, pieces)) else pieces[0]
+
+
+def _read_shard(
+    shard: Shard, rows: np.ndarray, plan: Plan, names: list[str], numbers: set[str]
+) -> list[pa.RecordBatch]:
+    columns = plan.columns
+    schema = pa.schema([plan.reading.field(source) for source in columns.sources(names)])
+    wanted = np.zeros(shard.rows, dtype=bool)
+    wanted[rows] = True
+    pieces = []
+    for batch in read_batches(shard, schema, partial(_any, wanted)):
+        here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
+        opened = columns.open(batch.columns.take(pa.array(here)))
+        there = opened.text[0].is_valid()
+        made = {name: opened.field(name, name in numbers) for name in names}
+        pieces.append(pa.RecordBatch.from_pydict(made).filter(there))
+    return pieces
 
 
 def _any(wanted: np.ndarray, start: int, rows: int) -> bool:

@@ -12,13 +12,13 @@ import pyarrow as pa
 from curation.flow.score import missing_rows
 from curation.flow.work import ScoreWork, ShardWork, Work, scorer_object
 from curation.manifest.parts import Manifest
+from curation.models.hardware import hardware
 from curation.plan import Plan, StagePlan, Step
 from curation.text.edits import apply_edits
 from pipelines.fit import read_texts, sample_rows
 from pipelines.resolve import Resolved
 from pipelines.run import score_index
 from schemas.recipe import Resources
-from workers.executor import hardware
 
 TIMED = 128
 """Documents that `time` runs every step on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from typing import Any, TextIO
 
 HEARTBEAT_SECONDS = 30.0
@@ -24,6 +25,7 @@ class Progress:
         self._done = 0
         self._began = 0.0
         self._stop = threading.Event()
+        self._failed: Counter[tuple[str, str]] = Counter()
 
     def __call__(self, event: str, facts: dict[str, Any]) -> None:
         handle = getattr(self, f"_on_{event}", None)
@@ -109,6 +111,11 @@ class Progress:
 
     def _on_failed(self, facts: dict[str, Any]) -> None:
         failure = facts["failure"]
+        path = facts.get("path")
+        same = (failure.code, failure.message.replace(path, "") if path else failure.message)
+        self._failed[same] += 1
+        if self._failed[same] > 1 and not self.verbose:  # one fault of many inputs is counted at the end
+            return
         self.say(f"failed[{failure.code}]: {failure.message}")
         if self.verbose and failure.trace:
             self.say(failure.trace)

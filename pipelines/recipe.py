@@ -16,12 +16,13 @@ from curation import registry
 from curation.formats.columns import Columns
 from curation.gates import Gate, GateError
 from curation.plan import BULKY
+from curation.plugins import PluginError, contained, kind_of
 from curation.scorers.base import Context
 from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
 from curation.scorers.turns import RULES, per_turn, uses_turns
 from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
 from schemas.documents import INPUT
-from schemas.errors import CurationError
+from schemas.errors import CurationError, advice
 from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
 RESERVED = frozenset(
@@ -319,43 +320,69 @@ def _build(document: Document, index: int, stage: Stage, context: Context, avail
         message = f"unknown {stage.family} '{stage.kind}'"
         document.add("C006", message, place, f"{hint}{_kinds_hint(stage.family)}", value=True)
         return None
+    except PluginError as error:
+        document.add("C054", f"stage '{stage.id}': {error}", place, error.hint, value=True)
+        return None
     except ImportError as error:
         message = f"stage '{stage.id}': {stage.family} '{stage.kind}' cannot be imported: {one_line(error)}"
         document.add("C012", message, place, "install what it needs", value=True)
         return None
     label = f"stage '{stage.id}'"
-    settings = validate(document, cls.Settings, stage.settings, path, label, [stage.family, *_STAGE_KEYS])
-    if settings is None:
+    if registry.is_stale(cls):
+        message = f"{label}: the code of {stage.family} '{stage.kind}' was changed since this process loaded it"
+        document.add("C054", message, place, "begin a new Python process", value=True)
         return None
     try:
-        built = cls(settings, context)
-        if stage.family == "transform" and available.makes("text"):
-            message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
-            document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
-            return None
-        if stage.family == "scorer":
-            built = per_turn(built, context.turns)
-        if stage.turns and not uses_turns(built):
-            hint = "it is for scorers of answers, on input that maps `messages` or `conversations`"
-            document.add("C012", f"{label}: turns: says nothing here", (*path, "turns"), hint, value=True)
-        if stage.resources and stage.resources.num_gpus and not _has_model(built):
-            message = f"{label}: num_gpus: says nothing here, since the stage has no model"
-            document.add("C012", message, (*path, "resources", "num_gpus"), "leave it out", value=True)
-        assert built.fields is not None  # some depend on the model, which is looked for here
-        return built
+        with contained():
+            return _built(document, path, label, stage, cls, context, available)
     except Exception as error:
-        advice = getattr(error, "hint", None) or None
+        said, advised = advice(error)
         if isinstance(error, CurationError):
             for finding in error.findings:
                 document.add(finding.code, f"{label}: {finding.message}", place, finding.hint)
         elif type(error).__name__ == "ModelError" and hasattr(error, "hint"):
             key: KeyPath = (*path, "model") if "model" in stage.settings else place
-            document.add("C013", f"{label}: {one_line(error)}", key, advice, value=True)
+            document.add("C013", f"{label}: {said}", key, advised, value=True)
         elif isinstance(error, ValueError | OSError):
-            document.add("C012", f"{label}: {one_line(error)}", place, advice)
+            document.add("C012", f"{label}: {said}", place, advised)
+        elif registry.blames(error):
+            document.add("C054", f"{label}: {raised(error)}", place, advised or PLUGIN_HINT)
         else:
             raise
         return None
+
+
+PLUGIN_HINT = "what it says is a plugin's: mend it, or ask those who made it"
+
+
+def raised(error: Exception) -> str:
+    """What a plugin's code raised, in one line."""
+    kind, said = kind_of(error), one_line(error)
+    return f"its code raised {kind}{'' if said == kind else ': ' + said[:200]}"
+
+
+def _built(
+    document: Document, path: KeyPath, label: str, stage: Stage, cls: Any, context: Context, available: Columns
+) -> Any:
+    place: KeyPath = (*path, stage.family)
+    settings = validate(document, cls.Settings, stage.settings, path, label, [stage.family, *_STAGE_KEYS])
+    if settings is None:
+        return None
+    built = cls(settings, context)
+    if stage.family == "transform" and available.makes("text"):
+        message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
+        document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
+        return None
+    if stage.family == "scorer":
+        built = per_turn(built, context.turns)
+    if stage.turns and not uses_turns(built):
+        hint = "it is for scorers of answers, on input that maps `messages` or `conversations`"
+        document.add("C012", f"{label}: turns: says nothing here", (*path, "turns"), hint, value=True)
+    if stage.resources and stage.resources.num_gpus and not _has_model(built):
+        message = f"{label}: num_gpus: says nothing here, since the stage has no model"
+        document.add("C012", message, (*path, "resources", "num_gpus"), "leave it out", value=True)
+    assert built.fields is not None  # some depend on the model, which is looked for here
+    return built
 
 
 def _has_model(built: Any) -> bool:
@@ -470,7 +497,7 @@ def _stage_schema(family: str, kind: str, definitions: dict[str, Any]) -> dict[s
     common["resources"] = {"$ref": "#/$defs/Resources"}
     try:
         cls = registry.find(family, kind)
-    except ImportError:  # what it needs is not installed: an editor should still accept it
+    except ImportError:  # what it needs is not installed, or it is broken: an editor should still accept it
         return {"type": "object", "properties": common, "required": [family]}
     own = cls.Settings.model_json_schema(ref_template=f"#/$defs/{family}.{kind}.{{model}}")
     for name, definition in own.pop("$defs", {}).items():

@@ -11,11 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.base import Dedup
+from curation.flow.work import content_of
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.models.locate import ModelError
 from curation.models.pull import models_folder
 from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
+from curation.plugins import contained
+from curation.registry import blames
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.selection.base import Selection
@@ -23,7 +26,7 @@ from curation.sources import Shard, SourceFile, cut_shards, find, hash_rows, ins
 from curation.sources.jsonl import NESTED, STRICT
 from curation.sources.texts import nested, stringlike, usable
 from curation.store import Store, StoreError, local_copy
-from pipelines.recipe import Loaded, parse, turns_of
+from pipelines.recipe import PLUGIN_HINT, Loaded, parse, raised, turns_of
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import Input
@@ -426,7 +429,9 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
                 unfitted.append(Unfitted(place, declared.id, key, chosen.sample_rows))
             else:
                 chosen = type(chosen)(chosen.settings, Context(loaded.base, local_copy(artifact), turns=shape))
-        common = (declared.family, declared.kind, settings, base, artifact, _answers_folder(manifest.store), shape)
+        content = content_of(chosen)
+        answers = _answers_folder(manifest.store)
+        common = (declared.family, declared.kind, settings, base, artifact, answers, shape, content)
         steps: list[Step] = []
         if isinstance(chosen, Scorer):
             own = _steps(declared.id, chosen, (), common, available, upstream, steps)
@@ -455,6 +460,7 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
                 columns=() if isinstance(chosen, Scorer | Dedup) else tuple(chosen.columns),
                 recipe_dir=base,
                 resources=asked,
+                content=content,
             )
         )
     if findings:
@@ -465,16 +471,22 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
 def _unusable(loaded: Loaded, place: int, chosen: Any) -> Finding | None:
     """What is wrong with a stage's model; None where it can be used. Models are looked for when they are asked for."""
     try:
-        waiting = [chosen]
-        while waiting:
-            asked = waiting.pop()
-            if isinstance(asked, Scorer):
-                asked.identity()
-            waiting += asked.requires().values()
+        with contained():
+            waiting = [chosen]
+            while waiting:
+                asked = waiting.pop()
+                if isinstance(asked, Scorer):
+                    asked.identity()
+                waiting += asked.requires().values()
     except ModelError as error:
         line = loaded.line("stages", place, "model") or loaded.line("stages", place)
         message = f"stage '{loaded.recipe.stages[place].id}': {' '.join(str(error).split())}"
         return _at(loaded, line, Finding("C013", message, error.hint or None))
+    except Exception as error:
+        if isinstance(error, CurationError) or not blames(error):
+            raise
+        message = f"stage '{loaded.recipe.stages[place].id}': {raised(error)}"
+        return _at(loaded, loaded.line("stages", place), Finding("C054", message, PLUGIN_HINT))
     return None
 
 
@@ -482,7 +494,7 @@ def _steps(
     name: str,
     scorer: Scorer,
     path: tuple[str, ...],
-    common: tuple[str, str, dict[str, Any], str, str | None, str, str | None],
+    common: tuple[str, str, dict[str, Any], str, str | None, str, str | None, str],
     available: Columns,
     upstream: list[str],
     steps: list[Step],
@@ -495,7 +507,7 @@ def _steps(
         needed = only if where is None else (requires[where], flag)
         own = (f"{name}/{column}", required, (*path, column))
         requires[column] = _steps(*own, common, available, upstream, steps, needed).fingerprint
-    family, kind, settings, base, artifact, cache, turns = common
+    family, kind, settings, base, artifact, cache, turns, content = common
     step = Step(
         name=name,
         family=family,
@@ -516,6 +528,7 @@ def _steps(
         artifact=artifact,
         cache=cache,
         turns=turns,
+        content=content,
     )
     steps.append(step)
     return step

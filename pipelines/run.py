@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from curation import failpoints
 from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
+from curation.flow.faults import to_be_stored, unforeseen
 from curation.flow.work import (
     DecideWork,
     EnterWork,
@@ -35,7 +36,9 @@ from curation.flow.work import (
 )
 from curation.manifest.parts import TOGETHER, Manifest, now
 from curation.manifest.snapshot import publish_missing, publish_snapshot
+from curation.models.hardware import difference, says_libraries
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
+from curation.registry import blames
 from curation.report.card import dataset_card
 from curation.sources import Shard
 from curation.store import Store
@@ -46,11 +49,10 @@ from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
 from workers.executor import Executor
 
+MOST_RAISED = 10
+"""Kinds of faults of single documents that are told at the end of a pass."""
 BUCKETS_PER_PREFIX = 20_000_000
 """Bucket rows of one pairing task: 16 bytes each in memory, twice while they are sorted."""
-
-DEATHS = 2
-"""Attempts that died on this machine before one is told what might help."""
 
 
 @dataclass
@@ -146,6 +148,13 @@ class _Invocation:
         self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
         self.groups: dict[str, dict[str, Any]] = {}
         self.failed: dict[int, str] = {}
+        """Inputs that the run goes on without from here: those at fault, and those of units that failed otherwise."""
+        self.faultless: list[Failure] = []
+        """Failures that are no input's fault: nothing is gained by leaving one out."""
+        self.fault_causes: set[tuple[str, str]] = set()
+        """Step and code of the failures that are an input's."""
+        self.causes: set[tuple[str, str]] = set()
+        """Step and code of what inputs were left out for: for one cause a run begins anew once."""
         self.set_aside: set[int] = set()
         """Shards that the user was told are left out."""
         self._executor: Executor | None = None
@@ -170,6 +179,12 @@ class _Invocation:
             outcome = "interrupted"
         except OSError as failure:
             self._refused(failure)
+        except Exception as failure:
+            if isinstance(failure, CurationError) or not blames(failure):
+                raise
+            found = unforeseen(failure, "the code of a plugin failed", ())
+            self.result.failures.append(("", found))
+            self.report("failed", {"path": "", "failure": found})
         finally:
             self.result.outcome = outcome
             self.result.seconds = time.monotonic() - began
@@ -187,9 +202,11 @@ class _Invocation:
         try:
             self._flow()
         except _StopError:
-            machine = any(failure.code in ("R005", "R006", "R010") for _, failure in self.result.failures)
-            if self.plan.on_bad_shard == "stop" or machine or not 0 < len(self.failed) < len(self.plan.good_shards):
-                return "failed"  # a full disk, a lost worker or a store says nothing about the shard
+            causes = self.fault_causes
+            others = 0 < len(self.failed) < len(self.plan.good_shards)
+            if self.plan.on_bad_shard == "stop" or self.faultless or not others or causes & self.causes:
+                return "failed"
+            self.causes |= causes
             return self._without_failed()
         return "failed" if self.result.failures else "done"
 
@@ -197,15 +214,13 @@ class _Invocation:
         last = len(self.plan.passes) - 1
         for part in self.plan.passes:
             self._score(part)
-            if self.failed and (part.barriers or part.number < last):
-                raise _StopError
+            if part.barriers or part.number < last:
+                self._stop_if_failed()
             for stage in part.barriers:
                 self._group(stage)
-                if self.failed:
-                    raise _StopError
+                self._stop_if_failed()
         decided = self._decide()
-        if self.failed:
-            raise _StopError
+        self._stop_if_failed()
         budget = self.plan.errors.documents
         if self.result.errored > budget:
             message = f"{self.result.errored:,} documents errored, and the recipe allows {budget:,}"
@@ -214,9 +229,16 @@ class _Invocation:
             self.result.failures.append(("", Failure("R004", message, hint)))
             return
         written = self._write(decided)
-        if self.failed:
-            raise _StopError
+        self._stop_if_failed()
         self._publish(written)
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.failed or self.faultless)
+
+    def _stop_if_failed(self) -> None:
+        if self.stopped:
+            raise _StopError
 
     def _announce(self) -> None:
         """Record the run before its first unit, so that SQL shows it while it is under way."""
@@ -318,9 +340,10 @@ class _Invocation:
             if row["host"] == socket.gethostname() and row["attempt"] not in ended
         ]
         dead = sum(process_mark(row["pid"]) != row["process"] for row in here)
-        if dead >= DEATHS:
-            what = f"{dead} attempts at this run died without a word; if it is a document that kills its process, "
-            self.report("notice", {"text": f"{what}--executor ray finds it and goes on without it"})
+        if dead:
+            what = "an earlier attempt at this run" if dead == 1 else f"{dead} earlier attempts at this run"
+            hint = "if a document or a stage's code ends its process, --executor ray says which and goes on without it"
+            self.report("notice", {"text": f"{what} ended without a word; {hint}"})
 
     def _check_hardware(self) -> None:
         heavy = {step.fingerprint for step in self.plan.steps() if step.heavy}
@@ -332,21 +355,33 @@ class _Invocation:
             pc.is_in(table.column("fingerprint"), pa.array(sorted(heavy))),
             pc.is_in(table.column("file_fingerprint"), pa.array(sorted(files))),
         )
-        others = set(table.filter(mine).column("hardware").to_pylist()) - {self.hardware}
-        if others and not os.environ.get("CURATION_MIXED_HARDWARE"):
+        stored = set(table.filter(mine).column("hardware").to_pylist())
+        apart = [found for line in sorted(stored) if (found := difference(line, self.hardware))]
+        if apart and not os.environ.get("CURATION_MIXED_HARDWARE"):
+            theirs, ours = apart[0]
             raise CurationError(
                 Finding(
                     "C036",
-                    f"models have scored these files on {sorted(others)[0]}, and this run is on {self.hardware}",
-                    "scores of two classes of hardware differ in the last bits; to mix them: CURATION_MIXED_HARDWARE=1",
+                    f"models have scored these files with {theirs}, and this run has {ours}",
+                    "the scores would differ in the last bits: go on with what began, begin another workspace, or to "
+                    "mix them set CURATION_MIXED_HARDWARE=1",
                 )
+            )
+        if not all(map(says_libraries, stored)):
+            self.report(
+                "notice",
+                {
+                    "text": "some scores here were made before versions of torch and its like were recorded: they are "
+                    "taken for these versions'; if you have upgraded since, score in another workspace"
+                },
             )
 
     def _bad_shards(self) -> None:
-        self.failed = {}
+        self.failed, self.faultless, self.fault_causes = {}, [], set()
         for shard in self.plan.shards:
             if shard.error and (self.plan.on_bad_shard == "stop" or not self.plan.good_shards):
-                self._fail(shard, Failure("R001", f"{shard.path} {shard.error}", "mend or remove it, then run again"))
+                hint = "mend or remove it, then run again"
+                self._fail(shard, Failure("R001", f"{shard.path} {shard.error}", hint, shard=shard.index))
             elif shard.error and shard.index not in self.set_aside:
                 self.set_aside.add(shard.index)
                 self.report("skipped", {"path": shard.path, "message": shard.error})
@@ -377,30 +412,35 @@ class _Invocation:
             self.report("failed", {"path": "", "failure": found})
 
     def _fail(self, shard: Shard | None, failure: Failure, step: str = "") -> None:
-        path = shard.path if shard else ""
-        if shard is not None:
-            self.failed[shard.index] = failure.message
-        else:
-            self.failed[-1] = failure.message
-        self.result.failures.append((path, failure))
-        self.report("failed", {"path": path, "failure": failure})
-        index = shard.index if shard else -1
-        self.manifest.commit(
-            "failures",
-            f"{self.attempt}-{len(self.result.failures):06d}",
-            [
-                {
-                    "run": self.plan.run,
-                    "attempt": self.attempt,
-                    "shard": index,
-                    "path": path,
-                    "step": step,
-                    "code": failure.code,
-                    "message": failure.message,
-                    "failed_at": now(),
-                }
-            ],
-        )
+        """Take note of what a unit failed of: `shard` is what it was about, the failure says whose fault it is."""
+        for one in (failure, *failure.more):
+            at = shard
+            if one.shard is None:
+                self.faultless.append(one)
+            else:
+                at = self.plan.shards[one.shard]
+                self.fault_causes.add((step, one.code))
+            if at is not None:
+                self.failed[at.index] = to_be_stored(one.message)
+            path = at.path if at else ""
+            self.result.failures.append((path, one))
+            self.report("failed", {"path": path, "failure": one})
+            self.manifest.commit(
+                "failures",
+                f"{self.attempt}-{len(self.result.failures):06d}",
+                [
+                    {
+                        "run": self.plan.run,
+                        "attempt": self.attempt,
+                        "shard": at.index if at else -1,
+                        "path": path,
+                        "step": step,
+                        "code": one.code,
+                        "message": to_be_stored(one.message),
+                        "failed_at": now(),
+                    }
+                ],
+            )
 
     @property
     def work(self) -> Work:
@@ -445,6 +485,7 @@ class _Invocation:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
         shards = self._shards()
         units = (ScoreWork(at, part) for at in shards)
+        raised: Counter[str] = Counter()
         for outcome in self._perform(f"score {name}", units, len(shards), part.steps, part.tasks):
             if outcome.failure:
                 self._fail(outcome.unit.at.shard, outcome.failure, name)
@@ -453,6 +494,9 @@ class _Invocation:
                 self.result.scored += scored.rows
                 self.result.steps.update(scored.by_step)
                 self.result.reused += scored.rows == 0
+                raised.update(scored.raised)
+        for what, count in raised.most_common(MOST_RAISED):
+            self.report("notice", {"text": f"{what} on {count:,} document{'s' if count > 1 else ''}"})
         if any(step.heavy for step in part.steps) and self._executor is not None:
             self._meter(part)
 
@@ -477,7 +521,7 @@ class _Invocation:
                 prefixes *= 2
         enter = partial(EnterWork, stage=stage, prefixes=prefixes)
         table = self._recorded("entrants", stage.id, shards, f"{self.plan.run}-{stage.id}", enter, stage.resources)
-        if self.failed:
+        if self.stopped:
             return
         content = table.column("content").to_pylist()
 
@@ -550,7 +594,7 @@ class _Invocation:
                 self._fail(None, outcome.failure, stage.id)
             else:
                 pairs[outcome.unit.prefix] = outcome.value["data"]
-        if self.failed:
+        if self.stopped:
             return None
         steps = {step.fingerprint for step in stage.steps}  # no other scores are asked for, and all shards go along
         own = (
@@ -607,7 +651,7 @@ class _Invocation:
 
         for outcome in self._perform("write", map(unit, todo), len(todo)):
             if outcome.failure:
-                self._fail(outcome.unit.shards[0].shard if outcome.unit.shards else None, outcome.failure, "write")
+                self._fail(None, outcome.failure, "write")
             else:
                 records[outcome.unit.part] = outcome.value
         return [records[number] for number in sorted(records)]

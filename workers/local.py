@@ -14,10 +14,11 @@ from curation import failpoints
 from curation.flow import Failure, Outcome, perform
 from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.flow.work import tokenising_object
+from curation.models.hardware import hardware
 from curation.models.meter import Reading
 from curation.plan import Step
 from schemas.recipe import Resources
-from workers.executor import Metered, hardware, marked, metered
+from workers.executor import Metered, marked, metered
 
 
 class LocalExecutor:

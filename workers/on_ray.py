@@ -22,6 +22,7 @@ from curation.flow import Failure, Outcome, perform
 from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.flow.work import scorer_object
 from curation.models.devices import THREADS
+from curation.models.hardware import difference, hardware
 from curation.models.meter import Reading
 from curation.plan import Pass, Step
 from schemas.errors import CurationError, Finding
@@ -29,7 +30,7 @@ from schemas.recipe import Resources
 from workers import board, cluster, metrics
 from workers.calls import Calls, actor_name, loading
 from workers.cluster import Ask, Wanted
-from workers.executor import Metered, hardware, marked, metered
+from workers.executor import Metered, marked, metered
 from workers.pool import Pool
 
 BEAT_SECONDS = 1.0
@@ -380,7 +381,8 @@ class Model:
         """The model's half of scoring, for every step that shares the model."""
         assert self.step is not None
         if hardware() != self.wanted:  # its scores would differ in the last bits from those that the driver records
-            raise CurationError(Finding("C036", f"this node is {hardware()}, and the run is on {self.wanted}"))
+            theirs, ours = difference(self.wanted, hardware()) or (self.wanted, hardware())
+            raise CurationError(Finding("C036", f"this node is {ours}, and the run is on {theirs}"))
         with self._work(token), self.clock.batch():
             return infer_here(self.step, prepared)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from curation.flow.decide import decide_shard
 from curation.flow.enter import enter_shard
+from curation.flow.faults import FULL, MACHINE, Failure, Outcome, faulty, system_failure, trace_of, unforeseen
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
 from curation.flow.score import ScorerError, is_infrastructure, score_shard
@@ -23,86 +21,90 @@ from curation.flow.work import (
     ResolveWork,
     ScoreWork,
     Scoring,
+    Work,
     WriteWork,
     scorer_object,
     tokenising_object,
 )
-from curation.flow.write import write_part
+from curation.flow.write import faults_of_others, write_part
+from curation.models.locate import ModelError
 from curation.plan import Step
+from curation.plugins import contained, kind_of
 from curation.store import StoreError
 from schemas.errors import CurationError, Finding
 
+__all__ = ["Failure", "Outcome", "perform", "system_failure"]
 Unit = ScoreWork | EnterWork | PairWork | ResolveWork | DecideWork | WriteWork
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a unit did not commit. `trace` is for `--verbose`; nothing here holds a document's text."""
-
-    code: str
-    message: str
-    hint: str | None = None
-    trace: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A unit's value, or its failure."""
-
-    unit: Any
-    value: Any = None
-    failure: Failure | None = None
 
 
 def perform(unit: Unit, scoring: Scoring) -> Any:
     """Do the work. Returns what the unit's function returns, or a Failure; raises for lost workers only."""
     try:
-        match unit:
-            case ScoreWork():
-                return score_shard(unit, scoring)
-            case EnterWork():
-                return enter_shard(unit)
-            case PairWork():
-                return pair_prefix(unit)
-            case ResolveWork():
-                return resolve_group(unit)
-            case DecideWork():
-                return decide_shard(unit)
-            case WriteWork():
-                return write_part(unit)
-    except CurationError as failure:
-        first = failure.findings[0]
-        return Failure(first.code, first.message, first.hint, _trace(failure))
-    except OSError as failure:
-        return system_failure(failure)
+        with contained():
+            return _done(unit, scoring)
     except Exception as failure:
         if is_infrastructure(failure):
             raise
-        frame = traceback.extract_tb(failure.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}:{frame.lineno}"
-        return Failure("R003", f"{type(failure).__name__} at {place}", "see --verbose", _trace(failure))
+        found = _failure(unit, failure)
+        if isinstance(unit, WriteWork) and found.shard is not None:
+            others = faults_of_others(unit, found.shard)
+            found = replace(found, more=tuple(_failure(unit, other) for other in others))
+        return found
     finally:
         pa.default_memory_pool().release_unused()  # or each worker would keep the largest unit it ever saw
 
 
-def system_failure(failure: OSError) -> Failure:
-    """What the operating system refused."""
-    if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        what = f"no space left while writing {failure.filename or 'to the workspace'}"
-        return Failure("R005", what, "free some space and run again; what is committed stays", _trace(failure))
-    if isinstance(failure, StoreError):
-        return Failure("R010", str(failure), failure.hint)
-    lines = str(failure).splitlines() or [""]
-    return Failure("R003", f"{type(failure).__name__}: {lines[0]}", None, _trace(failure))
+def _done(unit: Unit, scoring: Scoring) -> Any:
+    match unit:
+        case ScoreWork():
+            return score_shard(unit, scoring)
+        case EnterWork():
+            return enter_shard(unit)
+        case PairWork():
+            return pair_prefix(unit)
+        case ResolveWork():
+            return resolve_group(unit)
+        case DecideWork():
+            return decide_shard(unit)
+        case WriteWork():
+            return write_part(unit)
 
 
-def _trace(failure: BaseException | None) -> str:
-    """Frames of an exception and of what caused it, without their messages: those may hold a document's text."""
-    parts: list[str] = []
-    while failure is not None:
-        parts.append(f"{''.join(traceback.format_tb(failure.__traceback__))}{type(failure).__name__}\n")
-        failure = failure.__cause__ or (None if failure.__suppress_context__ else failure.__context__)
-    return "\ncaused by:\n".join(parts)
+def _failure(unit: Unit, failure: Exception) -> Failure:
+    found = _in_words(unit, failure)
+    return found if found.code in MACHINE else replace(found, shard=faulty(failure))
+
+
+def _in_words(unit: Unit, failure: Exception) -> Failure:
+    if isinstance(failure, CurationError):
+        first = failure.findings[0]
+        return Failure(first.code, first.message, first.hint, trace_of(failure))
+    if isinstance(failure, OSError):
+        return system_failure(failure)
+    work = _work(unit)
+    names = {stage.id for stage in work.stages}
+    names |= {name for stage in work.stages for step in stage.steps for name in step.columns.names}
+    names |= {*work.reading.names, *work.writing.names, *work.output_columns}
+    return unforeseen(failure, _doing(unit), names, work.root)
+
+
+def _work(unit: Unit) -> Work:
+    return unit.at.work if isinstance(unit, ScoreWork | EnterWork | DecideWork) else unit.work
+
+
+def _doing(unit: Unit) -> str:
+    """What a unit is about, in a few words."""
+    match unit:
+        case ScoreWork():
+            return f"scoring {unit.at.shard.path}"
+        case EnterWork():
+            return f"stage '{unit.stage.id}' on {unit.at.shard.path}"
+        case PairWork() | ResolveWork():
+            return f"stage '{unit.stage.id}'"
+        case DecideWork():
+            return f"deciding {unit.at.shard.path}"
+        case WriteWork():
+            return f"writing part {unit.part} of the dataset"
 
 
 def score_here(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -122,11 +124,20 @@ def infer_here(step: Step, prepared: pa.RecordBatch) -> pa.RecordBatch:
 
 def _guarded(step: Step, work: Callable[[], pa.RecordBatch]) -> pa.RecordBatch:
     try:
-        return work()
-    except (MemoryError, OSError, CurationError):
+        with contained():
+            return work()
+    except (MemoryError, StoreError, CurationError):
         raise
+    except OSError as failure:
+        if failure.errno in FULL:
+            raise
+        # without the file's name: a scorer may have made it of a document's text
+        said = f"{type(failure).__name__}{': ' + failure.strerror if failure.strerror else ''}"
+        raise CurationError(Finding("R003", f"stage '{step.name}': {said}", "see --verbose")) from failure
+    except ModelError as failure:
+        raise CurationError(Finding("C013", f"stage '{step.name}': {failure}", failure.hint or None)) from failure
     except Exception as failure:
-        if type(failure).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        if kind_of(failure) == "OutOfMemoryError":  # torch's, which is not imported here
             raise CurationError(
                 Finding(
                     "R007",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import traceback
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import failpoints, parquet
+from curation.flow.faults import fault_of, place_of, read_input
 from curation.flow.known import Known, as_struct
 from curation.flow.ledger import PENDING, Ledger
-from curation.flow.work import ScoreWork, Scoring, ShardWork
+from curation.flow.work import ScoreWork, Scoring, ShardWork, verify_object
 from curation.manifest.parts import now
+from curation.models.hardware import of_step
 from curation.plan import BULKY, Pass, StagePlan, Step
+from curation.plugins import kind_of
 from curation.scorers.input import examine
-from curation.sources import read_batches
 from curation.store import TEMPORARY
 from curation.text.analysis import forget, take
 from schemas.documents import EMPTY, ERROR, FAULTS, INPUT, OK, TEXT
@@ -45,6 +47,8 @@ class Scored:
     by_step: dict[str, int]
     seconds: float
     committed: bool
+    raised: dict[str, int] = field(default_factory=dict)
+    """What scorers raised on single documents, and where in their code: how often. Told, and not stored."""
 
 
 def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
@@ -63,17 +67,21 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     known = _read(at, part, known)
     failpoints.hit("in-score")
     mark = at.work.mark()
-    writers = {step.fingerprint: _Writer(mark, step, at.shard.key) for step in part.steps}
+    writers = {step.fingerprint: _Writer(mark, step, at.shard.key, at.work.hardware) for step in part.steps}
+    raised: Counter[str] = Counter()
     reading = at.work.reading
     wanted = lambda start, rows: bool(todo[start : start + rows].any())  # noqa: E731
     scored = 0
     try:
-        for batch in read_batches(at.shard, reading, wanted):
+        for batch in read_input(at.shard, reading, wanted):
             span = slice(batch.start, batch.start + batch.columns.num_rows)
             rows = np.flatnonzero(todo[span])
             if len(rows):
-                document = _Documents(task, batch.columns, batch.faults, rows, rows + batch.start)
+                with fault_of(at.shard):
+                    document = _Documents(task, batch.columns, batch.faults, rows, rows + batch.start, raised)
                 scored += document.run(part, before, known, scoring, writers, at.work.store)
+        for step in part.steps:
+            verify_object(step)
         files = [writer.close(at.work.store) for writer in writers.values()]
     finally:
         forget()
@@ -82,7 +90,8 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     seconds = time.monotonic() - began
     failpoints.hit("after-data")
     committed = _commit(task, [file for file in files if file])
-    return Scored(scored, alive, {file["step"]: file["rows"] for file in files if file}, seconds, committed)
+    steps = {file["step"]: file["rows"] for file in files if file}
+    return Scored(scored, alive, steps, seconds, committed, dict(raised))
 
 
 def _refreshed(task: ScoreWork) -> tuple[ScoreWork, ShardWork]:
@@ -178,9 +187,16 @@ class _Documents:
     """Some rows of one batch on their way through the stages of a pass."""
 
     def __init__(
-        self, task: ScoreWork, columns: pa.RecordBatch, faults: dict[int, str], rows: np.ndarray, places: np.ndarray
+        self,
+        task: ScoreWork,
+        columns: pa.RecordBatch,
+        faults: dict[int, str],
+        rows: np.ndarray,
+        places: np.ndarray,
+        raised: Counter[str],
     ) -> None:
         self.task = task
+        self.raised = raised
         self.rows = places  # in the shard
         batch = columns if len(rows) == columns.num_rows else columns.take(pa.array(rows))
         self.columns = task.at.work.columns.open(batch)
@@ -242,7 +258,7 @@ class _Documents:
         columns = {name: self._field(name, missing, name in step.numbers) for name in step.reads}
         for name, other in step.requires.items():
             columns[name] = here[other].rows(missing)
-        result = complete(score_rows(step, pa.RecordBatch.from_pydict(columns), scoring), step)
+        result = complete(score_rows(step, pa.RecordBatch.from_pydict(columns), scoring, self.raised), step)
         if step.edits:
             result = self._in_source(result, step, missing)
         return as_struct(result, step.columns)
@@ -305,8 +321,13 @@ def last_transform(stages: tuple[StagePlan, ...]) -> StagePlan | None:
     return next((stage for stage in reversed(stages) if stage.family == "transform"), None)
 
 
-def score_rows(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> pa.RecordBatch:
-    """Score a batch; where that raises, find the documents that do it and give them the status `error`."""
+def score_rows(
+    step: Step, batch: pa.RecordBatch, scoring: Scoring, raised: Counter[str] | None = None
+) -> pa.RecordBatch:
+    """Score a batch; where that raises, find the documents that do it and give them the status `error`.
+
+    `raised` is told what was raised on them, and where.
+    """
     try:
         return _checked(step, scoring(step, batch), batch.num_rows)
     except (MemoryError, OSError, CurationError):
@@ -314,7 +335,7 @@ def score_rows(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> pa.Record
     except Exception as failure:
         if is_infrastructure(failure):
             raise
-        return _isolate(step, batch, scoring, failure)
+        return _isolate(step, batch, scoring, Counter() if raised is None else raised)
 
 
 def is_infrastructure(failure: BaseException) -> bool:
@@ -353,7 +374,7 @@ def _checked(step: Step, result: pa.RecordBatch, rows: int) -> pa.RecordBatch:
     return result
 
 
-def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, failure: Exception) -> pa.RecordBatch:
+def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, raised: Counter[str]) -> pa.RecordBatch:
     results: list[pa.RecordBatch] = []
     bad = good = 0
     said: set[str] = set()
@@ -373,11 +394,13 @@ def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, failure: Excep
                 continue
             bad += 1
             said.add(_said(caught))
+            where = ScorerError.of(caught)
             if not good and bad in (MANY, batch.num_rows) and _is_broken(step, batch, scoring):
                 hint = f"the scorer said: {said.pop()}" if len(said) == 1 else None
-                message = f"stage '{step.name}' fails on every document: {_where(caught)}"
+                message = f"stage '{step.name}' fails on every document: {where.kind} {where.place}".rstrip()
                 raise CurationError(Finding("R003", message, hint)) from caught
-            results.append(_error_row(step, caught))
+            raised[f"stage '{step.name}': {where.kind} {where.place}".rstrip()] += 1
+            results.append(_error_row(step, where.kind))
         else:
             good += rows
             results.append(complete(done, step))
@@ -403,8 +426,8 @@ def _plain(name: str) -> str:
     return PLAIN_MESSAGES if name.endswith("messages") else PLAIN
 
 
-def _error_row(step: Step, failure: Exception) -> pa.RecordBatch:
-    values = {"status": ERROR, "message": _where(failure)}
+def _error_row(step: Step, message: str) -> pa.RecordBatch:
+    values = {"status": ERROR, "message": message}
     return pa.RecordBatch.from_arrays(
         [pa.array([values.get(item.name)], type=item.type) for item in step.columns], schema=step.columns
     )
@@ -413,24 +436,20 @@ def _error_row(step: Step, failure: Exception) -> pa.RecordBatch:
 class ScorerError(Exception):
     """What a scorer raised, in words that leave its process: of an exception that crosses one, no traceback is left."""
 
-    def __init__(self, where: str, said: str) -> None:
-        super().__init__(where, said)
-        self.where = where
+    def __init__(self, kind: str, said: str, place: str = "") -> None:
+        super().__init__(kind, said, place)
+        self.kind = kind
+        """Name of the exception: what is stored of it."""
         self.said = said
+        self.place = place
+        """Where it was raised. Of the code and not of the document, so it is told and never stored."""
 
     @classmethod
     def of(cls, failure: BaseException) -> ScorerError:
-        return cls(_where(failure), _said(failure))
-
-
-def _where(failure: BaseException) -> str:
-    """An exception without its message, which may hold a document's text."""
-    failure = getattr(failure, "cause", None) or failure
-    if isinstance(failure, ScorerError):
-        return failure.where
-    frames = traceback.extract_tb(failure.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(failure).__name__}{place}"
+        failure = getattr(failure, "cause", None) or failure
+        if isinstance(failure, cls):
+            return failure
+        return cls(kind_of(failure), _said(failure), place_of(failure.__cause__ or failure))
 
 
 def _said(failure: BaseException) -> str:
@@ -444,8 +463,9 @@ def _said(failure: BaseException) -> str:
 class _Writer:
     """One step's new rows, written as they come; nothing on disk until the first."""
 
-    def __init__(self, mark: str, step: Step, shard: str) -> None:
+    def __init__(self, mark: str, step: Step, shard: str, hardware: str) -> None:
         self.step = step
+        self.hardware = of_step(hardware, step.heavy)
         self.schema = pa.schema([pa.field("row", pa.int64(), nullable=False), *step.columns])
         self.name = f"scores/{step.fingerprint}/{shard}-{mark}.parquet"
         self.path: Path | None = None
@@ -482,6 +502,7 @@ class _Writer:
             "errors": self.errors,
             "bytes": written.bytes,
             "content": written.content,
+            "hardware": self.hardware,
             "seconds": self.seconds,
         }
 
@@ -518,7 +539,6 @@ def _commit(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
             "file_fingerprint": at.shard.fingerprint,
             "row_start": at.shard.row_start,
             "row_end": at.shard.row_end,
-            "hardware": at.work.hardware,
             "created_at": now(),
         }
         for file in files

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet
+from curation.flow.faults import fault_of, faulty, read_input
 from curation.flow.score import last_transform
 from curation.flow.work import ShardWork, Work, WriteWork
 from curation.manifest.parts import now
 from curation.plan import StagePlan
 from curation.selection.base import COPIES
-from curation.sources import read_batches
 from curation.sources.texts import binary, repaired, stringlike, valid_text
 from schemas.documents import TEXT
 
@@ -84,19 +84,38 @@ def shown_fields(stage: StagePlan) -> list[pa.Field]:
 
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
-    work = task.work
+    for at, decisions in zip(task.shards, task.decisions, strict=True):
+        yield from _kept_of(at, decisions, schema)
+
+
+def _kept_of(at: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    work = at.work
     repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
     structs = [name for name in schema.names if name not in work.origins]
     structs += [name for name in repeating if name not in structs]
+    table = parquet.read(work.store.source(decisions), columns=["row", "outcome", *structs])
+    table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
+    rows = table.column("row").to_numpy() - at.shard.row_start
+    copies = np.ones(len(rows), dtype=np.int64)
+    for name in repeating:
+        copies *= pc.fill_null(pc.struct_field(table.column(name), COPIES), 1).to_numpy()
+    if len(rows):
+        yield from _documents(at, schema, table, rows, copies)
+
+
+def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
+    """What else would have failed a part that the input `failed` has failed, so that all are known at once."""
+    schema = output_schema(task.work)
+    found: list[Exception] = []
     for at, decisions in zip(task.shards, task.decisions, strict=True):
-        table = parquet.read(work.store.source(decisions), columns=["row", "outcome", *structs])
-        table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
-        rows = table.column("row").to_numpy() - at.shard.row_start
-        copies = np.ones(len(rows), dtype=np.int64)
-        for name in repeating:
-            copies *= pc.fill_null(pc.struct_field(table.column(name), COPIES), 1).to_numpy()
-        if len(rows):
-            yield from _documents(at, schema, table, rows, copies)
+        try:
+            if at.shard.index != failed:
+                for _ in _kept_of(at, decisions, schema):
+                    pass
+        except Exception as failure:
+            if faulty(failure) is not None:
+                found.append(failure)
+    return found
 
 
 def _documents(
@@ -118,7 +137,7 @@ def _documents(
     keep[rows] = True
     source = work.columns.mapping.get("text")
     wanted = work.writing
-    for batch in read_batches(at.shard, wanted, lambda start, count: bool(keep[start : start + count].any())):
+    for batch in read_input(at.shard, wanted, lambda start, count: bool(keep[start : start + count].any())):
         span = np.flatnonzero(keep[batch.start : batch.start + batch.columns.num_rows])
         if not len(span):
             continue
@@ -137,16 +156,18 @@ def _documents(
                     for child in item.type
                 ]
                 columns[item.name] = pa.StructArray.from_arrays(children, fields=list(item.type))
-            elif origin == source:
-                text, _ = valid_text(batch.columns.column(origin).take(taken))
-                if edits is not None:
-                    from curation.text.edits import apply_edits
-
-                    text = apply_edits(text, edits.take(pa.array(span + batch.start)))
-                columns[item.name] = text.cast(item.type)
-            else:
+                continue
+            with fault_of(at.shard):
                 column = batch.columns.column(origin).take(taken)
-                columns[item.name] = (repaired(column) if stringlike(column.type) else column).cast(item.type)
+                if origin == source:
+                    column, _ = valid_text(column)
+                    if edits is not None:
+                        from curation.text.edits import apply_edits
+
+                        column = apply_edits(column, edits.take(pa.array(span + batch.start)))
+                elif stringlike(column.type):
+                    column = repaired(column)
+                columns[item.name] = column.cast(item.type)
         yield pa.table([columns[item.name] for item in schema], schema=schema)
 
 

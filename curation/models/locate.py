@@ -12,7 +12,9 @@ Weights are safetensors, GGUF, ONNX or fastText binaries. Pickles are never fetc
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import time
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -241,17 +243,27 @@ def _is_fasttext(path: Path) -> bool:
         return file.read(4) == _FASTTEXT_MAGIC
 
 
-_hashes: dict[tuple[str, int, int], str] = {}
+SETTLING_NS = 2_000_000_000
+"""A file changed less than this before it was read may change again with the same times: its hash is not kept."""
+_hashes: dict[str, tuple[tuple[int, ...], str]] = {}
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file, remembered in this process by path, size and modification time."""
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _hashes:
-        with path.open("rb") as file:
-            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _hashes[key]
+    """Hexadecimal sha256 of a file, kept in this process for as long as size, times and inode stay: a copy that takes
+    over size and modification time (`cp -p`, `rsync -t`) has another time of change."""
+    known = _hashes.get(str(path))
+    if known is not None and known[0] == _stamp(path.stat()):
+        return known[1]
+    with path.open("rb") as file:
+        before = _stamp(os.fstat(file.fileno()))
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - max(before[1:3]) > SETTLING_NS and before == _stamp(path.stat()):
+        _hashes[str(path)] = before, digest
+    return digest
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev
 
 
 def made_here(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curation import parquet
 from schemas.documents import TEXT
+from schemas.errors import Refusal
 
 KEEP_RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
@@ -40,8 +41,7 @@ def hash_texts(texts: list[str]) -> str:
     return digest.hexdigest()
 
 
-def problem(line: str, hint: str) -> ValueError:
-    return ValueError(f"{line}\nhint: {hint}")
+problem = Refusal
 
 
 def read_texts(path: Path) -> list[str]:

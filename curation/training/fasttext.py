@@ -44,6 +44,7 @@ from curation.text.fasttext import (
 )
 from curation.text.fasttext_pieces import pieces
 from curation.text.hashing import hash_spans, mix64
+from schemas.errors import Refusal
 
 _BLOCK = 4096
 """Documents whose pieces are listed at once: where they lie in the text is forgotten then."""
@@ -92,7 +93,7 @@ def train(text: pa.Array, labels: NDArray[np.int32], names: list[str], options: 
     word_names, ends = _vocabulary(offsets, data, options.min_count, names)
     words = len(ends) - len(names)
     if not words:
-        raise ValueError("there is no word to learn from\nhint: give more text, or a lower min_count")
+        raise Refusal("there is no word to learn from", "give more text, or a lower min_count")
     grams = np.array([options.min_chars, options.max_chars, options.word_ngrams, options.buckets], np.int64)
     nothing = np.empty((0, LANES), np.float32)
     bounds, rows, tokens = _listed(offsets, data, _network(word_names, ends, len(names), grams, None, nothing, nothing))
@@ -110,7 +111,7 @@ def train(text: pa.Array, labels: NDArray[np.int32], names: list[str], options: 
     for order in orders:
         seen = _descend(bounds, rows, labels, order, tokens, vectors, output, options.lr, total, seen)
     if not (np.isfinite(output).all() and np.isfinite(vectors).all()):
-        raise ValueError("the training went to infinity\nhint: lower the learning rate")
+        raise Refusal("the training went to infinity", "lower the learning rate")
     if len(names) < options.dim:
         vectors, output = _products(vectors, output), np.eye(len(names), dtype=np.float32)
     return {"names": word_names, "ends": ends, "grams": grams, "kept": kept, "rows": vectors, "output": output}
@@ -204,7 +205,7 @@ def _network(
 def _table(keys: NDArray[np.uint32], values: NDArray[np.int32]) -> Table:
     slots, bits = kernels.table(keys, values)
     if not len(slots):
-        raise ValueError("too many words have one hash\nhint: look for rows made to break hash tables")
+        raise Refusal("too many words have one hash", "look for rows made to break hash tables")
     return Table(_frozen(slots), _frozen(bits))
 
 

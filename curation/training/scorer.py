@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from curation.training import fasttext, logistic, metrics, ridge
 from curation.training.groups import clusters, split
 from curation.training.metrics import Interval, bootstrap
+from schemas.errors import Refusal
 
 Task = Literal["binary", "ordinal", "regression", "pairwise"]
 Method = Literal["head", "fasttext"]
@@ -99,13 +100,13 @@ def train(
     Raises ValueError: too few examples, one label only, or pairs for fastText.
     """
     if method == "fasttext" and task == "pairwise":
-        raise ValueError("fastText does not learn from pairs\nhint: use the method head")
+        raise Refusal("fastText does not learn from pairs", "use the method head")
     say("finding near-duplicates among the examples")
     own, held, groups, leaked = _parts(examples, test, test_share, seed)
     if min(len(own.target), len(held.target)) < LEAST:
-        raise ValueError(
-            f"{len(own.target)} examples to learn from and {len(held.target)} to test on: each needs {LEAST}\n"
-            "hint: give more examples, or another share to test on"
+        raise Refusal(
+            f"{len(own.target)} examples to learn from and {len(held.target)} to test on: each needs {LEAST}",
+            "give more examples, or another share to test on",
         )
     if cut is None:
         cut = 0.5 if task in ("binary", "pairwise") else _middle(own.target)

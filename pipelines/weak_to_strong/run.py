@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 
 from curation import parquet
 from curation.flow import Failure, Outcome, system_failure
-from curation.flow.perform import _trace
+from curation.flow.faults import trace_of
 from curation.manifest.parts import Manifest, now
 from curation.manifest.snapshot import publish_missing, publish_snapshot
+from curation.models.locate import ModelError
 from curation.plan import fingerprint
 from curation.store import TEMPORARY, Store, digest
 from curation.training.groups import clusters as near_duplicates
@@ -285,7 +286,9 @@ class Invocation:
             raise
         except Exception as failure:
             message = f"{unit.said}: {type(failure).__name__}: {_first_line(failure)}"
-            return Failure("R003", message, f"{who} is left out, the others go on", _trace(failure))
+            advice = [failure.hint] if isinstance(failure, ModelError) and failure.hint else []
+            hint = "; ".join([*advice, f"{who} is left out, the others go on"])
+            return Failure("R003", message, hint, trace_of(failure))
 
     def _each(self, what: str, jobs: Sequence[Job]) -> list[Any]:
         """Results of members' units; members of which one fails are noted as broken.

@@ -17,7 +17,7 @@ from curation.weak_to_strong.students.base import Student
 from curation.weak_to_strong.supervisors.base import Supervisor
 from curation.weak_to_strong.task import Template
 from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, advice
 from schemas.weak_to_strong import LEARN, STUDENTS, SUPERVISORS, Spec
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -157,7 +157,8 @@ def _made(document: Document, place: KeyPath, key: str, name: str, make: Any) ->
         for found in failure.findings:
             document.add(found.code, f"{label}: {found.message}", _function(document, place, found), found.hint)
     except ValueError as failure:
-        document.add("C012", f"{label}: {one_line(failure)}", (*place, key))
+        message, hint = advice(failure)
+        document.add("C012", f"{label}: {message}", (*place, key), hint)
     return None
 
 
