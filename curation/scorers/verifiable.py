@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal, InvalidOperation
+import unicodedata
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -13,9 +14,12 @@ from pydantic import Field, model_validator
 
 from curation.scorers import base
 from curation.scorers.model import is_blank
+from curation.text import choices, numbers, numerals
 from schemas.documents import EMPTY, ERROR, OK
 
 NOT_SAMPLES = "not a list of texts"
+QUOTIENT_DIGITS = 9
+"""From so many digits on, a decimal is the quotient that it was cut or rounded from."""
 
 
 class VerifiableSettings(base.Settings):
@@ -29,10 +33,10 @@ class VerifiableSettings(base.Settings):
     """Mapped input column of many responses: a list of texts, or the JSON of one."""
     match: Literal["number", "choice", "exact"] = "number"
     """`number`: the final numbers are equal. `choice`: the final letters A to J are. `exact`: the texts are, but for
-    case, white space and punctuation at their ends."""
+    case, white space and punctuation at their ends that says nothing."""
     marker: str | None = Field(default=None, min_length=1)
-    """What stands before an answer, such as "####" in GSM8K; without it, `number` looks for ####, \\boxed{} and "the
-    answer is", and then takes the last number."""
+    """What stands before an answer, such as "####" in GSM8K; without it, \\boxed{}, #### and "the answer is" are
+    looked for, and then the last number is taken."""
 
     @model_validator(mode="after")
     def _one(self) -> VerifiableSettings:
@@ -46,8 +50,10 @@ class Verifiable(base.Scorer):
 
     Fields: `pass_rate` float64 in [0, 1] (of one response 0 or 1), `passed` and `samples` int32, `expected` and `found`
     string, the known answer and the first response's as they were compared, null where none was found. A response that
-    states no answer has not passed. Numbers are compared as decimals: 1,000 is 1000.0, 3/4 is 0.75, 50% is 50, and
-    currency signs count for nothing.
+    states no answer has not passed, and what cannot be read whole is no answer: of "3-5", "(1, 2)" or "5x" no part is
+    taken. Numbers are compared exactly: 1,000 is 1000.0, \\frac{3}{4} is 0.75, 1 1/2 is 1.5, 50% is 50; units and
+    currency signs count for nothing. A quotient without an end, 1/3, equals its decimal of nine digits or more. Letters
+    are those that are meant as answers, (B), **B**, "it is B"; one of several is none.
 
     A pass rate over samples of a small model says how hard a question is for it: at 0 and at 1 there is nothing to
     learn from it by trial. Status `empty`: no reference, no response, or no answer in the reference. Status `error`:
@@ -55,6 +61,7 @@ class Verifiable(base.Scorer):
     """
 
     kind = "verifiable"
+    version = 2
     Settings = VerifiableSettings
 
     def __init__(self, settings: VerifiableSettings, context: base.Context) -> None:
@@ -125,62 +132,131 @@ class Verifiable(base.Scorer):
         if match == "exact":
             return _stripped(text) or None
         if match == "choice":
-            return _choice(text)
+            return _choice(text, marked=marker is not None)
         return _number(text, marked=marker is not None)
 
 
-_NUMBER = r"[-−+]?[$€£¥]?\s*[-−+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d[\d,]*)?"
-_MARKS = (
-    re.compile(r"####\s*([^\n]*)"),
-    re.compile(r"\\boxed\{([^{}]*)\}"),
-    re.compile(r"(?:final answer|answer)\s*(?:is|:|=)+\s*([^\n]*)", re.IGNORECASE),
+_CUE = re.compile(
+    r"answer\b[*_\"') ]{0,4}(?: ?(?:to|of|for|in) [^.\n?!:=]{1,80}?)?"
+    r"(?:is|was|:|=|equals|(?:would|should|must|will) be)(?:[*_ \n]{0,4}(?::|=|thus|therefore|is|equal to))*",
+    re.IGNORECASE,
 )
-_CHOICES = (
-    re.compile(r"(?:answer|choice|option)\s*(?:is|:|=)*\s*\(?([A-J])\b", re.IGNORECASE),
-    re.compile(r"(?:^|[\s(\[])([A-J])(?=[\s).,:\]]|$)"),
+_CHOICE_CUE = re.compile(
+    r"(?:answer|choice|option)\b[*_\"') ]{0,4}(?: ?(?:to|of|for|in) [^.\n?!:=]{1,80}?)?"
+    r"(?:is|was|:|=|(?:would|should|must|will) be)(?:[*_ \n]{0,4}(?::|=|thus|therefore|is))*",
+    re.IGNORECASE,
 )
+_TRIED = 5
+"""Cues before the last that are looked at, where what follows a later one holds no answer."""
 
 
-def _number(text: str, marked: bool) -> str | None:
-    """The number that a solution ends with, as a plain decimal."""
-    for mark in () if marked else _MARKS:
-        for found in reversed(mark.findall(text)):
-            numbers = re.findall(_NUMBER, found)
-            if numbers:
-                return _plain(numbers[0])
-    numbers = re.findall(_NUMBER, text)
-    return _plain(numbers[0 if marked else -1]) if numbers else None
+def _lines(text: str) -> str:
+    """White space as one space or one line's end; each pass takes time in proportion to the text."""
+    return "\n".join(line for line in (" ".join(_kept(line)) for line in text.splitlines()) if line)
 
 
-def _plain(number: str) -> str | None:
-    """A number as text without signs of currency, separators and trailing zeros; a fraction as its value."""
-    text = re.sub(r"[$€£¥,\s+]", "", number).replace("−", "-")
-    top, _, bottom = text.partition("/")
-    try:
-        value = Decimal(top) / Decimal(bottom) if bottom else Decimal(top)
-    except (InvalidOperation, ZeroDivisionError):
-        return None
-    plain = f"{value.normalize():f}"
-    return "0" if plain == "-0" else plain
+def _kept(line: str) -> list[str]:
+    # Not the spaces that part thousands, which `split` would take for others.
+    return [part for part in re.split(r"[ \t\r\f\v]+", line) if part]
 
 
-def _choice(text: str) -> str | None:
-    for pattern in _CHOICES:
-        found = pattern.findall(text)
-        if found:
-            return str(found[-1]).upper()
+def _boxed(text: str) -> str | None:
+    """What the last \\boxed{} holds that holds anything; None without one, and "" where it is not closed."""
+    end = len(text)
+    for _ in range(_TRIED):
+        place = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))
+        if place < 0:
+            return None
+        begin = place + len("\\boxed" if text.startswith("\\boxed", place) else "\\fbox")
+        body = text[begin : begin + numerals.LONGEST].lstrip()
+        if not body.startswith("{"):
+            return body.split(maxsplit=1)[0] if body else ""
+        held = _braced(body)
+        if held is None or held.strip():
+            return held or ""
+        end = place
     return None
 
 
+def _braced(body: str) -> str | None:
+    """What stands between the brace that a text begins with and the one that closes it."""
+    depth, escaped = 0, False
+    for place, char in enumerate(body):
+        if escaped:
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        elif char in "{}":
+            depth += 1 if char == "{" else -1
+            if depth == 0:
+                return body[1:place]
+    return None
+
+
+def _number(text: str, marked: bool) -> str | None:
+    """The number that a solution ends with: as a decimal, or as a fraction where no decimal is exact."""
+    value = _value(_lines(numerals.spelled(text)), marked)
+    return None if value is None else numerals.plain(value)
+
+
+def _value(text: str, marked: bool) -> Fraction | None:
+    boxed = _boxed(text)
+    if boxed is not None:
+        return numerals.read(boxed)
+    if marked:
+        return numbers.stated(text)[1]
+    _, mark, line = text.rpartition("####")
+    there, value = numbers.leads(line) if mark else (False, None)
+    if there:
+        return value
+    for cue in list(_CUE.finditer(text))[: -_TRIED - 1 : -1]:
+        there, value = numbers.stated(text[cue.end() : cue.end() + numerals.LONGEST + 1])
+        if there:
+            return value
+    return numbers.last(text)
+
+
+def _choice(text: str, marked: bool) -> str | None:
+    text = _lines(text)
+    boxed = _boxed(text)
+    if boxed is not None:
+        return choices.whole(boxed)
+    if marked:
+        return choices.stated(text)[1]
+    for cue in list(_CHOICE_CUE.finditer(text))[: -_TRIED - 1 : -1]:
+        there, letter = choices.stated(text[cue.end() : cue.end() + choices.LONGEST])
+        if there:
+            return letter
+    return choices.last(text)
+
+
+_PAIRS = {"(": ")", "[": "]", '"': '"', "'": "'", "`": "`", "*": "*", "“": "”", "‘": "’"}
+
+
 def _stripped(text: str) -> str:
-    return " ".join(text.split()).strip(" .,;:!?\"'()[]`*").casefold()
+    """A text without what sets it off. "(0, 1)" keeps its brackets, ".5" and "5!" their signs: they mean something."""
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    for _ in range(6):
+        end = text.rstrip(" .,;:?" if re.search(r"[0-9)\]][ .,;:?]*!+[ .,;:?!]*$", text[-20:]) else " .,;:!?")
+        end = end.lstrip(" ,;:!?¿¡")
+        if len(end) > 2 and _PAIRS.get(end[0]) == end[-1] and (end[0] not in "([" or end[1:-1].isalpha()):
+            end = end[1:-1]
+        if end == text:
+            break
+        text = end
+    return text.casefold() if re.search(r"\w", text) else text.strip(" .,;:!?\"'()[]`*")
 
 
 def _equal(expected: str | None, found: str | None, match: str) -> bool:
     if expected is None or found is None:
         return False
-    if match != "number":
-        return expected == found
-    one, other = Decimal(expected), Decimal(found)
-    # A quotient has 28 digits, and what somebody wrote of it fewer.
-    return one == other or (one != 0 and abs(one - other) <= abs(one) * Decimal("1e-9"))
+    if expected == found:
+        return True
+    if match != "number" or ("/" in expected) == ("/" in found):
+        return False
+    fraction, decimal = (expected, found) if "/" in expected else (found, expected)
+    digits = decimal.lstrip("-0.").replace(".", "")
+    if "." not in decimal or len(digits) < QUOTIENT_DIGITS:
+        return False
+    places = len(decimal.partition(".")[2])
+    return abs(Fraction(fraction) - Fraction(decimal)) < Fraction(1, 10**places)

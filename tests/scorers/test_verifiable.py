@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,170 @@ def test_final_numbers(reference: str, response: str, passes: bool) -> None:
 def test_choices_and_texts(match: str, reference: str, response: str, passes: bool) -> None:
     [row] = checked([(reference, response)], match=match)
     assert row.get("pass_rate") == (float(passes) if reference != "b" else None)
+
+
+NUMBERS = [
+    ("48 / 2 = 24, and 48 + 24 = 72.", "72"), ("So it costs $1000.00 in all.", "1000"),
+    ("The answer is 1,000 dollars, not 999.", "1000"), ("x = −5", "-5"), (r"\boxed{1/2}", "0.5"),
+    ("That is 50%.", "50"), ("-0", "0"), ("#### 73 (72 would be wrong)", "73"), ("seventy-two", None),
+    ("The answer is 70.", "70"), ("5/0", None), ("3-5", None), ("3–5", None), ("The answer is 3-5.", None),
+    ("The answer is 3 to 5", None), ("between 3 and 5", None), (r"\boxed{\frac{1}{2}}", "0.5"),
+    (r"\boxed{\frac{3}{2}}", "1.5"), (r"\boxed{-\dfrac{3}{4}}", "-0.75"), (r"$\boxed{\tfrac12}$", "0.5"),
+    (r"\boxed{2\frac{1}{2}}", "2.5"), ("1 1/2", "1.5"), ("-1 1/2", "-1.5"), ("1,000,000", "1000000"),
+    ("1.000,5", None), ("1,5", None), ("1.000.000", None), ("1e3", "1000"), ("1.5 × 10^6", "1500000"),
+    (r"\boxed{1.5 \times 10^{6}}", "1500000"), ("2^10", "1024"), ("9^9^9^9", None), ("9**9**9**9", None),
+    (r"\boxed{9^{9^{9^9}}}", None), ("(1, 2)", None), (r"\boxed{(1,2)}", None), ("[0, 1)", None), ("(0,1]", None),
+    ("5x", None), (r"\boxed{5x}", None), (r"\boxed{2\sqrt{3}}", None), (r"2\sqrt{3}", None), (r"\frac{\pi}{2}", None),
+    (r"\boxed{90^\circ}", "90"), ("90°", "90"), (r"\boxed{90^{\circ}}", "90"), (r"\boxed{5\text{ cm}}", "5"),
+    (r"\boxed{5 \text{ cm}^2}", "5"), (r"\boxed{50\%}", "50"), (r"\boxed{\$5.50}", "5.5"), ("**42**", "42"),
+    ("The answer is **42**.", "42"), ("**Answer:** 42", "42"), ("Answer:\n42", "42"),
+    (r"The final answer is: $\boxed{42}$. I hope it is correct.", "42"), ("5:30", None), ("3:5", None),
+    ("1/2/2020", None), ("2020-05-03", None), ("1.2.3", None), ("H2O", None), ("v2", None), ("5th", None),
+    ("5 million", "5000000"), ("1.5 million dollars", "1500000"), ("2 dozen", None), ("5 and a half", None),
+    ("2 hours and 30 minutes", None), ("5 feet 6 inches", None), ("3 out of 8", None), ("not 5", None),
+    ("less than 5", None), ("x > 5", None), (r"\boxed{x = 5}", "5"), (r"\boxed{x = 3, y = 5}", None),
+    (r"\boxed{x=5 \text{ or } x=6}", None), (r"\boxed{\pm 5}", None), ("minus 5", "-5"), ("negative 5", "-5"),
+    ("7 minus 5", None), ("3 - 5 = -2", "-2"), ("5 - 3", None), ("$-5$", "-5"), ("-$5", "-5"), ("(-5)", "-5"),
+    ("1000000007", "1000000007"), ("#### Step 3: add", None), ("#### 3. Compute the sum", None), ("1/3", "1/3"),
+    ("0.333...", None), ("½", "0.5"), ("2½", "2.5"), ("5²", "25"), ("5 m²", "5"), ("0x1F", None), ("1{,}000", "1000"),
+    ("1\u202f000", "1000"), (r"1\,000", "1000"), ("The answer is 5 because 2+3 = 5", "5"),
+    ("The answer is x = 5", "5"), ("The answer to the question is 12.", "12"), ("She has 5 apples left.", "5"),
+    ("5 apples cost $10.", "10"), ("€5", "5"), ("5 €", "5"), ("5€", "5"), ("$5-$10", None), ("$5 - $10", None),
+    ("The answer is 3 - 5", None), ("  -7  ", "-7"), ("+7", "7"), (".5", "0.5"), ("3.", "3"), ("10 km/h", "10"),
+    ("60 mph", "60"), ("5kg", "5"), ("2x10^3", None), ("101_2", None), ("5!", None), ("The answer is 5!", "5"),
+    ("a 3 × 5 card", None), (r"\boxed{3 \cdot 5}", "15"), ("1 000", None), ("12 345", None),
+    ("The price is $12.50 per book.", "12.5"), ("５", "5"), ("٥", None), ("1\u200b2", None), ("12,34", None),
+    ("0,5", None), ("1,0000", None), (r"The answer is -\frac{3}{4}.", "-0.75"), ("Answer: 3/4 cup", "0.75"),
+    ("the total is 3 * 1/2", None), ("1e999", None), ("((((5))))", "5"),
+    ("((((((((((((((((((((((((((((((((((((((((((((((((((5))))))))))))))))))))))))))))))))))))))))))))))))))", None),
+    ("C(5,2)", None), ("f(3)", None), ("f(3) = 7", "7"), ("5'", "5"), ("The answer is approximately 3.14", "3.14"),
+    ("x ≈ 3.14", "3.14"), ("3/4/5", None), (r"The answer is $\frac{1}{2}$.", "0.5"), ("A total of 12 eggs", "12"),
+    ("The answer is a total of 12 eggs", "12"), ("The answer is equal to 12", "12"), ("5 (five)", "5"),
+    ("5, 6", None), ("3, 4, and 5", None), ("{1, 2}", None), (r"\{1,2\}", None), ("3 ≤ 5", None), (r"3 \le 5", None),
+    ("5%", "5"), ("10%–20%", None), ("−3/4", "-0.75"), ("3/−4", "-0.75"), ("$ 5", "5"), ("5.0", "5"),
+    ("5 × 3 = 15", "15"), ("USD 5", "5"), ("US$5", "5"), ("- 5", None), (r"\boxed{- 5}", "-5"), ("555-1234", None),
+    ("mid-1990", None), ("1990s", None), ("20-year-old", None), ("2.5e-3", "0.0025"), ("2.5E+3", "2500"),
+    ("5 more than x", None), (r"\boxed{12 \text{ inches}}", "12"), (r"\boxed{\text{12}}", "12"),
+    (r"\boxed{\mathbf{12}}", "12"), (r"\boxed{12\ \mathrm{m/s}^2}", "12"), (r"\boxed{12 apples and 3 pears}", None),
+    (r"\boxed{12 \mod 5}", None), (r"\(12\)", "12"), (r"\[x = 12\]", "12"),
+]  # fmt: skip
+"""What an answer is read as; None: it cannot be read whole, so it is none."""
+
+
+@pytest.mark.parametrize(("text", "number"), NUMBERS)
+def test_a_number_is_read_whole_or_not_at_all(text: str, number: str | None) -> None:
+    [row] = checked([("0", text)])
+    assert row["found"] == number
+    [row] = checked([(text, number or "0")])
+    assert row.get("pass_rate") == (1.0 if number else None), "as a reference it is the same number"
+
+
+CHOICES = [
+    ("The answer is (B) because of A.", "B"), ("b", None), ("B", "B"), ("It cannot be A, so it must be C.", "C"),
+    ("None of them", None), ("**B**", "B"), (r"\boxed{B}", "B"), ("(d)", "D"), ("The answer is (d).", "D"),
+    ("A dog is an animal.", None), ("I think it is a cat.", None), ("I think the answer is B", "B"),
+    ("The answer is A.", "A"), ("The answer is I.", "I"), ("The answer is a dog.", None),
+    ("The answer is A dog", None), ("Answer: B) Paris", "B"), ("Answer: **C**", "C"), ("**Answer: C**", "C"),
+    (r"\boxed{\text{C}}", "C"), (r"\boxed{\textbf{(C)}}", "C"), (r"\boxed{(C) 12}", "C"), (r"\boxed{A, B}", None),
+    ("A or B", None), ("The answer is A or B", None), ("The answer is not A.", None),
+    ("The answer is B, not A.", "B"), ("It must be B, not C.", "B"), ("A) Paris\nB) Rome\nC) Oslo", None),
+    ("A) Paris\nB) Rome\nC) Oslo\n\nThe answer is B", "B"), ("A) Paris\nB) Rome\n\nB", "B"),
+    ("The correct option is D", "D"), ("Option C is correct", "C"), ("A is correct", "A"), ("B.", "B"),
+    ("B. Rome", "B"), ("(B) Rome", "B"), ("[B]", "B"), ("`B`", "B"), ("So I choose option E.", "E"),
+    ("Therefore, B.", "B"), ("The correct answer is:\n\nD", "D"), ("Answer: d", "D"), ("Answer: A", "A"),
+    ("Answer: I do not know", None), ("Final Answer: (A) and (B)", None), ("answer is both A and B", None),
+    ("A", "A"), ("I", "I"), ("I'm not sure.", None), ("Vitamin C helps.", None), ('"B"', "B"), ("'B'", "B"),
+    ("U.S.A.", None), ("C++", None), ("A+", None), ("a", None), ("(a)", "A"), ("a)", "A"), ("The answer is b)", "B"),
+    ("The answer is option (c)", "C"), ("The answer must be **(A)**.", "A"), (r"$\boxed{\mathrm{D}}$", "D"),
+    ("The answer is C: Paris", "C"), ("The answer is C - Paris", "C"), ("It's B", "B"),
+    ("B is wrong, so A is right", "A"), ("Answer: E=mc2", None), ("Choice I", "I"), ("A. I think so", "A"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "letter"), CHOICES)
+def test_a_letter_is_one_that_is_meant(text: str, letter: str | None) -> None:
+    [row] = checked([("(A)", text)], match="choice")
+    assert (row["expected"], row["found"]) == ("A", letter)
+
+
+def test_of_planted_answers_no_two_different_ones_are_equal() -> None:
+    """Each pair, both ways round: equal where the values are, and nowhere else."""
+    values: dict[str, Fraction] = {text: Fraction(number) for text, number in NUMBERS[::3] if number is not None}
+    values |= {str(n): Fraction(n) for n in (10**9 + 6, 10**9 + 7, 10**40, 10**40 + 1, 2**64, 2**64 + 1)}
+    values |= {f"\\boxed{{\\frac{{{a}}}{{{b}}}}}": Fraction(a, b) for a in range(-4, 5) for b in range(1, 6)}
+    values |= {
+        "0.1": Fraction(1, 10),
+        "0.10000000001": Fraction("0.10000000001"),
+        "1000000000.3": Fraction("1000000000.3"),
+    }
+    texts = list(values)
+    pairs = [(one, other) for one in texts for other in texts]
+    passed = [row["pass_rate"] == 1 for row in checked(pairs)]
+    assert passed == [values[one] == values[other] for one, other in pairs]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("1/3", "0.333333333", True),
+        ("2/3", "0.6666666667", True),
+        ("2/3", "0.6666666666", True),
+        ("1/3", "0.33", False),
+        ("1/3", "0.3333333334", True),
+        ("1/3", "0.3333333336", False),
+        (r"\frac{3000000001}{3}", "1000000000", False),
+        (r"\frac{3000000001}{3}", "1000000000.3", True),
+        ("1000000007", "1000000006", False),
+        ("1000000007.5", "1000000007.4", False),
+        ("12345678901234567890", "12345678901234567891", False),
+    ],
+)
+def test_only_a_quotient_without_an_end_equals_what_was_cut_from_it(one: str, other: str, equal: bool) -> None:
+    rows = checked([(one, other), (other, one)])
+    assert [row["pass_rate"] for row in rows] == [float(equal)] * 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("(0, 1)", "[0, 1]", False), (".5", "5", False), ("5!", "5", False), ("-5", "5", False),
+        ("Paris.", '"paris"', True), ("**Paris**", "Paris", True), ("(Paris)", "paris!", True),
+        ("`x`", "x", True),
+        ("caf\u00e9", "cafe\u0301", True),
+        ("A+", "A", False), ("(a)(b)", "a)(b", False), ("Paris, France", "Paris", False),
+    ],
+)  # fmt: skip
+def test_texts_lose_at_their_ends_only_what_says_nothing(one: str, other: str, equal: bool) -> None:
+    rows = checked([(one, other), (other, one)], match="exact")
+    assert [row["pass_rate"] for row in rows] == [float(equal)] * 2
+
+
+HOSTILE = [
+    "\n", " ", "\t", "{", "}", "\\", "$", "9", "9,", "9^", "9**", "(", "*", "-", "1/", "1 ", "\\boxed", "\\boxed{",
+    "\\frac{",
+    "\\text{", "####", "#### 1", "answer", "answer is ", "answer to a ",
+    "answer: \n", ":", "= ", "A ", "(A)", "A, ", "½", "⁰",
+    "\u200b", "\x00", "\u2028",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("match", ["number", "choice", "exact"])
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_text_takes_more_than_its_length_asks_for(piece: str, match: Any) -> None:
+    """Twenty thousand lines' ends took 6 s."""
+    text = piece * (20_000 // len(piece))
+    begun = time.process_time()
+    checked([("1", text), ("1", f"5{text}5"), (text, "1")], match=match)
+    assert time.process_time() - begun < 1.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9^9^9^9", r"\boxed{9^{9^{9^9}}}", "1e999", "9" * 5_000, "(" * 500 + "5" + ")" * 500, "10^99999"],
+)
+def test_what_would_not_end_is_no_answer(text: str) -> None:
+    [row] = checked([("5", text)])
+    assert row["found"] is None
 
 
 def test_a_marker_says_where_the_answer_stands() -> None:
