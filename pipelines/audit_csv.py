@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.spelling import spelled
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
@@ -95,7 +96,11 @@ def given_labels(
     blank = 0
     for line, row in lines:
         doc_id, label = row.get("doc_id", "").removesuffix(".0"), row.get("label", "").lower()
-        name = doc_id if doc_id.isdecimal() else f"{row.get('path')}#{row.get('row')}"
+        name = doc_id
+        if not doc_id.isdecimal():
+            place = str(row.get("row") or "").removesuffix(".0")
+            spellings = [f"{path}#{place}" for path in spelled(row.get("path") or "")]
+            name = next((spelling for spelling in spellings if spelling in names), "")
         if name not in names:
             unknown.append((line, row.get("doc_id", "")))
         elif not label:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.store import is_url
+from curation.paths import is_text, printable
+from pipelines.spelling import ending, same_file, spelled
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
@@ -107,11 +108,20 @@ def explain(workspace: Workspace, document: str, run: str | None) -> list[Explan
     from curation.manifest.views import choose_run, connect
 
     chosen = choose_run(workspace.manifest, run)
+    if not is_text(document):
+        raise _unknown(document, chosen)
     with connect(workspace.manifest, chosen) as connection:
         stages = connection.execute("SELECT * FROM stages WHERE run = $run ORDER BY position", {"run": chosen})
         names = [column[0] for column in stages.description]
         order = [dict(zip(names, row, strict=True)) for row in stages.fetchall()]
-        for condition, values in _conditions(document):
+        records = workspace.manifest.where("runs", run=chosen).to_pylist()
+        bases = [record["recipe_dir"] for record in records]
+
+        def recorded() -> list[str]:
+            paths: list[str] = workspace.manifest.where("shards", run=chosen).column("path").unique().to_pylist()
+            return paths
+
+        for condition, values in _conditions(document, bases, recorded):
             found = connection.execute(
                 f"SELECT * FROM documents WHERE {condition} ORDER BY path, row LIMIT {MOST}", values
             )
@@ -120,28 +130,33 @@ def explain(workspace: Workspace, document: str, run: str | None) -> list[Explan
             if rows:
                 places = _places(connection, rows)
                 return [_explanation(row, order, places) for row in rows]
-    raise CurationError(
-        Finding(
-            "C032",
-            f"no document '{document}' in run {chosen}" if chosen else "nothing was run here yet",
-            "name it as path#row (rows count from 0), by doc_id, or by the id column; list some: "
-            'curate sql "SELECT doc_id, id, path, row FROM documents LIMIT 5"',
-        )
+    raise _unknown(document, chosen)
+
+
+def _unknown(document: str, run: str | None) -> CurationError:
+    message = f"no document '{printable(document)}' in run {run}" if run else "nothing was run here yet"
+    hint = "name it as path#row (rows count from 0), by doc_id, or by the id column; list some: "
+    return CurationError(
+        Finding("C032", message, hint + 'curate sql "SELECT doc_id, id, path, row FROM documents LIMIT 5"')
     )
 
 
-def _conditions(document: str) -> list[tuple[str, dict[str, Any]]]:
-    conditions: list[tuple[str, dict[str, Any]]] = []
-    path, mark, row = document.rpartition("#")
-    if mark and row.isdecimal():
-        whole = path if is_url(path) else str(Path(path).absolute())
-        conditions.append(("path = $path AND row = $row", {"path": whole, "row": int(row)}))
-        conditions.append(("ends_with(path, '/' || $path) AND row = $row", {"path": path, "row": int(row)}))
+def _conditions(
+    document: str, bases: list[str], recorded: Callable[[], list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    path, mark, row = document.strip().rpartition("#")
+    if mark and row.isdecimal() and int(row) < 2**63:
+        number = {"row": int(row)}
+        for name in spelled(path, bases):
+            yield "path = $path AND row = $row", {"path": name, **number}
+        if end := ending(path):
+            yield "ends_with(path, '/' || $path) AND row = $row", {"path": end, **number}
+        for name in same_file(path, recorded(), bases):
+            yield "path = $path AND row = $row", {"path": name, **number}
     if document.isdecimal() and int(document) < 2**63:  # ids may be numbers as well
-        conditions.append(("doc_id = $doc_id OR id = $id", {"doc_id": int(document), "id": document}))
+        yield "doc_id = $doc_id OR id = $id", {"doc_id": int(document), "id": document}
     else:
-        conditions.append(("id = $id", {"id": document}))
-    return conditions
+        yield "id = $id", {"id": document}
 
 
 def _places(connection: Any, rows: list[dict[str, Any]]) -> dict[int, str]:

@@ -83,6 +83,9 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
         origins = {name: name for name in unified}
     else:
         origins = {name: mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
+        if not unified:  # no line can be read: each column may be there, and is null
+            own = {stage.id for stage in recipe.stages}
+            origins = {name: mapping.get(name, name) for name in columns if name.partition(".")[0] not in own}
     stages, unfitted = _stages(loaded, manifest, available)
     steps = [step for stage in stages for step in stage.steps]
     numbers = {name for step in steps for name in step.numbers}

@@ -14,7 +14,7 @@ import yaml
 
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
-from curation.store import Store
+from curation.store import Store, StoreError
 from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
 
@@ -298,6 +298,8 @@ class Workspace:
             if not self.exists:
                 marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
                 self.store.write(MARKER, lambda path: _write_text(path, marker))
+        except StoreError as failure:
+            raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
         except OSError as failure:
             raise CurationError(
                 Finding(
@@ -349,6 +351,8 @@ def _check_format(store: Store) -> None:
         found = int(json.loads(store.read(MARKER))["format_version"])
     except FileNotFoundError:
         return
+    except StoreError as failure:
+        raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
     except (OSError, ValueError, KeyError, TypeError) as failure:
         said = failure.strerror or str(failure) if isinstance(failure, OSError) else None
         why = said or "it is not the marker of a workspace"

@@ -24,6 +24,8 @@ FORMATS = {
     ".jsonl.gz": "jsonl.gz",
     ".jsonl.zst": "jsonl.zst",
 }
+UNKNOWN = "0" * 32
+"""The fingerprint of a file that could not be read at all."""
 SETTLING_NS = 2_000_000_000
 """A file changed less than this before it was read may change again with the same timestamp: it is read again."""
 
@@ -56,11 +58,26 @@ def format_of(path: str) -> str | None:
 
 
 def inspect(path: str) -> SourceFile:
-    """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`."""
+    """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`.
+
+    What is wrong with a file on a store is believed once it was read twice with the same bytes; else the answers were
+    damaged, and the file is read again. Raises StoreError.
+    """
+    file = _inspect(path)
+    for _ in range(remote.TRIES):
+        if file.error is None or not is_url(path):
+            return file
+        before, file = file, _inspect(path)
+        if file.fingerprint == before.fingerprint:
+            return file
+    raise StoreError(f"reading {path}: the store gives other bytes each time")
+
+
+def _inspect(path: str) -> SourceFile:
     name = format_of(path) or "parquet"
     unfit = None if is_url(path) else _no_file(path)
     if unfit is not None:
-        return SourceFile(path, 0, 0, "0" * 32, name, 0, (), None, unfit)
+        return SourceFile(path, 0, 0, UNKNOWN, name, 0, (), None, unfit)
     try:
         size, changed = stamp(path)
         settled = is_url(path) or time.time_ns() - changed > SETTLING_NS
@@ -100,7 +117,7 @@ def inspect(path: str) -> SourceFile:
     except StoreError:
         raise
     except OSError as failure:
-        return SourceFile(path, 0, 0, "0" * 32, name, 0, (), None, f"cannot be read: {failure.strerror or failure}")
+        return SourceFile(path, 0, 0, UNKNOWN, name, 0, (), None, f"cannot be read: {failure.strerror or failure}")
 
 
 def stamp(path: str) -> tuple[int, int]:
@@ -126,7 +143,7 @@ def _read_once(path: str, size: int) -> tuple[Any, str]:
     reader = remote.Reader(path, size)
     end = b""
     for start in range(0, size, remote.BLOCK):
-        block = remote.fetch(path, start, min(size, start + remote.BLOCK))
+        block = remote.fetch(path, start, min(size, start + remote.BLOCK), exact=True)
         state.update(block)
         end = end[-remote.BLOCK :] + block
         reader.hold(start + len(block) - len(end), end)

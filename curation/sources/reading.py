@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from curation import parquet
 from curation.sources import jsonl
-from curation.sources.files import first_line, inspect, stamp
+from curation.sources.files import UNKNOWN, first_line, inspect, stamp
 from curation.sources.shards import Shard
 from curation.sources.texts import as_json, binary, nested
 from curation.store import StoreError, is_url, remote
@@ -20,6 +21,8 @@ from schemas.errors import CurationError, Finding
 
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_ROWS = 16_384
+READINGS = 3
+"""Times that a file on a store is read before what is wrong with its bytes is taken for the file's."""
 
 
 @dataclass
@@ -39,31 +42,50 @@ def read_batches(
     """Batches of a shard in row order, with exactly the columns `wanted`; one that the file lacks is null.
 
     Row groups for which `needed(first row, rows)` is false are not read. Batch limits depend on the shard alone.
-    Raises CurationError R001 for a file that cannot be read, R002 for one that is not the file that was planned.
+    Raises CurationError R001 for a file that cannot be read, R002 for one that is not the file that was planned, and
+    StoreError. What comes damaged from a store is read again; batches that were given already are not given twice.
     """
     verify_unchanged(shard)
-    try:
-        reader = _parquet if shard.format == "parquet" else _json_lines
-        yield from reader(shard, wanted, needed)
-    except StoreError:
-        raise
-    except (pa.ArrowException, *jsonl.UNREADABLE) as failure:
-        verify_unchanged(shard)
-        reason = first_line(failure)
-        raise CurationError(Finding("R001", f"{shard.path} cannot be read: {reason}", file=shard.path)) from failure
+    reader = _parquet if shard.format == "parquet" else _json_lines
+    given = 0
+    for last in (*[False] * (READINGS - 1), True) if is_url(shard.path) else (True,):
+        try:
+            for batch in islice(reader(shard, wanted, needed), given, None):
+                given += 1
+                yield batch
+            break
+        except StoreError:
+            verify_unchanged(shard)
+            raise
+        except (pa.ArrowException, *jsonl.UNREADABLE) as failure:
+            verify_unchanged(shard)
+            if last:
+                reason = first_line(failure)
+                raise CurationError(
+                    Finding("R001", f"{shard.path} cannot be read: {reason}", file=shard.path)
+                ) from failure
     verify_unchanged(shard)
 
 
 def verify_unchanged(shard: Shard) -> None:
-    """Raise R002 unless the file still has the content that was planned. The stat decides; the hash, if that moved."""
+    """Raise R002 unless the file still has the content that was planned. The stat decides; the hash, if that moved.
+
+    A file of which that cannot be said is R001, on a store StoreError.
+    """
     try:
         if stamp(shard.path) == (shard.size, shard.mtime_ns):
             return
-        same = inspect(shard.path).fingerprint == shard.fingerprint
+        found = inspect(shard.path)
+        reason = found.error if found.fingerprint == UNKNOWN else None
+        same = found.fingerprint == shard.fingerprint
+    except (FileNotFoundError, NotADirectoryError):
+        reason, same = None, False
     except StoreError:
         raise
-    except OSError:
-        same = False
+    except OSError as failure:
+        reason, same = f"cannot be read: {failure.strerror or failure}", False
+    if reason is not None:
+        raise CurationError(Finding("R001", f"{shard.path} {reason}", "make it readable, then run again", shard.path))
     if not same:
         raise CurationError(
             Finding(

@@ -109,6 +109,9 @@ class DamagedError(Exception):
 def truly(failure: Exception) -> Exception:
     """The failure itself: some libraries say that a file is not there where they could not ask for it."""
     cause = failure.__cause__
+    inner = getattr(failure, "kwargs", {}).get("error")  # of botocore, for what its session raised
+    if isinstance(inner, StoreError):
+        return inner
     if not isinstance(failure, FileNotFoundError) or not isinstance(cause, Exception) or isinstance(cause, ABSENT):
         return failure
     asked = not isinstance(cause, StoreError) and not may_pass(cause) and status_of(cause) in (None, 404, 410)

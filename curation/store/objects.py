@@ -19,6 +19,7 @@ import pyarrow as pa
 from curation import failpoints, parquet
 from curation.store import remote
 from curation.store.base import TEMPORARY, Entry, Store, Written
+from curation.store.failures import StoreError
 from curation.store.local import digest
 from schemas.errors import CurationError, Finding
 
@@ -41,7 +42,9 @@ class ObjectStore(Store):
     def prepare(self) -> None:
         try:
             _, second = (remote.put_if_absent(self.uri(LOCK), os.urandom(8)) for _ in range(2))
-        except (NotImplementedError, TypeError, ValueError):
+        except StoreError as failure:
+            if not isinstance(failure.__cause__, NotImplementedError | TypeError | ValueError):
+                raise
             second = True
         if second:
             scheme = self.root.partition("://")[0]

@@ -118,6 +118,8 @@ def patiently(what: str, ask: Callable[[], T], local: bool = False) -> T:
             return ask()
         except Exception as caught:
             failure = truly(caught)
+            if isinstance(failure, RedirectError):
+                raise RedirectError(f"{what}: {failure}") from None
             if isinstance(failure, (*ABSENT, CurationError, StoreError)) or (local and isinstance(failure, OSError)):
                 raise failure from failure.__cause__
             if getattr(failure, "errno", None) in FULL:
@@ -186,10 +188,9 @@ def _get_s3(files: Any, path: str, start: int | None, stop: int | None) -> bytes
     """From S3 by its own call: what the answer says of its length and range is compared with what came."""
     bucket, key, version = files.split_path(path)
     options = {"VersionId": version} if version else {}
-    if start is not None or stop is not None:
-        if stop is not None and stop <= (start or 0):
-            return b""
-        options["Range"] = f"bytes={start or 0}-{'' if stop is None else stop - 1}"
+    if stop is not None and stop <= (start or 0):
+        return b""
+    options["Range"] = f"bytes={start or 0}-{'' if stop is None else stop - 1}"
 
     async def ask() -> tuple[dict[str, Any], bytes]:
         answer = await files._call_s3("get_object", Bucket=bucket, Key=key, **options)
@@ -205,10 +206,11 @@ def _get_s3(files: Any, path: str, start: int | None, stop: int | None) -> bytes
     due = answer.get("ContentLength")
     if due is not None and len(content) != due:
         raise DamagedError(f"{len(content):,} bytes came in the place of {due:,}")
-    if not options.get("Range"):
-        return content
     span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.get("ContentRange") or "")
-    if span is None:  # all of it, by a server that knows no ranges
+    if span is None:  # all of it, by a server that knows no ranges, or something else
+        size = _asked(files, files.info, path).get("size")
+        if len(content) != size:
+            raise DamagedError(f"{len(content):,} bytes came in the place of {size:,}")
         return content[start or 0 : stop]
     first, last = int(span[1]), int(span[2])
     whole = last + 1 if span[3] == "*" else int(span[3])
