@@ -24,6 +24,8 @@ FORMATS = {
     ".jsonl.gz": "jsonl.gz",
     ".jsonl.zst": "jsonl.zst",
 }
+ENDINGS = sorted(FORMATS, key=len, reverse=True)
+LONGEST = max(map(len, FORMATS))
 UNKNOWN = "0" * 32
 """The fingerprint of a file that could not be read at all."""
 SETTLING_NS = 2_000_000_000
@@ -53,8 +55,8 @@ class SourceFile:
 
 def format_of(path: str) -> str | None:
     """The format that a file's name ends in, or None."""
-    lower = path.lower()
-    return next((FORMATS[end] for end in sorted(FORMATS, key=len, reverse=True) if lower.endswith(end)), None)
+    lower = path[-LONGEST:].lower()
+    return next((FORMATS[end] for end in ENDINGS if lower.endswith(end)), None)
 
 
 def inspect(path: str) -> SourceFile:
