@@ -16,6 +16,7 @@ from curation.dedup.exact import Exact
 from curation.scorers.base import Scorer
 from curation.selection.longest import Longest
 from pipelines.workspace import Workspace
+from schemas.errors import CurationError, Finding
 
 ROWS = 20
 SECRET = "swordfish"
@@ -196,3 +197,24 @@ def test_one_fault_of_many_inputs_is_told_once_with_its_count(place: Path, capsy
     assert len(lines) == 1
     assert "(10 times)" in lines[0]
     assert capsys.readouterr().err.count("failed[R003]") == 1
+
+
+def test_a_dataset_wide_stage_that_cannot_read_a_file_sets_aside_that_file(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads texts there says which file it was (`Finding.file`)."""
+
+    class Reads(Longest):
+        def span(self, rows: int, scored: int) -> Any:
+            path = place / "in" / "3.parquet"
+            if rows == 200:
+                raise CurationError(Finding("R001", f"{path} cannot be read", file=str(path)))
+            return super().span(rows, scored)
+
+    monkeypatch.setattr(f"{__name__}.BreaksResolving", Reads)
+    Reads.kind = "breaks-resolving"
+    registry.find.cache_clear()
+    result = run(place, recipe(place, {"select": "breaks-resolving", "fraction": 1.0}))
+    registry.find.cache_clear()
+    assert (result.outcome, attempts(place)) == ("done", 2), result.failures
+    assert kept(result) == [n for n in range(200) if n // ROWS != 3]
