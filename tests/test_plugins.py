@@ -20,7 +20,15 @@ from curation import registry
 from curation.plugins import EndedError, contained, inside
 from pipelines.workspace import Workspace
 
-ENDS = ["sys.exit(0)", "raise SystemExit", "raise KeyboardInterrupt", "raise GeneratorExit", "raise Ended", "quit()"]
+ENDS = [
+    "sys.exit(0)",
+    "raise SystemExit",
+    "raise KeyboardInterrupt",
+    "raise GeneratorExit",
+    "raise Ended",
+    "quit()",
+    "os._exit(0)",
+]
 CODE = """
 import atexit, ctypes, os, sys, threading
 import pyarrow as pa
@@ -154,9 +162,10 @@ def test_a_document_that_ends_the_program_is_errored_and_no_other(mine: Any, act
     assert (result.outcome, result.kept, result.errored) == ("done", 39, 1)
 
 
+@pytest.mark.parametrize("action", ["sys.exit(0)", "os._exit(0)"])
 @pytest.mark.parametrize(("at", "code", "exit_code"), [("init", "C054", 2), ("score", "R003", 1)])
-def test_the_command_ends_with_its_own_exit_code(mine: Any, at: str, code: str, exit_code: int) -> None:
-    path = mine("sys.exit(0)", at=at)
+def test_the_command_ends_with_its_own_exit_code(mine: Any, action: str, at: str, code: str, exit_code: int) -> None:
+    path = mine(action, at=at)
     done = curate(path, "run", "--executor", "local")
     assert (done.returncode, done.stdout) == (exit_code, "")
     assert f"[{code}]" in done.stderr
@@ -200,6 +209,14 @@ def test_a_real_signal_goes_through(kept: bool) -> None:
     with pytest.raises(KeyboardInterrupt), contained():
         code()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_child_that_was_forked_ends_as_it_will() -> None:
+    with contained():
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_handlers_that_the_code_installs_are_taken_down() -> None:
