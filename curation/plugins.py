@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from functools import partial
@@ -49,7 +50,8 @@ class contained:  # noqa: N801 - a context manager, used as a word of the langua
     """Around code of others: what it raises that is no Exception becomes EndedError.
 
     What a signal's handler raises (Ctrl-C, SIGTERM; of Ray's workers, too) is none of that code's doing and goes on,
-    also where the code would have kept it. Handlers that the code installs are taken down again.
+    also where the code would have kept it. Handlers that the code installs are taken down again. `os._exit` is one way
+    to raise; what ends a process from C (a crash, SIGKILL) cannot be held.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class contained:  # noqa: N801 - a context manager, used as a word of the langua
         self._signalled: BaseException | None = None
 
     def __enter__(self) -> None:
+        os._exit = _exit  # type: ignore[assignment]
         if threading.current_thread() is threading.main_thread():  # no other thread gets signals
             for number in SIGNALS:
                 handler = signal.getsignal(number)
@@ -77,8 +80,21 @@ class contained:  # noqa: N801 - a context manager, used as a word of the langua
             raise EndedError(type(failure).__name__) from failure
 
     def _note(self, handler: Any, number: int, frame: FrameType | None) -> None:
+        depth, _local.depth = _local.depth, 0  # the handler is ours, and may end the process
         try:
             handler(number, frame)
         except BaseException as raised:
             self._signalled = raised
             raise
+        finally:
+            _local.depth = depth
+
+
+_end_process, _process = os._exit, os.getpid()
+
+
+def _exit(status: int) -> None:
+    """`os._exit`, but not for code of others in the program's own process: there it is `sys.exit`."""
+    if inside() and os.getpid() == _process:
+        raise SystemExit(status)
+    _end_process(status)

@@ -20,6 +20,7 @@ def attribute(workspace: Workspace, run: str, path: str, row: int, stage: str) -
     """What moved the score that `stage` gave to the document at `path`, `row` (in the file); None where the scorer
     cannot say. Raises CurationError C032 for a stage that scores nothing, R002 where the file has changed."""
     from curation.flow.work import scorer_object
+    from curation.plugins import contained
     from pipelines.resolve import resolve_recorded
 
     plan = resolve_recorded(workspace.manifest, run)
@@ -33,7 +34,9 @@ def attribute(workspace: Workspace, run: str, path: str, row: int, stage: str) -
     if not shards:
         raise CurationError(Finding("R002", f"{path} is gone since run {run}", "its text can no longer be shown", path))
     names = sorted(scorer.all_reads() | {"text"})
-    return scorer.attribution(_document(workspace, plan, shards[0], row, chosen.position, names))
+    document = _document(workspace, plan, shards[0], row, chosen.position, names)
+    with contained():
+        return scorer.attribution(document)
 
 
 def _document(workspace: Workspace, plan: Any, shard: Any, row: int, position: int, names: list[str]) -> pa.RecordBatch:

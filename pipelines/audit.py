@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import parquet
-from curation.manifest.parts import Manifest, now
+from curation.manifest.parts import Manifest, later, now
 from curation.report.audit import Measure, Stratum, allocate, cut, measures
 from pipelines.audit_csv import exists, given_labels, read_rows, refused, write
 from schemas.documents import INPUT
@@ -142,7 +142,7 @@ def sample(workspace: Workspace, run: str | None, rows: int, seed: int, into: Pa
     codes = {_name(*key): places[(key[0], merged[key])] for key in keys} | ({_name(None, None): 0} if kept else {})
     drawn = _draw(workspace, plan, decided, codes, np.array(counts, dtype=np.int64), seed)
     audit = f"{chosen}-{rows}-{seed}"
-    moment = now()
+    moment = later(manifest.read("audits"))
     records = [
         {
             "audit": audit, "run": chosen, "place": place, "doc_id": doc_id, "stage": strata[at].stage,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from configparser import ConfigParser
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from curation.registry import GROUPS
+from curation.registry import BUILTIN, GROUPS
 from pipelines.document import read_text
 from pipelines.recipe import Loaded, parse
 from schemas.errors import CurationError, Finding
@@ -159,14 +161,62 @@ def take_code(path: Path, into: Path) -> tuple[str, ...]:
                 'my-scorer = "my_module:MyScorer"',
             )
         )
+    modules = tuple(source.stem for source in sources)
+    _refuse_hiding(path, modules, points)
     for source in sources:
         _copy(source, folder / source.name, _LEFT_OUT)
-    modules = tuple(source.stem for source in sources)
     for point, target in sorted((p, t) for named in points.values() for p, t in named.items()):
         if _module(target) not in modules:
             message = f"--code {path}: entry point {point} names the module '{_module(target)}', which is not there"
             raise CurationError(Finding("C046", message, f"modules there: {', '.join(modules) or 'none'}"))
     return modules
+
+
+def _refuse_hiding(path: Path, modules: tuple[str, ...], points: dict[str, dict[str, str]]) -> None:
+    """Raise C055 for what would stand before the engine, Python or an installed package: the bundle is first on the
+    job's path, and on this process's while it checks the recipe."""
+    findings = []
+    for name in modules:
+        owner = _owner(name)
+        if owner is not None:
+            message = f"--code {path}: the module '{name}' would hide {owner}"
+            findings.append(Finding("C055", message, "give it another name, or put it into a package of its own"))
+    for group, named in sorted(points.items()):
+        family = next(family for family, own in GROUPS.items() if own == group)
+        findings += [
+            Finding("C055", f"--code {path}: the engine has a {family} '{point}' itself", "register it by another name")
+            for point in sorted(named)
+            if point in BUILTIN[family]
+        ]
+    if findings:
+        raise CurationError(*findings)
+
+
+def _owner(name: str) -> str | None:
+    """Whose a top-level module's name is, where it is taken: the engine's, Python's, or a package's that it needs."""
+    if name in (*ENGINE, FILES):
+        return "the engine's own"
+    if name in sys.stdlib_module_names or name in ("sitecustomize", "usercustomize"):
+        return "Python's own"
+    needed = _needed()
+    for owner in metadata.packages_distributions().get(name, ()):
+        if re.sub(r"[-_.]+", "-", owner).lower() in needed:
+            return f"that of {owner}, which the engine needs"
+    return None
+
+
+def _needed() -> set[str]:
+    """Distributions that the engine needs, and those that they need, by the names that an index compares."""
+    found: set[str] = set()
+    waiting = ["curation-engine"]
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in found:
+            continue
+        found.add(name)
+        with suppress(metadata.PackageNotFoundError):
+            waiting += [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in metadata.requires(name) or ()]
+    return found
 
 
 def _module(target: str) -> str:

@@ -679,19 +679,11 @@ def main() -> None:
 
 def _main(arguments: list[str]) -> int:
     """The exit code of a command. Nothing leaves here but by a code of docs/errors.md."""
-    from click.exceptions import Abort, ClickException
-
     from pipelines.render import print_findings
 
     code = 1
     try:
-        done = app(args=arguments, standalone_mode=False)
-        code = done if isinstance(done, int) else 0
-    except ClickException as usage:
-        usage.show()
-        code = usage.exit_code
-    except (Abort, KeyboardInterrupt) as stopped:
-        code = 130 if _interrupted(stopped) else 1
+        app(args=arguments)
     except CurationError as failure:
         print_findings(failure.findings)
         code = 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
@@ -701,10 +693,8 @@ def _main(arguments: list[str]) -> int:
         found = system_failure(failure)
         print_findings([Finding(found.code, found.message, found.hint)])
     except BaseException as failure:
-        if isinstance(failure, SystemExit) and isinstance(failure.__context__, BrokenPipeError):
-            code = 0  # `curate sql ... | head`: the reader has what it wanted
-        elif isinstance(failure, SystemExit) and _of_the_command_line(failure):  # as shell completion ends
-            code = failure.code if isinstance(failure.code, int) else int(failure.code is not None)
+        if isinstance(failure, SystemExit) and _is_the_end(failure):
+            code = _exit_code(failure)
         else:
             from pipelines import crash
 
@@ -716,15 +706,25 @@ def _main(arguments: list[str]) -> int:
     return code
 
 
-def _interrupted(stopped: BaseException) -> bool:
-    return isinstance(stopped, KeyboardInterrupt) or isinstance(stopped.__context__, KeyboardInterrupt)
-
-
-def _of_the_command_line(end: SystemExit) -> bool:
+def _is_the_end(end: SystemExit) -> bool:
+    """Whether the command line itself, and not code that it ran, has ended the program, or a reader that has enough."""
+    if isinstance(end.__context__, BrokenPipeError):
+        return True
     trace = end.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).split(".")[0] in ("click", "typer")
+
+
+def _exit_code(end: SystemExit) -> int:
+    before: BaseException | None = end.__context__
+    if isinstance(before, BrokenPipeError):  # `curate sql ... | head`: the reader has what it wanted
+        return 0
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            return 130
+        before = before.__cause__ or before.__context__
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _open(path: str) -> Any:

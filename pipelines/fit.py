@@ -18,7 +18,7 @@ from curation.flow.known import as_struct
 from curation.flow.score import complete
 from curation.flow.work import scorer_object
 from curation.formats.columns import Columns
-from curation.manifest.parts import Manifest, now
+from curation.manifest.parts import Manifest, later
 from curation.models.locate import ModelError
 from curation.plan import Plan
 from curation.plugins import contained
@@ -60,7 +60,7 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit:
                 "artifact": name,
                 "sha256": sha256,
                 "card": json.dumps(artifact.card, sort_keys=True),
-                "created_at": now(),
+                "created_at": later(manifest.read("fits")),
             }
         ],
     )

@@ -14,6 +14,7 @@ from curation.flow.work import ScoreWork, ShardWork, Work, scorer_object
 from curation.manifest.parts import Manifest
 from curation.models.hardware import hardware
 from curation.plan import Plan, StagePlan, Step
+from curation.plugins import contained
 from curation.text.edits import apply_edits
 from pipelines.fit import read_texts, sample_rows
 from pipelines.resolve import Resolved
@@ -206,9 +207,10 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
         scorer = scorer_object(step)
         columns = {"text": texts, **{name: made[other] for name, other in step.requires.items()}}
         batch = pa.RecordBatch.from_pydict(columns)
-        scorer.score(batch.slice(0, 8))
-        began = perf_counter()
-        scored = scorer.score(batch)
+        with contained():
+            scorer.score(batch.slice(0, 8))
+            began = perf_counter()
+            scored = scorer.score(batch)
         rates[step.fingerprint] = (perf_counter() - began) / len(texts)
         made[step.fingerprint] = scored.to_struct_array()
         if step.edits:

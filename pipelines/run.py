@@ -34,7 +34,7 @@ from curation.flow.work import (
     describe,
     stage_object,
 )
-from curation.manifest.parts import TOGETHER, Manifest, now
+from curation.manifest.parts import TOGETHER, Manifest, later, now
 from curation.manifest.snapshot import publish_missing, publish_snapshot
 from curation.models.hardware import difference, says_libraries
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
@@ -129,6 +129,11 @@ def finished(manifest: Manifest, run: str) -> Result | None:
 
 def _attempt_id() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+
+
+def next_number(attempts: pa.Table) -> int:
+    """The number of the attempt that is made now: behind all that are there, whatever the clock says."""
+    return 1 + int(pc.max(attempts.column("number")).as_py() or attempts.num_rows)
 
 
 class _StopError(Exception):
@@ -305,7 +310,7 @@ class _Invocation:
                     ),
                     "sample": None if plan.sample is None else plan.rows,
                     "rows": plan.rows,
-                    "created_at": now(),
+                    "created_at": later(self.manifest.read("runs")),
                 }
             ],
         )
@@ -322,6 +327,7 @@ class _Invocation:
                     "process": process_mark(os.getpid()),
                     "hardware": self.hardware,
                     "started_at": now(),
+                    "number": next_number(self.manifest.read("attempts")),
                 }
             ],
         )
@@ -340,10 +346,11 @@ class _Invocation:
             if row["host"] == socket.gethostname() and row["attempt"] not in ended
         ]
         dead = sum(process_mark(row["pid"]) != row["process"] for row in here)
-        if dead:
-            what = "an earlier attempt at this run" if dead == 1 else f"{dead} earlier attempts at this run"
-            hint = "if a document or a stage's code ends its process, --executor ray says which and goes on without it"
-            self.report("notice", {"text": f"{what} ended without a word; {hint}"})
+        if dead == 1:
+            self.report("notice", {"text": "an attempt at this run died without a word; this one goes on from there"})
+        elif dead:
+            what = f"{dead} attempts at this run died without a word; if it is a document that kills its process, "
+            self.report("notice", {"text": f"{what}--executor ray finds it and goes on without it"})
 
     def _check_hardware(self) -> None:
         heavy = {step.fingerprint for step in self.plan.steps() if step.heavy}
@@ -678,7 +685,7 @@ class _Invocation:
                     "bytes": sum(record["bytes"] for record in written),
                     "duplicate_ids": duplicates,
                     "skipped_shards": sum(shard.error is not None for shard in plan.shards),
-                    "created_at": now(),
+                    "created_at": later(self.manifest.read("datasets")),
                 }
             ],
         )

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import invalidate_caches, metadata
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from curation import registry
 from curation.plan import fingerprint
 from curation.store import is_url
 from pipelines import bundle as bundles
@@ -170,10 +171,21 @@ def _own_code(paths: tuple[Path, ...], folder: Path) -> Iterator[tuple[str, ...]
     modules = tuple(name for path in paths for name in bundles.take_code(path, folder))
     where = str(folder / "bundle")
     sys.path.insert(0, where)
+    _forget(modules)
     try:
         yield modules
     finally:
         sys.path.remove(where)
+        _forget(modules)
+
+
+def _forget(modules: tuple[str, ...]) -> None:
+    """Let go of modules of these names, so that the next import is of what is on the path then."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in modules]:
+        del sys.modules[name]
+    if modules:
+        registry.find.cache_clear()
+        invalidate_caches()
 
 
 def _earlier(jobs: Jobs, run: str, workspace: str) -> list[Job]:

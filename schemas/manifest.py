@@ -233,6 +233,8 @@ PARTS: dict[str, pa.Schema] = {
         ("process", pa.string()),
         ("hardware", pa.string()),
         ("started_at", _TIME),
+        # which is the latest: a clock may go back; null in workspaces of earlier versions
+        ("number", pa.int64()),
     ),
     # what each model did in each process, for one pass of one attempt
     "meters": _schema(

@@ -48,7 +48,7 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
         found = _failure(unit, failure)
         if isinstance(unit, WriteWork) and found.shard is not None:
             others = faults_of_others(unit, found.shard)
-            found = replace(found, more=tuple(_failure(unit, other) for other in others))
+            found = replace(found, more=(*found.more, *(_failure(unit, other) for other in others)))
         return found
     finally:
         pa.default_memory_pool().release_unused()  # or each worker would keep the largest unit it ever saw
@@ -72,7 +72,21 @@ def _done(unit: Unit, scoring: Scoring) -> Any:
 
 def _failure(unit: Unit, failure: Exception) -> Failure:
     found = _in_words(unit, failure)
-    return found if found.code in MACHINE else replace(found, shard=faulty(failure))
+    if found.code in MACHINE:
+        return found
+    own = faulty(failure)
+    first, *others = [own] if own is not None else _of_file(unit, failure) or [None]
+    found = replace(found, shard=first)
+    return replace(found, more=tuple(replace(found, shard=other) for other in others))
+
+
+def _of_file(unit: Unit, failure: Exception) -> list[int | None]:
+    """Inputs of a unit that are the file which cannot be read, or is another one, of whoever read it there."""
+    if not isinstance(failure, CurationError) or failure.findings[0].code not in ("R001", "R002"):
+        return []
+    shards: tuple[Any, ...] = getattr(unit, "shards", ())
+    shards = (unit.at,) if isinstance(unit, ScoreWork | EnterWork | DecideWork) else shards
+    return [at.shard.index for at in shards if at.shard.path == failure.findings[0].file]
 
 
 def _in_words(unit: Unit, failure: Exception) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -151,6 +151,9 @@ class Manifest:
             if loose >= enough and kind not in BULKY:
                 table = self.read(kind)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{loose}.parquet"
+                newest = max(self.store.names(f"manifest/compacted/{kind}"), default="")
+                if name <= newest:  # the clock went back, and the last name is taken for the newest
+                    name = f"{newest.removesuffix('.parquet')}z-{loose}.parquet"
                 self.store.write(f"manifest/compacted/{kind}/{name}", partial(parquet.write, table))
 
 
@@ -212,3 +215,9 @@ def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def later(records: pa.Table) -> datetime:
+    """When a record is made that is the latest of its kind: now, or just after the others where the clock went back."""
+    latest = pc.max(records.column("created_at")).as_py()
+    return now() if latest is None else max(now(), latest + timedelta(microseconds=1))

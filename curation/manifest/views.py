@@ -59,6 +59,10 @@ _MEMBERS = (
 _LINKS = "a_file INTEGER, a_row BIGINT, b_file INTEGER, b_row BIGINT, similarity DOUBLE"
 
 
+LATEST = [("number", "descending"), ("started_at", "descending"), ("attempt", "descending")]
+"""Order of attempts, the latest first: by their number, since a clock may go back; nulls are those before numbers."""
+
+
 def connect(manifest: Manifest, run: str | None = None) -> duckdb.DuckDBPyConnection:
     """A locked connection (`curation.manifest.sql`) with all views. Raises C032 for a run that is not there."""
     chosen = choose_run(manifest, run)
@@ -88,7 +92,7 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
     if run is None:
         if not attempts.num_rows:
             return None
-        order = pc.sort_indices(attempts, sort_keys=[("started_at", "descending"), ("attempt", "descending")])
+        order = pc.sort_indices(attempts, sort_keys=LATEST)
         return str(attempts.column("run")[order[0].as_py()].as_py())
     runs = manifest.read("runs")
     known = runs.column("run").to_pylist()
@@ -196,14 +200,14 @@ def _parts(manifest: Manifest, kind: str) -> str:
     if manifest.store.far:
         return f"SELECT * FROM _{kind}_records"
     paths = manifest.files(kind)
+    empty = ", ".join(f"NULL::{duck_type(item.type)} AS {_name(item.name)}" for item in schema)
     if not paths:
-        return (
-            "SELECT "
-            + ", ".join(f"NULL::{duck_type(item.type)} AS {_name(item.name)}" for item in schema)
-            + " WHERE false"
-        )
+        return f"SELECT {empty} WHERE false"
     columns = ", ".join(_name(item.name) for item in schema)
-    return f"SELECT {columns} FROM {scan(paths, union_by_name=True)}"
+    # parts of earlier versions lack columns that were declared since
+    return (
+        f"SELECT {columns} FROM (SELECT {empty} WHERE false UNION ALL BY NAME FROM {scan(paths, union_by_name=True)})"
+    )
 
 
 def _load(name: str, values: dict[str, str]) -> str:

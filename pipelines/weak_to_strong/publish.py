@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import parquet
-from curation.manifest.parts import now
+from curation.manifest.parts import later
 from curation.report.weak_to_strong import card_lines, html, student_card
 from curation.store import new_folder, sync
 from pipelines.weak_to_strong.plan import REPORT
@@ -113,7 +113,8 @@ def _supervisors(run: Invocation, report: dict[str, Any], facts: list[dict[str, 
 
 def _results(run: Invocation, report: dict[str, Any], path: str) -> list[dict[str, Any]]:
     """One row a student; without one, a row for the labels alone."""
-    common = {"run": run.resolved.run, "name": run.spec.name, "path": path, "created_at": now()}
+    common: dict[str, Any] = {"run": run.resolved.run, "name": run.spec.name, "path": path}
+    common |= {"created_at": later(run.manifest.read("weak_results"))}
     weak = (report["labels"].get("accuracy") or {}).get("value")
     rows = []
     for student in report["students"]:

@@ -2,4 +2,4 @@
 CREATE VIEW attempts AS
 SELECT attempt, a.run, executor, host, pid, hardware, started_at, ended_at, outcome, scored, seconds
 FROM _attempts a LEFT JOIN _ends e USING (attempt)
-ORDER BY started_at;
+ORDER BY number NULLS FIRST, started_at;

@@ -5,7 +5,8 @@ SELECT 'document' AS kind, doc_id, id, path, row, dropped_by AS stage, NULL AS c
 FROM documents WHERE outcome = 'errored'
 UNION ALL
 SELECT 'shard', NULL, NULL, path, NULL, step, code, message FROM _failures
-WHERE run = $run AND attempt = (SELECT arg_max(attempt, started_at) FROM _attempts WHERE run = $run)
+WHERE run = $run AND attempt = (SELECT attempt FROM _attempts WHERE run = $run
+                                 ORDER BY number DESC NULLS LAST, started_at DESC LIMIT 1)
 UNION ALL
 SELECT 'shard', NULL, NULL, path, row_start, NULL, 'R001', error FROM _shards s
 WHERE run = $run AND error IS NOT NULL AND EXISTS (FROM _decisions WHERE run = $run)

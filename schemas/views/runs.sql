@@ -8,7 +8,8 @@ FROM _runs r
 LEFT JOIN _datasets d USING (run)
 LEFT JOIN (SELECT run, sum(kept)::BIGINT AS kept, sum(dropped)::BIGINT AS dropped, sum(errored)::BIGINT AS errored
            FROM _decisions GROUP BY run) c USING (run)
-LEFT JOIN (SELECT run, count(*) AS attempts, max(started_at) AS last_started_at,
-                  arg_max_null(outcome, started_at) AS last_outcome
-           FROM attempts GROUP BY run) a USING (run)
+LEFT JOIN (SELECT run, count(*) AS attempts, arg_max(started_at, place) AS last_started_at,
+                  arg_max_null(outcome, place) AS last_outcome
+           FROM (SELECT a.run, started_at, outcome, row_number() OVER (ORDER BY number NULLS FIRST, started_at) AS place
+                 FROM _attempts a LEFT JOIN _ends USING (attempt)) GROUP BY run) a USING (run)
 ORDER BY r.created_at;

@@ -479,6 +479,43 @@ def test_code_that_registers_nothing_is_refused(files: dict[str, str], said: str
     assert [finding.code for finding in refused.value.findings] == ["C046"]
 
 
+@pytest.mark.parametrize(
+    ("module", "whose"),
+    [
+        *((name, "the engine's own") for name in bundle.ENGINE),
+        *((name, "Python's own") for name in ("json", "types", "sitecustomize", "logging")),
+        ("numpy", "that of numpy"),
+        ("yaml", "that of pyyaml"),
+        ("click", "that of click"),
+    ],
+)
+@pytest.mark.parametrize("package", [False, True])
+def test_code_that_would_hide_another_module_is_refused(module: str, whose: str, package: bool, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    place = code / module / "__init__.py" if package else code / f"{module}.py"
+    place.parent.mkdir(parents=True)
+    place.write_text("")
+    (code / "pyproject.toml").write_text(PROJECT.replace("my_scorers.words", module))
+    with pytest.raises(CurationError) as refused:
+        bundle.take_code(code, tmp_path / "into")
+    [finding] = refused.value.findings
+    assert (finding.code, f"the module '{module}' would hide {whose}".lower() in finding.message.lower()) == (
+        "C055",
+        True,
+    )
+    assert not list((tmp_path / "into" / "bundle").glob(f"{module}*"))
+
+
+def test_code_that_registers_a_stage_of_the_engine_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text("")
+    (tmp_path / "code" / "pyproject.toml").write_text(
+        '[project]\nname = "x"\n[project.entry-points."curation.scorers"]\nrules = "mine:Rules"\n'
+    )
+    with pytest.raises(CurationError, match=r"C055.*has a scorer 'rules' itself"):
+        bundle.take_code(tmp_path / "code", tmp_path / "into")
+
+
 def test_variables_that_a_job_is_given_hold_no_credentials() -> None:
     mine = {
         "RAY_AUTH_MODE": "token",
