@@ -68,6 +68,9 @@ LINKS = pa.schema(
 VERIFIED, BELOW, SEQUENCE, APART = range(4)
 """What comparing a pair came to: near; not near enough; of few words in another order; too little contained."""
 REASONS = ("", "below_verify", "other_sequence", "too_little_contained")
+NEARER, NEIGHBOUR, BOTH = range(4, 7)
+UNUSED = (*REASONS, "nearer_twin", "neighbour_dropped", "both_dropped")
+"""Why a near pair led to no drop either: the one went for another, or the other went itself, or both did."""
 
 
 @dataclass
@@ -309,14 +312,14 @@ def _links(chosen: Dedup, clusters: Clusters, file: np.ndarray, row: np.ndarray)
     close = clusters.refused.similarity >= chosen.threshold - NEAR
     pairs = clusters.pairs + clusters.refused.part(close)
     worse, better = pairs.worse, pairs.better
-    reason = np.array(REASONS, dtype=object)[pairs.verdict]
     near = pairs.verdict == VERIFIED
     led = near & (twin[worse] == better)
-    reason[near & ~led] = "nearer_twin"
-    reason[near & ~led & dropped[better]] = "neighbour_dropped"
-    reason[near & ~led & dropped[better] & dropped[worse]] = "both_dropped"
-    reason[near & (pairs.containment < chosen.contains)] = REASONS[APART]
-    reason[led] = None
+    why = pairs.verdict.copy()
+    why[near] = NEARER
+    why[near & dropped[better]] = NEIGHBOUR
+    why[near & dropped[better] & dropped[worse]] = BOTH
+    why[near & (pairs.containment < chosen.contains)] = APART
+    reason = pa.DictionaryArray.from_arrays(pa.array(why, mask=led), pa.array(UNUSED))
     first = np.minimum(worse, better)
     second = np.maximum(worse, better)
     return pa.table(
@@ -328,7 +331,7 @@ def _links(chosen: Dedup, clusters: Clusters, file: np.ndarray, row: np.ndarray)
             "similarity": pairs.similarity,
             "containment": _floats(pairs.containment),
             "dropped": led,
-            "reason": pa.array(reason, pa.string()),
+            "reason": reason,
         }
     ).cast(LINKS)
 

@@ -18,7 +18,7 @@ SOURCE, CLUSTER = 0.5, 0.01
 LEAST = TEMPLATE_MEMBERS
 """Sources and clusters of fewer documents are not: there any pair would be told."""
 REASONS = {
-    "below_verify": "looked near by their signatures, and are not",
+    "below_verify": "are less alike than `verify`, by up to a tenth",
     "other_sequence": "hold the same few words in another order",
     "too_little_contained": "have too little of the one standing in the other",
 }
