@@ -47,10 +47,14 @@ class Explanation:
     threshold: float | None
     details: dict[str, Any] | None
     twin: str | None
-    """`path#row` of the cluster's keeper."""
+    """`path#row` of the document that stayed, for which it was dropped."""
     similarity: float | None
+    containment: float | None
+    """Of a duplicate, the share of its word 3-grams that stand in the twin."""
+    loss: float | None
+    """The share that stands in no document of the cluster that stayed."""
     link: str | None
-    """`path#row` of the neighbour through which it joined the cluster."""
+    """`path#row` of its most similar neighbour in the cluster."""
     link_similarity: float | None
     stages: list[StageView] = field(default_factory=list)
 
@@ -89,9 +93,14 @@ class Explanation:
                 )
         if self.twin:
             what = "duplicate of" if self.link else "like"  # a dedup's clusters have links
-            head.append(f"  {what} {self.twin}, which stayed at this stage (similarity {self.similarity:.4f})")
-            if self.link and self.link != self.twin:
-                head.append(f"  joined through {self.link} (similarity {self.link_similarity:.4f})")
+            measured = f"similarity {self.similarity:.4f}"
+            if self.containment is not None:
+                measured += f", {self.containment:.1%} of its word 3-grams stand there"
+            head.append(f"  {what} {self.twin}, which stayed at this stage ({measured})")
+            if self.loss is not None:
+                head.append(f"  lost: {self.loss:.1%} of them, which stand in no document of the cluster that stayed")
+            if self.link and (self.similarity or 0.0) < (self.threshold or 0.0):
+                head.append(f"  through a chain that begins with {self.link} (similarity {self.link_similarity:.4f})")
         width = max((len(view.stage) for view in self.stages), default=0)
         for view in self.stages:
             values = (
@@ -187,6 +196,8 @@ def _explanation(row: dict[str, Any], order: list[dict[str, Any]], places: dict[
         details=json.loads(row["details"]) if row["details"] else None,
         twin=places.get(row["twin"]),
         similarity=row["similarity"],
+        containment=row["containment"],
+        loss=row["loss"],
         link=places.get(row["link"]),
         link_similarity=row["link_similarity"],
         stages=views,

@@ -21,12 +21,14 @@ from curation.scorers.base import Context
 from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
 from curation.scorers.turns import RULES, per_turn, uses_turns
 from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
+from pipelines.survivor import check_survivors
 from schemas.documents import INPUT
 from schemas.errors import CurationError, advice
 from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
 RESERVED = frozenset(
     {
+        "containment",
         "details",
         "doc_id",
         "dropped_by",
@@ -36,6 +38,7 @@ RESERVED = frozenset(
         "kept",
         "link",
         "link_similarity",
+        "loss",
         "path",
         "reason",
         "row",
@@ -115,6 +118,7 @@ def parse(
     top = _top(document, value)
     available = Columns.of(top.input.columns) if top is not None else Columns.of({})
     stages, objects, gates = _stages(document, value.get("stages"), base, available)
+    check_survivors(document, top, stages, objects)
     if top is not None:
         _outputs(document, top, stages, objects)
     if document.findings:
@@ -401,16 +405,17 @@ def _needs(
     """Columns that a selection ranks by must be comparable numbers from an earlier stage."""
     kinds = {f"{stage}.{field.name}": field.type for stage, own in fields.items() for field in own}
     known = [name for name, kind in kinds.items() if _numeric(kind)]
+    other = "survivor" if "survivor" in stage.settings else stage.family
     for name in getattr(built, "columns", ()):
         if name in incomparable:
             message = f"stage '{stage.id}' ranks by '{name}', which different scorers made for different documents"
-            key = next((key for key, value in stage.settings.items() if value == name), stage.family)
+            key = next((key for key, value in stage.settings.items() if value == name), other)
             hint = "a cascade decides by its gate alone; to rank, score all documents with one of its members"
             document.add("C014", message, ("stages", index, key), hint, value=True)
             continue
         if name in known or name.split(".")[0] in broken:
             continue
-        key = next((key for key, value in stage.settings.items() if value == name), stage.family)
+        key = next((key for key, value in stage.settings.items() if value == name), other)
         near = get_close_matches(name, known, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"columns of earlier stages: {', '.join(known) or 'none'}"
         message = f"stage '{stage.id}' reads an unknown column '{name}'"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.base import Dedup
 from curation.flow.work import content_of
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
@@ -460,7 +459,7 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
                 fingerprint=identity,
                 steps=tuple(replace(step, resources=asked) if step.heavy else step for step in steps),
                 fields=tuple(field for field in chosen.fields if field.name not in BULKY),
-                columns=() if isinstance(chosen, Scorer | Dedup) else tuple(chosen.columns),
+                columns=() if isinstance(chosen, Scorer) else tuple(chosen.columns),
                 recipe_dir=base,
                 resources=asked,
                 content=content,

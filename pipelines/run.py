@@ -20,6 +20,7 @@ from curation import failpoints
 from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.faults import to_be_stored, unforeseen
+from curation.flow.score import last_transform
 from curation.flow.work import (
     DecideWork,
     EnterWork,
@@ -32,6 +33,7 @@ from curation.flow.work import (
     contract,
     database,
     describe,
+    higher,
     stage_object,
 )
 from curation.manifest.parts import TOGETHER, Manifest, later, now
@@ -40,6 +42,7 @@ from curation.models.hardware import difference, says_libraries
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.registry import blames
 from curation.report.card import dataset_card
+from curation.report.duplicates import striking
 from curation.sources import Shard
 from curation.store import Store
 from curation.store.scan import scan
@@ -533,12 +536,14 @@ class _Invocation:
         content = table.column("content").to_pylist()
 
         def by_source(shard: Shard) -> list[str]:
-            return [] if isinstance(chosen, Dedup) else [shard.source]
+            return [] if isinstance(chosen, Dedup) and not chosen.by_source else [shard.source]
 
+        better = [higher(self.plan.stages, chosen)] if isinstance(chosen, Dedup) and chosen.columns else []
         key = fingerprint(
             [
                 stage.fingerprint,
                 prefixes,
+                *better,
                 [
                     [shard.index, shard.key, shard.file, entrants, *by_source(shard)]
                     for shard, entrants in zip(shards.shards, content, strict=True)
@@ -603,7 +608,9 @@ class _Invocation:
                 pairs[outcome.unit.prefix] = outcome.value["data"]
         if self.stopped:
             return None
-        steps = {step.fingerprint for step in stage.steps}  # no other scores are asked for, and all shards go along
+        edits = last_transform(shards.work.stages[: stage.position])
+        asked = (stage, edits) if edits is not None else (stage,)  # no other scores are, and all shards go along
+        steps = {step.fingerprint for one in asked for step in one.steps}
         own = (
             replace(at, scores={name: at.scores[name] for name in steps & at.scores.keys()}, groups={}) for at in shards
         )
@@ -693,6 +700,8 @@ class _Invocation:
             self.store.remove(record["data"])
         self.result.dataset = self.store.place(name)
         self.result.duplicate_ids = duplicates
+        for text in striking(plan, self.manifest):
+            self.report("notice", {"text": text})
 
     def _duplicate_ids(self) -> int:
         """How many documents carry an id that an earlier one has; 0 where no id is mapped."""

@@ -399,8 +399,15 @@ TWIN = [
     pa.field("link_file", pa.int32()),
     pa.field("link_row", pa.int64()),
     pa.field("link_similarity", pa.float64()),
+    pa.field("containment", pa.float64()),
+    pa.field("loss", pa.float64()),
 ]
-"""A duplicate's keeper and the neighbour through which it was linked: index of the file in the run's order, and row."""
+"""A duplicate's twin that stayed, and its most similar neighbour: index of the file in the run's order, and row. How
+much of the duplicate stands in the twin, and what stands in no document of the cluster that stayed."""
+
+TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY = 20, 0.9
+"""A cluster of so many members looks like pages of one template where they are less alike than this to its best one on
+average, or where most of them stay."""
 
 DECISION = [
     pa.field("row", pa.int64(), nullable=False),

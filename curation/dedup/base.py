@@ -10,14 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field, field_validator
 
+from curation.dedup.survivor import BySource, Survivor, columns_of, rules
 from curation.scorers.base import Context, Scorer, Settings
 
 FIELDS = [
     pa.field("duplicate", pa.bool_()),
     pa.field("cluster_size", pa.int32()),
     pa.field("similarity", pa.float64()),
+    pa.field("containment", pa.float64()),
+    pa.field("loss", pa.float64()),
 ]
-"""Columns of a dedup stage: false, 1 and null for a document that nothing resembles."""
+"""Columns of a dedup stage: false, 1 and null for a document that nothing resembles. `containment` and `loss` are of
+documents that are duplicates: the share of their word 3-grams that stand in the twin, and the share that stand in no
+document of the cluster that stays."""
+Connect = Literal["keeper", "components"]
+KEEPER: Connect = "keeper"
 TEXT_ALONE = ["text"]
 _SOMETHING = r"[^\s\p{Z}\x{85}]"
 """In a text that is not blank: found at its first letter, where it would take a copy of the text to trim it."""
@@ -27,8 +34,13 @@ class DedupSettings(Settings):
     columns: list[str] = Field(default=TEXT_ALONE, min_length=1, exclude_if=lambda given: given == TEXT_ALONE)
     """Input columns that make the document here: [instruction], or the pair [instruction, output]. Rows in which all of
     them are blank are nobody's duplicates."""
-    survivor: Literal["longest", "first"] = "longest"
-    """Which member of a cluster stays: the one with most bytes (ties: the first), or the first in input order."""
+    survivor: Survivor = "longest"
+    """Which member of a cluster is the best: `longest`, the one with most bytes; `first`, the first in input order;
+    `{by: stage.column}`, the one with the best score; `{source: [a, b]}`, the one from the source named first. Of a
+    list of these each breaks the ties of the one before it, and input order those of the last."""
+    connect: Connect = Field(default=KEEPER, exclude_if=lambda given: given == KEEPER)
+    """`keeper`: a document is dropped only where it is itself near to one that stays. `components`: all of a cluster
+    but the best, also where only a chain of others leads to it."""
 
     @field_validator("columns")
     @classmethod
@@ -39,13 +51,12 @@ class DedupSettings(Settings):
 
 
 class Dedup(ABC):
-    """Finds duplicates among all documents that reach the stage; drops all of a cluster but its keeper."""
+    """Finds duplicates among all documents that reach the stage; drops those that are near to one that stays."""
 
     kind: ClassVar[str]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Settings: ClassVar[type[BaseModel]] = DedupSettings
     reason: ClassVar[str]
-    columns: tuple[str, ...] = ()
     members: ClassVar[int]
     """Each document of a bucket is compared with this many of those before it: all pairs would be quadratic."""
 
@@ -56,6 +67,41 @@ class Dedup(ABC):
     @property
     def fields(self) -> list[pa.Field]:
         return FIELDS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Dotted columns of earlier stages by which survivors are chosen, numbers all."""
+        return columns_of(self.settings.survivor)
+
+    @property
+    def by_source(self) -> bool:
+        """Whether documents' sources decide which survive."""
+        return any(isinstance(rule, BySource) for rule in rules(self.settings.survivor))
+
+    @property
+    def contains(self) -> float:
+        """The share of a document's word 3-grams that its twin must hold for it to be dropped; 0 for any."""
+        return 0.0
+
+    @property
+    def ngram(self) -> int:
+        """Words of the n-grams that are compared."""
+        return 1
+
+    @property
+    def truly(self) -> bool:
+        """Whether similarity is that of the texts' n-grams themselves rather than of the evidence."""
+        return False
+
+    @property
+    def margin(self) -> float:
+        """How far a true similarity of `threshold` may be estimated too low."""
+        return 0.0
+
+    @property
+    def lossless(self) -> bool:
+        """Whether what is dropped says nothing that its twin does not say: no text needs to be read."""
+        return False
 
     @abstractmethod
     def requires(self) -> dict[str, Scorer]:

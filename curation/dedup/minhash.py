@@ -6,6 +6,7 @@ Jaccard similarity s meet in at least one of b bands of r rows with probability 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -26,7 +27,11 @@ class MinHashSettings(DedupSettings):
     """Signature values in a band; bands * rows permutations in all."""
     seed: int = 1
     verify: Annotated[float, Field(ge=0.0, le=1.0)] = 0.75
-    """Estimated Jaccard similarity from which a candidate pair counts."""
+    """Jaccard similarity from which a candidate pair counts."""
+    exact: bool = Field(default=False, exclude_if=lambda given: not given)
+    """Whether that is the true similarity of the texts' n-grams instead of the signatures' estimate."""
+    contains: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
+    """The share of a document's word 3-grams that must stand in its twin for it to be dropped; 1.0 loses nothing."""
 
 
 class MinHash(Dedup):
@@ -43,6 +48,24 @@ class MinHash(Dedup):
     @property
     def threshold(self) -> float:
         return float(self.settings.verify)
+
+    @property
+    def contains(self) -> float:
+        return float(self.settings.contains)
+
+    @property
+    def ngram(self) -> int:
+        return int(self.settings.ngram)
+
+    @property
+    def truly(self) -> bool:
+        return bool(self.settings.exact)
+
+    @property
+    def margin(self) -> float:
+        """Three standard errors of the estimate (`curation.text.minhash`), but at least 0.1."""
+        verify = self.threshold
+        return max(0.1, 3 * math.sqrt(verify * (1 - verify) / (self.settings.bands * self.settings.rows)))
 
     @property
     def buckets_each(self) -> int:

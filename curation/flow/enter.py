@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from curation import failpoints, parquet
 from curation.dedup.base import Dedup
-from curation.flow.grouped import ranking_facts
+from curation.flow.grouped import ranking_facts, stage_values
 from curation.flow.work import EnterWork, stage_object
 from curation.manifest.parts import now
 from curation.plan import StagePlan
@@ -39,6 +39,9 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
     if isinstance(chosen, Dedup):
         sketch = at.known(stage.steps[0], ["evidence", "bytes"]).rows(rows)
         columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
+        for name in chosen.columns:
+            values = stage_values(ledger, name)[rows]
+            columns[BY + name] = pa.array(values, mask=np.isnan(values))
         evidence = pc.struct_field(sketch, "evidence")
         nodes = np.flatnonzero(evidence.is_valid())
         buckets = chosen.buckets(evidence_matrix(evidence.drop_null()))
@@ -80,7 +83,8 @@ def entrants_schema(stage: StagePlan, chosen: Any) -> pa.Schema:
     """Columns of the `entrants` files of a stage."""
     names = [pa.field("row", pa.int64())]
     if isinstance(chosen, Dedup):
-        return pa.schema([*names, pa.field("bytes", pa.int64())])
+        by = [pa.field(BY + name, pa.float64()) for name in chosen.columns]
+        return pa.schema([*names, pa.field("bytes", pa.int64()), *by])
     names.append(pa.field("length", pa.int64()))
     ranked = ["value"] if isinstance(chosen, Ranking) else [BY + name for name in chosen.columns]
     names += [pa.field(name, pa.float64()) for name in ranked]

@@ -37,11 +37,11 @@ def ranking_facts(chosen: Selection, shard: Shard, ledger: Ledger) -> Facts:
     size = ledger.structs[INPUT]
     name = "answer_bytes" if size.type.get_field_index("answer_bytes") >= 0 else "bytes"
     length = pc.fill_null(pc.struct_field(size, name), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    columns = {column: _values(ledger, column) for column in chosen.columns}
+    columns = {column: stage_values(ledger, column) for column in chosen.columns}
     return Facts(columns, length, hash_rows(shard, np.arange(shard.rows)))
 
 
-def _values(ledger: Ledger, column: str) -> np.ndarray:
+def stage_values(ledger: Ledger, column: str) -> np.ndarray:
     """A stage's column as float64 [n], NaN where there is no value."""
     stage, name = column.split(".", 1)
     values = pc.struct_field(ledger.structs[stage], name.split("."))
@@ -63,9 +63,8 @@ def _duplicates(source: Any, chosen: Dedup, shard: Shard) -> Grouped:
         values[at] = table.column(item.name).to_numpy()
         twins[item.name] = values
     similarity = twins["similarity"]
-    struct = pa.StructArray.from_arrays(
-        [pa.array(duplicate), pa.array(size), pa.array(similarity, mask=np.isnan(similarity))], fields=DEDUP_FIELDS
-    )
+    measured = [pa.array(twins[name], mask=np.isnan(twins[name])) for name in ("similarity", "containment", "loss")]
+    struct = pa.StructArray.from_arrays([pa.array(duplicate), pa.array(size), *measured], fields=DEDUP_FIELDS)
     return Grouped(struct, duplicate, chosen.reason, similarity, chosen.threshold, twins)
 
 

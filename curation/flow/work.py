@@ -333,6 +333,17 @@ def contract(step: Step) -> dict[str, Any]:
     }
 
 
+def higher(stages: tuple[StagePlan, ...], chosen: Dedup) -> dict[str, bool]:
+    """Of each column that a dedup's survivors go by, whether its scorer says that a higher value is better.
+
+    What scorers do not say was asked of the recipe (`pipelines.survivor`)."""
+    found = {}
+    for name in chosen.columns:
+        stage = next(stage for stage in stages if stage.id == name.partition(".")[0])
+        found[name] = stage.family != "scorer" or tokenising_object(stage.steps[-1]).contract.orientation >= 0
+    return found
+
+
 def describe(step: Step) -> list[dict[str, Any]]:
     """Models and lists behind a step, without opening them: address, revision, file, sha256, bytes, licence."""
     scorer = tokenising_object(step)

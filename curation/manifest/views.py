@@ -18,7 +18,7 @@ from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
 from schemas.errors import CurationError, Finding
-from schemas.manifest import DECISION, PARTS
+from schemas.manifest import DECISION, PARTS, TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 
 EVERY_RUN = (
     "attempts",
@@ -54,9 +54,13 @@ VIEWS = (*(name for name in EVERY_RUN if name != "funnel_all"), EVERY_LABEL, *ON
 
 _MEMBERS = (
     "shard INTEGER, row BIGINT, keeper BOOLEAN, cluster_size INTEGER, twin_file INTEGER, twin_row BIGINT,"
-    " similarity DOUBLE, link_file INTEGER, link_row BIGINT, link_similarity DOUBLE, file INTEGER, file_row BIGINT"
+    " similarity DOUBLE, link_file INTEGER, link_row BIGINT, link_similarity DOUBLE, file INTEGER, file_row BIGINT,"
+    " containment DOUBLE, loss DOUBLE, cluster_file INTEGER, cluster_row BIGINT, cluster_similarity DOUBLE"
 )
-_LINKS = "a_file INTEGER, a_row BIGINT, b_file INTEGER, b_row BIGINT, similarity DOUBLE"
+_LINKS = (
+    "a_file INTEGER, a_row BIGINT, b_file INTEGER, b_row BIGINT, similarity DOUBLE,"
+    " containment DOUBLE, dropped BOOLEAN, reason VARCHAR"
+)
 
 
 LATEST = [("number", "descending"), ("started_at", "descending"), ("attempt", "descending")]
@@ -136,11 +140,11 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
     store = manifest.store
     columns = [*((item.name, duck_type(item.type)) for item in DECISION)]
     columns += [(name, duck_type(pa.struct(list(fields)))) for name, fields in structs.items()]
-    if decided:
-        source = scan((store.uri(name) for name in decided), filename=True)
-    else:
-        empty = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, ("filename", "VARCHAR")])
-        source = f"(SELECT {empty} WHERE false)"
+    empty = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, ("filename", "VARCHAR")])
+    source = f"(SELECT {empty} WHERE false)"
+    if decided:  # by name: an older run's decisions lack the columns that came later
+        decisions = scan((store.uri(name) for name in decided), filename=True)
+        source = f"(SELECT {empty} WHERE false UNION ALL BY NAME SELECT * FROM {decisions})"
     groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
     barriers = manifest.where("barriers", run=run).to_pylist()
     measured = [
@@ -157,6 +161,8 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
         "structs": "".join(f", d.{_name(name)}" for name in structs),
         "members": _union(store, barriers, groups, "members", _MEMBERS),
         "links": _union(store, barriers, groups, "links", _LINKS),
+        "template_members": str(TEMPLATE_MEMBERS),
+        "template_similarity": str(TEMPLATE_SIMILARITY),
         "measured": " UNION ALL ".join(measured)
         or "SELECT ''::VARCHAR AS stage, ''::VARCHAR AS field, false AS kept, 0::DOUBLE AS value WHERE false",
     }
@@ -169,7 +175,7 @@ def _union(store: Store, barriers: list[dict[str, Any]], groups: dict[str, Any],
         if row["group"] in groups and groups[row["group"]][column]
     ]
     nothing = ", ".join(f"NULL::{part.split()[1]} AS {part.split()[0]}" for part in empty.split(", "))
-    return " UNION ALL ".join(found) or f"SELECT NULL::VARCHAR AS stage, {nothing} WHERE false"
+    return " UNION ALL BY NAME ".join([f"SELECT NULL::VARCHAR AS stage, {nothing} WHERE false", *found])
 
 
 def _labels(manifest: Manifest) -> str:

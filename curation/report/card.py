@@ -9,6 +9,7 @@ from typing import Any
 
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan
+from curation.report.duplicates import duplicate_lines, duplicates
 from curation.report.selection import selection_lines
 from curation.report.tables import table
 from curation.sources import Shard
@@ -64,6 +65,8 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     lists = _lists(plan, manifest)
     if lists:
         lines += ["", "## Lists", "", *table(["stage", "file", "sha256"], lists)]
+    for found in duplicates(plan, manifest):
+        lines += ["", f"## Duplicates: {found.stage.id}", "", *duplicate_lines(found)]
     for selection, report in _selections(plan, manifest):
         lines += ["", f"## Selection: {selection.id}", "", *selection_lines(selection.kind, report)]
     fits = _fits(plan, manifest)

@@ -2,7 +2,7 @@
 CREATE VIEW documents AS
 SELECT $run AS run, (s.file_no << 32) | d.row AS doc_id, d.id, s.path, d.row,
        d.outcome = 'kept' AS kept, d.outcome, d.dropped_by, d.reason, d.score, d.threshold, d.details,
-       (t.file_no << 32) | d.twin_row AS twin, d.similarity,
+       (t.file_no << 32) | d.twin_row AS twin, d.similarity, d.containment, d.loss,
        (l.file_no << 32) | d.link_row AS link, d.link_similarity$structs
 FROM $decisions d
 JOIN _decided s ON s.filename = d.filename

@@ -1,5 +1,6 @@
--- Dropped documents of the chosen run: by which stage, why, at what score against which threshold, for which twin.
+-- Dropped documents of the chosen run: by which stage, why, at what score against which threshold, for which twin; for
+-- duplicates, how much of their word 3-grams stands in the twin, and how much in no document of the cluster that stays.
 CREATE VIEW drops AS
-SELECT doc_id, id, path, row, dropped_by AS stage, reason, score, threshold, details, twin, similarity,
+SELECT doc_id, id, path, row, dropped_by AS stage, reason, score, threshold, details, twin, similarity, containment, loss,
        link, link_similarity
 FROM documents WHERE outcome = 'dropped';

@@ -9,5 +9,5 @@ SELECT s.stage, s.kind, (g.report->>'$$.documents')::BIGINT AS documents, (g.rep
        (g.report->>'$$.coverage.selected.radius')::DOUBLE AS radius,
        g.report->>'$$.facts.guarantee' AS guarantee
 FROM _stages s JOIN _barriers b USING (run, stage) JOIN _groups g ON g."group" = b."group"
-WHERE s.run = $run AND g.report IS NOT NULL
+WHERE s.run = $run AND s.family = 'select' AND g.report IS NOT NULL
 ORDER BY s.position;

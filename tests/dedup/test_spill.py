@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.flow import resolve
+from curation.flow import duplicates
 from curation.flow import work as units
 from curation.flow.work import ResolveWork, Work
 
@@ -32,12 +32,12 @@ def test_more_pairs_than_fit_into_memory_are_merged_on_disk(tmp_path: Path, monk
     names = tuple(f"{number}.parquet" for number in range(4))
     task = ResolveWork(work, None, "group", (), (), names)  # type: ignore[arg-type]
     monkeypatch.setattr(units, "MEMORY", LIMIT)
-    first, second = resolve._distinct_pairs(task)
+    first, second = duplicates.distinct_pairs(task)
     expected = np.unique(a << 32 | (b - a))
     assert np.array_equal(first << 32 | (second - first), expected)
     assert not list(tmp_path.glob("groups/group/.tmp-spill-*/*"))  # and nothing is left there
 
     memory_only = {"memory_limit": LIMIT, "temp_directory": ""}
-    monkeypatch.setattr(resolve, "database", lambda *_: duckdb.connect(config=memory_only))
+    monkeypatch.setattr(duplicates, "database", lambda *_: duckdb.connect(config=memory_only))
     with pytest.raises(duckdb.OutOfMemoryException):
-        resolve._distinct_pairs(task)
+        duplicates.distinct_pairs(task)

@@ -84,20 +84,43 @@ def test_first_keeps_the_earliest_in_input_order(tmp_path: Path) -> None:
     assert kept(curate(tmp_path, texts, {"dedup": "minhash", "survivor": "first"})) == [" ".join(base)]
 
 
-def test_members_join_through_a_chain_and_the_similarity_to_the_keeper_is_kept_apart(tmp_path: Path) -> None:
-    """A–B and B–C are near, A–C is not: one cluster, whose far member is linked through the middle."""
-    base = words(300, 7)
-    middle = [*base[:200], *words(100, 8)]
-    far = [*middle[100:], *words(110, 9)]
-    workspace = curate(
-        tmp_path,
-        [[" ".join(base)], [" ".join(middle)], [" ".join(far)]],
-        {"dedup": "minhash", "verify": 0.35, "bands": 56, "rows": 2},
-    )
-    rows = workspace.sql("SELECT path, similarity, link_similarity FROM drops ORDER BY path").to_pylist()
-    assert len(rows) == 2
-    assert len(kept(workspace)) == 1
-    assert any(row["similarity"] < 0.35 <= row["link_similarity"] for row in rows)
+def chain(length: int, step: int = 35, size: int = 400) -> list[str]:
+    """Each like the next (Jaccard .84) and not like the one after it (.70)."""
+    source = words(size + step * length, 7)
+    return [" ".join(source[step * i : step * i + size]) for i in range(length)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"contains": 0.0, "exact": True}])
+def test_of_a_chain_every_second_stays_and_what_goes_is_near_to_one_that_stays(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    texts = chain(10)
+    workspace = curate(tmp_path, [texts[:3], texts[3:]], {"dedup": "minhash", **settings})
+    assert kept(workspace) == texts[::2]
+    drops = workspace.sql("SELECT d.similarity, d.containment, d.loss, t.kept, d.link FROM drops d JOIN documents t ON"
+                          " t.doc_id = d.twin").to_pylist()  # fmt: skip
+    assert len(drops) == 5
+    assert all(row["similarity"] >= 0.75 and row["kept"] for row in drops)
+    assert all(row["containment"] == pytest.approx(363 / 398) for row in drops)
+    assert max(row["loss"] for row in drops) == pytest.approx(35 / 398), "the last: nothing after it stays"
+    assert sorted(row["loss"] for row in drops)[0] == pytest.approx(0.0), "what one side lacks the other has"
+    pairs = workspace.sql("SELECT dropped, reason, count(*) AS n FROM duplicate_pairs GROUP BY ALL").to_pylist()
+    assert {(row["dropped"], row["reason"]) for row in pairs} >= {(True, None), (False, "neighbour_dropped")}
+    sizes = workspace.sql("SELECT DISTINCT cluster_size FROM duplicate_clusters").column(0).to_pylist()
+    assert sizes == [10]
+
+
+def test_components_drop_a_chain_whole_and_the_card_says_how_many_through_others(tmp_path: Path) -> None:
+    texts = chain(10)
+    dedup = {"dedup": "minhash", "connect": "components", "contains": 0.0, "exact": True}
+    workspace = curate(tmp_path, [texts[:3], texts[3:]], dedup)
+    assert kept(workspace) == texts[:1]
+    rows = workspace.sql("SELECT similarity, link_similarity, loss FROM drops").to_pylist()
+    assert len(rows) == 9
+    assert sum(row["similarity"] < 0.75 for row in rows) == 8
+    assert all(row["link_similarity"] >= 0.75 for row in rows)
+    [path] = workspace.store.root.glob("datasets/dedup/*/README.md")
+    assert "8 of them through a chain" in path.read_text()
 
 
 def test_exact_ignores_case_and_white_space_and_nothing_else(tmp_path: Path) -> None:

@@ -83,9 +83,13 @@ def test_a_duplicate_names_its_twin_and_how_alike_they_are(stage: str, finished:
     assert found.similarity == 1 if stage == "exact" else 0.7 <= found.similarity <= 1
     assert found.link is not None
     assert found.link_similarity >= 0.7
-    assert f"duplicate of {found.twin}, which stayed at this stage (similarity {found.similarity:.4f})" in "\n".join(
-        found.lines()
-    )
+    assert found.containment is not None
+    assert found.loss is not None
+    told = "\n".join(found.lines())
+    assert f"duplicate of {found.twin}, which stayed at this stage (similarity {found.similarity:.4f}, " in told
+    assert f"{found.containment:.1%} of its word 3-grams stand there)" in told
+    assert f"lost: {found.loss:.1%} of them" in told
+    assert "through a chain" not in told
     if stage == "minhash":
         assert found.threshold == 0.7
 

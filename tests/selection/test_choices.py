@@ -111,6 +111,25 @@ def test_of_a_chain_the_official_rule_leaves_one_and_the_greedy_rule_two() -> No
     assert np.flatnonzero(greedy(chain(), 0.95)[0] < 0).tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("rule", ["greedy", "official"])
+@pytest.mark.parametrize("epsilon", [0.1, 0.3, 0.6])
+def test_what_goes_is_told_for_one_that_stays_and_chains_are_counted(rule: str, epsilon: float) -> None:
+    here = pool(600, seed=3)
+    assert here.vectors is not None
+    choice = make("semdedup", model=MODEL, epsilon=epsilon, clusters=3, rule=rule).choose(here)
+    gone = np.setdiff1d(np.arange(600), choice.picked)
+    assert choice.twin is not None
+    assert choice.similarity is not None
+    assert len(gone) > 10
+    assert set(choice.twin[gone]) <= set(choice.picked)
+    cosine = np.einsum("ij,ij->i", here.vectors[gone], here.vectors[choice.twin[gone]], dtype=np.float64)
+    np.testing.assert_allclose(choice.similarity[gone], cosine, atol=1e-12)
+    chained = int((cosine <= 1 - epsilon).sum())
+    assert choice.facts["dropped_through_chains"] == chained
+    if epsilon < 0.6:
+        assert (chained > 0) == (rule == "official")
+
+
 def test_the_threshold_walk_is_the_plain_loop_and_never_takes_two_alike() -> None:
     here = pool(1500, seed=2)
     assert here.vectors is not None

@@ -1,0 +1,126 @@
+"""The texts of some documents that reach a dataset-wide stage, as the sets of grams that a dedup compares."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.dedup.grams import Grams, grams_of
+from curation.flow.places import Entrants
+from curation.flow.score import last_transform
+from curation.flow.work import ResolveWork, ShardWork
+from curation.sources import read_batches
+from schemas.documents import TEXT
+
+AT_ONCE = 4
+"""Batches that are hashed together: nothing else of the run works while a dataset-wide stage is resolved."""
+
+
+@contextmanager
+def text_grams(
+    task: ResolveWork,
+    nodes: Entrants,
+    involved: np.ndarray,
+    wanted: np.ndarray,
+    columns: Sequence[str],
+    n: int,
+    scratch: Path,
+) -> Iterator[Grams]:
+    """Word n-grams of documents, of several columns as of one text.
+
+    `involved` int64[m], ascending entrants; `wanted`, ascending places in it: the others are without a gram. Memory:
+    AT_ONCE batches, and 30 bytes a document. Disk: eight bytes a distinct gram, at `scratch`. Raises CurationError R001
+    or R002 for a file that is not the one that was scored.
+    """
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    paths = [scratch.with_name(f"{scratch.name}.{name}") for name in ("grams", "words")]
+    sizes, word_sizes = np.zeros(len(involved), np.int64), np.zeros(len(involved), np.int64)
+    distinct = np.zeros(len(involved), np.int32)
+    try:
+        with open(paths[0], "wb") as grams, open(paths[1], "wb") as words:
+            for some, found in _in_order(task, nodes, involved[wanted], columns, n):
+                places = wanted[some]
+                sizes[places] = np.diff(found.offsets)
+                word_sizes[places] = np.diff(found.word_offsets)
+                distinct[places] = found.distinct
+                for file, values in ((grams, found.grams), (words, found.words)):
+                    file.write(values.data)
+        offsets, word_offsets = (np.concatenate([[0], np.cumsum(each)]) for each in (sizes, word_sizes))
+        yield Grams(offsets, _mapped(paths[0]), distinct, word_offsets, _mapped(paths[1]))
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+def _in_order(
+    task: ResolveWork, nodes: Entrants, wanted: np.ndarray, columns: Sequence[str], n: int
+) -> Iterator[tuple[np.ndarray, Grams]]:
+    """Places in `wanted` (entrants) and their grams, ascending: read one batch after another, and hashed by threads."""
+    at = nodes.shard_at(wanted)
+    waiting: deque[tuple[np.ndarray, Future[Grams]]] = deque()
+    threads = min(AT_ONCE, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        for number in np.unique(at):
+            places = np.flatnonzero(at == number)
+            rows = nodes.rows[wanted[places]]
+            for some, text in _texts(task, task.shards[number], rows, columns):
+                waiting.append((places[some], pool.submit(grams_of, text, n)))
+                if len(waiting) > threads:
+                    first, made = waiting.popleft()
+                    yield first, made.result()
+        for first, made in waiting:
+            yield first, made.result()
+
+
+def _texts(
+    task: ResolveWork, at: ShardWork, rows: np.ndarray, columns: Sequence[str]
+) -> Iterator[tuple[slice, pa.Array]]:
+    """Which of some ascending rows of a shard come, and the columns of each as one text, as the stage sees them."""
+    inside = np.zeros(at.shard.rows, dtype=bool)
+    inside[rows] = True
+    edits = _edits(task, at) if "text" in columns else None
+    needed = lambda start, count: bool(inside[start : start + count].any())  # noqa: E731
+    for batch in read_batches(at.shard, at.work.reading, needed):
+        taken = np.flatnonzero(inside[batch.start : batch.start + batch.columns.num_rows])
+        if not len(taken):
+            continue
+        opened = at.work.columns.open(batch.columns.take(pa.array(taken)))
+        texts = []
+        for name in columns:
+            column = pc.fill_null(opened.text[0], "") if name == "text" else opened.field(name)
+            if name == "text" and edits is not None:
+                from curation.text.edits import apply_edits
+
+                column = apply_edits(column, edits.take(pa.array(taken + batch.start)))
+            texts.append(column)
+        first, last = np.searchsorted(rows, [batch.start, batch.start + batch.columns.num_rows])
+        yield slice(first, last), joint_text(texts)
+
+
+def _edits(task: ResolveWork, at: ShardWork) -> pa.Array | None:
+    """What the transforms before the stage did to the text, for all rows of the shard."""
+    last = last_transform(at.work.stages[: task.stage.position])
+    return None if last is None else pc.struct_field(at.known(last.steps[-1], ["edits"]).struct, "edits")
+
+
+def joint_text(columns: Sequence[pa.Array]) -> pa.Array:
+    """Several columns as one text, as `curation.dedup.minhash` compares them."""
+    from curation.dedup.minhash import BETWEEN
+
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, pa.scalar(BETWEEN, TEXT))
+
+
+def _mapped(path: Path) -> np.ndarray:
+    values = np.zeros(0, np.uint64)
+    if path.stat().st_size:
+        values = np.asarray(np.memmap(path, dtype=np.uint64, mode="r"))
+    values.flags.writeable = False  # always: kernels are compiled anew for writable arrays
+    return values
