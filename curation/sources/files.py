@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,21 @@ import pyarrow as pa
 import xxhash
 
 from curation import parquet
-from curation.sources import jsonl
+from curation.sources import csv_rows, jsonl
+from curation.sources.streams import MAX_DOCUMENT_BYTES, PACKED
 from curation.store import StoreError, digest, is_url, remote
 from schemas.errors import CurationError, Finding
 
+LINES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
+"""Endings of files of text, which may be packed, and their formats."""
 FORMATS = {
     ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".jsonl.zst": "jsonl.zst",
+    **{end + packed: name + kind for end, name in LINES.items() for packed, kind in {"": "", **PACKED}.items()},
 }
+OFTEN_OTHER = ("json", "csv", "tsv")
+"""Formats that files beside the data often have: found by a pattern together with Parquet or JSON lines, they are
+passed over."""
+ENDINGS = f"{', '.join(['.parquet', *LINES])}, and the others packed as {', '.join(PACKED)}"
 SETTLING_NS = 2_000_000_000
 """A file changed less than this before it was read may change again with the same timestamp: it is read again."""
 
@@ -55,8 +60,11 @@ def format_of(path: str) -> str | None:
     return next((FORMATS[end] for end in sorted(FORMATS, key=len, reverse=True) if lower.endswith(end)), None)
 
 
-def inspect(path: str) -> SourceFile:
-    """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`."""
+def inspect(path: str, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> SourceFile:
+    """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`.
+
+    Of JSON and CSV, documents beyond `max_document_bytes` count, but their values say nothing of columns' types.
+    """
     name = format_of(path) or "parquet"
     unfit = None if is_url(path) else _no_file(path)
     if unfit is not None:
@@ -76,7 +84,7 @@ def inspect(path: str) -> SourceFile:
                         for i in range(meta.num_row_groups)
                     )
                     rows, schema = meta.num_rows, file.schema_arrow.remove_metadata()
-                    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+                    twice = next((name for name, count in Counter(schema.names).items() if count > 1), None)
                     if twice is not None:
                         error, rows, groups = f"has two columns named '{twice}'", 0, ()
             except StoreError:
@@ -84,7 +92,8 @@ def inspect(path: str) -> SourceFile:
             except (pa.ArrowException, OSError) as failure:
                 error = _why(size, failure)
             return SourceFile(path, size, changed, fingerprint, name, rows, groups, schema, error, settled)
-        facts = jsonl.inspect(path, name)
+        reader = csv_rows.inspect if name.partition(".")[0] in ("csv", "tsv") else jsonl.inspect
+        facts = reader(path, name, max_document_bytes)
         return SourceFile(
             path,
             size,
