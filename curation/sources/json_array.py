@@ -119,31 +119,48 @@ class _Cut:
         """Places in the block at which an element ends: of an array the comma or bracket behind it, else its own last
         bracket."""
         data = np.frombuffer(block, np.uint8)
-        slash = data == 0x5C
-        quote = data == 0x22
+        places = np.flatnonzero(_MARKED[data])
+        if not len(places):
+            self.escaped = False
+            return places
+        marks = data[places]
+        slash = marks == 0x5C
+        quote = marks == 0x22
         if slash.any() or self.escaped:
-            place = np.arange(len(data))
-            last = np.maximum.accumulate(np.where(slash, -1, place))  # the last byte that is no backslash
-            run = place - 1 - np.concatenate([[-1], last[:-1]])  # backslashes just before
-            odd = run % 2 == 1
-            if self.escaped:  # one more before the block's beginning
-                odd ^= run == place
-            quote &= ~odd
-            self.escaped = bool(slash[-1] and not odd[-1]) if len(data) else self.escaped
+            quote &= ~self._escaped(places, slash, len(data))
         inside = np.cumsum(quote) % 2 == 1
         if self.inside:
             inside = ~inside
-        self.inside = bool(inside[-1]) if len(data) else self.inside
-        step = np.zeros(len(data), np.int64)
+        self.inside = bool(inside[-1])
         free = ~inside
-        step[free & ((data == 0x5B) | (data == 0x7B))] = 1
-        step[free & ((data == 0x5D) | (data == 0x7D))] = -1
+        step = np.zeros(len(places), np.int64)
+        step[free & ((marks == 0x5B) | (marks == 0x7B))] = 1
+        step[free & ((marks == 0x5D) | (marks == 0x7D))] = -1
         depth = self.depth + np.cumsum(step)
-        self.depth = int(depth[-1]) if len(data) else self.depth
+        self.depth = int(depth[-1])
         end = (step == -1) & (depth == 0)
         if self.array:
             if end.any():
                 self.closed = True
                 end[int(np.argmax(end)) + 1 :] = False
-            end |= free & (data == 0x2C) & (depth == 1)
-        return np.flatnonzero(end)
+            end |= free & (marks == 0x2C) & (depth == 1)
+        return places[end]
+
+    def _escaped(self, places: np.ndarray, slash: np.ndarray, size: int) -> np.ndarray:
+        """Which marks (bool [n]) stand behind an odd number of backslashes."""
+        index = np.arange(len(places))
+        behind = np.diff(places, prepend=-2) == 1
+        begins = slash & ~(behind & np.concatenate([[False], slash[:-1]]))
+        first = np.maximum.accumulate(np.where(begins, index, 0))
+        run = np.where(slash, index - first + 1, 0)  # backslashes up to here
+        if self.escaped:  # one more ahead of the block
+            run += slash & (places == index)
+        before = np.where(behind, np.concatenate([[0], run[:-1]]), 0)
+        if self.escaped and places[0] == 0:
+            before[0] = 1
+        self.escaped = bool(slash[-1] and places[-1] == size - 1 and run[-1] % 2 == 1)
+        return np.asarray(before % 2 == 1)
+
+
+_MARKED = np.zeros(256, dtype=bool)
+_MARKED[list(b'"\\[]{},')] = True

@@ -23,8 +23,8 @@ from schemas.errors import CurationError, Finding
 
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_ROWS = 16_384
-AHEAD_ROWS = 256
-"""Rows that are decoded at once of a file on a store, of which nothing is read twice to learn what rows weigh."""
+STEP_ROWS = 256
+"""Most rows that are decoded at once: what they weigh is known afterwards, and those behind may be heavier."""
 PROBES = (4, 64)
 """Rows that are decoded to learn it."""
 PROBE_GROWTH = 16
@@ -102,7 +102,9 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
                 yield Batch(start, _shape(None, wanted, rows)[0])
                 continue
             if not step:
-                step = min(size, AHEAD_ROWS) if is_url(shard.path) else _probed(file, groups, present, rows, size)
+                step = min(size, STEP_ROWS)
+                if not is_url(shard.path):  # of a file on a store nothing is fetched twice to learn what rows weigh
+                    step = _probed(file, groups, present, rows, step)
             place = start
             for raw in _decoded(file, groups, present, size, step):
                 for batch in light_slices(raw, 2 * BATCH_BYTES):

@@ -96,9 +96,11 @@ def fitted(array: pa.Array, kind: pa.DataType) -> pa.Array:
         ]
         return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
     if pa.types.is_map(kind) and pa.types.is_map(array.type):
-        flat = array.flatten()
-        keys, items = fitted(flat.field(0), kind.key_type), fitted(flat.field(1), kind.item_type)
-        return pa.MapArray.from_arrays(_offsets(array, pa.int32()), keys, items, mask=array.is_null()).cast(kind)
+        keys, items = (
+            fitted(part, to) for part, to in zip(_entries(array), (kind.key_type, kind.item_type), strict=True)
+        )
+        offsets = pc.subtract(array.offsets, array.offsets[0])
+        return pa.MapArray.from_arrays(offsets, keys, items, mask=array.is_null()).cast(kind)
     if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _listed(array.type):
         large = pa.types.is_large_list(kind)
         values = fitted(array.flatten(), kind.value_type)
@@ -121,7 +123,9 @@ def weight(array: pa.Array) -> int:
         return int(pc.sum(lengths).as_py() or 0) + 8 * len(array)
     if pa.types.is_struct(array.type):
         return sum(weight(array.field(i)) for i in range(array.type.num_fields))
-    if _listed(array.type) or pa.types.is_map(array.type):
+    if pa.types.is_map(array.type):
+        return sum(map(weight, _entries(array))) + 8 * len(array)
+    if _listed(array.type):
         return weight(array.flatten()) + 8 * len(array)
     return int(array.nbytes)
 
@@ -166,11 +170,15 @@ def _common_struct(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     return pa.struct([*fields, *(pa.field(f.name, f.type) for f in other if one.get_field_index(f.name) < 0)])
 
 
+def _entries(array: pa.MapArray) -> tuple[pa.Array, pa.Array]:
+    """Keys and items of all maps, one behind the other."""
+    first = array.offsets[0].as_py()
+    count = array.offsets[-1].as_py() - first
+    return array.keys.slice(first, count), array.items.slice(first, count)
+
+
 def _offsets(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_map(array.type):  # Arrow has no kernel for the lengths of maps
-        lengths = np.array([0 if item is None else len(item) for item in array], dtype=np.int64)
-    else:
-        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), kind)
 
 
