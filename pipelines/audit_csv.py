@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator
 from functools import reduce
@@ -11,9 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.sources import csv_rows, rows
+from curation.sources.json_array import MalformedError
+from curation.sources.rows import UnusableError
 from pipelines.spelling import spelled
 from schemas.documents import TEXT
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, advice
 
 CHARACTERS = 16_000
 """Most of a text in the file: a spreadsheet's cell holds 32,767 UTF-16 units, and a character may take two."""
@@ -63,28 +65,31 @@ def _cell(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line on which each record begins, and its cells; blank records left out. Raises C041."""
     try:
-        data = path.read_bytes()
-    except OSError as failure:
-        raise refused(path, f"{path} cannot be read: {failure.strerror}", None) from failure
+        rows.check(path)
+        text = rows.text(path)
+    except UnusableError as failure:
+        if not isinstance(failure.__cause__, UnicodeDecodeError):
+            raise refused(path, *advice(failure)) from failure
+        text = path.read_bytes().decode("cp1252", errors="replace")  # Excel's plain "CSV"
+    stream = io.BufferedReader(io.BytesIO(text.encode()))
+    names: list[str] | None = None
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:  # Excel's plain "CSV"
-        text = data.decode("cp1252", errors="replace")
-    head = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
-    try:
-        names = next(reader, [])
-        missing = [name for name in ("audit", "doc_id", "label") if name not in names]
-        if missing:
-            what = f"{path} has no column {', '.join(missing)}"
-            raise refused(path, what, "read the file that `curate audit sample` wrote, as CSV")
-        line = reader.line_num + 1
-        for cells in reader:
-            if any(cells):
+        for line, cells, _ in csv_rows.records(stream, len(text) + 1):
+            if isinstance(cells, str):
+                raise refused(path, f"{path} is no CSV: {cells}", None, line)
+            if names is None:
+                names = [cell.strip() for cell in cells]
+                missing = [name for name in ("audit", "doc_id", "label") if name not in names]
+                if missing:
+                    what = f"{path} has no column {', '.join(missing)}"
+                    raise refused(path, what, "read the file that `curate audit sample` wrote, as CSV")
+            elif any(cells):
                 yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
-            line = reader.line_num + 1
-    except csv.Error as failure:
-        raise refused(path, f"{path} is no CSV: {failure}", None, reader.line_num) from failure
+    except MalformedError as failure:
+        raise refused(path, f"{path} is no CSV: {failure}", None) from failure
+    if names is None:
+        what = f"{path} has no column audit, doc_id, label"
+        raise refused(path, what, "read the file that `curate audit sample` wrote, as CSV")
 
 
 def given_labels(

@@ -129,7 +129,11 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
     if survivors:
         pool = pool.filter(pc.not_equal(pc.utf8_trim_whitespace(pool.column("text")), ""))
     size = pc.binary_length(pool.column("text"))
-    structs = {INPUT: pa.record_batch({"bytes": size, "status": pa.repeat(OK, len(size))}).to_struct_array()}
+    structs = {
+        INPUT: pa.record_batch(
+            {"bytes": size, "replaced": pa.repeat(0, len(size)), "status": pa.repeat(OK, len(size))}
+        ).to_struct_array()
+    }
     waiting = {item.stage for item in resolved.unfitted}
     for stage, built, gate in zip(stages[:-1], loaded.stages, loaded.gates, strict=False):
         if isinstance(built, Transform):

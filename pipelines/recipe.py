@@ -17,7 +17,7 @@ from curation.formats.columns import Columns
 from curation.gates import Gate, GateError
 from curation.plan import BULKY
 from curation.plugins import PluginError, contained, kind_of
-from curation.scorers.base import Context
+from curation.scorers.base import Context, Scorer
 from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
 from curation.scorers.turns import RULES, per_turn, uses_turns
 from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
@@ -377,6 +377,12 @@ def _built(
         message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
         document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
         return None
+    waiting = [built]
+    while waiting:
+        asked = waiting.pop()
+        if isinstance(asked, Scorer):
+            asked.check()
+        waiting += asked.requires().values()
     if stage.family == "scorer":
         built = per_turn(built, context.turns)
     if stage.turns and not uses_turns(built):

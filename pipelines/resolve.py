@@ -21,8 +21,11 @@ from curation.registry import blames
 from curation.scorers import input as input_step
 from curation.scorers.base import Context, Scorer, Transform
 from curation.selection.base import Selection
-from curation.sources import Shard, SourceFile, cut_shards, find, hash_rows, inspect, stamp
-from curation.sources.jsonl import NESTED, STRICT
+from curation.sources import Shard, SourceFile, column_types, cut_shards, find, hash_rows, inspect, stamp
+from curation.sources.column_types import still_typed
+from curation.sources.jsonl import NESTED, PARTS, STRICT
+from curation.sources.shapes import common, plain
+from curation.sources.streams import MAX_DOCUMENT_BYTES
 from curation.sources.texts import nested, stringlike, usable
 from curation.store import Store, StoreError, local_copy
 from pipelines.recipe import PLUGIN_HINT, Loaded, parse, raised, turns_of
@@ -72,7 +75,8 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     line = loaded.line("input", "path")
     if found.findings:
         raise CurationError(*(_at(loaded, line, finding) for finding in found.findings))
-    files, fresh = _inspect(found.files, manifest)
+    limit = recipe.input.max_document_bytes
+    files, fresh = _inspect(found.files, manifest, limit)
     available = Columns.of(recipe.input.columns)
     mapping = available.mapping
     unified, broken = _unify(files)
@@ -92,7 +96,9 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     known = set(available.names)
     texts = set(available.sources((reads & known) - {"id"}))
     measured = set(available.sources(numbers & known))
-    used = texts | measured | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
+    parts = {mapping[name] for name in available.parts}
+    apart = {name for name in broken if name in parts and _readable_apart(files, name, available)}
+    used = texts - apart | measured | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
     findings = _check_input(loaded, files, available, unified, reads, numbers)
     findings += _check_output(loaded, columns, mapping, unified, origins)
     line = loaded.line("input", "path")
@@ -100,11 +106,12 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     if findings:
         raise CurationError(*findings)
     own = {mapping["text"]} if "text" in mapping else set()
-    reading = _schema(
-        unified, texts | measured | ({mapping["id"]} if "id" in mapping else set()), own, texts, available
-    )
+    named = {mapping["id"]} if "id" in mapping else set()
+    seen = unified | dict.fromkeys(apart, TEXT)
+    alone = {name for name in measured - texts - named if stringlike(seen.get(name, pa.null()))}
+    reading = _schema(seen | dict.fromkeys(alone, pa.float64()), texts | measured | named, own, texts, available)
     writing = _schema(unified, set(origins.values()), own)
-    shards = cut_shards(list(files), recipe.input.shard_bytes)
+    shards = cut_shards(list(files), recipe.input.shard_bytes, limit)
     chosen = None if sample is None else _sample(shards, sample)
     settings: dict[str, Any] = {
         "name": recipe.name,
@@ -162,7 +169,9 @@ def resolve_recorded(manifest: Manifest, run: str) -> Plan:
     return plan
 
 
-def _inspect(found: dict[str, str], manifest: Manifest) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
+def _inspect(
+    found: dict[str, str], manifest: Manifest, max_document_bytes: int = MAX_DOCUMENT_BYTES
+) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
     """Every file, and those among them that had to be read, because they were not seen as they are now.
 
     `found` gives the source of each path.
@@ -180,8 +189,9 @@ def _inspect(found: dict[str, str], manifest: Manifest) -> tuple[tuple[SourceFil
             raise
         except OSError:
             record = None
-        if record is None:
-            file = inspect(path)
+        schema = pa.ipc.read_schema(pa.py_buffer(record["columns"])) if record and record["columns"] else None
+        if record is None or not still_typed(record["format"], schema, max_document_bytes):
+            file = inspect(path, max_document_bytes)
             fresh.append(file)
         else:
             file = SourceFile(
@@ -192,7 +202,7 @@ def _inspect(found: dict[str, str], manifest: Manifest) -> tuple[tuple[SourceFil
                 record["format"],
                 record["rows"],
                 tuple((group["rows"], group["bytes"]) for group in record["groups"]),
-                pa.ipc.read_schema(pa.py_buffer(record["columns"])) if record["columns"] else None,
+                schema,
                 record["error"],
             )
         result.append(replace(file, source=source))
@@ -227,49 +237,48 @@ def _unify(files: tuple[SourceFile, ...]) -> tuple[dict[str, pa.DataType], dict[
     Files without rows have no say.
     """
     kinds: dict[str, pa.DataType] = {}
-    where: dict[str, str] = {}
+    where: dict[str, tuple[SourceFile, pa.Field]] = {}
     broken: dict[str, Finding] = {}
+    texts: set[str] = set()
+    long: set[str] = set()
     for file in [file for file in files if file.rows] or files:
         for field in file.schema or ():
-            kind = _plain(field.type)
+            kind = plain(field.type)
             before = kinds.setdefault(field.name, kind)
-            common = _common(before, kind)
-            if common is None:
-                message = f"column '{field.name}' is {before} in {where[field.name]} and {kind} in {file.path}"
-                hint = "convert one of them, or leave the column out of output.columns"
-                broken.setdefault(field.name, Finding("C023", message, hint))
+            shared = common(before, kind)
+            if not column_types.is_number(field):
+                texts.add(field.name)
+            if column_types.first_line(field, "long") is not None:
+                long.add(field.name)
+            if field.name not in texts and (
+                (shared is None and (stringlike(before) or stringlike(kind)))
+                or (field.name in long and shared is not None and pa.types.is_floating(shared))
+            ):
+                shared = TEXT  # numbers that no type holds both of keep their digits
+            if shared is None:
+                if field.name not in broken:
+                    other, first = where[field.name]
+                    message = f"column '{field.name}' is {_said(other, first, before)} and {_said(file, field, kind)}"
+                    hint = "convert one of them, or leave the column out of output.columns"
+                    broken[field.name] = Finding("C023", message, hint)
                 continue
-            if field.name not in where or common != before:
-                where[field.name] = file.path
-            kinds[field.name] = common
+            if field.name not in where or shared != before:
+                where[field.name] = file, field
+            kinds[field.name] = shared
     return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in kinds.items()}, broken
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without what only says how the values lie in memory."""
-    if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type)
-    return pa.string() if pa.types.is_string_view(kind) else pa.binary() if pa.types.is_binary_view(kind) else kind
+def _said(file: SourceFile, field: pa.Field, kind: pa.DataType) -> str:
+    """A column's type in a file, and the line with the first value of that kind."""
+    line = column_types.first_line(field, "str", "list") if stringlike(kind) else None
+    return f"{kind} in {file.path}" + (f" (line {line})" if line else "")
 
 
-def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """The type that holds the values of both, or None."""
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    if stringlike(one) and stringlike(other):
-        return pa.large_string() if pa.large_string() in (one, other) else pa.string()
-    if usable(one) and usable(other):
-        return pa.large_binary()
-    integers = [kind for kind in (one, other) if pa.types.is_integer(kind)]
-    if len(integers) == 2:
-        if pa.uint64() not in integers:
-            return pa.int64()
-        return pa.uint64() if all(pa.types.is_unsigned_integer(kind) for kind in integers) else None
-    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (one, other)):
-        return pa.float64()
-    return None
+def _readable_apart(files: tuple[SourceFile, ...], name: str, available: Columns) -> bool:
+    """Whether a column can be read from each file in that file's own type, since only the format reads it."""
+    kinds = [plain(file.schema.field(name).type) for file in files if file.schema and name in file.schema.names]
+    part = next(part for part in available.parts if available.mapping[part] == name)
+    return all(pa.types.is_null(kind) or _readable(available, part, kind) for kind in kinds)
 
 
 def _check_input(
@@ -284,12 +293,13 @@ def _check_input(
     findings = []
     # A file of malformed lines alone has no columns: its documents are counted as errored.
     filled = [file for file in files if file.schema and file.rows]
+    names = {file.path: set(file.schema.names) for file in filled}  # type: ignore[union-attr]
     for name in sorted((reads | numbers) - set(available.names)):
         message = f"no input column is mapped to '{name}', which a stage reads"
         findings.append(_at(loaded, loaded.line("input"), Finding("C021", message, "add it to input.columns")))
     for name, source in available.mapping.items():
         line = loaded.line("input", "columns", name) or loaded.line("input", "columns") or loaded.line("input")
-        lacking = [file for file in filled if source not in file.schema.names]  # type: ignore[union-attr]
+        lacking = [file for file in filled if source not in names[file.path]]
         finding = None
         if lacking and (name in {*reads, *numbers, *available.parts} or len(lacking) == len(filled)):
             more = f" and {_files(len(lacking) - 1)} more" if len(lacking) > 1 else ""
@@ -302,8 +312,15 @@ def _check_input(
         elif source in unified and name in reads - {"id"} and not _texts(name, unified[source]):
             message = f"input column '{source}' (for {name}) is {unified[source]}, not text"
             finding = Finding("C022", message, f"map input.columns.{name} to a string column")
-        elif source in unified and name in numbers and not _numeric(unified[source]):
-            message = f"input column '{source}' (for {name}) is {unified[source]}, not numbers"
+        elif (
+            source in unified
+            and name in numbers
+            and not column_types.numeric(unified[source])
+            and not _all_numerals(filled, source)
+        ):
+            message = (
+                f"input column '{source}' (for {name}) is {unified[source]}, not numbers{_first_text(filled, source)}"
+            )
             finding = Finding("C022", message, f"map input.columns.{name} to a column of numbers or booleans")
         elif source in unified and name == "id" and not input_step.nameable(unified[source]):
             message = f"input column '{source}' (for id) is {unified[source]}, which names nothing"
@@ -311,6 +328,22 @@ def _check_input(
         if finding is not None:
             findings.append(_at(loaded, line, finding))
     return findings
+
+
+def _all_numerals(files: list[SourceFile], source: str) -> bool:
+    """Whether a column of texts holds numbers alone, some too long for a number's type."""
+    fields = [file.schema.field(source) for file in files if file.schema and source in file.schema.names]
+    return all(column_types.is_number(field) for field in fields)
+
+
+def _first_text(files: list[SourceFile], source: str) -> str:
+    """Where a column of JSON or CSV has its first value that is no number."""
+    for file in files:
+        if file.schema and source in file.schema.names:
+            line = column_types.first_line(file.schema.field(source), "str", "list")
+            if line is not None:
+                return f": the first text is in line {line} of {file.path}"
+    return ""
 
 
 def _texts(name: str, kind: pa.DataType) -> bool:
@@ -322,11 +355,6 @@ def _readable(available: Columns, name: str, kind: pa.DataType) -> bool:
     """Whether a column can be a part of the format: lists only where it has any."""
     listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     return usable(kind) or (available.kind != "instruction" and listed)
-
-
-def _numeric(kind: pa.DataType) -> bool:
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    return bool(plain or pa.types.is_decimal(kind) or pa.types.is_null(kind))
 
 
 def _files(count: int) -> str:
@@ -385,8 +413,9 @@ def _schema(
     def field(name: str) -> pa.Field:
         if name in own:
             return pa.field(name, TEXT, metadata=STRICT)
-        if name in parts and nested(unified.get(name, TEXT)):
-            return pa.field(name, unified[name])
+        if name in parts:
+            kind = unified.get(name, TEXT)
+            return pa.field(name, kind if nested(kind) else TEXT, metadata=PARTS)
         if texts is not None and name in texts:
             return pa.field(name, TEXT, metadata=NESTED)
         return pa.field(name, unified.get(name, pa.string()))
@@ -403,7 +432,9 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
         kind=INPUT,
         settings={},
         path=(),
-        fingerprint=fingerprint([INPUT, input_step.VERSION, {k: available.identity(k) for k in ("text", "id")}, *has]),
+        fingerprint=fingerprint(
+            [INPUT, input_step.VERSION, {k: available.identity(k) for k in ("text", "id")}, *has, *_limit(loaded)]
+        ),
         fields=(input_step.ID, *shown),
         reads=(),
     )
@@ -468,6 +499,12 @@ def _stages(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[lis
     if findings:
         raise CurationError(*findings)
     return stages, unfitted
+
+
+def _limit(loaded: Loaded) -> list[int]:
+    """The largest document that is read, where it is not the usual one."""
+    given = loaded.recipe.input.max_document_bytes
+    return [] if given == MAX_DOCUMENT_BYTES else [given]
 
 
 def _unusable(loaded: Loaded, place: int, chosen: Any) -> Finding | None:

@@ -18,6 +18,7 @@ from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.embedding_head import FACTS, vectors_of
 from curation.scorers.examples import distinct, read_texts
 from curation.sources import cut_shards, find_files, inspect, read_batches
+from curation.sources.column_types import numeric
 from curation.sources.texts import valid_text
 from curation.store import Store, local_copy, new_folder
 from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
@@ -244,7 +245,7 @@ def _numeric(files: Sequence[Any], name: str) -> pa.Field:
     kinds = {file.schema.field(name).type for file in files}
     if all(pa.types.is_boolean(kind) for kind in kinds):
         return pa.field(name, pa.bool_())
-    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+    if all(numeric(kind) for kind in kinds):
         return pa.field(name, pa.float64())
     said = ", ".join(sorted(map(str, kinds)))
     raise CurationError(Finding("C022", f"label column '{name}' is {said}, not numbers or booleans"))

@@ -30,6 +30,9 @@ class Input(Strict):
     names the user's own id; any other name carries a column along."""
     shard_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
     """Uncompressed bytes of one unit of work; a larger Parquet file is split between row groups."""
+    max_document_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Most bytes of a document: of its line of JSON, its record of CSV, each of its texts in Parquet. A longer one is
+    not read: it is dropped as `too_large`, and counted."""
 
 
 class Resources(Strict):

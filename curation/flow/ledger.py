@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curation.flow.known import Known, empty_struct, field
 from curation.gates import Gate
 from curation.plan import StagePlan
-from schemas.documents import EMPTY, FAULTS, INPUT, OK
+from schemas.documents import EMPTY, FAULTS, INPUT, OK, TOO_LONG
 
 UNKNOWN = "unknown"
 """The reason of a gate that is neither true nor false."""
@@ -65,7 +65,7 @@ class Ledger:
         if errors.any():
             self._end(at[errors], ERRORED, stage, _texts(pc.coalesce(field(struct, "message"), status), errors))
         if stage.family in (INPUT, "transform"):  # what has no text left has nothing to score
-            empty = _mask(pc.equal(status, EMPTY))
+            empty = _mask(pc.is_in(status, value_set=pa.array([EMPTY, TOO_LONG] if stage.family == INPUT else [EMPTY])))
             reasons = _texts(field(struct, "message"), empty) if stage.family == INPUT else "empty_after_edit"
             self._end(at[empty], DROPPED, stage, reasons)
         if stage.keep:

@@ -24,6 +24,7 @@ from curation.models.hardware import of_step
 from curation.plan import BULKY, Pass, StagePlan, Step
 from curation.plugins import kind_of
 from curation.scorers.input import examine
+from curation.sources import Batch
 from curation.store import TEMPORARY
 from curation.text.analysis import forget, take
 from schemas.documents import EMPTY, ERROR, FAULTS, INPUT, OK, TEXT
@@ -78,7 +79,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
             rows = np.flatnonzero(todo[span])
             if len(rows):
                 with fault_of(at.shard):
-                    document = _Documents(task, batch.columns, batch.faults, rows, rows + batch.start, raised)
+                    document = _Documents(task, batch, rows, raised)
                 scored += document.run(part, before, known, scoring, writers, at.work.store)
         for step in part.steps:
             verify_object(step)
@@ -186,23 +187,19 @@ def _copy(ledger: Ledger) -> Ledger:
 class _Documents:
     """Some rows of one batch on their way through the stages of a pass."""
 
-    def __init__(
-        self,
-        task: ScoreWork,
-        columns: pa.RecordBatch,
-        faults: dict[int, str],
-        rows: np.ndarray,
-        places: np.ndarray,
-        raised: Counter[str],
-    ) -> None:
+    def __init__(self, task: ScoreWork, read: Batch, rows: np.ndarray, raised: Counter[str]) -> None:
         self.task = task
         self.raised = raised
-        self.rows = places  # in the shard
-        batch = columns if len(rows) == columns.num_rows else columns.take(pa.array(rows))
+        self.rows = rows + read.start  # in the shard
+        batch = read.columns if len(rows) == read.columns.num_rows else read.columns.take(pa.array(rows))
         self.columns = task.at.work.columns.open(batch)
         self.source, self.invalid = text, _ = self.columns.text
         place = {int(row): index for index, row in enumerate(rows)}
-        self.faults = self.columns.faults | {place[row]: fault for row, fault in faults.items() if row in place}
+        self.faults = self.columns.faults | {place[row]: fault for row, fault in read.faults.items() if row in place}
+        self.replaced = dict(self.columns.replaced)
+        for row, count in read.replaced.items():
+            if row in place:
+                self.replaced[place[row]] = self.replaced.get(place[row], 0) + count
         self.edits: pa.Array | None = None
         self.narrow: tuple[np.ndarray, pa.Array]
         self._set_text(pc.fill_null(text, ""))
@@ -253,6 +250,7 @@ class _Documents:
                 self.invalid[missing],
                 {place[row]: fault for row, fault in self.faults.items() if row in place},
                 self.columns.field("output").take(taken) if self.columns.columns.has_answers else None,
+                {place[row]: count for row, count in self.replaced.items() if row in place},
             )
             return as_struct(result, step.columns)
         columns = {name: self._field(name, missing, name in step.numbers) for name in step.reads}
@@ -471,7 +469,7 @@ class _Writer:
         self.path: Path | None = None
         self.file: pq.ParquetWriter | None = None
         self.waiting: list[pa.RecordBatch] = []
-        self.rows = self.errors = 0
+        self.rows = self.errors = self.waiting_rows = self.waiting_bytes = 0
         self.seconds = 0.0
 
     def add(self, store: Any, rows: np.ndarray, struct: pa.StructArray) -> None:
@@ -480,8 +478,9 @@ class _Writer:
         self.rows += len(rows)
         faults = pc.is_in(pc.struct_field(struct, "status"), value_set=pa.array(FAULTS))
         self.errors += int(pc.sum(faults).as_py() or 0)
-        rows, size = (sum(getattr(batch, name) for batch in self.waiting) for name in ("num_rows", "nbytes"))
-        if rows >= FLUSH_ROWS or size >= FLUSH_BYTES:
+        self.waiting_rows += len(rows)
+        self.waiting_bytes += self.waiting[-1].nbytes
+        if self.waiting_rows >= FLUSH_ROWS or self.waiting_bytes >= FLUSH_BYTES:
             self._flush(store)
 
     def close(self, store: Any) -> dict[str, Any] | None:
@@ -525,6 +524,7 @@ class _Writer:
             self.file = parquet.writer(self.path, self.schema, compression_level=1)
         self.file.write_table(pa.Table.from_batches(self.waiting), row_group_size=FLUSH_ROWS)
         self.waiting = []
+        self.waiting_rows = self.waiting_bytes = 0
 
 
 def _commit(task: ScoreWork, files: list[dict[str, Any]]) -> bool:

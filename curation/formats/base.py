@@ -18,6 +18,8 @@ class Rows(ABC):
 
     faults: dict[int, str]
     """By row, why it could not be read; its columns are empty."""
+    replaced: dict[int, int]
+    """By row, characters that were half a surrogate pair and are U+FFFD now."""
 
     @abstractmethod
     def column(self, name: str) -> pa.Array:

@@ -17,7 +17,7 @@ from curation.formats.messages import Messages
 from curation.formats.preference import Preference
 from curation.formats.sharegpt import ShareGpt
 from curation.scorers.input import names as id_names
-from curation.sources.texts import nested, valid_text
+from curation.sources.texts import nested, stringlike, valid_text
 from schemas.documents import TEXT
 
 FORMATS: tuple[type[Format], ...] = (Messages, ShareGpt, Preference, Instruction)
@@ -107,6 +107,11 @@ class Opened:
         """By row, why the format cannot read it."""
         return self.rows.faults if self.columns.format is not None else {}
 
+    @property
+    def replaced(self) -> dict[int, int]:
+        """By row, characters of the format's texts that were half a surrogate pair."""
+        return self.rows.replaced if self.columns.format is not None else {}
+
     @cached_property
     def text(self) -> tuple[pa.Array, np.ndarray]:
         """`schemas.documents.TEXT` with null where a row has none, and where that is for want of UTF-8 (bool [n])."""
@@ -127,6 +132,8 @@ class Opened:
         if self.columns.makes(name):
             return pc.fill_null(self.rows.column(name), "")
         column = self.batch.column(self.columns.mapping[name])
+        if number and stringlike(column.type):  # digits that no number's type holds
+            return pa.array([None if value is None else float(value) for value in column.to_pylist()], pa.float64())
         if number:  # unsafe: integers beyond 2^53 are rounded
             return column.cast(pa.float64(), safe=False)
         return pc.fill_null(id_names(column).cast(TEXT) if name == "id" else self._valid(name)[0], "")

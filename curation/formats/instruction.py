@@ -31,6 +31,7 @@ class _Pairs(Rows):
     def __init__(self, columns: dict[str, pa.Array]) -> None:
         self.columns = columns
         self.faults = {}
+        self.replaced = {}
 
     def column(self, name: str) -> pa.Array:
         if name == "prompt":

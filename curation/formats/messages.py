@@ -35,6 +35,7 @@ class Conversations(Rows):
     def __init__(self, column: pa.Array, role: str, content: str) -> None:
         self.turns = Turns.read(column, role, content)
         self.faults = self.turns.faults
+        self.replaced = self.turns.replaced
         self.missing = column.is_null()
 
     def conversation(self) -> Turns:

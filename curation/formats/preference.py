@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,8 +44,11 @@ class Pairs(Rows):
         asked = _turns(columns["prompt"], USER) if "prompt" in columns else None
         sides = {side: _turns(columns[side], ASSISTANT) for side in SIDES}
         self.faults = {}
+        self.replaced = {}
         for turns in (*sides.values(), *([] if asked is None else [asked])):
             self.faults |= turns.faults
+            for row, count in turns.replaced.items():
+                self.replaced[row] = self.replaced.get(row, 0) + count
         self.missing = pc.and_(columns["chosen"].is_null(), columns["rejected"].is_null())
         shared = _shared(*sides.values())
         self.whole: dict[str, Turns] = {}
@@ -85,7 +90,7 @@ def _turns(column: pa.Array, role: int) -> Turns:
     if not lists.any():
         return plain
     parsed = Turns.read(pc.if_else(pa.array(lists), column, None))
-    return _either(parsed, plain)
+    return replace(_either(parsed, plain), replaced=parsed.replaced)
 
 
 def _shared(one: Turns, other: Turns) -> np.ndarray:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.sources.texts import as_json, nested, stringlike, valid_text
+from curation.sources.json_values import loads
+from curation.sources.texts import as_json, nested, stringlike, valid_text, without_nulls
 from schemas.documents import TEXT
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -46,6 +47,8 @@ class Turns:
     more: pa.Array | None = None
     """[m]: the JSON of what a message has of `MORE`, with its `content` where that is not what `contents` has; null
     where it has nothing, None where no message has anything."""
+    replaced: dict[int, int] = field(default_factory=dict)
+    """As it was read: by conversation, characters that were half a surrogate pair and are U+FFFD now."""
 
     @classmethod
     def read(cls, column: pa.Array, role: str = "role", content: str = "content") -> Turns:
@@ -183,9 +186,12 @@ def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> 
     contents: list[str] = []
     more: list[str | None] = []
     faults: dict[int, str] = {}
+    replaced: dict[int, int] = {}
     for row, text in enumerate(column.to_pylist()):
         try:
-            messages = [] if text is None else _messages(text)
+            messages, count = ([], 0) if text is None else _messages(text)
+            if count:
+                replaced[row] = count
             found = [_message(item, number, role, content) for number, item in enumerate(messages, 1)]
             beside = [_more(item, role, content, sparse) for item in messages]
         except ValueError as error:
@@ -194,29 +200,18 @@ def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> 
         contents += [what for _, what in found]
         more += beside
         bounds.append(len(roles))
-    texts, broken = valid_text(pa.array([_encoded(text) for text in contents], pa.large_binary()).view(TEXT))
     kept = pa.array(more, TEXT) if any(more) else None
-    turns = Turns(np.array(bounds), np.array(roles, dtype=np.int8), pc.fill_null(texts, ""), faults, kept)
-    if not broken.any():
-        return turns
-    # JSON can spell half of a surrogate pair, which is no text.
-    for row in np.unique(turns.owner[broken]).tolist():
-        faults[row] = "a message is not valid UTF-8"
-    return turns.take(~np.isin(turns.owner, list(faults)))
+    return Turns(np.array(bounds), np.array(roles, dtype=np.int8), pa.array(contents, TEXT), faults, kept, replaced)
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")
-
-
-def _messages(text: str) -> list[Any]:
+def _messages(text: str) -> tuple[list[Any], int]:
     try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        found, count = loads(text)
+    except ValueError:
         raise ValueError("not a list of messages") from None
     if not isinstance(found, list):
         raise ValueError("not a list of messages")
-    return found
+    return found, count
 
 
 def _message(item: Any, number: int, role: str, content: str) -> tuple[int, str]:
@@ -231,8 +226,9 @@ def _message(item: Any, number: int, role: str, content: str) -> tuple[int, str]
     value = item.get(content)
     if isinstance(value, list):
         value = _text_of_parts(value, number)
-    if value is None and item.get("tool_calls"):
-        value = orjson.dumps(item["tool_calls"]).decode()
+    calls = item.get("tool_calls") or (_called(item) if value is None else None)
+    if value is None and calls:
+        value = orjson.dumps(calls).decode()
     if not isinstance(value, str):
         raise ValueError(f"message {number} has no '{content}'")
     return code, value
@@ -251,6 +247,9 @@ def _text_of_parts(parts: list[Any], number: int) -> str:
 def _more(item: dict[str, Any], role: str, content: str, sparse: bool) -> str | None:
     """What `Turns.more` has of one message."""
     found = {name: item[name] for name in MORE if item.get(name)}
+    called = _called(item) if item.get(content) is None else None
+    if called and "tool_calls" not in found:
+        found["tool_calls"] = [{"type": "function", "function": called}]
     if "tool_calls" in found and item.get(content) is None:
         found["content"] = ""
     if item[role].lower() == CALL and "tool_calls" not in found:
@@ -259,9 +258,15 @@ def _more(item: dict[str, Any], role: str, content: str, sparse: bool) -> str | 
     if not found:
         return None
     try:
-        return orjson.dumps(_filled(found) if sparse else found).decode()
+        return orjson.dumps(without_nulls(found) if sparse else found).decode()
     except TypeError:
-        raise ValueError("a message is not valid UTF-8") from None
+        raise ValueError("a message is nested too deep") from None
+
+
+def _called(item: dict[str, Any]) -> dict[str, Any] | None:
+    """The one call of a function that a message of OpenAI's older format has beside its content."""
+    call = item.get(CALL)
+    return call if isinstance(call, dict) and isinstance(call.get("name"), str) else None
 
 
 def _call(text: Any) -> list[dict[str, Any]] | None:
@@ -273,10 +278,3 @@ def _call(text: Any) -> list[dict[str, Any]] | None:
     calls = found if isinstance(found, list) else [found]
     fits = bool(calls) and all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls)
     return [{"type": "function", "function": call} for call in calls] if fits else None
-
-
-def _filled(value: Any) -> Any:
-    """Without nulls inside objects."""
-    if isinstance(value, dict):
-        return {key: _filled(item) for key, item in value.items() if item is not None}
-    return [_filled(item) for item in value] if isinstance(value, list) else value

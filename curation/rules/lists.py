@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as csv
 from numba import njit
 from numpy.typing import NDArray
 
-from curation import parquet
-from curation.sources import jsonl
+from curation.sources import rows
 from curation.sources.files import format_of
+from curation.sources.rows import UnusableError
+from curation.sources.texts import valid_text
 from curation.text.arrow import buffers
 from curation.text.compiling import njit_inline
 from curation.text.hashing import hash_spans, xxh64
@@ -24,7 +22,7 @@ from curation.text.hashing import hash_spans, xxh64
 Files = str | list[str]
 """How a recipe names the files of a list: one, or several."""
 _SEED = 0
-_BATCH_BYTES = 1 << 24
+_WHAT = "the list "
 
 
 class Lookup(NamedTuple):
@@ -98,80 +96,37 @@ def find(data, start, end, lookup):  # type: ignore[no-untyped-def]
 
 def check(path: Path, column: str | None = None) -> None:
     """Raise ValueError where `path` is no list with that column, as far as its first bytes tell."""
-    if not path.is_file():
-        raise ValueError(f"the list {path} does not exist; relative paths count from the recipe's folder")
-    if column is not None and (columns := _columns(path)) is not None and column not in columns:
-        raise ValueError(f"the list {path} has no column '{column}'; its columns: {', '.join(columns)}")
+    if not path.exists():
+        raise UnusableError(f"{_WHAT}{path} does not exist; relative paths count from the recipe's folder")
+    rows.check(path, _WHAT)
+    columns = None if column is None else rows.names(path, _WHAT)
+    if columns is not None and column not in columns:
+        raise UnusableError(f"{_WHAT}{path} has no column '{column}'; its columns: {', '.join(columns)}")
 
 
 def read(path: Path, column: str | None = None) -> pa.LargeStringArray:
     """The entries of a list in order, none of them null or empty.
 
     Plain text has an entry a line, white space around it stripped; a line that starts with # is a comment. With
-    `column`, files that end in .parquet, .csv or .jsonl have it in the column of that name, exactly as it stands there,
-    numbers as text. Text, CSV and JSON lines may be compressed: .gz, JSON lines .zst too. Raises ValueError for a file
-    that cannot be read so.
+    `column`, files that end in .parquet, .csv, .tsv, .json or .jsonl have it in the column of that name, exactly as it
+    stands there, numbers as text. All but Parquet may be packed. Raises ValueError for a file that cannot be read so.
     """
     check(path, column)
-    try:
-        if column is not None and format_of(path.name) == "parquet":
-            entries = parquet.read(path, columns=[column]).column(column)
-        elif column is not None and _is_csv(path):
-            as_text = csv.ConvertOptions(include_columns=[column], column_types={column: pa.large_string()})
-            entries = csv.read_csv(path, convert_options=as_text).column(column)
-        elif column is not None and format_of(path.name):
-            entries = _read_jsonl(path, column)
-        else:
-            return _read_text(path)
-        entries = pc.cast(entries, pa.large_string())
-    except (pa.ArrowException, UnicodeDecodeError, *jsonl.UNREADABLE) as failure:
-        raise ValueError(f"the list {path} cannot be read: {failure}") from failure
-    if isinstance(entries, pa.ChunkedArray):
-        entries = entries.combine_chunks()
+    if column is None or format_of(path.name) is None:
+        entries = pc.utf8_trim_whitespace(pa.array(rows.text(path, _WHAT).split("\n"), pa.large_string()))
+        comment = pc.or_(pc.equal(entries, ""), pc.starts_with(entries, "#"))
+        return entries.filter(pc.invert(comment))
+    found = [pa.array([], pa.large_string())]
+    count = 0
+    for some in rows.batches(path, pa.schema([pa.field(column, pa.large_string())]), _WHAT):
+        for row, fault in some.faults.items():
+            raise UnusableError(f"{_WHAT}{some.places[row]}, entry {count + row + 1}: {fault}")
+        count += some.columns.num_rows
+        texts, broken = valid_text(some.columns.column(column))
+        if broken.any():
+            raise UnusableError(f"{_WHAT}{some.places[int(broken.argmax())]}: cannot be read: not UTF-8")
+        found.append(texts)
+    entries = pa.concat_arrays(found)
+    if len(entries) and entries.null_count == len(entries):
+        raise UnusableError(f"{_WHAT}{path} has no column '{column}'")
     return entries.filter(pc.fill_null(pc.not_equal(entries, ""), False))
-
-
-def _is_csv(path: Path) -> bool:
-    return path.name.lower().endswith((".csv", ".csv.gz"))
-
-
-def _columns(path: Path) -> list[str] | None:
-    """Columns of a file that declares them, None for any other."""
-    try:
-        if format_of(path.name) == "parquet":
-            return list(parquet.schema_of(path).names)
-        if _is_csv(path):
-            with csv.open_csv(path) as reader:
-                return list(reader.schema.names)
-    except (pa.ArrowException, *jsonl.UNREADABLE) as failure:
-        raise ValueError(f"the list {path} cannot be read: {failure}") from failure
-    return None
-
-
-def _read_text(path: Path) -> pa.LargeStringArray:
-    data = path.read_bytes()
-    try:
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
-        lines = data.decode("utf-8-sig").split("\n")
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as failure:
-        raise ValueError(f"the list {path} cannot be read: {failure}") from failure
-    entries = pc.utf8_trim_whitespace(pa.array(lines, pa.large_string()))
-    comment = pc.or_(pc.equal(entries, ""), pc.starts_with(entries, "#"))
-    return entries.filter(pc.invert(comment))
-
-
-def _read_jsonl(path: Path, column: str) -> pa.ChunkedArray:
-    wanted = pa.schema([pa.field(column, pa.large_string())])
-    batches = []
-    read = 0
-    for lines in jsonl.read(str(path), format_of(path.name) or "jsonl", _BATCH_BYTES):
-        batch, faults = jsonl.columns(lines, wanted)
-        for row, fault in faults.items():
-            raise ValueError(f"the list {path}, entry {read + row + 1}: {fault}")
-        batches.append(batch)
-        read += len(lines)
-    entries = pa.Table.from_batches(batches, wanted).column(column)
-    if read and entries.null_count == read:
-        raise ValueError(f"the list {path} has no column '{column}'")
-    return entries

@@ -141,6 +141,13 @@ class Scorer(ABC):
         """Files beside model and input that decide a score: blocklists, evaluation sets. Recorded with their hashes."""
         return []
 
+    def check(self) -> None:
+        """Read the files that the settings name to their end: called once when a recipe is checked, before anything is
+        written. Raises ValueError, with `hint` where there is one, for what cannot be used. By default what a fit
+        learns from is read."""
+        if type(self).fit is not Scorer.fit:
+            self.fit_identity()
+
     def requires(self) -> dict[str, Scorer]:
         """Scorers whose columns this one reads, by the name that the column gets in its batch (a struct)."""
         return {}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from pydantic import Field
 
@@ -15,9 +14,9 @@ from curation import parquet
 from curation.models.locate import sha256
 from curation.scorers import base
 from curation.scorers.base import Context, Scorer
-from curation.sources import jsonl
-from curation.sources.files import FORMATS, format_of
-from curation.sources.texts import stringlike
+from curation.sources import rows
+from curation.sources.files import ENDINGS, format_of
+from curation.sources.rows import UnusableError
 from curation.text import overlap
 
 BENCHMARK = pa.struct(
@@ -30,7 +29,7 @@ BENCHMARK = pa.struct(
 )
 SPAN = pa.struct([pa.field("start", pa.uint32()), pa.field("end", pa.uint32()), pa.field("benchmark", pa.string())])
 _TEXT = pa.large_string()
-_BATCH_BYTES = 1 << 24
+_WHAT = "the evaluation set "
 
 
 class Against(base.Settings):
@@ -38,7 +37,7 @@ class Against(base.Settings):
 
     name: str = Field(min_length=1)
     path: str
-    """Parquet or JSON lines (.jsonl, .jsonl.gz, .jsonl.zst); a row is an item."""
+    """Parquet, JSON or CSV, as input is; a row is an item."""
     columns: list[str] | None = None
     """Columns whose text must not leak; all that hold text when not given. Lists and structs of text are text too."""
 
@@ -140,14 +139,25 @@ class Decontaminate(Scorer):
             self._loaded = identity, self._build()
         return self._loaded[1]
 
+    def check(self) -> None:
+        """Read every set."""
+        self._read()
+
     def _build(self) -> overlap.Index:
+        texts, items, firsts = self._read()
+        settings = self.settings
+        text = pa.array(texts, _TEXT)
+        return overlap.build(text, np.array(items, np.int64), np.array(firsts), settings.ngram, settings.shortest)
+
+    def _read(self) -> tuple[list[str], list[int], list[int]]:
+        """All texts of all sets, the item of each, numbered throughout, and the first item of each set and an end."""
         texts: list[str] = []
         items: list[int] = []
         firsts = [0]
         for each, path in self._sets:
             item = firsts[-1]
             seen: set[str] = set()
-            for row in _rows(path):
+            for row in rows.objects(path, _WHAT):
                 for column in each.columns or row:
                     found = list(_texts(row.get(column)))
                     texts += found
@@ -156,11 +166,11 @@ class Decontaminate(Scorer):
                         seen.add(column)
                 item += 1
             if missing := [column for column in each.columns or () if column not in seen]:
-                raise ValueError(f"the evaluation set {path} has no text in column '{missing[0]}'")
+                raise UnusableError(f"{_WHAT}{path} has no text in column '{missing[0]}'")
+            if item == firsts[-1]:
+                raise UnusableError(f"{_WHAT}{path} has no row", "leave it out, or name another file")
             firsts.append(item)
-        settings = self.settings
-        text = pa.array(texts, _TEXT)
-        return overlap.build(text, np.array(items, np.int64), np.array(firsts), settings.ngram, settings.shortest)
+        return texts, items, firsts
 
 
 def _lists(bounds: np.ndarray, values: pa.Array) -> pa.ListArray:
@@ -168,56 +178,19 @@ def _lists(bounds: np.ndarray, values: pa.Array) -> pa.ListArray:
 
 
 def _check(path: Path, columns: Iterable[str] | None) -> None:
-    if not path.is_file():
-        raise ValueError(f"the evaluation set {path} does not exist; relative paths count from the recipe's folder")
-    kind = format_of(path.name)
-    if kind is None:
-        raise ValueError(f"the evaluation set {path} is of no known format; known endings: {', '.join(FORMATS)}")
-    if kind == "parquet":
-        schema = _schema(path)
-        for column in columns or ():
-            if column not in schema.names:
-                known = ", ".join(schema.names)
-                raise ValueError(f"the evaluation set {path} has no column '{column}'; its columns: {known}")
-            if not _textual(schema.field(column).type):
-                kind = schema.field(column).type
-                raise ValueError(f"column '{column}' of the evaluation set {path} is {kind}, not text")
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return parquet.schema_of(path)
-    except (pa.ArrowException, OSError) as failure:
-        raise ValueError(f"the evaluation set {path} cannot be read: {failure}") from failure
-
-
-def _textual(kind: pa.DataType) -> bool:
-    """Whether values of a type hold text: strings, and lists and structs of them."""
-    if pa.types.is_struct(kind):
-        return any(_textual(field.type) for field in kind)
-    if pa.types.is_dictionary(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _textual(kind.value_type)
-    return stringlike(kind)
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Items of an evaluation set, with at least the columns that hold text."""
-    kind = format_of(path.name)
-    try:
-        if kind == "parquet":
-            with parquet.opened(path) as file:
-                columns = [field.name for field in file.schema_arrow if _textual(field.type)]
-                for batch in file.iter_batches(columns=columns):
-                    yield from batch.to_pylist()
-            return
-        for lines in jsonl.read(str(path), kind or "jsonl", _BATCH_BYTES):
-            for line in lines:
-                row = orjson.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("a line is not a JSON object")
-                yield row
-    except (pa.ArrowException, ValueError, *jsonl.UNREADABLE) as failure:
-        raise ValueError(f"the evaluation set {path} cannot be read: {failure}") from failure
+    if not path.exists():
+        raise UnusableError(f"{_WHAT}{path} does not exist; relative paths count from the recipe's folder")
+    rows.check(path, _WHAT)
+    if format_of(path.name) is None:
+        raise UnusableError(f"{_WHAT}{path} is of no known format; known endings: {ENDINGS}")
+    known = rows.names(path, _WHAT)
+    for column in columns or ():
+        if known is not None and column not in known:
+            raise UnusableError(f"{_WHAT}{path} has no column '{column}'; its columns: {', '.join(known)}")
+        if format_of(path.name) == "parquet":
+            kind = parquet.schema_of(path).field(column).type
+            if not rows.textual(kind):
+                raise UnusableError(f"column '{column}' of {_WHAT}{path} is {kind}, not text")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from curation import parquet
+from curation.sources import rows
+from curation.sources.files import format_of
+from curation.sources.jsonl import STRICT
+from curation.sources.rows import UnusableError
+from curation.sources.texts import valid_text
 from schemas.documents import TEXT
-from schemas.errors import Refusal
 
 KEEP_RATES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
@@ -41,47 +43,31 @@ def hash_texts(texts: list[str]) -> str:
     return digest.hexdigest()
 
 
-problem = Refusal
+problem = UnusableError
 
 
 def read_texts(path: Path) -> list[str]:
-    """Texts of a seeds file, in order. Raises ValueError, one line and a hint, when it cannot be read as one."""
-    if not path.is_file():
+    """Texts of a seeds file, in order. Raises UnusableError when it cannot be read as one."""
+    if not path.exists():
         raise problem(f"{path}: no such file", "relative paths count from the recipe's folder")
-    try:
-        if path.suffix == ".txt":
-            return path.read_text(encoding="utf-8").split("\n")
-        if path.suffix == ".jsonl":
-            return _read_jsonl(path)
-        if path.suffix == ".parquet":
-            return _texts_of_parquet(path)
-    except UnicodeDecodeError as error:
-        raise problem(f"{path}: not UTF-8: {error}", "convert it to UTF-8") from error
-    raise problem(
-        f"{path}: not a format for seeds", "write .jsonl or .parquet with a column text, or .txt, a text a line"
-    )
-
-
-def _read_jsonl(path: Path) -> list[str]:
-    texts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise problem(f"{path}:{number}: not JSON: {error}", "each line is one object") from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise problem(f"{path}:{number}: no text", 'each line is an object with a string "text"')
-        texts.append(row["text"])
+    rows.check(path)
+    if rows.is_text(path):
+        return rows.text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if format_of(path.name) is None:
+        what = "write .jsonl, .csv or .parquet with a column text, or .txt, a text a line"
+        raise problem(f"{path}: not a format for seeds", what)
+    columns = rows.names(path)
+    if columns is not None and "text" not in columns:
+        raise problem(f"{path}: no column text", f"it has {', '.join(columns)}")
+    texts: list[str] = []
+    declared = format_of(path.name) == "parquet"
+    for found in rows.batches(path, pa.schema([pa.field("text", TEXT, metadata=STRICT)])):
+        column, broken = valid_text(found.columns.column("text"))
+        faults = found.faults | dict.fromkeys(np.flatnonzero(broken).tolist(), "not UTF-8")
+        for row, text in enumerate(column.to_pylist()):
+            if row in faults or (text is None and not declared):
+                why = faults.get(row, "no text")
+                raise problem(f"{found.places[row]}: {why}", 'each row has a string "text"')
+            if text or not declared:
+                texts.append(text)
     return texts
-
-
-def _texts_of_parquet(path: Path) -> list[str]:
-    try:
-        schema = parquet.schema_of(path)
-        if "text" not in schema.names:
-            raise problem(f"{path}: no column text", f"it has {', '.join(schema.names)}")
-        return [text for text in parquet.read(path, columns=["text"]).column("text").cast(TEXT).to_pylist() if text]
-    except pa.ArrowException as error:
-        raise problem(f"{path}: not readable Parquet: {error}", "write it again") from error

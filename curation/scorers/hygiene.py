@@ -97,6 +97,10 @@ class Hygiene(base.Scorer):
             if context.turns is not None:  # of a conversation the instruction is more than one question
                 self.reads = (*self.reads, "messages")  # type: ignore[misc]
 
+    def check(self) -> None:
+        """Read every list."""
+        self._refusals()
+
     @property
     def fields(self) -> list[pa.Field]:
         languages = [

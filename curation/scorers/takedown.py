@@ -22,8 +22,8 @@ _TEXT = pa.large_string()
 
 
 class Settings(base.Settings):
-    """Lists of what to take down: plain text, one a line, # at the start of a line for comments; or .parquet, .csv or
-    .jsonl with a column `id` or `url`."""
+    """Lists of what to take down: plain text, one a line, # at the start of a line for comments; or Parquet,
+    CSV or JSON, as input is, with a column `id` or `url`."""
 
     ids: Files = Field(default_factory=list)
     """Ids, as the mapped column `id` has them; numbers as they are written in decimal."""
@@ -92,6 +92,10 @@ class Takedown(Scorer):
 
     def lists(self) -> list[Path]:
         return [path for _, path in self._files]
+
+    def check(self) -> None:
+        """Read every list."""
+        self._lists()
 
     def load(self) -> None:
         self.score(pa.record_batch({name: pa.array(["17"], _TEXT) for name in self.reads}))

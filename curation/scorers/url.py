@@ -79,6 +79,10 @@ class Url(Scorer):
     def lists(self) -> list[Path]:
         return [path for paths in self._paths().values() for path in paths]
 
+    def check(self) -> None:
+        """Read every list."""
+        self._blocklists()
+
     def load(self) -> None:
         rules.judge(pa.array(["https://example.com/a?b"], pa.large_string()), self._blocklists())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,25 @@ import pyarrow as pa
 import xxhash
 
 from curation import parquet
-from curation.sources import jsonl
+from curation.sources import csv_rows, jsonl
+from curation.sources.streams import MAX_DOCUMENT_BYTES, PACKED
 from curation.store import StoreError, digest, is_url, remote
 from schemas.errors import CurationError, Finding
 
+LINES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
+"""Endings of files of text, which may be packed, and their formats."""
 FORMATS = {
     ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".jsonl.zst": "jsonl.zst",
+    **{end + packed: name + kind for end, name in LINES.items() for packed, kind in {"": "", **PACKED}.items()},
 }
-ENDINGS = sorted(FORMATS, key=len, reverse=True)
+_BY_LENGTH = sorted(FORMATS, key=len, reverse=True)
 LONGEST = max(map(len, FORMATS))
 UNKNOWN = "0" * 32
 """The fingerprint of a file that could not be read at all."""
+OFTEN_OTHER = ("json", "csv", "tsv")
+"""Formats that files beside the data often have: found by a pattern together with Parquet or JSON lines, they are
+passed over."""
+ENDINGS = f"{', '.join(['.parquet', *LINES])}, and the others packed as {', '.join(PACKED)}"
 SETTLING_NS = 2_000_000_000
 """A file changed less than this before it was read may change again with the same timestamp: it is read again."""
 
@@ -56,26 +61,27 @@ class SourceFile:
 def format_of(path: str) -> str | None:
     """The format that a file's name ends in, or None."""
     lower = path[-LONGEST:].lower()
-    return next((FORMATS[end] for end in ENDINGS if lower.endswith(end)), None)
+    return next((FORMATS[end] for end in _BY_LENGTH if lower.endswith(end)), None)
 
 
-def inspect(path: str) -> SourceFile:
+def inspect(path: str, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> SourceFile:
     """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`.
 
-    What is wrong with a file on a store is believed once it was read twice with the same bytes; else the answers were
+    Of JSON and CSV, documents beyond `max_document_bytes` count, but their values say nothing of columns' types. What
+    is wrong with a file on a store is believed once it was read twice with the same bytes; else the answers were
     damaged, and the file is read again. Raises StoreError.
     """
-    file = _inspect(path)
+    file = _inspect(path, max_document_bytes)
     for _ in range(remote.TRIES):
         if file.error is None or not is_url(path):
             return file
-        before, file = file, _inspect(path)
+        before, file = file, _inspect(path, max_document_bytes)
         if file.fingerprint == before.fingerprint:
             return file
     raise StoreError(f"reading {path}: the store gives other bytes each time")
 
 
-def _inspect(path: str) -> SourceFile:
+def _inspect(path: str, max_document_bytes: int) -> SourceFile:
     name = format_of(path) or "parquet"
     unfit = None if is_url(path) else _no_file(path)
     if unfit is not None:
@@ -95,7 +101,7 @@ def _inspect(path: str) -> SourceFile:
                         for i in range(meta.num_row_groups)
                     )
                     rows, schema = meta.num_rows, file.schema_arrow.remove_metadata()
-                    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+                    twice = next((name for name, count in Counter(schema.names).items() if count > 1), None)
                     if twice is not None:
                         error, rows, groups = f"has two columns named '{twice}'", 0, ()
             except StoreError:
@@ -103,7 +109,8 @@ def _inspect(path: str) -> SourceFile:
             except (pa.ArrowException, OSError) as failure:
                 error = _why(size, failure)
             return SourceFile(path, size, changed, fingerprint, name, rows, groups, schema, error, settled)
-        facts = jsonl.inspect(path, name)
+        reader = csv_rows.inspect if name.partition(".")[0] in ("csv", "tsv") else jsonl.inspect
+        facts = reader(path, name, max_document_bytes)
         return SourceFile(
             path,
             size,

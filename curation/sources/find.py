@@ -22,7 +22,7 @@ from typing import Any
 
 from curation.paths import expanded, is_text, no_text, printable
 from curation.sources import own
-from curation.sources.files import FORMATS, format_of
+from curation.sources.files import ENDINGS, OFTEN_OTHER, format_of
 from curation.sources.trees import Disk, Entry, Objects, Tree
 from curation.store import NoBucketError, StoreError, is_url
 from schemas.errors import CurationError, Finding
@@ -72,6 +72,7 @@ def find(
         except CurationError as failure:
             result.findings += failure.findings
             continue
+        search.pass_over()
         result.findings += search.findings
         result.ignored += search.ignored
         left_out |= search.left_out
@@ -108,10 +109,8 @@ def _nothing(pattern: str, search: _Search) -> Finding:
     if search.bucket is not None:
         hint = "see that its name and the store's endpoint (AWS_ENDPOINT_URL, for S3) are right"
         return Finding("C020", f"input '{pattern}': there is no bucket '{search.bucket}'", hint)
-    what = "matches no Parquet or JSON lines file" if search.ignored else "matches no file"
-    return Finding(
-        "C020", f"input '{pattern}' {what}", f"looked for {search.where}; known endings: {', '.join(FORMATS)}"
-    )
+    what = "matches no Parquet or JSON lines file, and no JSON or CSV" if search.ignored else "matches no file"
+    return Finding("C020", f"input '{pattern}' {what}", f"looked for {search.where}; known endings: {ENDINGS}")
 
 
 def _counted(count: int, what: str) -> str:
@@ -181,6 +180,13 @@ class _Search:
             self._unreadable(where.rstrip("/").rpartition("/")[0], failure)
             return
         self._take(found)
+
+    def pass_over(self) -> None:
+        """Leave JSON and CSV out that were found together with Parquet or JSON lines: they describe those."""
+        data = [found for found in self.files if str(format_of(found[0])).partition(".")[0] not in OFTEN_OTHER]
+        if data:
+            self.ignored += len(self.files) - len(data)
+            self.files = data
 
     def _take(self, found: Iterable[tuple[str, Entry]]) -> None:
         """Sort what was found, and take each file once: by the name that is no link, if there is one."""

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import parquet
-from curation.sources import jsonl
+from curation.sources import csv_rows, jsonl
+from curation.sources.column_types import TOO_LARGE
 from curation.sources.files import UNKNOWN, first_line, inspect, stamp
+from curation.sources.shapes import fitted, light_slices, plain, weight
 from curation.sources.shards import Shard
-from curation.sources.texts import as_json, binary, nested
+from curation.sources.texts import as_json, binary, nested, stringlike
 from curation.store import StoreError, is_url, remote
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
@@ -23,6 +26,13 @@ BATCH_BYTES = 8 * 1024 * 1024
 BATCH_ROWS = 16_384
 READINGS = 3
 """Times that a file on a store is read before what is wrong with its bytes is taken for the file's."""
+STEP_ROWS = 256
+"""Most rows that are decoded at once: what they weigh is known afterwards, and those behind may be heavier."""
+PROBES = (4, 64)
+"""Rows that are decoded to learn it."""
+PROBE_GROWTH = 16
+MOST_GROUPS = 1024
+"""Row groups that are read together."""
 
 
 @dataclass
@@ -34,6 +44,8 @@ class Batch:
     columns: pa.RecordBatch
     faults: dict[int, str] = field(default_factory=dict)
     """By row of the batch, what made a document unreadable; its columns are null."""
+    replaced: dict[int, int] = field(default_factory=dict)
+    """By row of the batch, characters of its text that are U+FFFD because they are half a surrogate pair."""
 
 
 def read_batches(
@@ -46,7 +58,7 @@ def read_batches(
     StoreError. What comes damaged from a store is read again; batches that were given already are not given twice.
     """
     verify_unchanged(shard)
-    reader = _parquet if shard.format == "parquet" else _json_lines
+    reader = _parquet if shard.format == "parquet" else _lines
     given = 0
     for last in (*[False] * (READINGS - 1), True) if is_url(shard.path) else (True,):
         try:
@@ -102,49 +114,149 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
     if is_url(shard.path):  # the columns of a row group in few, large requests
         how = {"source": pa.PythonFile(remote.Reader(shard.path, shard.size), mode="r"), "pre_buffer": True}
     with parquet.opened(**how) as file:
-        present = [field.name for field in wanted if field.name in file.schema_arrow.names]
+        there = set(file.schema_arrow.names)
+        present = [field.name for field in wanted if field.name in there]
         mean = max(1, shard.bytes // max(1, shard.rows))
-        size = max(64, min(BATCH_ROWS, BATCH_BYTES // mean))
-        start = 0
-        for offset, rows in enumerate(shard.group_rows):
-            if needed(start, rows):
-                place = start
-                if not present:
-                    yield Batch(start, _shape(None, wanted, rows))
-                else:
-                    group = [shard.group_start + offset]
-                    for batch in file.iter_batches(batch_size=size, row_groups=group, columns=present):
-                        yield Batch(place, _shape(batch, wanted, batch.num_rows))
-                        place += batch.num_rows
-            start += rows
+        size = max(1, min(BATCH_ROWS, BATCH_BYTES // mean))
+        step = 0
+        for start, groups, rows in _neighbours(shard, size, needed):
+            if not present:
+                yield Batch(start, _shape(None, wanted, rows)[0])
+                continue
+            if not step:
+                step = min(size, STEP_ROWS)
+                if not is_url(shard.path):  # of a file on a store nothing is fetched twice to learn what rows weigh
+                    step = _probed(file, groups, present, rows, step)
+            place = start
+            for raw in _decoded(file, groups, present, size, step):
+                for batch in light_slices(raw, 2 * BATCH_BYTES):
+                    columns, faults = _shape(batch, wanted, batch.num_rows, shard.max_document_bytes)
+                    yield Batch(place, columns, faults)
+                    place += batch.num_rows
 
 
-def _json_lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
+def _neighbours(shard: Shard, size: int, needed: Callable[[int, int], bool]) -> Iterator[tuple[int, list[int], int]]:
+    """First row, numbers and rows of row groups that are needed, small neighbours together up to a batch."""
+    start = first = count = 0
+    groups: list[int] = []
+    for offset, rows in enumerate(shard.group_rows):
+        wants = needed(start, rows)
+        if groups and (not wants or count + rows > size or len(groups) == MOST_GROUPS):
+            yield first, groups, count
+            groups, count = [], 0
+        if wants:
+            first = first if groups else start
+            groups.append(shard.group_start + offset)
+            count += rows
+        start += rows
+    if groups:
+        yield first, groups, count
+
+
+def _probed(file: Any, groups: list[int], columns: list[str], rows: int, size: int) -> int:
+    """Rows to decode at once: `size`, or fewer where the first rows show that they take more memory than the file says.
+
+    What a file says is the size of its pages: a text that stands in a thousand rows is stored once.
+    """
+    for count in PROBES:
+        if count >= min(size, rows):
+            break
+        batch = next(file.iter_batches(batch_size=count, row_groups=groups, columns=columns), None)
+        if batch is None:
+            break
+        mean = 1 + sum(weight(column) for column in batch.columns) // count
+        if mean * PROBE_GROWTH * count > BATCH_BYTES:
+            return max(1, min(size, BATCH_BYTES // mean))
+    return size
+
+
+def _decoded(file: Any, groups: list[int], columns: list[str], size: int, step: int) -> Iterator[pa.RecordBatch]:
+    """Row groups in batches of `size` rows, decoded `step` rows at a time; fewer rows where they have more bytes than
+    they should."""
+    done = 0
+    while True:
+        skip = done
+        waiting: list[pa.RecordBatch] = []
+        rows = heavy = 0
+        for batch in file.iter_batches(batch_size=step, row_groups=groups, columns=columns):
+            if skip >= batch.num_rows:
+                skip -= batch.num_rows
+                continue
+            batch, skip = batch.slice(skip), 0
+            waiting.append(batch)
+            size_of = sum(weight(column) for column in batch.columns)
+            rows, heavy = rows + batch.num_rows, heavy + size_of
+            if rows >= size or heavy > 4 * BATCH_BYTES:
+                yield _together(waiting)
+                done, waiting, rows, heavy = done + rows, [], 0, 0
+            if size_of > 4 * BATCH_BYTES and step > 1:
+                step = max(1, step * BATCH_BYTES // size_of)
+                break
+        else:
+            if waiting:
+                yield _together(waiting)
+            return
+
+
+def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
     start = 0
-    for lines in jsonl.read(shard.path, shard.format, BATCH_BYTES):
+    limit = shard.max_document_bytes
+    if shard.format.partition(".")[0] in ("csv", "tsv"):
+        for _, records in csv_rows.numbered(shard.path, shard.format, BATCH_BYTES, limit):
+            if needed(start, len(records)):
+                yield Batch(start, *csv_rows.columns(records, wanted))
+            start += len(records)
+        return
+    for lines in jsonl.read(shard.path, shard.format, BATCH_BYTES, limit):
         if needed(start, len(lines)):
-            columns, faults = jsonl.columns(lines, wanted)
-            yield Batch(start, columns, faults)
+            replaced: dict[int, int] = {}
+            yield Batch(start, *jsonl.columns(lines, wanted, replaced), replaced)
         start += len(lines)
 
 
-def _shape(batch: pa.RecordBatch | None, wanted: pa.Schema, rows: int) -> pa.RecordBatch:
+def _shape(
+    batch: pa.RecordBatch | None, wanted: pa.Schema, rows: int, limit: int | None = None
+) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """The wanted columns, and by row what is too large to be read: null in what stages read."""
     arrays = []
+    faults: dict[int, str] = {}
+    names = {} if batch is None else {name: place for place, name in enumerate(batch.schema.names)}
     for column in wanted:
-        if batch is None or column.name not in batch.schema.names:
+        if batch is None or column.name not in names:
             arrays.append(pa.nulls(rows, column.type))
             continue
-        array = batch.column(column.name)
-        if pa.types.is_dictionary(array.type):
-            array = array.cast(array.type.value_type)
-        arrays.append(array if array.type == column.type else _cast(array, column.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+        array = batch.column(names[column.name])
+        large = _too_large(array, limit) if limit is not None and column.metadata in jsonl.READ else None
+        if large is not None:
+            faults |= dict.fromkeys(np.flatnonzero(large).tolist(), TOO_LARGE)
+            place = np.arange(len(array))
+            array = array.take(pa.array(place, mask=large))
+        arrays.append(array if array.type == column.type else _cast(array, column))
+    return pa.RecordBatch.from_arrays(arrays, schema=wanted), faults
 
 
-def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if kind == TEXT and binary(array.type):
-        return array.cast(pa.large_binary()).view(kind)  # a cast would refuse the batch for one invalid document
-    if kind == TEXT and nested(array.type):
-        return as_json(array)
-    # an integer beyond 2**53 loses its last digits where the column holds floats in another file
-    return pc.cast(array, kind, safe=not pa.types.is_floating(kind))
+def _too_large(array: pa.Array, limit: int) -> np.ndarray | None:
+    """Which rows (bool [n]) have more bytes than `limit`; None where none has."""
+    if weight(array) <= limit:
+        return None
+    if stringlike(array.type) or binary(array.type):
+        large = np.asarray(pc.fill_null(pc.greater(pc.binary_length(array), limit), False)).astype(bool)
+    else:
+        large = np.array([weight(array.slice(row, 1)) > limit for row in range(len(array))])
+    return large if large.any() else None
+
+
+def _cast(array: pa.Array, column: pa.Field) -> pa.Array:
+    if column.type != TEXT:
+        return fitted(array, column.type)
+    kind = plain(array.type)
+    if nested(kind):
+        return as_json(array, sparse=column.metadata == jsonl.PARTS)
+    array = fitted(array, kind)
+    if binary(kind):
+        return array.cast(pa.large_binary()).view(TEXT)  # a cast would refuse the batch for one invalid document
+    return pc.cast(array, TEXT)

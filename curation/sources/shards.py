@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.sources.files import SourceFile
+from curation.sources.streams import MAX_DOCUMENT_BYTES
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,10 @@ class Shard:
     error: str | None = None
     source: str = ""
     """The name of the source that the file was found through."""
+    max_document_bytes: int = MAX_DOCUMENT_BYTES
+    """Of a longer document nothing is read."""
 
-    @property
+    @cached_property
     def rows(self) -> int:
         return sum(self.group_rows)
 
@@ -44,13 +48,14 @@ class Shard:
         return f"{self.fingerprint[:20]}-{self.row_start}-{self.rows}"
 
 
-def cut_shards(files: list[SourceFile], shard_bytes: int) -> list[Shard]:
+def cut_shards(files: list[SourceFile], shard_bytes: int, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> list[Shard]:
     """Shards of all files, in the run's order; neighbouring row groups together up to `shard_bytes` uncompressed.
 
     A file without rows has no shard, an unreadable one a shard with its error.
     """
     shards: list[Shard] = []
     for place, file in enumerate(files):
+        row = 0
         for first, groups in _ranges(file, shard_bytes):
             shards.append(
                 Shard(
@@ -61,14 +66,16 @@ def cut_shards(files: list[SourceFile], shard_bytes: int) -> list[Shard]:
                     format=file.format,
                     size=file.size,
                     mtime_ns=file.mtime_ns,
-                    row_start=sum(rows for rows, _ in file.groups[:first]),
+                    row_start=row,
                     group_start=first,
                     group_rows=tuple(rows for rows, _ in groups),
                     bytes=sum(size for _, size in groups),
                     error=file.error,
                     source=file.source,
+                    max_document_bytes=max_document_bytes,
                 )
             )
+            row += shards[-1].rows
     return shards
 
 

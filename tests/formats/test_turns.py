@@ -98,11 +98,30 @@ def test_what_is_no_conversation_says_why_and_harms_no_other(row: str, fault: st
     assert turns.last(ASSISTANT).to_pylist() == ["Two.", "", "Two."]
 
 
-def test_half_a_surrogate_pair_is_a_fault() -> None:
-    bad = r'[{"role": "user", "content": "\ud800"}, {"role": "assistant", "content": "fine"}]'
+def test_half_a_surrogate_pair_is_one_replacement_character_and_counted() -> None:
+    bad = r'[{"role": "user", "content": "a\ud800b\udc00"}, {"role": "assistant", "content": "fine"}]'
     turns = Turns.read(pa.array([bad, json.dumps(CONVERSATIONS[0])], TEXT))
-    assert list(turns.faults) == [0]
-    assert turns.last(ASSISTANT).to_pylist() == ["", "Two."]
+    assert (turns.faults, turns.replaced) == ({}, {0: 2})
+    assert turns.first(USER).to_pylist()[0] == "a\ufffdb\ufffd"
+    assert turns.last(ASSISTANT).to_pylist() == ["fine", "Two."]
+
+
+OLD_CALL = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+
+
+@pytest.mark.parametrize("arrow", [False, True])
+@pytest.mark.parametrize("content", [{"content": None}, {}])
+def test_a_call_of_a_function_without_content_is_an_answer(arrow: bool, content: dict) -> None:
+    asked = {"role": "user", "content": "Rain?"}
+    row = [asked, {"role": "assistant", **content, "function_call": OLD_CALL}]
+    column = pa.array([row]) if arrow else pa.array([json.dumps(row)], TEXT)
+    turns = Turns.read(column)
+    assert turns.faults == {}
+    assert json.loads(turns.last(ASSISTANT)[0].as_py()) == OLD_CALL
+    assert json.loads(turns.more[1].as_py()) == {
+        "content": "",
+        "tool_calls": [{"type": "function", "function": OLD_CALL}],
+    }
 
 
 def test_null_roles_and_contents_in_arrow_are_faults() -> None:
