@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.report.escape import from_sheet, sheet
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
@@ -35,7 +38,9 @@ def write(into: Path, audit: str, documents: pa.Table) -> None:
     table = pa.table(
         {
             "audit": pa.repeat(audit, documents.num_rows),
-            **{name: documents.column(name) for name in ("doc_id", "path", "row")},
+            "doc_id": documents.column("doc_id"),
+            "path": _cell(documents.column("path").cast(TEXT)),
+            "row": documents.column("row"),
             "label": blank,
             "note": blank,
             "left_out": reduce(pc.add, beyond),
@@ -52,11 +57,9 @@ def write(into: Path, audit: str, documents: pa.Table) -> None:
 
 
 def _cell(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The first CHARACTERS. A text that a spreadsheet would compute, since it begins as formulas do, gets a quote."""
-    text = pc.utf8_slice_codeunits(text, 0, CHARACTERS)
-    formula = pc.match_substring_regex(text, r"^[=+\-@\t\r]")
-    quoted = pc.binary_join_element_wise(pa.scalar("'", TEXT), text, pa.scalar("", TEXT))
-    return pc.if_else(formula, quoted, text)
+    """The first CHARACTERS, none of them a formula. A loop over rows: some hundreds are labelled by hand."""
+    cut = pc.utf8_slice_codeunits(text, 0, CHARACTERS).to_pylist()
+    return pa.chunked_array([pa.array([None if cell is None else sheet(cell) for cell in cut], TEXT)])
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -66,24 +69,39 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except OSError as failure:
         raise refused(path, f"{path} cannot be read: {failure.strerror}", None) from failure
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(_encoding(data))
     except UnicodeDecodeError:  # Excel's plain "CSV"
         text = data.decode("cp1252", errors="replace")
-    head = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    stated = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # Excel's own line
+    skipped = stated.end() if stated else 0
+    head = text[skipped:].partition("\n")[0]
+    delimiter = stated.group(1) if stated else max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text[skipped:], newline=""), delimiter=delimiter)
+    first = 1 if stated else 0
     try:
         names = next(reader, [])
         missing = [name for name in ("audit", "doc_id", "label") if name not in names]
         if missing:
             what = f"{path} has no column {', '.join(missing)}"
             raise refused(path, what, "read the file that `curate audit sample` wrote, as CSV")
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + first
         for cells in reader:
             if any(cells):
-                yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
-            line = reader.line_num + 1
+                yield line, dict(zip(names, (from_sheet(cell.strip()) for cell in cells), strict=False))
+            line = reader.line_num + 1 + first
     except csv.Error as failure:
         raise refused(path, f"{path} is no CSV: {failure}", None, reader.line_num) from failure
+
+
+def _encoding(data: bytes) -> str:
+    """By the mark at its start; without one, UTF-16 by its zeros (Excel's "Unicode text"), else UTF-8."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if data[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if data[:1] == b"\0" else "utf-8-sig"
 
 
 def given_labels(
