@@ -246,7 +246,7 @@ def _numeric(files: Sequence[Any], name: str) -> pa.Field:
     kinds = {file.schema.field(name).type for file in files}
     if all(pa.types.is_boolean(kind) for kind in kinds):
         return pa.field(name, pa.bool_())
-    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) for kind in kinds):
         return pa.field(name, pa.float64())
     said = ", ".join(sorted(map(str, kinds)))
     raise CurationError(Finding("C022", f"label column '{name}' is {said}, not numbers or booleans"))

@@ -7,6 +7,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +149,8 @@ def test_a_tokenizer_that_is_none(content: str, folder: Path) -> None:
 )  # fmt: skip
 def test_companions_that_are_none(name: str, content: str, folder: Path) -> None:
     (folder / name).write_text(content)
-    try:
+    with suppress(ModelError):  # a finding, or nothing that matters
         Encoder(locate(f"path:{folder}"), device="cpu").identity()
-    except ModelError as failure:
-        assert str(failure)  # a finding, or nothing that matters
 
 
 def test_a_language_model_that_is_none(tmp_path: Path) -> None:
