@@ -22,6 +22,7 @@ from curation import parquet
 from curation.manifest.parts import Manifest, later, now
 from curation.report.audit import Measure, Stratum, allocate, cut, measures
 from pipelines.audit_csv import exists, given_labels, read_rows, refused, write
+from pipelines.render import tell, tell_text
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 
@@ -184,17 +185,16 @@ def ask(document: dict[str, Any], left: int) -> Answer:
     """Show a document on stderr and wait for g, b, s or q: a key on a terminal, else a line of stdin."""
     from typer import getchar
 
-    print(f"--- {document['path']}#{document['row']}  ({left:,} left)", file=sys.stderr)
+    tell(f"--- {document['path']}#{document['row']}  ({left:,} left)")
     shown = {name: document[name] for name in PARTS if name in document} or {"text": document["text"]}
     for name, text in shown.items():
         if len(shown) > 1:
-            print(f"[{name}]", file=sys.stderr)
-        # texts come from anywhere, and are not to steer the terminal
-        print("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text), file=sys.stderr)
+            tell(f"[{name}]")
+        tell_text(text)
     while True:
-        print("[g]ood [b]ad [s]kip [q]uit: ", end="", file=sys.stderr, flush=True)
+        tell_text("[g]ood [b]ad [s]kip [q]uit: ", end="")
         key = getchar() if sys.stdin.isatty() else sys.stdin.readline() or "q"
-        print(key.strip(), file=sys.stderr)
+        tell(key.strip())
         if key[:1].lower() in KEYS:
             return KEYS[key[:1].lower()]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.report.escape import from_sheet, sheet
 from curation.sources import csv_rows, rows
 from curation.sources.json_array import MalformedError
 from curation.sources.rows import UnusableError
@@ -38,7 +39,9 @@ def write(into: Path, audit: str, documents: pa.Table) -> None:
     table = pa.table(
         {
             "audit": pa.repeat(audit, documents.num_rows),
-            **{name: documents.column(name) for name in ("doc_id", "path", "row")},
+            "doc_id": documents.column("doc_id"),
+            "path": _cell(documents.column("path").cast(TEXT)),
+            "row": documents.column("row"),
             "label": blank,
             "note": blank,
             "left_out": reduce(pc.add, beyond),
@@ -55,11 +58,9 @@ def write(into: Path, audit: str, documents: pa.Table) -> None:
 
 
 def _cell(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The first CHARACTERS. A text that a spreadsheet would compute, since it begins as formulas do, gets a quote."""
-    text = pc.utf8_slice_codeunits(text, 0, CHARACTERS)
-    formula = pc.match_substring_regex(text, r"^[=+\-@\t\r]")
-    quoted = pc.binary_join_element_wise(pa.scalar("'", TEXT), text, pa.scalar("", TEXT))
-    return pc.if_else(formula, quoted, text)
+    """The first CHARACTERS, none of them a formula. A loop over rows: some hundreds are labelled by hand."""
+    cut = pc.utf8_slice_codeunits(text, 0, CHARACTERS).to_pylist()
+    return pa.chunked_array([pa.array([None if cell is None else sheet(cell) for cell in cut], TEXT)])
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -84,7 +85,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     what = f"{path} has no column {', '.join(missing)}"
                     raise refused(path, what, "read the file that `curate audit sample` wrote, as CSV")
             elif any(cells):
-                yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
+                yield line, dict(zip(names, (from_sheet(cell.strip()) for cell in cells), strict=False))
     except MalformedError as failure:
         raise refused(path, f"{path} is no CSV: {failure}", None) from failure
     if names is None:

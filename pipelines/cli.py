@@ -20,6 +20,7 @@ import typer
 
 from pipelines.jobs import app as jobs_app
 from pipelines.jobs import submit
+from pipelines.render import put, put_json, put_text, tell, tell_text
 from pipelines.weak_to_strong.cli import app as weak_to_strong_app
 from schemas.errors import CurationError, Finding
 
@@ -90,7 +91,7 @@ def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
     from pipelines.progress import Progress
 
     loaded = _open(workspace).check(recipe, Progress(quiet=False, verbose=False))
-    print(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings", file=sys.stderr)
+    _say(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings")
 
 
 @app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time --address auto")
@@ -262,8 +263,8 @@ def show(
         return
     for row in rows:
         verdict = "kept" if row["outcome"] == "kept" else f"{row['outcome']} by {row['dropped_by']}: {row['reason']}"
-        print(f"--- {row['path']}#{row['row']}  {verdict}")
-        print(row["edited"] if row["edited"] is not None else row["text"] or "")
+        tell(f"--- {row['path']}#{row['row']}  {verdict}", stream=sys.stdout)
+        tell_text(row["edited"] if row["edited"] is not None else row["text"] or "", sys.stdout)
     if not rows:
         _say("no such documents")
 
@@ -283,8 +284,6 @@ def explain(
     format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
 ) -> None:
     """Say why a document was kept or dropped: stage, reason, values, threshold, twin and similarity."""
-    import json
-
     import pyarrow as pa
 
     from pipelines.render import print_table
@@ -298,16 +297,17 @@ def explain(
     if format in (Format.json, Format.jsonl):
         rows = [item.as_dict() for item in found]
         if format is Format.jsonl:
-            print("\n".join(json.dumps(row, default=str) for row in rows))
+            for row in rows:
+                put_json(row)
         else:
-            print(json.dumps({"schema_version": 1, "documents": rows}, indent=2, default=str))
+            put_json({"schema_version": 1, "documents": rows}, indent=2)
         return
     if format is not None:
         rows = [row for item in found for row in item.rows()]
         print_table(pa.Table.from_pylist(rows), "csv" if format is Format.csv else "table")
         return
     for item in found:
-        print("\n".join(item.lines()))
+        tell(*item.lines(), stream=sys.stdout)
     if len(found) > 1:
         _say(f"{len(found)} documents match; path#row names one")
 
@@ -376,19 +376,19 @@ def selection(
     format: Annotated[Format | None, typer.Option("--format", "-f", help="json or jsonl. Default: to read.")] = None,
 ) -> None:
     """What a selection chose: overlap with chance and with the longest, lengths, sources, coverage, examples."""
-    import json
-
     from pipelines.selection import lines
 
     found = _open(workspace).selections(run, stage)
     if format is Format.json:
-        print(json.dumps({"schema_version": 1, "selections": found}, indent=2))
+        put_json({"schema_version": 1, "selections": found}, indent=2)
     elif format is Format.jsonl:
-        print("\n".join(json.dumps(report) for report in found))
+        for report in found:
+            put_json(report)
     elif format is not None:
         raise CurationError(Finding("C004", f"--format {format.value}: a report is no table", "use json or jsonl"))
     else:
-        print("\n\n".join("\n".join(lines(report)) for report in found))
+        for place, report in enumerate(found):
+            tell(*([""] if place else []), *lines(report), stream=sys.stdout)
 
 
 @app.command(epilog="Examples: curate rules; curate rules gopher-quality@datatrove; curate rules -f csv")
@@ -417,7 +417,7 @@ def recipes(
     if name is None:
         print_table(shipped.table(), format.value)
     else:
-        print(shipped.read(name), end="")
+        put_text(shipped.read(name))
 
 
 class HowToLearn(StrEnum):
@@ -500,8 +500,8 @@ def train_scorer(
     )
     if not quiet:
         card = (made / "README.md").read_text(encoding="utf-8")
-        _say(card.partition("## Held-out figures\n\n")[2].split("\n## ")[0])
-    print(made)
+        tell_text(card.partition("## Held-out figures\n\n")[2].split("\n## ")[0])
+    put(str(made))
 
 
 @app.command(
@@ -537,7 +537,7 @@ def export(
     say(f"{done.rows:,} rows: " + ", ".join(f"{count:,} to {name}" for name, count in done.written.items()))
     for reason, count in done.refused.items():
         say(f"left out: {count:,} rows, {reason}")
-    print(done.folder)
+    put(str(done.folder))
 
 
 @app.command(epilog="Examples: curate gc -w ws --dry-run; curate gc -w ws")
@@ -577,7 +577,7 @@ def models_pull(name: Annotated[str, typer.Argument(help="Model to fetch.", meta
     from curation.models.pull import pull
 
     try:
-        print(pull(name))
+        put(str(pull(name)))
     except ModelError as failure:
         raise CurationError(Finding("C013", str(failure), failure.hint or None)) from failure
 
@@ -593,7 +593,7 @@ def models_card(
     """Print a model's card: what it was made from and how well it does; of a fitted stage, what the fit found."""
     from pipelines.train import card_of
 
-    print(card_of(name, workspace), end="")
+    put_text(card_of(name, workspace))
 
 
 @audit_app.command(
@@ -746,7 +746,7 @@ def _run(path: str, quiet: bool, verbose: bool, start: Any) -> None:
         for line in summary(result, path):
             _say(line)
     if result.dataset is not None:
-        print(result.dataset)
+        put(str(result.dataset))
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)
@@ -807,7 +807,8 @@ def summary(result: Any, workspace: Path | str) -> list[str]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """One line of talk."""
+    tell(text)
 
 
 def _bytes(count: float) -> str:

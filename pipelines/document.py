@@ -138,7 +138,7 @@ class Document:
 
     def _finding(self, code: str, message: str, hint: str | None, line: int, column: int, width: int) -> Finding:
         excerpt = None
-        if line < len(self.lines):
+        if line < len(self.lines) and code != "C042":  # whose line holds credentials
             source = self.lines[line]
             # Tabs kept, so that the carets stand where the tabs put the text.
             margin = "".join(char if char == "\t" else " " for char in source[:column])

@@ -23,6 +23,7 @@ from curation.formats.targets.base import Target
 from curation.formats.targets.llama_factory import LlamaFactory
 from curation.formats.targets.trl import Trl
 from curation.formats.targets.trl_preference import TrlPreference
+from curation.report.escape import code, inline, markdown
 from curation.sources.texts import nested
 from curation.store import Store, new_folder
 from curation.training.groups import clusters, split, split_rows
@@ -258,15 +259,15 @@ def _readme(
     lines += [
         "---",
         "",
-        f"# {dataset.name} for {target.reader}",
+        f"# {markdown(dataset.name)} for {target.reader}",
         "",
-        f"Run `{dataset.run}` of the curated dataset `{dataset.name}`, by `curate export --to {target.kind}`.",
+        f"Run {code(dataset.run)} of the curated dataset {code(dataset.name)}, by `curate export --to {target.kind}`.",
         "",
         "| rows | |",
         "|---|---:|",
         f"| in the dataset | {done.rows:,} |",
         *(f"| {name}: `{files[name]}` | {count:,} |" for name, count in done.written.items()),
-        *(f"| refused: {reason} | {count:,} |" for reason, count in done.refused.items()),
+        *(f"| refused: {inline(reason)} | {count:,} |" for reason, count in done.refused.items()),
         "",
         target.usage(dataset.name, files),
         "",

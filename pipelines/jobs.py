@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from pipelines.render import Format
+from pipelines.render import Format, put, put_log, tell
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(
@@ -115,10 +115,10 @@ def submit(
     if made.result is not None:
         for line in summary(made.result, workspace):
             say(line)
-        print(made.result.dataset)
+        put(str(made.result.dataset))
         return
     assert made.job is not None
-    print(made.job, flush=True)
+    put(made.job)
     if follow:
         raise typer.Exit(_follow(_jobs(where), made.job, sys.stderr))
     say(f"follow: {_command('logs', made.job, where)} --follow")
@@ -161,7 +161,7 @@ def logs(
     found = _find(jobs, job)
     if follow:
         raise typer.Exit(_follow(jobs, found.id, sys.stdout))
-    print(jobs.logs(found.id), end="")
+    put_log(jobs.logs(found.id), sys.stdout)
 
 
 @app.command(epilog="Examples: curate jobs stop 41c2; curate jobs stop 41c2 --no-wait")
@@ -190,13 +190,12 @@ def _follow(jobs: Any, job: str, stream: Any) -> int:
     """Print a job's log until it ends; returns the exit code."""
 
     def write(text: str) -> None:
-        stream.write(text)
-        stream.flush()
+        put_log(text, stream)
 
     try:
         found = jobs.follow(job, write)
     except KeyboardInterrupt:
-        _say(f"\n{job} goes on")
+        _say("", f"{job} goes on")
         _say(f"follow: {_command('logs', job, jobs.address)} --follow")
         _say(f"stop:   {_command('stop', job, jobs.address)}")
         return 130
@@ -253,5 +252,5 @@ def _command(what: str, job: str, address: str) -> str:
     return f"curate jobs {what} {job} --address {shlex.quote(address)}"
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+def _say(*lines: str) -> None:
+    tell(*lines)

@@ -8,6 +8,9 @@ import time
 from collections import Counter
 from typing import Any, TextIO
 
+from curation.report.escape import terminal
+from pipelines.render import tell_text
+
 HEARTBEAT_SECONDS = 30.0
 
 
@@ -41,10 +44,13 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line of talk."""
+        self._print(terminal(text))
+
+    def _print(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
-            print(text, file=self.stream, flush=True)
+            tell_text(text, self.stream)
 
     def _on_run(self, facts: dict[str, Any]) -> None:
         if not self.quiet:
@@ -118,7 +124,7 @@ class Progress:
             return
         self.say(f"failed[{failure.code}]: {failure.message}")
         if self.verbose and failure.trace:
-            self.say(failure.trace)
+            self._print(terminal(failure.trace, lines=True))
 
     def _start_bar(self, facts: dict[str, Any]) -> None:
         from rich.console import Console
@@ -126,7 +132,7 @@ class Progress:
         from rich.progress import Progress as Bars
 
         self._bar = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -135,7 +141,7 @@ class Progress:
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(facts["what"], total=facts["total"])
+        self._task = self._bar.add_task(terminal(facts["what"]), total=facts["total"])
 
     def _heartbeat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
@@ -14,6 +15,7 @@ from typing import Any, Literal, TextIO
 
 import pyarrow as pa
 
+from curation.report.escape import terminal
 from schemas.errors import Finding
 
 Format = Literal["table", "json", "jsonl", "csv"]
@@ -24,6 +26,10 @@ HEAD_ROWS = 20
 CELL_CHARACTERS = 80
 """Longest cell of a table."""
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STEERING = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _BOLD, _RED, _BLUE, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[0m"
 
 
@@ -54,23 +60,23 @@ def _finding_lines(finding: Finding, colour: bool) -> Iterator[str]:
     def paint(text: str, code: str) -> str:
         return f"{code}{text}{_RESET}" if colour else text
 
-    message = _printable(finding.message)
+    message = terminal(finding.message)
     yield f"{paint(f'error[{finding.code}]', _RED)}: {paint(message, _BOLD)}"
     number = str(finding.line) if finding.line is not None else ""
     margin = " " * len(number)
     if finding.file is not None:
         place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
-        yield f"{margin or ' '}{paint('-->', _BLUE)} {_printable(place)}"
+        yield f"{margin or ' '}{paint('-->', _BLUE)} {terminal(place)}"
     if finding.excerpt:
         source, *carets = finding.excerpt.replace("\t", "    ").split("\n")
         bar = paint("|", _BLUE)
         yield f"{margin} {bar}"
-        yield f"{paint(number, _BLUE)} {bar} {_printable(source)}"
+        yield f"{paint(number, _BLUE)} {bar} {terminal(source)}"
         for caret in carets[:1]:
-            yield f"{margin} {bar} {paint(caret, _RED)}"
+            yield f"{margin} {bar} {paint(terminal(caret), _RED)}"
     if finding.hint:
         yield ""
-        yield f"{paint('hint', _CYAN)}: {_printable(finding.hint)}"
+        yield f"{paint('hint', _CYAN)}: {terminal(finding.hint)}"
 
 
 def _coloured(stream: TextIO) -> bool:
@@ -78,9 +84,47 @@ def _coloured(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _printable(text: str) -> str:
-    """One line that cannot steer a terminal: names of files and keys come from outside."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+# --- talk and data -----------------------------------------------------------------------------------------------
+
+
+def tell(*lines: str, stream: TextIO | None = None) -> None:
+    """Talk, on stderr: each argument is one line, whatever stands in it."""
+    stream = sys.stderr if stream is None else stream
+    stream.write("".join(f"{terminal(line)}\n" for line in lines))
+    stream.flush()
+
+
+def tell_text(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
+    """Talk of several lines, on stderr."""
+    stream = sys.stderr if stream is None else stream
+    stream.write(terminal(text, lines=True) + end)
+    stream.flush()
+
+
+def put(*lines: str, stream: TextIO | None = None) -> None:
+    """Data, on stdout: names of folders and jobs, one a line. Exact to a pipe; on a terminal none of it acts."""
+    stream = sys.stdout if stream is None else stream
+    stream.write("".join(f"{terminal(line) if stream.isatty() else line}\n" for line in lines))
+    stream.flush()
+
+
+def put_text(text: str, stream: TextIO | None = None) -> None:
+    """Data of several lines, on stdout: a file that is printed. Exact to a pipe; on a terminal none of it acts."""
+    stream = sys.stdout if stream is None else stream
+    stream.write(terminal(text, lines=True) if stream.isatty() else text)
+    stream.flush()
+
+
+def put_json(value: Any, indent: int | None = None) -> None:
+    """A value as JSON, on stdout."""
+    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def put_log(text: str, stream: TextIO) -> None:
+    """A piece of another process's log: its colours are left out, its bars stand one below the other."""
+    stream.write(terminal(_COLOUR.sub("", text).replace("\r", "\n"), lines=True))
+    stream.flush()
 
 
 # --- results -----------------------------------------------------------------------------------------------------
@@ -96,7 +140,8 @@ def print_table(table: pa.Table | pa.RecordBatchReader, format: Format = "table"
     - `csv`: with a header; null is empty, lists and structs are JSON.
 
     In the last three a value is never shortened: times are ISO 8601, bytes are base64, NaN and infinities are null in
-    JSON (which has no word for them) and `nan`, `inf`, `-inf` in CSV, and an integer beyond 2**53 stays exact.
+    JSON (which has no word for them) and `nan`, `inf`, `-inf` in CSV, and an integer beyond 2**53 stays exact. What
+    steers a terminal is shown on one: in JSON as its escapes, which mean the same, in CSV only where no pipe reads it.
     """
     stream = sys.stdout if stream is None else stream
     writers: dict[str, Callable[[pa.Table | pa.RecordBatchReader, TextIO], None]] = {
@@ -163,7 +208,12 @@ def _plain(value: Any) -> Any:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """JSON whose strings hold no character that steers a terminal or ends a line: the escapes mean the same."""
+    return _STEERING.sub(_escaped, json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found.group())[1:-1]
 
 
 def _write_json(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
@@ -185,9 +235,10 @@ def _object(names: Sequence[str], row: Sequence[Any]) -> str:
 
 
 def _write_csv(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
-    stream.write(",".join(map(_csv_field, table.schema.names)) + "\n")
+    shown = terminal if stream.isatty() else str
+    stream.write(",".join(_csv_field(shown(name)) for name in table.schema.names) + "\n")
     for row in _rows(table):
-        stream.write(",".join(_csv_field(_cell(value)) for value in row) + "\n")
+        stream.write(",".join(_csv_field(shown(_cell(value))) for value in row) + "\n")
 
 
 def _csv_field(text: str) -> str:
@@ -221,20 +272,20 @@ def _write_boxes(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None
 
     if not isinstance(table, pa.Table):
         table = table.read_all()
-    terminal = stream.isatty()
+    wide = not stream.isatty()
     total = table.num_rows
-    cut = terminal and total > 2 * HEAD_ROWS
-    boxes = Table(box=box.ROUNDED if terminal else box.ASCII2, show_header=True, header_style="bold")
+    cut = not wide and total > 2 * HEAD_ROWS
+    boxes = Table(box=box.ASCII2 if wide else box.ROUNDED, show_header=True, header_style="bold")
     for field in table.schema:
         right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
-        boxes.add_column(Text(_printable(field.name)), justify="right" if right else "left", overflow="fold")
+        boxes.add_column(Text(terminal(field.name)), justify="right" if right else "left", overflow="fold")
     shown = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)]) if cut else table
     for index, row in enumerate(_rows(shown)):
         if cut and index == HEAD_ROWS:
             boxes.add_row(*[Text("…") for _ in row])
         boxes.add_row(*[Text(_short(value)) for value in row])
     # Text, so that brackets in a value are not markup. Off a terminal there is no width to fit.
-    width = None if terminal else 1_000_000
+    width = 1_000_000 if wide else None
     console = Console(
         file=stream,
         width=width,
@@ -255,5 +306,5 @@ def _short(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         text = f"{value:.6g}"
     else:
-        text = _printable(_cell(value))
+        text = terminal(_cell(value))
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.paths import expanded
+from curation.report.escape import code, fenced, inline, markdown
 from curation.scorers.base import HEAD, Context
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.embedding_head import FACTS, vectors_of
@@ -278,17 +279,17 @@ def _card(
     kind: Literal["embedding-head", "fasttext"] = facts["kind"]
     score = "prob" if facts["task"] == "binary" else "score"
     lines = [
-        f"# {name}",
+        f"# {markdown(name)}",
         "",
         f"A `{kind}` scorer that foretells {_what(source)} ({facts['task']}), learned by `curate train-scorer`.",
         "",
         "## Use",
         "",
-        "```yaml",
-        f"- scorer: {kind}",
-        f"  {SOUGHT[method]}: path:{name}      # this folder, relative to the recipe",
-        f"  keep: {kind.replace('-', '_')}.{score} >= {facts['cut']:g}",
-        "```",
+        *fenced(
+            f"- scorer: {kind}\n  {SOUGHT[method]}: path:{name}      # this folder, relative to the recipe\n"
+            f"  keep: {kind.replace('-', '_')}.{score} >= {facts['cut']:g}",
+            "yaml",
+        ),
         "",
         "## Held-out figures",
         "",
@@ -312,11 +313,11 @@ def _card(
     chosen = ", ".join(f"{key} {value}" for key, value in facts_of["chosen"].items())
     lines += ["", "## Made from", "", f"Chosen inside the training part: {chosen}.", ""]
     if "model" in facts:
-        lines.append(f"Encoder: `{facts['model']}`, {facts['encoder']['dtype']}, frozen.")
-        lines += [f"- `{file}`: sha256 `{digest}`" for file, digest in facts["encoder"]["weights"].items()]
+        lines.append(f"Encoder: {code(facts['model'])}, {facts['encoder']['dtype']}, frozen.")
+        lines += [f"- {code(file)}: sha256 `{digest}`" for file, digest in facts["encoder"]["weights"].items()]
         lines.append("")
     lines += ["| file | examples | fingerprint |", "|---|---|---|"]
-    lines += [f"| {Path(path).name} | {rows:,} | `{digest}` |" for path, rows, digest in files]
+    lines += [f"| {inline(Path(path).name)} | {rows:,} | `{digest}` |" for path, rows, digest in files]
     lines += [
         "",
         "## Limits",
@@ -332,8 +333,8 @@ def _what(source: Source) -> str:
     if source.seeds is not None:
         return "whether a text is like the seeds rather than like the background"
     if source.other is not None:
-        return f"which of two texts is the better one, by `{source.label}`"
-    return f"`{source.label}` of a text"
+        return f"which of two texts is the better one, by {code(source.label or '')}"
+    return f"{code(source.label or '')} of a text"
 
 
 def _figures(held_out: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 CORPUS = [
@@ -10,6 +11,19 @@ CORPUS = [
     "What is the capital of France? The capital of France is Paris.",
     "Whisk the eggs with sugar until the mixture is pale, then fold in the flour.",
 ]
+
+
+def write_shapes(folder: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """A model.safetensors whose tensors have these shapes, and no bytes of their own: for what is never opened."""
+    place, entries = 0, {}
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        entries[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [place, place + size]}
+        place += size
+    header = json.dumps(entries).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + place)  # a hole, which takes no room on disk
 
 
 def write_tiny_causal(folder: Path, *, seed: int = 0, merges: int = 100, start: bool = True) -> Path:

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curation.models.config import HINT, read_json, understood
 from curation.models.devices import Device, Dtype, bf16_products, exact_products
-from curation.models.encoder import Reader, read_json
+from curation.models.encoder import Reader
 from curation.models.forward import States, as_bounds
 from curation.models.locate import LocatedModel, ModelError
 from curation.models.sequences import Sequences
@@ -94,6 +95,8 @@ class Causal(Reader):
     ) -> None:
         config = read_json(model, "config.json")
         limit = config.get("max_position_embeddings") or config.get("n_positions") or window
+        if not isinstance(limit, int):
+            raise ModelError(f"{model.address}: config.json says it has {limit!r} positions", hint=HINT)
         if not 2 <= window <= limit:
             raise ModelError(f"a window of {window} tokens, and {model.address} reads 2 to {limit}", hint="lower it")
         kind = str(config.get("model_type"))
@@ -101,7 +104,8 @@ class Causal(Reader):
         self.tokens = Tokens(model, literal=True)
         self.window = window
         self.head_rows = HEAD_ROWS[self.device]
-        self.start, self.start_ids = _start(model, self.tokens, start)
+        with understood(model):
+            self.start, self.start_ids = _start(model, self.tokens, start)
         self._head: _Head | None = None
 
     @property

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curation.models.config import labels_of, read_json
 from curation.models.devices import Device, Dtype, exact_products
-from curation.models.encoder import CAUSAL, OFFSET_POSITIONS, PACKABLE, Reader, read_json
+from curation.models.encoder import CAUSAL, OFFSET_POSITIONS, PACKABLE, Reader
 from curation.models.forward import LENGTHS, States, segment_means
 from curation.models.locate import LocatedModel, ModelError
 from curation.models.sequences import BARE, framed, framed_pairs
@@ -75,12 +76,11 @@ class Classifier(Reader):
         if kind not in (*PACKABLE, *EAGER, *CAUSAL):
             known = ", ".join(sorted((*PACKABLE, *EAGER, *CAUSAL)))
             raise ModelError(f"{model.address} is a {kind} model", hint=f"known classifiers: {known}")
-        names = config.get("id2label") or {str(place): f"LABEL_{place}" for place in range(config.get("num_labels", 2))}
-        self.labels = [str(names[key]) for key in sorted(names, key=int)]
+        self.labels = labels_of(model, config)
         problem = config.get("problem_type")
         if problem is None:
             problem = "regression" if len(self.labels) == 1 else "single_label_classification"
-        if problem not in PROBLEMS:
+        if not isinstance(problem, str) or problem not in PROBLEMS:
             raise ModelError(f"{model.address}: unknown problem_type {problem!r}", hint=f"known: {', '.join(PROBLEMS)}")
         self.problem = PROBLEMS[problem]
         self._settings = read_json(model, "tokenizer_config.json") if "tokenizer_config.json" in model.files else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curation.models.config import HINT, check, header, read_any, read_json, understood
 from curation.models.devices import (
     THREADS,
     Device,
@@ -94,6 +94,8 @@ class Reader(ABC):
         self.weights = model.weights(".safetensors")
         self.tokens = Tokens(model)
         self.config = read_json(model, "config.json")
+        with understood(model):
+            check(model, self.config)
         if max_tokens is not None and not 2 < max_tokens <= limit:
             raise ModelError(f"max_tokens is {max_tokens}, and {model.address} reads 3 to {limit}", hint="lower it")
         self.max_tokens = max_tokens or limit
@@ -220,22 +222,25 @@ class Encoder(Reader):
     ) -> None:
         config = read_json(model, "config.json")
         kind = str(config.get("model_type"))
+        with understood(model):
+            limit = _max_seq_length(model, config)
         super().__init__(
             model,
             kind=kind,
-            limit=_max_seq_length(model, config),
+            limit=limit,
             max_tokens=max_tokens,
             pack=pack,
             device=device,
             dtype=dtype,
         )
-        self.pooling, self.dense, self.normalize = _modules(model)
-        if pooling is not None:
-            self.pooling = (pooling,)
-        self.dim = len(self.pooling) * int(config.get("hidden_size") or config.get("dim") or config["n_embd"])
-        if self.dense:
-            self.dim = int(read_json(model, f"{self.dense[-1]}/config.json")["out_features"])
-        self.prompt = _prompt(model, prompt)
+        with understood(model):
+            self.pooling, self.dense, self.normalize = _modules(model)
+            if pooling is not None:
+                self.pooling = (pooling,)
+            self.dim = len(self.pooling) * _width(model, config)
+            for folder in self.dense:
+                self.dim = _outputs(model, folder, self.dim)
+            self.prompt = _prompt(model, prompt)
         self._layers: list[Any] = []
         self._opened = False
 
@@ -314,14 +319,6 @@ def chosen_pack(device: Device, pack: int | None) -> int:
     return pack or PACKS[device][0]
 
 
-def read_json(model: LocatedModel, name: str) -> dict[str, Any]:
-    """A JSON object among the model's files. Raises ModelError where it is none."""
-    found = json.loads(model.file(name).read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ModelError(f"{model.address}: {name} is not a JSON object")
-    return found
-
-
 def _refuse_windows(model: LocatedModel, body: Any, tokens: int) -> None:
     windows = [getattr(module, "sliding_window", None) for module in body.modules()]
     if body.config.model_type == "mistral":  # whose layers ask the config
@@ -372,6 +369,24 @@ def _max_seq_length(model: LocatedModel, config: dict[str, Any]) -> int:
     return limit
 
 
+def _width(model: LocatedModel, config: dict[str, Any]) -> int:
+    width = config.get("hidden_size") or config.get("dim") or config.get("n_embd")
+    if not isinstance(width, int):
+        raise ModelError(f"{model.address}: config.json has no hidden_size", hint=HINT)
+    return width
+
+
+def _outputs(model: LocatedModel, folder: str, inputs: int) -> int:
+    """Width of a dense layer's vectors, seen that its weights take `inputs`."""
+    stated = read_json(model, f"{folder}/config.json").get("out_features")
+    shape = header(model, f"{folder}/model.safetensors").get("linear.weight")
+    if shape != (stated, inputs):
+        raise ModelError(
+            f"{model.address}: {folder} makes {stated} numbers of {inputs}, its weights are {shape}", hint=HINT
+        )
+    return int(shape[0])
+
+
 def _modules(model: LocatedModel) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """Pooling modes, folders of dense layers, and whether vectors are normalised.
 
@@ -379,7 +394,7 @@ def _modules(model: LocatedModel) -> tuple[tuple[str, ...], tuple[str, ...], boo
     """
     if "modules.json" not in model.files:
         return ("mean",), (), False
-    modules = json.loads(model.file("modules.json").read_text(encoding="utf-8"))
+    modules = read_any(model, "modules.json")
     names = [str(module["type"]).rpartition(".")[2] for module in modules]
     expected = ["Transformer", "Pooling", *["Dense"] * names.count("Dense"), *["Normalize"] * names.count("Normalize")]
     if names != expected or names.count("Normalize") > 1:

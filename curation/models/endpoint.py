@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curation.report.escape import terminal
 from schemas.errors import CurationError, Finding
 
 WAIT = (0.5, 60.0)
 """Seconds before the second try, doubled with each further one, and at most."""
-AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses after which the same request may succeed."""
-OURS = (401, 402, 403, 404, 405)
-"""HTTP statuses that say nothing about a document: wrong key, address or model."""
+AGAIN = (408, 409, 425, 429)
+"""HTTP statuses after which the same request may succeed; so do all from 500 on."""
+OURS = (*range(300, 400), 401, 402, 403, 404, 405, 407)
+"""HTTP statuses that say nothing about a document: wrong key, address or model, or an answer that is elsewhere."""
+MOST_BYTES = 1 << 20
+"""Of an answer: a longer one is not read to its end."""
 TOO_LONG_CODES = ("context_length_exceeded", "string_above_max_length")
 
 
@@ -37,7 +40,25 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     fault: str | None = None
-    """`too_long`, or what kind of refusal it was; never a document's text."""
+    """`too_long`, or what kind of refusal it was; never a document's text, nor the service's words."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back: status, headers, and the body's first bytes, `whole` or not."""
+
+    status: int
+    reason: str
+    headers: Any
+    body: bytes
+    whole: bool
+
+    def json(self) -> Any:
+        """None for what is no JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
 
 
 class Endpoint:
@@ -82,7 +103,8 @@ class Endpoint:
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
         if not missing:
             return [known[key] for key in keys]
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = {"Accept-Encoding": "identity"}  # so that a byte read is a byte sent
+        headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         client = httpx2.Client(timeout=self.timeout, headers=headers, follow_redirects=False)
         with client, ThreadPoolExecutor(self.concurrency) as pool:
             flying = {key: pool.submit(self._ask, client, key, request) for key, request in missing.items()}
@@ -108,22 +130,50 @@ class Endpoint:
             self._wait_for_turn()
             pause = min(WAIT[0] * 2**attempt, WAIT[1])
             try:
-                response = client.post(f"{self.url}/chat/completions", json=request)
-            except httpx2.TransportError as failure:
+                answer = self._receive(client, request)
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError) as failure:
                 said = type(failure).__name__
             else:
-                if response.status_code == 200:
+                said = f"HTTP {answer.status}"
+                found = answer.json()
+                if answer.status == 200 and not answer.whole:
+                    return Reply(None, fault="refused: the answer is too long")
+                if answer.status == 200 and found is not None:
                     self.asked += 1
-                    return _reply(response)
-                said = f"HTTP {response.status_code}"
-                if response.status_code in OURS:
-                    raise _problem(self.url, f"{said}: {_message(response)}", "see the stage's url, model and key_env")
-                if response.status_code not in AGAIN:
-                    return Reply(None, fault="too_long" if _is_too_long(response) else f"refused: {said}")
-                pause = max(pause, _retry_after(response))
+                    return _reply(found)
+                if answer.status == 200:  # a page of something that stands before the service
+                    said = "HTTP 200, but no JSON"
+                elif answer.status in OURS:
+                    what = f"{said}: {self._message(answer)}"
+                    raise _problem(self.url, what, "see the stage's url, model and key_env")
+                elif answer.status not in AGAIN and answer.status < 500:
+                    return Reply(None, fault="too_long" if _is_too_long(answer) else f"refused: {said}")
+                pause = max(pause, _retry_after(answer))
             if attempt + 1 < self.tries:
                 time.sleep(pause)
         raise _problem(self.url, f"no answer in {self.tries} tries: {said}", "is it up? what it answered is kept")
+
+    def _receive(self, client: Any, request: dict[str, Any]) -> _Answer:
+        """Ask once. Raises TimeoutError for an answer that goes on for longer than `timeout`."""
+        end = time.monotonic() + self.timeout
+        parts, size = [], 0
+        with client.stream("POST", f"{self.url}/chat/completions", json=request) as response:
+            for part in response.iter_raw():
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    break
+                if time.monotonic() > end:
+                    raise TimeoutError
+            status, reason = int(response.status_code), str(response.reason_phrase)
+            return _Answer(status, reason, response.headers, b"".join(parts), size <= MOST_BYTES)
+
+    def _message(self, answer: _Answer) -> str:
+        """What the service says of its refusal: one line that steers nothing, without the key."""
+        words = " ".join(str(_error(answer).get("message") or answer.reason).split())
+        if self._key:
+            words = words.replace(self._key, "…")
+        return terminal(words[:200])
 
     def _wait_for_turn(self) -> None:
         if not self._interval:
@@ -155,8 +205,9 @@ class _Kept:
                         if not line.endswith(b"\n"):  # torn: somebody is writing it, or was killed
                             break
                         self._read[path] = self._read.get(path, 0) + len(line)
-                        row = json.loads(line)
-                        self._known.setdefault(row.pop("request"), Reply(**row))
+                        known = _kept(line)
+                        if known is not None:
+                            self._known.setdefault(*known)
             return {key: self._known[key] for key in keys if key in self._known}
 
     def add(self, key: str, reply: Reply) -> None:
@@ -171,37 +222,59 @@ def _name(request: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def _reply(response: Any) -> Reply:
+def _kept(line: bytes) -> tuple[str, Reply] | None:
+    """Request and reply of a line; None for one that is damaged, so that it is asked again."""
     try:
-        body = response.json()
-        usage = body.get("usage") or {}
+        row = json.loads(line)
+        key, text = row["request"], row["text"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(key, str) or not isinstance(text, str):
+        return None
+    return key, Reply(_whole(text), _count(row.get("prompt_tokens")), _count(row.get("completion_tokens")))
+
+
+def _reply(body: Any) -> Reply:
+    """The first choice's text and the counts, from anything that JSON can be."""
+    try:
         text = body["choices"][0]["message"]["content"]
-        return Reply(str(text or ""), usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (LookupError, TypeError):
+        text = 0
+    if isinstance(text, list):  # in parts, of which some may be no text
+        text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
+    if not isinstance(text, str | None):
         return Reply(None, fault="refused: the answer is no chat completion")
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return Reply(_whole(text or ""), _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
 
 
-def _error(response: Any) -> dict[str, Any]:
-    try:
-        found = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {"message": str(found)}
+def _whole(text: str) -> str:
+    """Text that UTF-8 can hold: halves of characters become U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _is_too_long(response: Any) -> bool:
-    found = _error(response)
+def _count(value: Any) -> int | None:
+    """A count of tokens, None for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31 else None
+
+
+def _error(answer: _Answer) -> dict[str, Any]:
+    body = answer.json()
+    found = body.get("error") if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else {"message": found if isinstance(found, str) else None}
+
+
+def _is_too_long(answer: _Answer) -> bool:
+    found = _error(answer)
     words = f"{found.get('code')} {found.get('message')}".lower()
-    return found.get("code") in TOO_LONG_CODES or "context length" in words or "maximum context" in words
+    stated = any(code in words for code in (*TOO_LONG_CODES, "context length", "maximum context"))
+    return answer.status == 413 or stated
 
 
-def _message(response: Any) -> str:
-    return " ".join(str(_error(response).get("message") or response.reason_phrase).split())[:200]
-
-
-def _retry_after(response: Any) -> float:
+def _retry_after(answer: _Answer) -> float:
     try:
-        return min(float(response.headers.get("retry-after", 0)), WAIT[1])
+        return min(float(answer.headers.get("retry-after", 0)), WAIT[1])
     except ValueError:
         return 0.0
 

@@ -72,6 +72,22 @@ class _MalformedError(Exception):
     """What is wrong with a file."""
 
 
+def check(path: Path) -> None:
+    """See that a file begins as a model does, and is as long as its sizes ask for. Raises ValueError."""
+    try:
+        file = _File(path)
+        magic, version, dim, *_ = file.integers("<i4", 14)
+        file.take("<f8", 1)
+        size, words, labels = file.integers("<i4", 3)
+    except _MalformedError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    if magic != _MAGIC or version != _VERSION:
+        raise ValueError(f"{path.name}: this is no fastText model of format version {_VERSION}")
+    # An entry of the dictionary has ten bytes, and each word and label a row of at least a byte.
+    if dim < 1 or words < 0 or labels < 1 or words + labels != size or 11 * size > file.size:
+        raise ValueError(f"{path.name}: {size} words and labels of {dim} numbers do not fit into {file.size:,} bytes")
+
+
 def _read(path: Path) -> tuple[list[str], Network]:
     file = _File(path)
     magic, version = file.integers("<i4", 2)

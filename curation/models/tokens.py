@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.models.locate import LocatedModel
+from curation.models.config import HINT, check_tokenizer, read_json
+from curation.models.locate import LocatedModel, ModelError
 from curation.text.analysis import analyse
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class Tokens:
     def __init__(self, model: LocatedModel, *, literal: bool = False) -> None:
         self.model = model
         self.literal = literal
-        path = model.file(TOKENIZER)
-        self.file = json.loads(path.read_text(encoding="utf-8"))
+        self.file = read_json(model, TOKENIZER)
+        check_tokenizer(model, self.file)
         deciding = {part: self.file.get(part) for part in ("added_tokens", "normalizer", "pre_tokenizer", "model")}
         text = json.dumps([deciding, literal], sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()
@@ -179,13 +180,17 @@ class Tokens:
 def load_tokenizer(model: LocatedModel) -> Tokenizer:
     """The model's tokenizer, with the truncation and padding that its file may declare switched off.
 
-    Raises ModelError when the model has no tokenizer.json.
+    Raises ModelError when the model has no tokenizer.json, or one that is none.
     """
     # One thread: a worker owns the cores that it was given, and a Rust thread pool would not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(model.file(TOKENIZER)))
+    try:
+        tokenizer = Tokenizer.from_file(str(model.file(TOKENIZER)))
+    except Exception as failure:  # the library raises this very class
+        said = " ".join(str(failure).split())[:200]
+        raise ModelError(f"{model.address}: tokenizer.json does not load: {said}", hint=HINT) from failure
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

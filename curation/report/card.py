@@ -10,6 +10,7 @@ from typing import Any
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan
 from curation.report.duplicates import duplicate_lines, duplicates
+from curation.report.escape import code, fenced, markdown
 from curation.report.selection import selection_lines
 from curation.report.tables import table
 from curation.sources import Shard
@@ -33,7 +34,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         "  data_files: part-*.parquet",
         "---",
         "",
-        f"# {plan.name}",
+        f"# {markdown(plan.name)}",
         "",
         f"{kept:,} of {total:,} documents, in {len(written)} Parquet {files}. Run `{plan.run}`.",
         "",
@@ -58,7 +59,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
             "These shards could not be processed; the recipe says `on_bad_shard: skip`.",
             "",
         ]
-        lines += [f"- {_left_out(shard)}" for shard in skipped]
+        lines += [f"- {markdown(_left_out(shard))}" for shard in skipped]
     models = _models(plan, manifest)
     if models:
         lines += ["", "## Models", "", *table(["model", "file", "sha256", "licence"], models)]
@@ -68,10 +69,10 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     for found in duplicates(plan, manifest):
         lines += ["", f"## Duplicates: {found.stage.id}", "", *duplicate_lines(found)]
     for selection, report in _selections(plan, manifest):
-        lines += ["", f"## Selection: {selection.id}", "", *selection_lines(selection.kind, report)]
+        lines += ["", f"## Selection: {markdown(selection.id)}", "", *selection_lines(selection.kind, report)]
     fits = _fits(plan, manifest)
     for stage, card in fits:
-        lines += ["", f"## Fitted: {stage}", "", "```json", json.dumps(card, indent=2, sort_keys=True), "```"]
+        lines += ["", f"## Fitted: {markdown(stage)}", "", *fenced(json.dumps(card, indent=2, sort_keys=True), "json")]
     lines += ["", "## Limits", ""]
     lines += [f"- {duplicate_ids:,} documents carry an id that an earlier document has."] if duplicate_ids else []
     lines += [
@@ -79,7 +80,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         "- Licences and personal data of the sources were not examined.",
     ]
     if plan.source:
-        lines += ["", "## Recipe", "", "```yaml", plan.source.strip(), "```"]
+        lines += ["", "## Recipe", "", *fenced(plan.source.strip(), "yaml")]
     return "\n".join(lines) + "\n"
 
 
@@ -97,7 +98,7 @@ def _funnel(plan: Plan, tally: list[dict[str, Any]], total: int) -> list[list[st
     for stage in plan.stages:
         dropped, errored = ended[(stage.id, "dropped")], ended[(stage.id, "errored")]
         out = left - dropped - errored
-        gate = f"`{stage.keep}`" if stage.keep else ""
+        gate = code(stage.keep) if stage.keep else ""
         rows.append([stage.id, stage.kind, f"{left:,}", f"{dropped:,}", f"{errored:,}", f"{out:,}", gate])
         left = out
     return rows
@@ -109,7 +110,7 @@ def _reasons(tally: list[dict[str, Any]]) -> list[list[str]]:
         if entry["outcome"] == "dropped":
             counts[(entry["stage"], entry["reason"])] += entry["rows"]
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [[stage, f"`{reason}`", f"{rows:,}"] for (stage, reason), rows in ordered[:REASONS]]
+    return [[stage, code(reason), f"{rows:,}"] for (stage, reason), rows in ordered[:REASONS]]
 
 
 def _inputs(plan: Plan) -> list[list[str]]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from curation.report.escape import code, inline, markdown
 from curation.report.tables import table
 
 
 def selection_lines(kind: str, report: dict[str, Any]) -> list[str]:
     """The report of `curation.selection.report` (plain JSON), without its examples."""
-    lines = [f"`{kind}` selected {report['selected']:,} of {report['documents']:,} documents."]
+    lines = [f"{code(kind)} selected {report['selected']:,} of {report['documents']:,} documents."]
     if report["entrants"] != report["documents"]:
-        lines[0] = f"`{kind}`: of {report['entrants']:,} documents, {report['documents']:,} by hash are looked at here,"
+        lines[0] = (
+            f"{code(kind)}: of {report['entrants']:,} documents, {report['documents']:,} by hash are looked at here,"
+        )
         lines[0] += f" {report['selected']:,} of them selected."
-    lines += [f"{name}: {_fact(value)}" for name, value in report["facts"].items() if not isinstance(value, list)]
+    lines += [
+        f"{markdown(name)}: {inline(_fact(value))}"
+        for name, value in report["facts"].items()
+        if not isinstance(value, list)
+    ]
     rows = [
         [name, _share(found["overlap"]), _share(report["chance"]), _number(found["spearman"])]
         for name, found in report["baselines"].items()
@@ -46,7 +53,8 @@ def selection_lines(kind: str, report: dict[str, Any]) -> list[str]:
         if fact["tokens"] < fact["quota"] and fact["quota"] - fact["tokens"] > fact["quota"] // 100:
             lines += [
                 "",
-                f"{fact['name']}: {fact['tokens']:,} of {fact['quota']:,} tokens; {fact['there']:,} are there.",
+                f"{markdown(fact['name'])}: {fact['tokens']:,} of {fact['quota']:,} tokens;"
+                f" {fact['there']:,} are there.",
             ]
     if "mixture" in report["facts"]:
         mixture = [

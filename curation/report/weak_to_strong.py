@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
+from curation.report.escape import code, fenced, inline, markdown
+from curation.report.escape import page as escape
 from curation.report.tables import table
 
 STYLE = """
@@ -22,7 +25,7 @@ def html(report: dict[str, Any]) -> str:
     """The whole report as one page: no script, no font, no image from elsewhere."""
     parts = [
         f"<h1>{escape(report['name'])}: weak to strong</h1>",
-        f"<p>Run <code>{report['run']}</code>. {_rows(report)}</p>",
+        f"<p>Run <code>{escape(report['run'])}</code>. {_rows(report)}</p>",
         *[f'<p class="warn">Left out: {escape(one["message"])}</p>' for one in report["left_out"]],
         *_students(report),
         *_supervisors(report),
@@ -41,7 +44,9 @@ def lines(report: dict[str, Any]) -> list[str]:
     labels = report["labels"]
     said = [f"{labels['labelled']:,} of {labels['of']:,} rows labelled by {labels['by']}"]
     if labels.get("accuracy"):
-        said.append(f"weak labels: accuracy {shown(labels['accuracy'])}, majority {labels['majority']:.3f}")
+        said += accuracy_lines(labels)
+    elif labels.get("test_rows"):
+        said.append(f"weak labels: none of the {labels['test_rows']:,} test rows with gold has one: no accuracy")
     else:
         known = [one for one in report["supervisors"] if one["estimated_accuracy"] is not None]
         estimates = ", ".join(f"{one['name']} {one['estimated_accuracy']:.3f}" for one in known)
@@ -55,12 +60,27 @@ def lines(report: dict[str, Any]) -> list[str]:
     return said
 
 
+def accuracy_lines(labels: dict[str, Any]) -> list[str]:
+    """How often the labels are right, of the rows that have one, and of how many that is told."""
+    said = [
+        f"weak labels: accuracy {shown(labels['accuracy'])} of labelled rows, largest class {labels['majority']:.3f}"
+    ]
+    if "labelled_rows" in labels:
+        of = f"{labels['right']:,} of {labels['labelled_rows']:,} labelled test rows are right"
+        covered = f"{labels['labelled_rows']:,} of {labels['test_rows']:,} test rows with gold are labelled"
+        guesses = labels.get("accuracy_with_guesses")
+        rest = "" if guesses is None else f"; with the commonest label for all others, accuracy {guesses:.3f} of all"
+        said.append(f"{of}; {covered}{rest}")
+    return said
+
+
 def student_lines(student: dict[str, Any]) -> list[str]:
     """One student in words: a gap only where it may be told."""
     gap = student["gap"]
     name = f"student '{student['name']}', {student['seeds']} seeds"
     if gap is None:
         accuracy = f", accuracy {shown(student['accuracy'])}" if student.get("accuracy") else ""
+        accuracy += f" ({student['right']:,} of {student['of']:,} test rows)" if accuracy and "of" in student else ""
         return [f"{name}{accuracy}: {student['no_gap_because']}"]
     return [
         f"{name}: weak {shown(gap['weak'])}, student {shown(gap['student'])}, ceiling {shown(gap['ceiling'])}",
@@ -77,11 +97,11 @@ def card_lines(report: dict[str, Any]) -> list[str]:
         "  data_files: labels-*.parquet",
         "---",
         "",
-        f"# {report['name']}",
+        f"# {markdown(report['name'])}",
         "",
-        f"Weak labels of {_rows(report)} Run `{report['run']}`. Classes: {', '.join(report['classes'])}.",
+        f"Weak labels of {_rows(report)} Run `{report['run']}`. Classes: {inline(', '.join(report['classes']))}.",
         "",
-        *[f"- {line}" for line in lines(report)],
+        *[f"- {markdown(line)}" for line in lines(report)],
         "",
         "## Columns",
         "",
@@ -98,7 +118,7 @@ def card_lines(report: dict[str, Any]) -> list[str]:
                     one["name"],
                     one["kind"],
                     _share(one.get("votes")),
-                    shown(one.get("accuracy")),
+                    _accuracy(one),
                     _estimate(one),
                     _dependence(one),
                 ]
@@ -134,26 +154,27 @@ def student_card(student: dict[str, Any], report: dict[str, Any]) -> list[str]:
     """The card of one student, in its folder."""
     scorer, key = student["scorer"]
     name = scorer.replace("-", "_")
-    gate = f"{name}.prob >= 0.5" if len(report["classes"]) == 2 else f"{name}.label = '{report['classes'][0]}'"
-    if scorer == "classifier":
-        gate = f"{name}.label = '{report['classes'][-1]}'"
+    gate = f"{name}.prob >= 0.5"
+    if scorer == "classifier" or len(report["classes"]) != 2:
+        gate = _is_label(name, report["classes"][-1 if scorer == "classifier" else 0])
     return [
-        f"# {student['name']}",
+        f"# {markdown(student['name'])}",
         "",
-        f"A `{scorer}` that tells {', '.join(report['classes'])}, learned from weak labels by `curate weak-to-strong`.",
+        f"A {code(scorer)} that tells {inline(', '.join(report['classes']))},"
+        " learned from weak labels by `curate weak-to-strong`.",
         f"Run `{report['run']}`, seed 0, {student['learned_from'][0]:,} rows, loss {student['loss']}.",
         "",
         "## Use",
         "",
-        "```yaml",
-        f"- scorer: {scorer}",
-        f"  {key}: path:{student['name']}      # this folder, relative to the recipe",
-        f"  keep: {gate}",
-        "```",
+        *fenced(
+            f"- scorer: {scorer}\n  {key}: path:{student['name']}      # this folder, relative to the recipe\n"
+            f"  keep: {gate}",
+            "yaml",
+        ),
         "",
         "## Figures",
         "",
-        *[f"- {line}" for line in student_lines(student)],
+        *[f"- {markdown(line)}" for line in student_lines(student)],
         "",
         "Accuracies are means over seeds that redraw split, supervisors, student and ceiling, with 95 % t intervals.",
         "",
@@ -162,6 +183,12 @@ def student_card(student: dict[str, Any], report: dict[str, Any]) -> list[str]:
         "It knows what its supervisors knew, and repeats some of their errors. The figures are of the same source; on"
         " another, measure again.",
     ]
+
+
+def _is_label(stage: str, label: str) -> str:
+    """A gate, as YAML has it: quoted where the label's characters mean something there."""
+    gate = f"{stage}.label = '{label.replace(chr(39), chr(39) * 2)}'"
+    return gate if re.fullmatch(r"[\w .='-]+", gate) else json.dumps(gate)
 
 
 # --- sections ----------------------------------------------------------------------------------------------------
@@ -205,7 +232,7 @@ def _supervisors(report: dict[str, Any]) -> list[str]:
             one["name"],
             one["kind"],
             _share(one.get("votes")),
-            shown(one.get("accuracy")),
+            _accuracy(one),
             one.get("auc"),
             one.get("ece"),
             _estimate(one),
@@ -234,11 +261,30 @@ def _labels(report: dict[str, Any]) -> list[str]:
     rows: list[Sequence[Cell]] = [
         ["combined by", labels["by"]],
         ["rows labelled", f"{labels['labelled']:,} of {labels['of']:,}"],
+        *(
+            [
+                [
+                    "rows without a label",
+                    f"{labels['abstained']:,} nobody voted on, {labels['tied']:,} between two classes",
+                ]
+            ]
+            if "tied" in labels
+            else []
+        ),
         ["temperature", "none: too few rows with gold to fit it" if temperature is None else temperature],
     ]
     if labels.get("accuracy"):
         rows += [
-            ["accuracy", shown(labels["accuracy"])],
+            ["accuracy of labelled rows", shown(labels["accuracy"])],
+            *(
+                [
+                    ["right, of labelled test rows", f"{labels['right']:,} of {labels['labelled_rows']:,}"],
+                    ["labelled, of test rows", f"{labels['labelled_rows']:,} of {labels['test_rows']:,}"],
+                    ["accuracy with the commonest label for all others", labels.get("accuracy_with_guesses")],
+                ]
+                if "labelled_rows" in labels
+                else []
+            ),
             ["largest class", labels["majority"]],
             ["calibration error before and after", f"{_number(labels['ece_before'])} → {_number(labels['ece'])}"],
             ["Brier score", labels["brier"]],
@@ -247,7 +293,8 @@ def _labels(report: dict[str, Any]) -> list[str]:
     if labels["conformal"]:
         facts = labels["conformal"]
         test = facts.get("coverage_on_test")
-        measured = "" if test is None else f", {test:.1%} on test rows"
+        counts = f" ({facts['covered_on_test']:,} of {facts['test_rows']:,})" if "test_rows" in facts else ""
+        measured = "" if test is None else f", {test:.1%} on test rows{counts}"
         parts.append(
             f"<p>Conformal sets hold the label with probability {1 - facts['alpha']:.0%} or more{measured}; "
             f"{facts['singletons']:,} sets of one class, which promise nothing about their error.</p>"
@@ -267,7 +314,10 @@ def _control(labels: dict[str, Any]) -> list[str]:
     if facts["cut"] is None:
         return [f"<p>No automatic labels: no cut keeps the error at {facts['error']:.0%} or less.</p>"]
     test = facts.get("test")
-    measured = f"; on test rows {test['error']:.1%} wrong of the {test['share']:.1%} accepted" if test else ""
+    measured = ""
+    if test:
+        counts = f"({test['wrong']:,} of {test['rows']:,})"
+        measured = f"; on test rows {test['error']:.1%} wrong of the {test['share']:.1%} accepted {counts}"
     return [
         f"<p>{labels['automatic']:,} rows are labelled automatically, from confidence {facts['cut']:.4f} on: error at"
         f" most {facts['error']:.0%} with probability {1 - facts['delta']:.0%} over calibration rows{measured}.</p>"
@@ -296,6 +346,12 @@ def shown(interval: dict[str, float | None] | None) -> str:
     if interval["low"] is None:
         return f"{interval['value']:.3f}"
     return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def _accuracy(one: dict[str, Any]) -> str:
+    """With its counts, of the first seed."""
+    counts = f" ({one['right']:,} of {one['of']:,})" if one.get("accuracy") and "of" in one else ""
+    return f"{shown(one.get('accuracy'))}{counts}"
 
 
 def _recovered(gap: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ class SequenceClassifier(ModelScorer):
       FineWeb-Edu's model card defines it, round(clip(score, a, b)), where halves go to the even number: a raw 2.5 gives
       2, and other toolkits call it 3. So put gates on `score`: `edu.score >= 2.5`.
     - regression, more outputs: `scores` float32 [labels], raw.
-    - single label: `label` string and `prob` float32 of the likeliest (of equals the first), `probs` float32 [labels]
+    - single label: `label` string and `prob` float32 of the likeliest (null where two are), `probs` float32 [labels]
       (softmax).
     - multi label: the same with probabilities each for itself (sigmoid), and `labels`, those from 0.5 on.
 
@@ -69,7 +69,7 @@ class SequenceClassifier(ModelScorer):
     """
 
     kind = "classifier"
-    version = 2
+    version = 3
     Settings = ClassifierSettings
 
     def __init__(self, settings: ClassifierSettings, context: base.Context) -> None:
@@ -176,12 +176,13 @@ class SequenceClassifier(ModelScorer):
             return shown
         probs = _sigmoid(logits) if model.problem == "multi" else _softmax(logits)
         names = pa.array(model.labels, pa.string())
-        best = probs.argmax(axis=1)
+        most = probs.max(axis=1)
+        undecided = missing | ((probs == most[:, None]).sum(axis=1) > 1)
         shown = {}
         if self._target is not None:
             shown["score"] = pa.array(probs[:, self._target].astype(np.float32), mask=missing)
-        shown["label"] = names.take(pa.array(best, mask=missing))
-        shown["prob"] = pa.array(probs.max(axis=1).astype(np.float32), mask=missing)
+        shown["label"] = names.take(pa.array(probs.argmax(axis=1), mask=undecided))
+        shown["prob"] = pa.array(most.astype(np.float32), mask=missing)
         shown["probs"] = _wide(probs, missing)
         if model.problem == "multi":
             given = (probs >= 0.5) & ~missing[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation.models.encoder import read_json
+from curation.models.config import HINT, header, read_json, understood
 from curation.models.locate import LocatedModel, ModelError, locate, sha256
 from curation.scorers import base
 from curation.scorers.attribution import Attribution, ranked
@@ -19,7 +19,7 @@ from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
 from curation.training import logistic, metrics
 from curation.training.multinomial import Heads
-from curation.training.scorer import head_scores
+from curation.training.scorer import Task, head_scores
 from schemas.documents import EMPTY, OK, TEXT
 
 FOLDS = 5
@@ -75,14 +75,14 @@ class EmbeddingHead(base.Scorer):
     With `head`: the label that `curate train-scorer` learned to foretell. For two labels again `prob` and `logit`; for
     grades, numbers and preferences `score` float64 (an expected grade, a number, a log-odds that is known up to a
     constant). For several classes, as a student of `curate weak-to-strong` may have: `label` string and `prob` float32
-    of the likeliest (of equals the first), and `probs` float32 [classes].
+    of the likeliest (null where two are), and `probs` float32 [classes].
 
     In each case also `tokens` int32 and `truncated` bool, of the embedding. Documents without an embedding have its
     status, or `empty`.
     """
 
     kind = "embedding-head"
-    version = 3
+    version = 4
     Settings = EmbeddingHeadSettings
 
     def __new__(cls, settings: EmbeddingHeadSettings, context: base.Context) -> EmbeddingHead:
@@ -154,11 +154,12 @@ class EmbeddingHead(base.Scorer):
         if self.task == "multiclass":
             p = np.zeros((batch.num_rows, len(bias)))
             p[there] = Heads(self._tensors["weight"], bias).probabilities(vectors)
-            mask, best = pa.array(~there), p.argmax(axis=1)
+            mask, most = pa.array(~there), p.max(axis=1)
+            undecided = ~there | ((p == most[:, None]).sum(axis=1) > 1)
             flat = pa.array(p.astype(np.float32).ravel())
             columns: dict[str, pa.Array] = {
-                "label": pa.array(self.classes, pa.string()).take(pa.array(best, mask=~there)),
-                "prob": pa.array(p.max(axis=1).astype(np.float32), mask=~there),
+                "label": pa.array(self.classes, pa.string()).take(pa.array(p.argmax(axis=1), mask=undecided)),
+                "prob": pa.array(most.astype(np.float32), mask=~there),
                 "probs": pa.FixedSizeListArray.from_arrays(flat, len(bias), mask=mask),
             }
         elif self.task == "binary":
@@ -298,9 +299,27 @@ class Learned(EmbeddingHead):
     @property
     def facts(self) -> dict[str, Any]:
         """What the head's scorer.json says. Raises ModelError where it is none."""
-        facts = read_json(self._located(), FACTS)
+        located = self._located()
+        facts = read_json(located, FACTS)
         if facts.get("kind") != self.kind:
             raise ModelError(f"{self.settings.head} is a {facts.get('kind')}", hint="name it as its own scorer's model")
+        names, encoder = facts.get("classes", []), facts.get("encoder")
+        whole = isinstance(names, list) and all(isinstance(name, str) for name in names) and isinstance(encoder, dict)
+        if (
+            facts.get("task") not in (*get_args(Task), "multiclass")
+            or not whole
+            or not isinstance(facts.get("model"), str)
+        ):
+            raise ModelError(f"{self.settings.head}: {FACTS} is not what train-scorer writes", hint=HINT)
+        shapes = header(located, HEAD)
+        outputs = len(names) if facts["task"] == "multiclass" else 1
+        if "weight" not in shapes or "bias" not in shapes or len(shapes["weight"]) not in (1, 2):
+            raise ModelError(f"{self.settings.head}: {HEAD} holds no head", hint=HINT)
+        if facts["task"] == "multiclass" and shapes["weight"][0] != outputs:
+            raise ModelError(
+                f"{self.settings.head}: {FACTS} names {outputs} classes, and its head has {shapes['weight'][0]}",
+                hint=HINT,
+            )
         return facts
 
     @property
@@ -313,17 +332,18 @@ class Learned(EmbeddingHead):
 
     def _encoder(self) -> Embedding:
         facts = self.facts
-        settings = EmbeddingSettings(
-            model=self.settings.model or facts["model"],
-            max_tokens=facts["max_tokens"],
-            prompt=facts["prompt"],
-            pooling=facts.get("pooling"),
-            pack=self.settings.pack,
-        )
+        with understood(self._located()):
+            settings = EmbeddingSettings(
+                model=self.settings.model or facts["model"],
+                max_tokens=facts["max_tokens"],
+                prompt=facts["prompt"],
+                pooling=facts.get("pooling"),
+                pack=self.settings.pack,
+            )
         embedding = Embedding(settings, self.context)
         found = embedding.identity()
         for name in ("weights", "tokenizer"):
-            if found[name] != facts["encoder"][name]:
+            if found[name] != facts["encoder"].get(name):
                 raise ModelError(
                     f"{self.settings.head} was learned on another encoder than {settings.model}: its {name} differ",
                     hint="name the encoder that it was learned on with `model:`",

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation.models.encoder import read_json
+from curation.models.config import HINT, header, read_json, understood
 from curation.models.fasttext import FastText as Model
+from curation.models.fasttext import check
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.scorers import base
 from curation.scorers.attribution import Attribution, ranked
@@ -119,7 +120,13 @@ class FastText(base.Scorer):
     def identity(self) -> dict[str, Any]:
         located = self._locate()
         facts = {"facts": located.files[FACTS].sha256} if FACTS in located.files else {}
-        return {"weights": located.files[_weights(located)].sha256, **facts}
+        name = _weights(located)
+        with understood(located):
+            if not name.endswith(".safetensors"):
+                check(located.file(name))
+            elif not {"names", "ends", "kept", "rows", "output", "grams", "values"} <= set(header(located, name)):
+                raise ModelError(f"{self.settings.model}: {name} is not what train-scorer writes", hint=HINT)
+        return {"weights": located.files[name].sha256, **facts}
 
     def models(self) -> list[dict[str, Any]]:
         located = self._locate()

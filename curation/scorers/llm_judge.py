@@ -6,6 +6,7 @@ import os
 import re
 import string
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,13 @@ from curation.models.endpoint import Endpoint, Reply
 from curation.scorers import base
 from curation.scorers.model import is_blank
 from schemas.documents import EMPTY, ERROR, OK, TOO_LONG
+from schemas.errors import CurationError, Finding
 
 NO_SCORE = "no score in the reply"
+_KEY_LIKE = re.compile(
+    r"(?:^|/)(?:sk|pk|rk|hf|gsk|ghp|glpat|xai|key|token|bearer)[-_=][A-Za-z0-9_-]{12,}", re.IGNORECASE
+)
+"""A key as a part of a path."""
 _SCORE = re.compile(r"(?:score|rating|grade)\D{0,20}?(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 
@@ -85,6 +91,7 @@ class LlmJudge(base.Scorer):
     operational = ("url", "key_env", "concurrency", "requests_per_minute", "timeout", "tries")
 
     def __init__(self, settings: LlmJudgeSettings, context: base.Context) -> None:
+        _refuse_credentials(settings.url)
         super().__init__(settings, context)
         self.reads = tuple(columns_of(settings.prompt))  # type: ignore[misc]
         self._endpoint: Endpoint | None = None
@@ -183,6 +190,27 @@ class LlmJudge(base.Scorer):
         value = float(named[0] if named else numbers[-1])
         low, high = self.settings.scale
         return value if low <= value <= high else None
+
+
+def _refuse_credentials(url: str) -> None:
+    """Raise C042 for an address that holds more than one: it is recorded, shown in views, and said in messages."""
+    authority, _, rest = url.partition("://")[2].partition("/")
+    if "@" in authority or _KEY_LIKE.search(rest):
+        raise CurationError(
+            Finding(
+                "C042", "url holds credentials", "leave them out, and name the variable that holds the key: key_env"
+            )
+        )
+    if "?" in url or "#" in url:
+        raise CurationError(
+            Finding("C042", "url has a query, where keys are often written", "write the address up to /v1, and key_env")
+        )
+    try:
+        known = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError:
+        known = None, None
+    if not known[0] or re.search(r"[\s\\\x00-\x20\x7f-\x9f]", url):
+        raise CurationError(Finding("C042", "url is no address", "write http://HOST:PORT/v1"))
 
 
 def columns_of(prompt: str) -> list[str]:

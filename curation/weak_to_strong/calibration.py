@@ -20,6 +20,7 @@ COLDEST, HOTTEST = 0.01, 100.0
 """Where the search for a temperature ends. Rows that are all right ask for 0, rows worse than chance for infinity."""
 
 Array = NDArray[np.float64]
+Right = NDArray[np.bool_] | NDArray[np.float64]
 Labels = NDArray[np.integer[Any]]
 
 
@@ -88,10 +89,8 @@ class Reliability:
         return float((self.share * np.abs(self.accuracy - self.confidence)).sum())
 
 
-def equal_width(
-    confidence: Array, right: NDArray[np.bool_], weight: Array | None = None, bins: int = BINS
-) -> Reliability:
-    """Bins of one width over 0 … 1, what most papers call ECE; `confidence` [n] in 0 … 1, `right` bool [n].
+def equal_width(confidence: Array, right: Right, weight: Array | None = None, bins: int = BINS) -> Reliability:
+    """Bins of one width over 0 … 1, what most papers call ECE; `confidence` [n] in 0 … 1, `right` [n], bool or shares.
 
     For several classes, confidence is the largest probability and right whether that class is the label (`top`).
     """
@@ -99,9 +98,7 @@ def equal_width(
     return _table(place, confidence, right, weight, bins)
 
 
-def equal_mass(
-    confidence: Array, right: NDArray[np.bool_], weight: Array | None = None, bins: int = BINS
-) -> Reliability:
+def equal_mass(confidence: Array, right: Right, weight: Array | None = None, bins: int = BINS) -> Reliability:
     """Bins of one weight as far as may be: rows of one confidence stay together, in the bin of the middle of them."""
     weight_ = _weights(confidence, weight)
     _, level = np.unique(confidence, return_inverse=True)
@@ -111,14 +108,14 @@ def equal_mass(
     return _table(place, confidence, right, weight, bins)
 
 
-def top(p: Array, y: Labels) -> tuple[Array, NDArray[np.bool_]]:
-    """The largest probability of each row, and whether its class, of equals the first, is the label."""
-    return p.max(axis=1), p.argmax(axis=1) == y
+def top(p: Array, y: Labels) -> tuple[Array, Array]:
+    """The largest probability of each row, and whether its class is the label: 1 or 0, of m equal ones 1 / m."""
+    most = p.max(axis=1)
+    ties = p >= most[:, None]
+    return most, ties[np.arange(len(y)), y] / ties.sum(axis=1)
 
 
-def _table(
-    place: NDArray[np.int64], confidence: Array, right: NDArray[np.bool_], weight: Array | None, bins: int
-) -> Reliability:
+def _table(place: NDArray[np.int64], confidence: Array, right: Right, weight: Array | None, bins: int) -> Reliability:
     weight = _weights(confidence, weight)
     rows, mass = np.bincount(place, minlength=bins), np.bincount(place, weight, bins)
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -24,6 +25,8 @@ from curation.training.logistic import dot, solve
 from schemas.errors import CurationError, Finding
 
 ABSTAIN = -1
+TIE = 1e-9
+"""Probabilities nearer to one another are equal: sums in another order differ by less."""
 DUPLICATE = 0.8
 """Dependence beyond the label from which two supervisors count as one."""
 TOLERANCE = 1e-10
@@ -89,6 +92,16 @@ def distinct(votes: NDArray[np.int8], classes: int, names: Sequence[str] | None 
         used *= classes + 1
     _, first, row, count = np.unique(code, return_index=True, return_inverse=True, return_counts=True)
     return Votes(np.ascontiguousarray(votes[first]), count, row, classes, names)
+
+
+def likeliest(p: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
+    """The likeliest class of each row of probabilities [n, k]: ABSTAIN where two are equally so, or one is no number.
+
+    To take the first of equals would make an answer of the order in which classes are written.
+    """
+    most = p.max(axis=1, keepdims=True)
+    single = (p >= most - TIE).sum(axis=1) == 1
+    return np.where(single & np.isfinite(most[:, 0]), p.argmax(axis=1), ABSTAIN).astype(np.int8)
 
 
 # --- whether supervisors are several ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curation.training import metrics
 from curation.weak_to_strong import calibration, conformal, label_model, risk
-from curation.weak_to_strong.label_model import ABSTAIN
+from curation.weak_to_strong.label_model import ABSTAIN, likeliest
 from schemas.weak_to_strong import SPLITS, Certify, Combine
 
 LEAST = 20
@@ -57,9 +57,9 @@ class Labels:
     soft: NDArray[np.float32]
     """[n, k], calibrated; uniform or the prior where all abstain."""
     hard: NDArray[np.int8]
-    """The likeliest class, of equals the first; ABSTAIN where all supervisors abstain."""
+    """The likeliest class; ABSTAIN where all supervisors abstain, or two classes are equally likely."""
     agreement: NDArray[np.float32]
-    """Share of the voters, of those that vote, that say the hard label; NaN where all abstain."""
+    """Share of the voters, of those that vote, that say the hard label; NaN without one."""
     automatic: NDArray[np.bool_]
     """Accepted by risk control."""
     sets: NDArray[np.bool_]
@@ -69,7 +69,7 @@ class Labels:
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """Probability of the hard label; NaN where all abstain."""
+        """Probability of the hard label; NaN without one."""
         return np.where(self.hard == ABSTAIN, np.nan, self.soft.max(axis=1)).astype(np.float32)
 
     @property
@@ -96,8 +96,9 @@ def label(evidence: Evidence, combine: Combine, certify: Certify, classes: int, 
     fit_on = evidence.known("calibration") & voted
     T = calibration.temperature(z[fit_on], evidence.gold[fit_on]) if fit_on.sum() >= LEAST else None
     soft = calibration.scaled(z, 1.0 if T is None else T)
-    hard = np.where(voted, soft.argmax(axis=1), ABSTAIN).astype(np.int8)
-    confidence = np.where(voted, soft.max(axis=1), np.nan)
+    hard = np.where(voted, likeliest(soft), ABSTAIN).astype(np.int8)
+    there = hard != ABSTAIN
+    confidence = np.where(there, soft.max(axis=1), np.nan)
     said = (evidence.votes == hard[:, None]) & (evidence.votes != ABSTAIN)
     with np.errstate(invalid="ignore"):
         agreement = said.sum(axis=1) / (evidence.votes != ABSTAIN).sum(axis=1)
@@ -105,17 +106,19 @@ def label(evidence: Evidence, combine: Combine, certify: Certify, classes: int, 
     control, control_facts = _controlled(evidence, hard, confidence, certify)
     facts |= {
         "rows": int(use.sum()),
-        "labelled": int(voted.sum()),
+        "labelled": int(there.sum()),
+        "abstained": int((use & ~voted).sum()),
+        "tied": int((voted & ~there).sum()),
         "temperature": T,
         "calibration_rows": int(fit_on.sum()),
         "conformal": conformal_facts,
         "risk_control": control_facts,
-        "class_shares": np.bincount(hard[voted], minlength=classes).tolist(),
+        "class_shares": np.bincount(hard[there], minlength=classes).tolist(),
         "measured": _measured(evidence, combined, soft, hard, confidence),
     }
     automatic = control.accepts(confidence) if control is not None else np.zeros(len(voted), bool)
     facts["automatic"] = int(automatic.sum())
-    agreement = np.where(voted, agreement, np.nan).astype(np.float32)
+    agreement = np.where(there, agreement, np.nan).astype(np.float32)
     return Labels(soft.astype(np.float32), hard, agreement, automatic, sets, facts)
 
 
@@ -182,7 +185,8 @@ def _sets(
     }
     test = evidence.known("test") & voted
     if test.any():
-        facts["coverage_on_test"] = float(sets[test, evidence.gold[test]].mean())
+        held = sets[test, evidence.gold[test]]
+        facts |= {"coverage_on_test": float(held.mean()), "covered_on_test": int(held.sum()), "test_rows": len(held)}
     return np.asarray(sets), facts
 
 
@@ -200,7 +204,8 @@ def _controlled(
     test = evidence.known("test")
     accepted = test & control.accepts(confidence)
     if accepted.any():
-        facts["test"] = {"rows": int(accepted.sum()), "error": float((~right[accepted]).mean())}
+        wrong, rows = int((~right[accepted]).sum()), int(accepted.sum())
+        facts["test"] = {"rows": rows, "of": int(test.sum()), "wrong": wrong, "error": wrong / rows}
         facts["test"]["share"] = float(accepted.sum() / test.sum())
     return control, facts
 
@@ -214,13 +219,20 @@ def _measured(
         return None
     voted = test & (hard != ABSTAIN)
     gold = evidence.gold
-    answer = answers(hard)
+    rows, labelled = int(test.sum()), int(voted.sum())
+    right = int((hard[voted] == gold[voted]).sum())
+    guessed = answers(hard)[test]
+    accuracy = right / labelled if labelled else None
     facts: dict[str, Any] = {
-        "rows": int(test.sum()),
-        "majority": float(np.bincount(gold[test]).max() / test.sum()),
-        "accuracy": float((answer[test] == gold[test]).mean()),
-        "labelled": float(voted.sum() / test.sum()),
-        "accuracy_where_labelled": float((hard[voted] == gold[voted]).mean()) if voted.any() else None,
+        "rows": rows,
+        "labelled_rows": labelled,
+        "right": right,
+        "majority": float(np.bincount(gold[test]).max() / rows),
+        "accuracy": accuracy,
+        "labelled": labelled / rows,
+        "accuracy_where_labelled": accuracy,
+        # As a student is measured, which answers every row.
+        "accuracy_with_guesses": float((guessed == gold[test]).mean()) if (guessed != ABSTAIN).all() else None,
     }
     if voted.any():
         tables = [calibration.equal_width(*calibration.top(p[voted], gold[voted])) for p in (before, soft)]
@@ -242,9 +254,13 @@ def _measured(
 
 
 def answers(hard: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Hard labels, and where there is none the commonest of them: students and ceilings answer every row as well."""
+    """Hard labels, and where there is none the commonest of them: students and ceilings answer every row as well.
+
+    ABSTAIN stays where no row has a label, or two classes are equally common: then there is no guess to make.
+    """
     there = hard != ABSTAIN
-    guess = int(np.bincount(hard[there]).argmax()) if there.any() else 0
+    count = np.bincount(hard[there], minlength=1)
+    guess = int(count.argmax()) if there.any() and (count == count.max()).sum() == 1 else ABSTAIN
     return np.where(there, hard, guess).astype(np.int8)
 
 
@@ -253,8 +269,9 @@ def _one(evidence: Evidence, place: int, test: NDArray[np.bool_]) -> dict[str, A
     votes, p, gold = evidence.votes[:, place], evidence.p[:, place], evidence.gold
     voted = test & (votes != ABSTAIN)
     facts: dict[str, Any] = {"votes": float(voted.sum() / test.sum()), "accuracy": None, "ece": None, "auc": None}
+    facts |= {"rows": int(voted.sum()), "right": int((votes[voted] == gold[voted]).sum())}
     if voted.any():
-        facts["accuracy"] = float((votes[voted] == gold[voted]).mean())
+        facts["accuracy"] = facts["right"] / facts["rows"]
         given = p[voted].astype(np.float64)
         if not np.isin(given, (0.0, 1.0)).all():
             facts["ece"] = calibration.equal_width(*calibration.top(given, gold[voted])).error

@@ -66,7 +66,7 @@ def codes(column: pa.Array, classes: Sequence[str]) -> NDArray[np.int8]:
         return found
     if pa.types.is_boolean(column.type) and len(classes) == 2:
         return np.where(there, pc.fill_null(column, False).to_numpy(zero_copy_only=False), ABSTAIN).astype(np.int8)
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         number = pc.fill_null(column.cast(pa.float64(), safe=False), 0.0).to_numpy(zero_copy_only=False)
         good = (number == np.round(number)) & (number >= 0) & (number < len(classes))
         place = np.where(good, number, 0).astype(np.int8)

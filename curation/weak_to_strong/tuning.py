@@ -21,8 +21,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.models.classifier import EAGER, Classifier
+from curation.models.config import check, read_json, understood
 from curation.models.devices import THREADS, best_dtype, exact_products, threads
-from curation.models.encoder import PACKABLE, read_json
+from curation.models.encoder import PACKABLE
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.models.sequences import frame, framed
 from curation.models.tokens import Tokens
@@ -53,7 +54,10 @@ class Start:
     def identity(self) -> dict[str, Any]:
         """Hashes of all files that decide what comes out. Raises ModelError for what no classifier can be made of."""
         located = self.located
-        kind = str(read_json(located, "config.json").get("model_type"))
+        config = read_json(located, "config.json")
+        with understood(located):
+            check(located, config)
+        kind = str(config.get("model_type"))
         known = (*PACKABLE, *EAGER)
         if kind not in known:
             raise ModelError(f"{self.model} is a {kind} model", hint=f"tuned are {', '.join(known)}")

@@ -15,7 +15,7 @@ def main() -> int:
     """Build the corpus, run the recipe, print the funnel and three commands to try."""
     from pipelines.demo.corpus import build
     from pipelines.demo.terminal import command, lay_out, run, say, shown
-    from pipelines.render import print_table
+    from pipelines.render import print_table, tell_text
     from pipelines.workspace import Workspace
 
     began = time.monotonic()
@@ -37,14 +37,15 @@ def main() -> int:
     curate, where = command(), FOLDER / "workspace"
     twin = f"{curate} sql \"SELECT doc_id FROM drops WHERE stage = 'minhash' LIMIT 1\" -f csv -w {where} | tail -n 1"
     reasons = "SELECT stage, reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC"
-    print(
+    tell_text(
         f"""
 The dataset: {shown(result.dataset)}  ({time.monotonic() - began:.0f} s in all)
 
 Try next:
   {curate} show --kept -n 3 -w {where}
   {curate} explain "$({twin})" -w {where}
-  {curate} sql "{reasons}" -w {where}"""
+  {curate} sql "{reasons}" -w {where}""",
+        sys.stdout,
     )
     return 0
 

@@ -9,6 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.render import tell_text
+
 if TYPE_CHECKING:
     from pipelines.run import Result
     from pipelines.workspace import Workspace
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """A line of talk, which stdout is not for."""
-    print(text, file=sys.stderr, flush=True)
+    tell_text(text)
 
 
 def lay_out(package: str, names: list[str], folder: Path, changes: Mapping[str, str] | None = None) -> None:

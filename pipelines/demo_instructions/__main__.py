@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.render import tell, tell_text
+
 if TYPE_CHECKING:
     from pipelines.run import Result
     from pipelines.workspace import Workspace
@@ -64,7 +66,7 @@ def main() -> int:
     folder = FOLDER / "trl" / hardest.run
     if not folder.exists():
         workspace.export("trl", folder, hardest.run)
-    print(f"\nFor TRL's SFTTrainer: {folder}  ({time.monotonic() - began:.0f} s in all)")
+    tell_text(f"\nFor TRL's SFTTrainer: {folder}  ({time.monotonic() - began:.0f} s in all)", sys.stdout)
     _print_commands(workspace, hardest, diverse)
     return 0
 
@@ -79,16 +81,19 @@ def _print(workspace: Workspace, hardest: Result, diverse: Result) -> None:
 
     print_table(workspace.funnel(hardest.run).drop_columns(["position", "keep"]))
     [report] = workspace.selections(hardest.run, "superfiltering")
-    print("", *lines(report), sep="\n")
+    tell("", *lines(report), stream=sys.stdout)
     [report] = workspace.selections(diverse.run, "superfiltering")
-    print("", "## The diverse form", "", *selection_lines(report["kind"], report), "", sep="\n")
+    tell("", "## The diverse form", "", *selection_lines(report["kind"], report), "", stream=sys.stdout)
     picks = [_picks(workspace, result) for result in (hardest, diverse)]
     rows = [
         {"hardest": one, "ifd_ppl": hard, "diverse": two, "its ifd_ppl": other}
         for (one, hard), (two, other) in zip(*(pick.items() for pick in picks), strict=False)
     ]
     print_table(pa.Table.from_pylist(rows[:SHOWN]))
-    print(f"{len(picks[0])} and {len(picks[1])} were picked; {len(picks[0].keys() & picks[1].keys())} by both.")
+    tell(
+        f"{len(picks[0])} and {len(picks[1])} were picked; {len(picks[0].keys() & picks[1].keys())} by both.",
+        stream=sys.stdout,
+    )
 
 
 def _picks(workspace: Workspace, result: Result) -> dict[str, float]:
@@ -102,12 +107,13 @@ def _print_commands(workspace: Workspace, hardest: Result, diverse: Result) -> N
 
     curate, where = command(), f"-w {shown(workspace.store.root)}"
     first = next(iter(_picks(workspace, hardest)))
-    print(
+    tell_text(
         f"""
 Try next:
   {curate} selection superfiltering --run {diverse.name} {where}
   {curate} explain "{first}" --why ifd --run {hardest.name} {where}
-  {curate} export {diverse.name} --to axolotl --into {FOLDER}/axolotl {where}"""
+  {curate} export {diverse.name} --to axolotl --into {FOLDER}/axolotl {where}""",
+        sys.stdout,
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import typer
 
 from pipelines.render import Format as TableFormat
+from pipelines.render import put, put_json, tell
 
 app = typer.Typer(
     help="Labels from weak supervisors, students that learn from them, and what was gained.",
@@ -30,7 +31,7 @@ def check(spec: SpecPath, workspace: Folder = WORKSPACE) -> None:
     """Check a specification against its input. All findings at once; writes nothing."""
     loaded = _open(workspace).weak_to_strong_check(spec)
     found = f"{len(loaded.supervisors)} supervisors, {len(loaded.students)} students"
-    print(f"{spec}: {found}, no findings", file=sys.stderr)
+    tell(f"{spec}: {found}, no findings")
 
 
 @app.command(
@@ -41,7 +42,7 @@ def plan(spec: SpecPath, workspace: Folder = WORKSPACE, format: TableAs = "table
     from pipelines.render import print_table
 
     run, units = _open(workspace).weak_to_strong_plan(spec)
-    print(f"run {run}", file=sys.stderr)
+    tell(f"run {run}")
     rows = [{"kind": u.kind, "name": u.name, "what": u.what, "units": u.units, "done": u.done} for u in units]
     print_table(pa.Table.from_pylist(rows), _format(format))
 
@@ -69,16 +70,16 @@ def run(
     finally:
         progress.close()
     if not quiet and result.report is not None:
-        print("\n".join(lines(result.report)), file=sys.stderr)
+        tell(*lines(result.report))
     if result.folder is None:
         for _, failure in result.failures:
-            print(f"failed[{failure.code}]: {failure.message}", file=sys.stderr)
+            tell(f"failed[{failure.code}]: {failure.message}")
             if failure.hint:
-                print(f"hint: {failure.hint}", file=sys.stderr)
+                tell(f"hint: {failure.hint}")
     if not quiet:
-        print(f"{result.outcome} · run {result.run} · {result.seconds:.1f} s", file=sys.stderr)
+        tell(f"{result.outcome} · run {result.run} · {result.seconds:.1f} s")
     if result.folder is not None:
-        print(result.folder)
+        put(str(result.folder))
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)
@@ -93,12 +94,13 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
 ) -> None:
     """Print what a finished run found; report.html in its folder shows it whole."""
-    import json
-
     from curation.report.weak_to_strong import lines
 
     found = _open(workspace).weak_to_strong_report(run)
-    print(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
+    if as_json:
+        put_json(found, indent=2)
+    else:
+        tell(*lines(found), stream=sys.stdout)
 
 
 def _format(name: str) -> TableFormat:

@@ -14,7 +14,7 @@ from pipelines.weak_to_strong.data import Found, find
 from pipelines.weak_to_strong.spec import Loaded
 from schemas.errors import CurationError, Finding
 
-VERSION = 1
+VERSION = 2
 """Of all that happens between supervisors' answers and labels. Another one is another run."""
 CHUNK = 65_536
 """Rows of one unit of a supervisor that learns nothing."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from curation import parquet
 from curation.manifest.parts import later
+from curation.report.escape import fenced
 from curation.report.weak_to_strong import card_lines, html, student_card
 from curation.store import new_folder, sync
 from pipelines.weak_to_strong.plan import REPORT
@@ -35,7 +36,7 @@ def publish(run: Invocation) -> tuple[Path, dict[str, Any]]:
         text = json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n"
         (folder / REPORT).write_text(text, encoding="utf-8")
         (folder / "report.html").write_text(html(report), encoding="utf-8")
-        card = "\n".join([*card_lines(report), "", "## Specification", "", "```yaml", run.loaded.source.strip(), "```"])
+        card = "\n".join([*card_lines(report), "", "## Specification", "", *fenced(run.loaded.source.strip(), "yaml")])
         (folder / "README.md").write_text(card + "\n", encoding="utf-8")
         for path in folder.rglob("*"):
             sync(path)
@@ -100,7 +101,8 @@ def _supervisors(run: Invocation, report: dict[str, Any], facts: list[dict[str, 
             row = {"run": run.resolved.run, "seed": seed, "supervisor": entry["name"], "kind": entry["kind"]}
             row |= {key: entry[key] for key in ("dependence", "most_dependent_on")} if seed == 0 else {}
             row |= {key: fact[key][place] for key in ("estimated_accuracy", "estimated_error")}
-            row |= fact["measured"]["supervisors"][place] if fact["measured"] else {}
+            measured = fact["measured"]["supervisors"][place] if fact["measured"] else {}
+            row |= {key: measured.get(key) for key in ("votes", "accuracy", "auc", "ece")}
             rows.append({**row, "status": "ok"})
     kinds = {f"supervisor '{one.name}'": one for one in run.loaded.supervisors}
     rows += [

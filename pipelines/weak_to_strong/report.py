@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from curation.combination.cascade import lower_bound, upper_bound
 from curation.training.metrics import Interval
 from curation.weak_to_strong.crossfit import QUARANTINED, straddles
-from curation.weak_to_strong.gap import Gap, recovered, t_interval
-from curation.weak_to_strong.label_model import ABSTAIN
+from curation.weak_to_strong.gap import LEVEL, Gap, recovered, t_interval
+from curation.weak_to_strong.label_model import ABSTAIN, likeliest
 from curation.weak_to_strong.labels import answers
 from curation.weak_to_strong.students.base import Student
 from pipelines.weak_to_strong.run import SET_ASIDE_BLANK, Invocation
 from schemas.weak_to_strong import SPLITS
 
+TAIL = (1 - LEVEL) / 2
 EXAMPLES, EXCERPT = 5, 160
 """Copied errors that are shown of each student, and characters of each."""
 
@@ -76,7 +78,8 @@ def _supervisors(run: Invocation, facts: Sequence[dict[str, Any]]) -> list[dict[
         }
         if measured:
             entry |= {key: _mean([one[key] for one in measured]) for key in ("votes", "auc", "ece")}
-            entry["accuracy"] = interval([one["accuracy"] for one in measured])
+            entry["accuracy"] = share([one["accuracy"] for one in measured], measured[0]["right"], measured[0]["rows"])
+            entry |= {"right": measured[0]["right"], "of": measured[0]["rows"]}
         found.append(entry)
     return found
 
@@ -86,7 +89,7 @@ def _labels(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = facts[0]
     found: dict[str, Any] = {
         "by": first["by"],
-        "labelled": first["labelled"],
+        **{key: first[key] for key in ("labelled", "abstained", "tied")},
         "of": first["rows"],
         "automatic": first["automatic"],
         "temperature": [fact["temperature"] for fact in facts],
@@ -96,7 +99,11 @@ def _labels(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
     measured = [fact["measured"] for fact in facts if fact["measured"]]
     if measured:
-        found["accuracy"] = interval([one["accuracy"] for one in measured])
+        one = measured[0]
+        found["accuracy"] = share([one["accuracy"] for one in measured], one["right"], one["labelled_rows"])
+        found |= {key: one[key] for key in ("right", "labelled_rows")} | {"test_rows": one["rows"]}
+        guesses = [one["accuracy_with_guesses"] for one in measured]
+        found["accuracy_with_guesses"] = _mean(guesses) if None not in guesses else None
         found["majority"] = _mean([one["majority"] for one in measured])
         for key in ("labelled", "ece_before", "ece", "brier", "log_loss"):
             found[f"{key}_of_test" if key == "labelled" else key] = _mean([one.get(key) for one in measured])
@@ -128,16 +135,24 @@ def _student(run: Invocation, student: Student, measured: Sequence[dict[str, Any
     said = [_said(run, student, seed, "weak") for seed in seeds]
     hard = [run.soft(seed)[1] for seed in seeds]
     asked = [run.asked(seed) for seed in seeds]
-    entry["agrees_with_weak"] = interval(
-        [float((p == answers(h)[rows]).mean()) for p, h, rows in zip(said, hard, asked, strict=True) if len(rows)]
+    same = [_same(p, answers(h)[rows]) for p, h, rows in zip(said, hard, asked, strict=True) if len(rows)]
+    entry["agrees_with_weak"] = (
+        share([float(one.mean()) for one in same], int(same[0].sum()), len(same[0])) if same else None
     )
     if any(one is None for one in measured):
         entry["no_gap_because"] = "no row of the test split has gold: nothing was measured, estimated accuracies only"
         return entry
     gold = [run.data.gold[rows] for rows in asked]
     right = [float((p == y).mean()) for p, y in zip(said, gold, strict=True)]
-    weak = [float(one["accuracy"]) for one in measured[: len(seeds)] if one]
-    entry["accuracy"] = interval(right)
+    entry["accuracy"] = share(right, int((said[0] == gold[0]).sum()), len(gold[0]))
+    entry |= {"right": int((said[0] == gold[0]).sum()), "of": len(gold[0])}
+    guessed = [one["accuracy_with_guesses"] for one in measured[: len(seeds)] if one]
+    if None in guessed:
+        entry["no_gap_because"] = (
+            "weak labels answer no test row without one: none has a label, or no class is commonest"
+        )
+        return entry
+    weak = [float(one) for one in guessed]
     if any((student.name, seed, "ceiling") not in run.learned for seed in seeds):
         entry["no_gap_because"] = "no row of the transfer split has gold: there is no ceiling"
         return entry
@@ -153,7 +168,13 @@ def _student(run: Invocation, student: Student, measured: Sequence[dict[str, Any
 
 
 def _said(run: Invocation, student: Student, seed: int, target: str) -> Any:
-    return run.open(run.learned[(student.name, seed, target)])["p"].argmax(axis=1).astype(np.int8)
+    """The class that it says of each row that it was asked; ABSTAIN where it cannot decide."""
+    return likeliest(run.open(run.learned[(student.name, seed, target)])["p"])
+
+
+def _same(one: Any, other: Any) -> Any:
+    """Where two answer, and say the same."""
+    return (one == other) & (one != ABSTAIN)
 
 
 def errors(
@@ -168,10 +189,10 @@ def errors(
         wrong = w != y
         parts = {
             "weak_wrong": wrong.mean(),
-            "student_repeats_where_weak_is_wrong": (s == w)[wrong].mean() if wrong.any() else None,
-            "ceiling_repeats_where_weak_is_wrong": (c == w)[wrong].mean() if wrong.any() else None,
-            "student_agrees_where_weak_is_right": (s == w)[~wrong].mean() if (~wrong).any() else None,
-            "ceiling_agrees_where_weak_is_right": (c == w)[~wrong].mean() if (~wrong).any() else None,
+            "student_repeats_where_weak_is_wrong": _same(s, w)[wrong].mean() if wrong.any() else None,
+            "ceiling_repeats_where_weak_is_wrong": _same(c, w)[wrong].mean() if wrong.any() else None,
+            "student_agrees_where_weak_is_right": _same(s, w)[~wrong].mean() if (~wrong).any() else None,
+            "ceiling_agrees_where_weak_is_right": _same(c, w)[~wrong].mean() if (~wrong).any() else None,
         }
         for name, value in parts.items():
             found.setdefault(name, []).append(None if value is None else float(value))
@@ -182,7 +203,7 @@ def _copied(run: Invocation, said: Any, weak: Any, asked: Any) -> list[dict[str,
     """The surest weak errors that the student repeats, of the first seed."""
     soft, _ = run.soft(0)
     data, sure = run.data, soft[asked].max(axis=1)
-    copied = np.flatnonzero((weak != data.gold[asked]) & (said == weak) & np.isfinite(sure))
+    copied = np.flatnonzero((weak != data.gold[asked]) & _same(said, weak) & np.isfinite(sure))
     order = copied[np.lexsort((asked[copied], -sure[copied]))][:EXAMPLES]
     paths = {shard.file: shard.path for shard in run.resolved.found.shards}
     return [
@@ -201,23 +222,38 @@ def gap(found: Gap) -> dict[str, Any]:
     """A gap as plain JSON; `recovered` is None where it is not identifiable, and `reason` says why."""
     names = ("weak", "student", "ceiling", "gained", "attainable", "recovered")
     return {
-        **{name: plain(getattr(found, name)) for name in names},
+        **{name: plain(getattr(found, name), name in names[:3]) for name in names},
         "identifiable": found.recovered is not None,
         "reason": found.reason,
         "seeds": found.seeds,
     }
 
 
-def interval(values: Sequence[float | None]) -> dict[str, float | None] | None:
-    """Mean and t interval over seeds; its ends are None for one seed."""
+def share(values: Sequence[float | None], right: int, rows: int) -> dict[str, float | None] | None:
+    """A share: mean and t interval over seeds, inside 0 … 1.
+
+    Where seeds have no spread, for there is one of them or all say the same, the interval is that of the first one's
+    counts (Clopper and Pearson 1934): ten of ten right are no proof of all.
+    """
     known = [value for value in values if value is not None]
-    return plain(t_interval(np.array(known))) if known else None
+    if not known:
+        return None
+    if len(set(known)) > 1:
+        return plain(t_interval(np.array(known)), True)
+    low, high = lower_bound(right, rows, TAIL), float(upper_bound(right, rows, TAIL))
+    return plain(Interval(known[0], low, high), True)
 
 
-def plain(found: Interval | None) -> dict[str, float | None] | None:
+def plain(found: Interval | None, within: bool = False) -> dict[str, float | None] | None:
+    """Plain JSON; with `within`, of a share: no end is below 0 or above 1."""
     if found is None:
         return None
-    return {name: float(value) if np.isfinite(value) else None for name, value in found._asdict().items()}
+    shown = {name: float(value) if np.isfinite(value) else None for name, value in found._asdict().items()}
+    return (
+        {name: None if value is None else min(max(value, 0.0), 1.0) for name, value in shown.items()}
+        if within
+        else shown
+    )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -208,7 +208,7 @@ def _fits(
     if by in ("triplet", "em") and weak and sum(len(one.voters) for one in weak) < 3:
         hint = "add some, or combine by mean or reliability"
         document.add("C012", f"combine: by: {by} takes three supervisors", ("combine", "by"), hint, value=True)
-    places = {entry.get("id", str(entry.get("supervisor")).replace("-", "_")): i for i, entry in _entries(value)}
+    places = {str(entry.get("id", str(entry.get("supervisor")).replace("-", "_"))): i for i, entry in _entries(value)}
     for one in weak:
         place = ("supervisors", places[one.name])
         for name in one.reads:
@@ -219,4 +219,5 @@ def _fits(
 
 
 def _entries(value: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    return [(i, entry) for i, entry in enumerate(value.get("supervisors", [])) if isinstance(entry, dict)]
+    given = value.get("supervisors")
+    return [(i, entry) for i, entry in enumerate(given if isinstance(given, list) else []) if isinstance(entry, dict)]

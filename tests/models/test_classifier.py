@@ -15,6 +15,7 @@ import pytest
 from curation.models.classifier import Classifier
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.models.tokens import load_tokenizer
+from small_models import write_shapes
 
 SENTENCE = "A tide gauge records the height of the sea against a mark on land, hour after hour, for decades. "
 TEXTS = [
@@ -159,7 +160,7 @@ def test_what_the_head_says_is_read_from_the_config(
     config: dict[str, Any], problem: str, labels: list[str], minilm: LocatedModel, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": 512, **config}))
-    (tmp_path / "model.safetensors").write_bytes(b"never opened")
+    write_shapes(tmp_path, {"classifier.weight": (len(labels), 32)})
     (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 400}')
     shutil.copy(minilm.folder / "tokenizer.json", tmp_path)
     classifier = opened(tmp_path)
@@ -173,15 +174,15 @@ def test_what_the_head_says_is_read_from_the_config(
 )
 def test_what_would_be_computed_wrongly_is_refused(config: dict[str, Any], says: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "model.safetensors").write_bytes(b"never opened")
+    write_shapes(tmp_path, {"classifier.weight": (2, 32)})
     with pytest.raises(ModelError, match=says):
         opened(tmp_path)
 
 
 def test_a_checkpoint_without_a_head_is_refused(minilm: LocatedModel) -> None:
     """transformers would give it a random one."""
-    with pytest.raises(ModelError, match="weights are missing, among them classifier"):
-        Classifier(minilm, device="cpu").load()
+    with pytest.raises(ModelError, match="has no classification head"):
+        Classifier(minilm, device="cpu")
 
 
 TEMPLATE = (

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.training import metrics
-from pipelines.train import Source, card_of, train_scorer
+from pipelines.train import Source, _labelled, card_of, train_scorer
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -175,3 +176,11 @@ def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_pat
     assert "error[C037]" in again.stderr
     card = subprocess.run([curate, "models", "card", tmp_path / "m"], capture_output=True, text=True, check=True)
     assert card.stdout.startswith("# m\n")
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(5, 2), pa.decimal256(40, 3), pa.decimal128(38, 0)], ids=str)
+def test_decimal_labels_are_numbers(kind: pa.DataType, tmp_path: Path) -> None:
+    labels = pa.array([Decimal(1), None, Decimal(3)], kind)
+    pq.write_table(pa.table({"text": ["a b", "c d", "e f"], "label": labels}), tmp_path / "in.parquet")
+    examples, _ = _labelled(Source("in.parquet", "label"), str(tmp_path / "in.parquet"))
+    assert examples.target.tolist() == [1.0, 3.0]

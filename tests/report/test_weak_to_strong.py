@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from curation.report.weak_to_strong import html, lines, shown, student_lines
+from pipelines.weak_to_strong.report import share
 
 INTERVAL = {"value": 0.8, "low": 0.75, "high": 0.85}
 GAP: dict[str, Any] = {
@@ -84,3 +87,29 @@ def test_without_gold_the_terminal_tells_estimates_and_who_was_left_out() -> Non
     assert "no gold to test on: estimated accuracies only: <b> 0.700" in said
     assert said[-1] == "left out: x: ValueError: <i>"
     assert not any("gap" in line for line in said)
+
+
+def test_an_accuracy_stands_beside_its_counts_and_its_coverage() -> None:
+    labels = report()["labels"] | {
+        "accuracy": INTERVAL, "majority": 0.6, "right": 80, "labelled_rows": 100, "test_rows": 160,
+        "accuracy_with_guesses": 0.7, "abstained": 40, "tied": 20, "ece_before": 0.1, "ece": 0.1, "brier": 0.2,
+    }  # fmt: skip
+    said = lines(report(labels=labels))
+    assert said[1:3] == [
+        "weak labels: accuracy 0.800 [0.750, 0.850] of labelled rows, largest class 0.600",
+        "80 of 100 labelled test rows are right; 100 of 160 test rows with gold are labelled;"
+        " with the commonest label for all others, accuracy 0.700 of all",
+    ]
+    for words in ("80 of 100", "100 of 160", "40 nobody voted on, 20 between two classes", "0.700"):
+        assert words in html(report(labels=labels))
+    none = {**labels, "accuracy": None, "right": 0, "labelled_rows": 0, "accuracy_with_guesses": None}
+    assert "weak labels: none of the 160 test rows with gold has one: no accuracy" in lines(report(labels=none))
+
+
+def test_a_share_has_an_interval_inside_of_it() -> None:
+    for values, right, rows in (([1.0, 0.99, 1.0], 10, 10), ([0.01, 0.0], 0, 9), ([1.0], 10, 10), ([0.5] * 3, 5, 10)):
+        found = share(values, right, rows)
+        assert found is not None
+        assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1  # type: ignore[operator]
+    assert share([1.0, 1.0], 10, 10) == {"value": 1.0, "low": pytest.approx(0.6915, abs=1e-4), "high": 1.0}
+    assert share([None], 0, 0) is None

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,202 @@ def test_settings_that_cannot_work_are_refused() -> None:
     for settings in ({"prompt": "no column"}, {"scale": [5, 0]}, {"url": "ftp://x"}):
         with pytest.raises(ValidationError):
             LlmJudgeSettings(**{"url": "http://x", "model": "m", "prompt": PROMPT, **settings})
+
+
+# --- credentials, and what a service may answer ------------------------------------------------------------------
+
+SECRET = "hunter2secret"
+ADDRESSES = [
+    f"http://user:{SECRET}@host/v1", f"https://{SECRET}@host:8000/v1", f"http://host/v1?api_key={SECRET}",
+    f"http://host/v1?key={SECRET}", f"http://host/v1#token={SECRET}", f"http://host/sk-{SECRET}{SECRET}/v1",
+    f"https://host/v1/?x=1&access_token={SECRET}", f"HTTP://u:{SECRET}@[::1]:80/v1".replace("HTTP", "http"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_an_address_with_credentials_is_refused_and_nowhere_said(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines.cli import _main
+
+    (tmp_path / "in.jsonl").write_text('{"text": "words"}\n')
+    recipe = tmp_path / "recipe.yaml"
+    stage = {"scorer": "llm-judge", "url": url, "model": "m", "prompt": "{text}"}
+    recipe.write_text(json.dumps({"name": "x", "input": {"path": str(tmp_path / "in.jsonl")}, "stages": [stage]}))
+    for command in ("check", "plan", "run"):
+        assert _main([command, str(recipe), "-w", str(tmp_path / "ws")]) == 2
+        shown = capsys.readouterr()
+        assert "error[C042]" in shown.err
+        assert SECRET not in shown.out + shown.err
+    assert not any(SECRET.encode() in path.read_bytes() for path in (tmp_path / "ws").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000/v1", "https://host/sketch/v1", "http://[::1]:80/v1/"])
+def test_a_plain_address_is_one(url: str) -> None:
+    assert judged(url=url).settings.url == url
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///v1", "http://host:port/v1", "http://a b/v1", "http://[::1/v1"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(CurationError, match="C042"):
+        judged(url=url)
+
+
+def chat(content: Any, usage: Any = None) -> dict[str, Any]:
+    return {"choices": [{"message": {"content": content}}], "usage": usage}
+
+
+NO_ANSWERS: list[Any] = [
+    None, [], {}, 7, "text", True, {"choices": None}, {"choices": []}, {"choices": [None]}, {"choices": {"0": 1}},
+    {"choices": [{"message": None}]}, {"choices": [{"message": "x"}]}, chat({}), chat(7), chat(True),
+    chat(float("inf")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS, ids=str)
+def test_an_answer_of_any_shape_is_an_error_of_the_document(body: Any, serve: Any) -> None:
+    service = serve(lambda request: (200, {}, body))
+    if body is None:
+        with pytest.raises(CurationError, match="no JSON"):
+            judged(url=service.url, tries=1).score(batch(TEXTS[:1]))
+        return
+    [row] = judged(url=service.url, tries=1).score(batch(TEXTS[:1])).to_pylist()
+    assert (row["status"], row["score"]) == ("error", None)
+    assert row["message"] == "refused: the answer is no chat completion"
+
+
+USAGES: list[Any] = [
+    "odd", [], 7, {"prompt_tokens": "7"}, {"prompt_tokens": 1.5}, {"prompt_tokens": float("inf")},
+    {"prompt_tokens": float("nan")}, {"prompt_tokens": 1 << 40}, {"prompt_tokens": -1}, {"prompt_tokens": True},
+    {"prompt_tokens": [7]}, {"prompt_tokens": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", USAGES, ids=str)
+def test_odd_counts_are_no_counts(usage: Any, serve: Any) -> None:
+    [row] = judged(url=serve(lambda request: (200, {}, chat("4", usage))).url).score(batch(TEXTS[:1])).to_pylist()
+    assert (row["score"], row["prompt_tokens"], row["completion_tokens"]) == (4.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "reply"),
+    [
+        ("4 \ud800", "4 \ufffd"), ("\udc00\ud83d 4", "\ufffd\ufffd 4"), ("4 \ud83d\ude00", "4 😀"), (None, ""),
+        ([{"type": "text", "text": "4"}], "4"), ("Score: " + "9" * 5000, "Score: " + "9" * 5000),
+    ],
+)  # fmt: skip
+def test_a_reply_is_stored_as_utf8_also_from_what_was_kept(
+    content: Any, reply: str, serve: Any, tmp_path: Path
+) -> None:
+    service = serve(lambda request: (200, {}, chat(content)))
+    for _ in range(2):
+        scorer = judged(Context(Path(), cache=tmp_path), url=service.url)
+        [row] = scorer.score(batch(TEXTS[:1])).to_pylist()
+        if row["status"] == "ok":
+            assert row["reply"] == reply
+        assert row["score"] == (4.0 if "4" in reply else None)
+    assert len(service.requests) == 1
+
+
+def test_kept_answers_that_are_damaged_are_asked_again(serve: Any, tmp_path: Path) -> None:
+    service = serve(lambda request: said("4"))
+    judged(Context(Path(), cache=tmp_path), url=service.url).score(batch(TEXTS[:1]))
+    [kept] = (tmp_path / "llm-judge").iterdir()
+    row = json.loads(kept.read_text())
+    for damaged in (
+        "{",
+        "[]",
+        "null",
+        "7",
+        '{"request": 7}',
+        json.dumps({**row, "text": 7}),
+        json.dumps({**row, "x": 1}),
+    ):
+        kept.write_text(damaged + "\n")
+        [found] = judged(Context(Path(), cache=tmp_path), url=service.url).score(batch(TEXTS[:1])).to_pylist()
+        assert found["score"] == 4
+        for other in (tmp_path / "llm-judge").iterdir():
+            if other != kept:
+                other.unlink()
+    assert len(service.requests) == 7
+
+
+def test_an_error_text_steers_nothing_and_repeats_no_key(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    evil = f"bad key {SECRET} \x1b]52;c;x\x07\u202e\n\x9b2J" + "x" * 10_000
+    service = serve(lambda request: (401, {}, {"error": {"message": evil}}))
+    with pytest.raises(CurationError) as failure:
+        judged(url=service.url).score(batch(TEXTS[:1]))
+    [finding] = failure.value.findings
+    assert finding.code == "R008"
+    assert finding.message.isprintable()
+    assert SECRET not in finding.message
+    assert len(finding.message) < 500
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_says_nothing_of_a_document(status: int, serve: Any) -> None:
+    service = serve(lambda request: (status, {"location": "http://127.0.0.1:9/v1"}, {}))
+    with pytest.raises(CurationError, match=f"HTTP {status}"):
+        judged(url=service.url).score(batch(TEXTS[:1]))
+
+
+def raw(answer: Callable[[Any], None]) -> tuple[str, ThreadingHTTPServer]:
+    """A server whose answer to any request is written by hand."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            with suppress(OSError):  # it has heard enough
+                answer(self)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/v1", server
+
+
+def begin(handler: Any, kind: str = "application/json") -> None:
+    handler.send_response(200)
+    handler.send_header("content-type", kind)
+    handler.end_headers()
+
+
+def endless(handler: Any) -> None:
+    begin(handler)
+    for _ in range(100_000):
+        handler.wfile.write(b" " * 65_536)
+
+
+def trickle(handler: Any) -> None:
+    begin(handler)
+    for _ in range(600):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def page(handler: Any) -> None:
+    begin(handler, "text/html")
+    handler.wfile.write(b"<html><script>alert(1)</script>Log in first")
+
+
+def deep(handler: Any) -> None:
+    begin(handler)
+    handler.wfile.write(b"[" * 200_000)
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(endless, "too long"), (trickle, None), (page, None), (deep, None)])
+def test_an_answer_without_an_end_or_sense_ends(answer: Any, outcome: str | None) -> None:
+    url, server = raw(answer)
+    begun = time.monotonic()
+    scorer = judged(url=url, tries=1, timeout=1.0)
+    if outcome:
+        [row] = scorer.score(batch(TEXTS[:1])).to_pylist()
+        assert (row["status"], row["message"]) == ("error", f"refused: the answer is {outcome}")
+    else:
+        with pytest.raises(CurationError, match="R008"):
+            scorer.score(batch(TEXTS[:1]))
+    assert time.monotonic() - begun < 10
+    server.shutdown()

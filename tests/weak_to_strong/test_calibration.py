@@ -100,3 +100,11 @@ def test_a_weight_of_two_is_the_row_twice() -> None:
 def test_brier_is_the_squared_distance_from_the_label() -> None:
     p = np.array([[0.7, 0.3], [0.0, 1.0]])
     assert calibration.brier(p, np.array([0, 0])) == pytest.approx((2 * 0.09 + 2) / 2)
+
+
+def test_of_equally_likely_classes_each_is_right_in_part() -> None:
+    p = np.array([[0.5, 0.5], [0.5, 0.5], [0.3, 0.7], [0.4, 0.4]])
+    for given, y in ((p, [0, 1, 1, 0]), (p[:, ::-1], [1, 0, 0, 1])):
+        confidence, right = calibration.top(given, np.array(y))
+        assert confidence.tolist() == [0.5, 0.5, 0.7, 0.4]
+        assert right.tolist() == [0.5, 0.5, 1.0, 0.5]

@@ -89,7 +89,7 @@ def test_imported_labels_and_probabilities() -> None:
     data = Rows(data.text, columns)
     assert make("imported", column="label").says(data).votes[:, 0].tolist() == [1, -1, 0, 1]
     said = make("imported", probabilities={"positive": "p"}).says(data)
-    assert said.votes[:, 0].tolist() == [1, -1, 0, 0]
+    assert said.votes[:, 0].tolist() == [1, -1, 0, -1], "a tie is no vote"
     assert said.p is not None
     np.testing.assert_allclose(said.p[:, 0], np.array([[0.1, 0.9], [np.nan, np.nan], [1, 0], [0.5, 0.5]], np.float32))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curation.models.encoder import CAUSAL, read_json
+from curation.models.config import read_json
+from curation.models.encoder import CAUSAL
 from curation.models.locate import ModelError, locate
 from curation.weak_to_strong.students.head import HeadStudent
 from schemas.weak_to_strong import CausalHeadStudent as Settings

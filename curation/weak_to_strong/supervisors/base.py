@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curation.weak_to_strong.features import View
-from curation.weak_to_strong.label_model import ABSTAIN
+from curation.weak_to_strong.label_model import ABSTAIN, likeliest
 
 Inputs: TypeAlias = pa.LargeStringArray | NDArray[np.float16]
 """Texts, or where a supervisor has a view, the frozen encoder's vectors [n, dim]."""
@@ -46,11 +46,12 @@ class Said:
     votes: NDArray[np.int8]
     """[n, m], ABSTAIN for none."""
     p: NDArray[np.float32] | None = None
-    """[n, m, k], NaN where it abstains; None for voters that name a class and no more."""
+    """[n, m, k], NaN where it says nothing, equal where it cannot decide. None for voters that
+    name a class and no more."""
 
     @classmethod
     def of(cls, p: NDArray[np.floating[Any]], abstains: NDArray[np.bool_] | None = None) -> Said:
-        """One voter's probabilities [n, k]; their likeliest class, of equals the first, is the vote.
+        """One voter's probabilities [n, k]; their likeliest class is the vote, and where two are, there is none.
 
         Raises ValueError where one that does not abstain is not finite: no NaN becomes a label.
         """
@@ -58,8 +59,8 @@ class Said:
         broken = ~np.isfinite(p).all(axis=1) & ~abstains
         if broken.any():
             raise ValueError(f"it returned NaN or infinity for {int(broken.sum()):,} of {len(p):,} rows")
+        votes = likeliest(np.where(abstains[:, None], np.nan, p))
         p = np.where(abstains[:, None], np.nan, p).astype(np.float32)
-        votes = np.where(abstains, ABSTAIN, np.where(abstains[:, None], 0, p).argmax(axis=1)).astype(np.int8)
         return cls(votes[:, None], p[:, None, :])
 
     def probabilities(self, classes: int) -> NDArray[np.float32]:
@@ -75,7 +76,7 @@ class Supervisor(ABC):
     """One weak supervisor. Cheap to construct: `identity` opens no weights."""
 
     kind: ClassVar[str]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     heavy: ClassVar[bool] = False
     """Whether it runs a network: one at a time then."""
     reads: tuple[str, ...] = ()
