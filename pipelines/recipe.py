@@ -23,6 +23,7 @@ from curation.scorers.turns import RULES, per_turn, uses_turns
 from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
 from schemas.documents import INPUT
 from schemas.errors import CurationError, advice
+from schemas.manifest import RESERVED
 from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
 _STAGE_KEYS = ("id", "keep", "turns", "resources")
