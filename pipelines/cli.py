@@ -694,8 +694,9 @@ def _main(arguments: list[str]) -> int:
     """The exit code of a command. Nothing leaves here but by a code of docs/errors.md."""
     from click.exceptions import Abort, ClickException
 
-    from pipelines.render import print_findings
+    from pipelines.render import print_findings, writable
 
+    writable(sys.stdout)
     code = 1
     try:
         done = app(args=arguments, standalone_mode=False)
