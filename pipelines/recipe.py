@@ -24,35 +24,9 @@ from pipelines.document import Document, KeyPath, one_line, read_text, shown, va
 from pipelines.survivor import check_survivors
 from schemas.documents import INPUT
 from schemas.errors import CurationError, advice
+from schemas.manifest import RESERVED
 from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
-RESERVED = frozenset(
-    {
-        "containment",
-        "details",
-        "doc_id",
-        "dropped_by",
-        "file",
-        "id",
-        "input",
-        "kept",
-        "link",
-        "link_similarity",
-        "loss",
-        "path",
-        "reason",
-        "row",
-        "run",
-        "score",
-        "similarity",
-        "stage",
-        "status",
-        "text",
-        "threshold",
-        "twin",
-    }
-)
-"""Ids that no stage may have: columns of `documents` and of the views around it."""
 _STAGE_KEYS = ("id", "keep", "turns", "resources")
 _DOCUMENT = ("scorer", "transform")
 """Families that give each document a status."""
@@ -451,7 +425,7 @@ def _gate(
     try:
         gate = Gate.parse(stage.keep)
         # A stage that could not be built has its own finding; what it would have had for columns is unknown.
-        if not broken.intersection(gate.stages):
+        if not gate.stages_of(broken):
             gate.check(fields, later)
         return gate
     except GateError as error:

@@ -12,8 +12,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.manifest.limits import Limits
 from curation.manifest.parts import BULKY, KEY, Manifest
 from curation.manifest.sql import open_locked
+from curation.reasons import rule_sql
 from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
@@ -67,11 +69,12 @@ LATEST = [("number", "descending"), ("started_at", "descending"), ("attempt", "d
 """Order of attempts, the latest first: by their number, since a clock may go back; nulls are those before numbers."""
 
 
-def connect(manifest: Manifest, run: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(manifest: Manifest, run: str | None = None, limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
     """A locked connection (`curation.manifest.sql`) with all views. Raises C032 for a run that is not there."""
     chosen = choose_run(manifest, run)
     setup = partial(attach, manifest=manifest, run=chosen)
-    return open_locked(statements(manifest, chosen), [manifest.store.root], attach=setup)
+    memory = f"{int((limits or Limits.of()).memory)}MB"
+    return open_locked(statements(manifest, chosen), [manifest.store.root], memory, attach=setup)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str | None) -> None:
@@ -128,6 +131,7 @@ def statements(manifest: Manifest, run: str | None) -> list[str]:
             SELECT {quoted(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
             FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {quoted(run)}""",
     ]
+    made.append(f"CREATE MACRO _rule(reason) AS {rule_sql('reason')}")
     values = _chosen(manifest, run)
     return [*made, *(_load(name, values) for name in ONE_RUN)]
 
