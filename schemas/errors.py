@@ -46,6 +46,8 @@ CODES = {
     "C051": "path not usable",
     "C054": "code of a plugin not usable",
     "C055": "module would hide another",
+    "C061": "Ray is in use in this process",
+    "C062": "file never sent",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -58,6 +60,7 @@ CODES = {
     "R010": "object store not answering, or refusing",
     "R016": "fault of the engine itself",
     "R017": "not what was planned",
+    "R019": "stage ends its process",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 
