@@ -196,6 +196,8 @@ class _Search:
             if not format_of(path):
                 self.ignored += 1
                 continue
+            if entry.name in own.MARKERS and self._is_mark(path, entry.name):
+                continue
             identity = self.tree.identity(path, entry)
             before = chosen.get(identity)
             if before is None:
@@ -206,6 +208,10 @@ class _Search:
                 path, before = before[0], (path, entry)
             self.again.append(f"{path} is {before[0]}")
         self.files = sorted((path, identity) for identity, (path, _) in chosen.items())
+
+    def _is_mark(self, path: str, name: str) -> bool:
+        """Whether a JSON file is the mark of an output whose folder the path names."""
+        return own.kind_of([name], lambda _: self.tree.head(path, own.HEAD_BYTES)) is not None
 
     def _entries(self, folder: str) -> list[Entry]:
         """What lies in a folder; nothing, and a finding, where it cannot be listed."""
