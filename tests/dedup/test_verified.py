@@ -332,3 +332,23 @@ def test_connect_and_contains_are_checked() -> None:
         with pytest.raises(CurationError) as caught:
             parse({"name": "x", "input": {"path": "x"}, "stages": [{"dedup": "minhash", **settings}]})
         assert [finding.code for finding in caught.value.findings] == [code]
+
+
+def test_a_workspace_from_before_there_was_a_loss_is_still_read(tmp_path: Path) -> None:
+    """Its decisions, members and links lack the columns that came later."""
+    later = {"containment", "loss", "cluster_file", "cluster_row", "cluster_similarity", "dropped", "reason"}
+    base = words(100, 1)
+    workspace = run(tmp_path, {"0": [" ".join(base), " ".join([*base, "more"])]}, {"dedup": "minhash"})
+    for pattern in ("decisions/*/*.parquet", "groups/*/members-*.parquet", "groups/*/links-*.parquet"):
+        for path in workspace.store.root.glob(pattern):
+            table = pq.read_table(path, partitioning=None)
+            gone = later - ({"reason"} if "decisions" in pattern else set())
+            pq.write_table(table.drop_columns([name for name in table.column_names if name in gone]), path)
+    assert workspace.sql("SELECT reason, similarity >= 0.75 AS near, containment, loss FROM drops").to_pylist() == [
+        {"reason": "near_duplicate", "near": True, "containment": None, "loss": None}
+    ]
+    clusters = workspace.sql("SELECT count(DISTINCT cluster) AS n, bool_or(template) AS t FROM duplicate_clusters")
+    assert clusters.to_pylist() == [{"n": 1, "t": False}]
+    assert workspace.sql("SELECT dropped, reason FROM duplicate_pairs").to_pylist() == [
+        {"dropped": None, "reason": None}
+    ]
