@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from curation import parquet
 from curation.manifest.parts import Manifest, later, now
+from curation.reasons import rules_of
 from curation.report.audit import Measure, Stratum, allocate, cut, measures
 from pipelines.audit_csv import exists, given_labels, read_rows, refused, write
 from pipelines.render import tell, tell_text
@@ -320,7 +321,7 @@ def _draw(
         columns = ["row", "outcome", "dropped_by", "reason"]
         table = parquet.read(workspace.store.source(record["data"]), columns=columns)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
-        ends = [pc.fill_null(table.column(name), "") for name in ("dropped_by", "reason")]
+        ends = [pc.fill_null(column, "") for column in (table.column("dropped_by"), rules_of(table.column("reason")))]
         at = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)
         table = table.filter(at.is_valid())
         here = table.column("row").to_numpy()

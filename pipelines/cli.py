@@ -213,7 +213,7 @@ def status(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -
 
 @app.command(
     epilog='Examples: curate sql "SELECT * FROM funnel"; '
-    'curate sql "SELECT reason, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC" -f csv; '
+    'curate sql "SELECT rule, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC" -f csv; '
     'echo "DESCRIBE documents" | curate sql -'
 )
 def sql(

@@ -141,7 +141,7 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
         elif survivors and isinstance(built, Scorer) and stage.id not in waiting:
             step = stage.steps[-1]
             structs[stage.id] = as_struct(complete(members.run(scorer_object(step), pool), step), step.columns)
-        if survivors and gate is not None and structs.keys() >= set(gate.stages):
+        if survivors and gate is not None and len(gate.stages_of(structs)) == len({s.casefold() for s in gate.stages}):
             pool, structs = _filtered(pa.array(gate.evaluate(structs).passed), pool, structs)
     return pool
 

@@ -451,7 +451,7 @@ def _gate(
     try:
         gate = Gate.parse(stage.keep)
         # A stage that could not be built has its own finding; what it would have had for columns is unknown.
-        if not broken.intersection(gate.stages):
+        if not gate.stages_of(broken):
             gate.check(fields, later)
         return gate
     except GateError as error:

@@ -222,14 +222,14 @@ def test_dropped_documents_say_why_at_what_score_and_threshold():
     assert verdicts.drops.to_pylist() == [
         {
             "row": 1,
-            "reason": "language.lang = 'en'",
+            "reason": "language.lang = 'en' is false: 'de'",
             "score": None,
             "threshold": None,
             "details": '{"language.lang":"de"}',
         },
         {
             "row": 2,
-            "reason": "language.prob > 0.5",
+            "reason": "language.prob > 0.5 is false: 0.25",
             "score": 0.25,
             "threshold": 0.5,
             "details": '{"language.prob":0.25}',
@@ -250,7 +250,7 @@ def test_dropped_documents_say_why_at_what_score_and_threshold():
         },
         {
             "row": 5,
-            "reason": "language.prob > 0.5",
+            "reason": "language.prob > 0.5 is false: 0.25",
             "score": 0.25,
             "threshold": 0.5,
             "details": '{"language.prob":0.25}',
@@ -261,9 +261,9 @@ def test_dropped_documents_say_why_at_what_score_and_threshold():
 def test_a_stages_own_verdict_gives_its_own_reason():
     stage = struct(**{"pass": [True, False, False, None], "reason": [None, "too_short", None, None]})
     drops = Gate.parse("gopher.pass").evaluate({"gopher": stage}).drops
-    assert drops["reason"].to_pylist() == ["too_short", "gopher.pass", "unknown"]
+    assert drops["reason"].to_pylist() == ["too_short", "gopher.pass is false", "unknown"]
     drops = Gate.parse("gopher.pass = true").evaluate({"gopher": stage}).drops
-    assert drops["reason"].to_pylist() == ["gopher.pass = true", "gopher.pass = true", "unknown"]
+    assert drops["reason"].to_pylist() == ["gopher.pass = true is false: false"] * 2 + ["unknown"]
 
 
 def test_a_failing_cast_costs_only_its_own_rows_and_leaks_no_value():
@@ -412,3 +412,197 @@ def test_any_text_is_a_gate_or_a_clean_refusal(text):
     except CurationError:
         return
     assert Gate.parse(gate.canonical).canonical == gate.canonical
+
+
+TYPES = {
+    "g": [
+        pa.field("words", pa.int64()),
+        pa.field("small", pa.int8()),
+        pa.field("prob", pa.float32()),
+        pa.field("pass", pa.bool_()),
+        pa.field("lang", pa.string()),
+        pa.field("list", pa.list_(pa.int64())),
+        pa.field("deep", pa.struct([("a", pa.struct([("b", pa.int32())]))])),
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "'abc' = 5",
+        "1 // 0 > 1",
+        "'x'::int = 1",
+        "DATE '2020-02-30' > DATE '2020-01-01'",
+        "strptime('abc', '%Y') > DATE '2000-01-01'",
+        "factorial(100) > 1",
+        "chr(-1) = 'x'",
+        "g.words > 1 or 'abc' = 5",
+        "g.pass and g.words > 'many'",
+        "g.words in ('a')",
+        "g.words between 'a' and 'b'",
+        "g.words != 'a'",
+        "g.prob > 'x'",
+        "g.pass = 'good'",
+        "g.list = 5",
+        "g.list[1] = 'x'",
+        "list_contains(g.list, 'x')",
+        "g.deep.a.b > 'x'",
+        "g.lang ~ '('",
+        "g.lang similar to '['",
+        "case g.words when 'a' then true end",
+        "nullif(g.words, 'x') = 1",
+        "g.words = null",
+        "null <> g.lang",
+        "g.words > null::int",
+        "null::boolean",
+        "g.pass > 1",
+        "2 = g.pass",
+        "g.words = 1.5",
+        "g.small > 127",
+        "-129 > g.small",
+        "g.words > 99999999999999999999",
+    ],
+)
+def test_a_gate_that_fails_or_holds_for_no_document_is_refused(sql):
+    found = refusal(sql, TYPES)
+    assert [finding.code for finding in found.findings] == ["C056"]
+    start, end = found.spans[0]
+    assert sql[start:end] in (sql, sql.partition(" and ")[2])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "g.lang > 5",
+        "g.lang = 5",
+        "5 != g.lang",
+        "g.lang in (1, 2)",
+        "g.lang not in (1)",
+        "g.lang between 1 and 2",
+        "g.lang is distinct from 5",
+        "case g.lang when 5 then true end",
+        "g.lang = true",
+        "g.pass = g.lang",
+        "g.words = g.lang",
+        "g.lang = DATE '2020-01-01'",
+        "g.words > DATE '2020-01-01'",
+        "g.lang like 'a' escape 'xx'",
+        "g.deep.a.c > 1",
+        "version() = 'x'",
+        "hash(g.lang) > 5",
+        "current_schemas(true) = []",
+        "pg_typeof(g.lang) = 'x'",
+        "getvariable('x') = 1",
+        "true and " * 2000 + "true",
+    ],
+)
+def test_types_that_do_not_compare_and_what_depends_on_the_engine_are_refused(sql):
+    assert {finding.code for finding in refusal(sql, TYPES).findings} == {"C011"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "g.lang::int > 5",
+        "try_cast(g.lang as int) > 3",
+        "try('abc'::int) is null",
+        "g.words > '5'",
+        "g.pass = 1",
+        "g.pass = 'yes'",
+        "g.words::varchar = '5'",
+        "G.Words > 5 and g.LANG = 'en'",
+        '"G"."words" > 5',
+        "g.deep.a.b > 3",
+        "g.small <= 127",
+        "g.words / 0 > 1",
+        "g.words is null or g.words > 1",
+        "strptime(g.lang, '%d/%m/%Y') > DATE '2000-01-01'",
+        "not (g.lang = 'en') is not true",
+    ],
+)
+def test_what_may_hold_for_some_document_passes_the_check(sql):
+    Gate.parse(sql).check(TYPES)
+
+
+def test_a_gate_may_not_take_more_memory_or_time_than_is_set(monkeypatch):
+    monkeypatch.setenv("CURATION_GATE_MEMORY", "300")
+    for sql in (
+        "list_contains(range(1000000000), 5)",
+        "list_contains(range(g.words * 100000000), 5)",
+        "length(repeat(g.lang, 1000000000)) > 5",
+    ):
+        (finding,) = refusal(sql, TYPES).findings
+        assert finding.code == "C057"
+        assert "300 MB" in finding.message
+    Gate.parse("list_sum(list_transform(g.list, lambda x: x + 1)) > 3").check(TYPES)
+    monkeypatch.setenv("CURATION_GATE_SECONDS", "1")
+    (finding,) = refusal("list_reduce(range(1000000), lambda x, y: (x + y) % 7) > 3", TYPES).findings
+    assert (finding.code, "1 s" in finding.message) == ("C057", True)
+
+
+def test_limits_that_are_no_numbers_are_a_finding(monkeypatch):
+    monkeypatch.setenv("CURATION_GATE_SECONDS", "soon")
+    assert refusal("g.pass", TYPES).findings[0].code == "C004"
+
+
+def test_a_gate_is_stopped_while_it_decides(monkeypatch):
+    monkeypatch.setenv("CURATION_GATE_SECONDS", "0.05")
+    gate = Gate.parse(" and ".join(f"md5(md5(md5(a.s || '{n}'))) > ''" for n in range(40)))
+    with pytest.raises(CurationError) as caught:
+        gate.evaluate({"a": struct(s=["x" * 500] * 10_000)})
+    assert caught.value.findings[0].code == "C057"
+    assert Gate.parse("a.s = 'y'").evaluate({"a": struct(s=["y"])}).passed.tolist() == [True]
+
+
+def test_a_gate_of_many_rows_is_the_same_whether_it_is_cut_or_not():
+    values = list(range(1000))
+    simple = Gate.parse("a.x % 7 = 3").evaluate({"a": struct(x=values)})
+    cut = Gate.parse("list_sum(list_transform([a.x % 7], lambda y: y + 0)) = 3").evaluate({"a": struct(x=values)})
+    assert simple.failed.tolist() == cut.failed.tolist()
+    assert simple.drops["details"].to_pylist() == cut.drops["details"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason", "score", "threshold"),
+    [
+        ("a.x > 5", "a.x > 5 is false: 2", 2.0, 5.0),
+        ("5 < a.x", "5 < a.x is false: 2", 2.0, 5.0),
+        ("A.X > '5'", "A.X > '5' is false: 2", 2.0, 5.0),
+        ("a.x between 3 and 9", "a.x between 3 and 9 is false: 2", 2.0, 3.0),
+        ("a.x between 0 and 1", "a.x between 0 and 1 is false: 2", 2.0, 1.0),
+        ("a.f >= 0.75", "a.f >= 0.75 is false: 0.7", 0.699999988079071, 0.75),
+        ("a.s = 'it''s'", "a.s = 'it''s' is false: 'de'", None, None),
+        ("a.s like 'e%' and a.x > 5", "a.s like 'e%' is false: 'de'", None, None),
+        ("a.x > 5 or a.s = 'en'", "a.x > 5 or a.s = 'en' is false: a.x = 2, a.s = 'de'", None, None),
+        ("a.x > 5 or a.n > 1 is true", "a.x > 5 or a.n > 1 is true is false: a.x = 2, a.n = NULL", None, None),
+        ("not a.p", "not a.p is false: true", None, None),
+        ("a.l = []", "a.l = [] is false: [1, 2]", None, None),
+        ("a.long = ''", f"a.long = '' is false: '{'x' * 60}…'", None, None),
+        ("1 > 2", "1 > 2 is false", None, None),
+        ("a.n > 1", "unknown", None, None),
+        ("a.s = '{}'", "a.s = '{}' is false: 'de'", None, None),
+    ],
+)
+def test_reasons_are_true_as_read_with_the_values_that_decided(sql, reason, score, threshold):
+    stage = struct(
+        x=[2], f=pa.array([0.7], pa.float32()), s=["de"], n=pa.array([None], pa.int64()), p=[True], l=[[1, 2]],
+        long=["x" * 100],
+    )  # fmt: skip
+    (row,) = Gate.parse(sql).evaluate({"a": stage}).drops.to_pylist()
+    assert (row["reason"], row["score"], row["threshold"]) == (reason, score, threshold)
+
+
+def test_a_fault_that_try_does_not_hold_is_an_error_of_the_documents_and_no_crash():
+    verdicts = Gate.parse("a.s like 'a' escape 'xx'").evaluate({"a": struct(s=["a", None])})
+    assert verdicts.errored.any()
+    assert "Syntax Error" in verdicts.error
+
+
+def test_constants_of_expressions_whose_columns_are_not_known_are_computed(monkeypatch):
+    monkeypatch.setenv("CURATION_GATE_MEMORY", "300")
+    for sql, code in (("'x'::int = a", "C056"), ("length(repeat('x', 900000000)) > b", "C057")):
+        with pytest.raises(GateError) as caught:
+            Gate.parse(sql).check_constants()
+        assert [finding.code for finding in caught.value.findings] == [code]
+    Gate.parse("text like '%x%' and try('x'::int) is null and a > abs(-3)").check_constants()

@@ -14,6 +14,7 @@ from curation.flow.work import DecideWork
 from curation.manifest.parts import now
 from curation.manifest.sketch import sketch_struct
 from curation.plan import StagePlan
+from curation.reasons import rules_of
 from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION
 
@@ -108,7 +109,10 @@ def _sketches(task: DecideWork, table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _tally(table: pa.Table) -> list[dict[str, Any]]:
+    """Counts by stage, outcome and reason, these without the values that make each document's its own."""
     keys = ["dropped_by", "outcome", "reason"]
+    place = table.schema.get_field_index("reason")
+    table = table.set_column(place, "reason", rules_of(table.column("reason")))
     counts = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
     rows = [
         {"stage": stage, "outcome": outcome, "reason": reason, "rows": number}

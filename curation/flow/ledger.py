@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.flow.grounds import grounds
 from curation.flow.known import Known, empty_struct, field
 from curation.gates import Gate
 from curation.plan import StagePlan
@@ -51,6 +52,8 @@ class Ledger:
         self.threshold = np.full(rows, np.nan)
         self.twins: dict[str, np.ndarray] = {}
         self.structs: dict[str, pa.StructArray] = {}
+        self.plans: list[StagePlan] = []
+        """Stages of `structs`."""
 
     def score_stage(self, stage: StagePlan, known: Known) -> None:
         """Apply one shard-local stage. Documents that reach it without a stored score become pending."""
@@ -100,7 +103,7 @@ class Ledger:
             return
         structs = {
             name: self.structs[name] if len(at) == self.rows else self.structs[name].take(pa.array(at))
-            for name in gate.stages or (stage.id,)
+            for name in gate.stages_of(self.structs) or (stage.id,)
         }
         verdicts = gate.evaluate(structs)
         if verdicts.errored.any():
@@ -112,13 +115,25 @@ class Ledger:
             status = field(self.structs[stage.id].take(pa.array(ended)), "status")
             other = _mask(pc.not_equal(status, OK)) & (reasons == UNKNOWN)
             reasons[other] = _texts(status, other)
+        score, threshold = _floats(drops.column("score")), _floats(drops.column("threshold"))
+        for index, conjunct in enumerate(gate.conjuncts):
+            judge = next((plan for plan in self.plans if conjunct.is_verdict_of(plan.id)), None)
+            here = np.flatnonzero(verdicts.failed[drops.column("row").to_numpy()] == index)
+            if judge is None or not len(here):
+                continue
+            why = grounds(judge, self.structs[judge.id].take(pa.array(ended[here])))
+            if why is not None:
+                known = np.array([reason is not None for reason in why.reason], dtype=bool)
+                reasons[here[known]] = why.reason[known]
+                score[here], threshold[here] = why.value, why.bound
         self._end(ended, DROPPED, stage, reasons)
-        self.score[ended] = _floats(drops.column("score"))
-        self.threshold[ended] = _floats(drops.column("threshold"))
+        self.score[ended] = score
+        self.threshold[ended] = threshold
         self.details[ended] = np.array(drops.column("details").to_pylist(), dtype=object)
 
     def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
         """Keep the stage's columns for the documents that reached it, null for the others."""
+        self.plans.append(stage)
         wanted = [*stage.fields, *([pa.field("status", pa.string())] if not stage.barrier else [])]
         shown = pa.StructArray.from_arrays([field(struct, item.name) for item in wanted], fields=wanted)
         if len(at) == self.rows:
@@ -166,4 +181,4 @@ def _texts(array: pa.Array, where: np.ndarray) -> np.ndarray:
 
 
 def _floats(array: pa.Array) -> np.ndarray:
-    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return pc.fill_null(array, float("nan")).to_numpy(zero_copy_only=False).copy()  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from curation.manifest.parts import BULKY, KEY, Manifest
 from curation.manifest.sql import open_locked
+from curation.reasons import rule_sql
 from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
@@ -128,6 +129,7 @@ def statements(manifest: Manifest, run: str | None) -> list[str]:
             SELECT {quoted(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
             FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {quoted(run)}""",
     ]
+    made.append(f"CREATE MACRO _rule(reason) AS {rule_sql('reason')}")
     values = _chosen(manifest, run)
     return [*made, *(_load(name, values) for name in ONE_RUN)]
 

@@ -9,7 +9,10 @@ from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from curation.reasons import Grounds, bounded
 
 Thresholds = Mapping[str, float | None]
 """Bounds by rule name; None switches a rule off."""
@@ -35,6 +38,11 @@ class Rule:
     def name(self) -> str:
         """How a recipe calls the threshold: "min_words"."""
         return f"{self.bound}_{self.column}"
+
+    @property
+    def sign(self) -> str:
+        """What holds between the measurement and the bound of a rejected document."""
+        return ("<" if self.bound == "min" else ">") + ("=" if self.on_bound else "")
 
     def rejects(self, values: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
         """Which documents it rejects; NaN, a measurement that does not exist, is never rejected."""
@@ -93,6 +101,24 @@ class Profile:
         reason = pa.array(reasons, pa.string()).take(pa.array(first, mask=first < 0))
         columns = [pa.array(values[field.name], field.type, from_pandas=True) for field in self.measurements]
         return pa.RecordBatch.from_arrays([pa.array(first < 0), reason, *columns], schema=pa.schema(self.fields))
+
+    def grounds(self, rejected: pa.StructArray, thresholds: Thresholds) -> Grounds:
+        """Of rejected documents by their columns `fields` [n]: rule, value and bound. A text with nothing to measure
+        has these only where a rule rejects its nothing."""
+        reason = np.array(pc.struct_field(rejected, "reason").to_pylist(), dtype=object)
+        found = Grounds(np.full(len(reason), None, object), np.full(len(reason), np.nan), np.full(len(reason), np.nan))
+        for rule in self.rules:
+            bound = thresholds[rule.name]
+            if bound is None:
+                continue
+            values = pc.struct_field(rejected, rule.column).cast(pa.float64())
+            numbers = values.to_numpy(zero_copy_only=False)
+            told = (reason == rule.reason) | ((reason == self.nothing) & (rule.column == self.substance))
+            at = np.flatnonzero(np.isnan(found.value) & told & rule.rejects(numbers, bound))
+            found.reason[at] = bounded(rule.column, numbers[at], rule.sign, float(bound))
+            found.value[at] = numbers[at]
+            found.bound[at] = bound
+        return found
 
 
 PROFILES = {

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from curation.models.locate import made_here
 from curation.paths import expanded
+from curation.reasons import Grounds
 
 if TYPE_CHECKING:
     from curation.models.encoder import Reader
@@ -174,6 +175,11 @@ class Scorer(ABC):
         from curation.scorers.attribution import leave_one_out
 
         return leave_one_out(self, document)
+
+    def grounds(self, rejected: pa.StructArray) -> Grounds | None:
+        """Why the column `pass` is false, from the scorer's own columns of such documents; None for no more than the
+        column `reason` says."""
+        return None
 
     def all_reads(self) -> set[str]:
         """Input columns that the scorer or one of its requirements reads."""

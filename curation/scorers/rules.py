@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
+from curation.reasons import Grounds
 from curation.rules import resolve
 from curation.scorers import base
 from curation.scorers.base import Context, Scorer
@@ -52,6 +53,9 @@ class Rules(Scorer):
     def identity(self) -> dict[str, Any]:
         bounds = {name: None if bound is None else float(bound) for name, bound in self.thresholds.items()}
         return {"profile": self.profile.name, "version": self.profile.version, "words": VERSION, "thresholds": bounds}
+
+    def grounds(self, rejected: pa.StructArray) -> Grounds:
+        return self.profile.grounds(rejected, self.thresholds)
 
     def load(self) -> None:
         self.profile.measure(pa.array(["A few words."], pa.large_string()), self.thresholds)

@@ -36,7 +36,7 @@ def main() -> int:
     print_table(workspace.funnel().drop_columns(["position", "keep"]), "table", sys.stdout)
     curate, where = command(), FOLDER / "workspace"
     twin = f"{curate} sql \"SELECT doc_id FROM drops WHERE stage = 'minhash' LIMIT 1\" -f csv -w {where} | tail -n 1"
-    reasons = "SELECT stage, reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC"
+    reasons = "SELECT stage, rule AS reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC"
     tell_text(
         f"""
 The dataset: {shown(result.dataset)}  ({time.monotonic() - began:.0f} s in all)

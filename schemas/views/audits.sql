@@ -7,7 +7,7 @@ WITH labels AS (
            count(DISTINCT good) > 1 AS relabelled, arg_max(labelled_at, number) AS labelled_at
     FROM _audit_labels WHERE run = $run GROUP BY doc_id
 )
-SELECT a.audit, doc_id, d.id, d.path, d.row, d.kept, d.dropped_by, d.reason,
+SELECT a.audit, doc_id, d.id, d.path, d.row, d.kept, d.dropped_by, d.reason, _rule(d.reason) AS rule,
        a.reason AS stratum_reason, a.size AS stratum_documents, a.sampled AS stratum_sampled, a.size / a.sampled AS weight,
        l.good, l.note, l.relabelled, l.labelled_at
 FROM _audits a JOIN documents d USING (doc_id) LEFT JOIN labels l USING (doc_id)

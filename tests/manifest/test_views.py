@@ -24,7 +24,7 @@ QUERIES = {
     "shards": "SELECT path, row_start, rows, kept / rows AS share FROM shards ORDER BY share DESC",
     "funnel": "SELECT stage, rows_in, dropped, rows_out, share_left FROM funnel",
     "documents": "SELECT path, row, tutorial.prob, gopher.words FROM documents WHERE kept ORDER BY tutorial.prob DESC",
-    "drops": "SELECT stage, reason, count(*) AS n, avg(score) AS mean FROM drops GROUP BY ALL ORDER BY n DESC",
+    "drops": "SELECT stage, rule, count(*) AS n, avg(score) AS mean FROM drops GROUP BY ALL ORDER BY n DESC",
     "errors": "SELECT kind, path, row, message FROM errors",
     "datasets": "SELECT name, path, files, rows, bytes FROM datasets",
     "models": "SELECT address, file, sha256, licence FROM models WHERE length(sha256) = 64",

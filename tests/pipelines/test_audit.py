@@ -116,7 +116,7 @@ def test_strata_are_all_but_errors_blanks_and_copies_and_their_sizes_are_true(wo
     assert made.strata[0].sampled == ROWS // 2
     there = workspace.sql(
         "SELECT dropped_by, stratum_reason, any_value(stratum_sampled) AS sampled, count(*) AS n, sum(weight) AS size "
-        "FROM audits WHERE stratum_reason IS NULL OR stratum_reason = reason GROUP BY ALL"
+        "FROM audits WHERE stratum_reason IS NULL OR stratum_reason = rule GROUP BY ALL"
     ).to_pylist()
     assert {(row["dropped_by"], row["stratum_reason"], row["n"], round(row["size"])) for row in there} == {
         (stratum.stage, stratum.reason, stratum.sampled, stratum.size) for stratum in made.strata

@@ -50,7 +50,7 @@ def test_a_gate_names_its_first_false_part_with_values_score_and_threshold(finis
     row = one(workspace, "dropped_by = 'gopher' AND gopher.words >= 20")
     [found] = workspace.explain(str(row["doc_id"]))
     ratio = row["gopher"]["alpha_words_ratio"]
-    assert found.reason == "gopher.alpha_words_ratio >= 0.6"
+    assert found.reason == f"gopher.alpha_words_ratio >= 0.6 is false: {ratio}"
     assert (found.score, found.threshold) == (ratio, 0.6)
     assert ratio < 0.6
     assert found.details == {"gopher.alpha_words_ratio": ratio}
@@ -68,7 +68,10 @@ def test_a_gate_names_its_first_false_part_with_values_score_and_threshold(finis
     assert found.stages[2].keep == "gopher.words >= 20 and gopher.alpha_words_ratio >= 0.6"
     assert found.stages[3].values is None
     text = "\n".join(found.lines())
-    assert f"dropped by gopher: gopher.alpha_words_ratio >= 0.6 (score {ratio:.6g}, threshold 0.6)" in text
+    assert (
+        f"dropped by gopher: gopher.alpha_words_ratio >= 0.6 is false: {ratio} (score {ratio:.6g}, threshold 0.6)"
+        in text
+    )
 
 
 @pytest.mark.parametrize("stage", ["exact", "minhash"])

@@ -18,6 +18,7 @@ from pipelines import Workspace
 from schemas.errors import CurationError
 
 DOLLY = Path(__file__).parents[2].parent / "shared" / "data" / "dolly_3k.parquet"
+LONG = "decontaminate.longest < 13 is false"
 EVAL = "A baker has seven trays of twelve buns each and sells five of every tray before noon on a rainy day in spring."
 GERMAN = (
     "Der Rat hat am Dienstag beschlossen, drei Millionen Euro für die neue Brücke über den Fluss auszugeben, "
@@ -50,7 +51,10 @@ def plant(rows: list[Row], each: int) -> list[Row]:
         "copied": lambda row, n: ({"a": row["q"]}, ("hygiene", "copied")),
         "in the prompt": lambda row, n: ({"i": f"It says: {row['a']} That is all."}, ("hygiene", "answer_in_prompt")),
         "language": lambda row, n: ({"a": GERMAN + f" ({n})"}, ("hygiene", "language_mismatch")),
-        "contaminated": lambda row, n: ({"a": f"{row['a']} {EVAL}"}, ("decontaminate", "decontaminate.longest < 13")),
+        "contaminated": lambda row, n: (
+            {"a": f"{row['a']} {EVAL}"},
+            ("decontaminate", LONG),
+        ),
         "same pair": lambda row, n: ({"q": f" {row['q'].upper()}", "a": row["a"] + "\n"}, ("pair", "exact_duplicate")),
         "near pair": lambda row, n: ({"a": f"{row['a'].rstrip('.')}, it says."}, ("near", "near_duplicate")),
         "same question": lambda row, n: (
@@ -105,7 +109,7 @@ def removed(folder: Path, rows: list[Row], **hygiene: Any) -> tuple[Workspace, d
     result = workspace.run(recipe(folder, hygiene), executor="local", workers=2)
     assert result.outcome == "done", result.failures
     assert (result.rows, result.errored) == (len(rows), 0)
-    drops = workspace.sql("SELECT id, stage, reason FROM drops").to_pylist()
+    drops = workspace.sql("SELECT id, stage, rule AS reason FROM drops").to_pylist()
     assert len(drops) == result.dropped == result.rows - result.kept
     return workspace, {row["id"]: (row["stage"], row["reason"]) for row in drops}
 

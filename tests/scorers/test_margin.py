@@ -141,8 +141,8 @@ def test_pairs_are_filtered_by_margin_with_one_model_for_both_sides(
     result = workspace.run(recipe, executor=executor, workers=2)
     assert result.outcome == "done", result.failures
     assert (result.kept, result.dropped, result.errored) == (27, 5, 0)
-    reasons = workspace.sql("SELECT reason, count(*) AS n FROM drops GROUP BY 1 ORDER BY 1").to_pylist()
-    assert reasons == [{"reason": "empty", "n": 1}, {"reason": "margin.margin > 0.5", "n": 4}]
+    reasons = workspace.sql("SELECT rule, count(*) AS n FROM drops GROUP BY 1 ORDER BY 1").to_pylist()
+    assert reasons == [{"rule": "empty", "n": 1}, {"rule": "margin.margin > 0.5 is false", "n": 4}]
     same = workspace.sql("SELECT margin.margin AS m FROM documents WHERE margin.chosen = margin.rejected").to_pylist()
     assert same == [{"m": 0.0}]
     did = workspace.sql("SELECT model, sum(documents) AS n FROM actors GROUP BY model").to_pylist()

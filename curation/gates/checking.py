@@ -1,0 +1,296 @@
+"""Whether a parsed gate can work on the columns that it may read, and on some document at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curation.gates.database import limited
+from curation.gates.evaluation import narrow
+from curation.gates.functions import ONE_CONDITION, is_simple
+from curation.gates.tree import Unparsed, children, references, render, select_of
+from curation.gates.trial import Report, attempt, attempt_apart
+from curation.gates.verdicts import Conjunct, GateError, Span
+from schemas.documents import OK, STATUS
+from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from curation.gates import Gate
+
+_EQUAL = ("COMPARE_EQUAL", "COMPARE_NOTEQUAL", "COMPARE_DISTINCT_FROM", "COMPARE_NOT_DISTINCT_FROM")
+_DATA = ("ConversionException", "OutOfRangeException", "InvalidInputException")
+"""What DuckDB raises where values are at fault; every other class is a fault of the gate."""
+_TYPICAL = 3
+
+
+def check(gate: Gate, stage_fields: Mapping[str, Sequence[pa.Field]], later: Collection[str]) -> None:
+    fields = {
+        stage: [*(field for field in own if field.name != "status"), pa.field("status", STATUS)]
+        for stage, own in stage_fields.items()
+    }
+    known = {f"{stage}.{field.name}" for stage, own in fields.items() for field in own}
+    folded = {name.casefold() for name in known}
+    faults = _Faults(gate)
+    for name, span in zip(gate.columns, gate.spans, strict=True):
+        if name.casefold() not in folded:
+            faults.add(_unknown(name, known, fields, later), span)
+    faults.tell()
+
+    rows = {stage: pa.array(_rows(own), pa.struct(own)) for stage, own in fields.items()}
+    try:
+        table = narrow(gate.columns, rows, 1 + _TYPICAL)
+    except pa.ArrowException as error:
+        faults.add(Finding("C011", f"gate does not bind: {error}", None), None)
+        faults.tell()
+    _try(gate, table, faults)
+    kinds = {f"{stage}.{field.name}".casefold(): field.type for stage, own in fields.items() for field in own}
+    for conjunct in gate.conjuncts:
+        why = _never(conjunct, kinds.get((conjunct.column or "").casefold()))
+        if why is not None:
+            faults.add_to(conjunct, Finding("C056", f"'{conjunct.sql}' holds for no document: {why[0]}", why[1]))
+    faults.tell()
+
+
+def check_constants(gate: Gate) -> None:
+    faults = _Faults(gate)
+    tree = select_of(gate.canonical)
+    assert isinstance(tree, dict)
+    constants = list(_constants(tree["statements"][0]["node"]["select_list"][0]))
+    simple = [text for text, plain in constants if plain]
+    others = [text for text, plain in constants if not plain]
+    row = pa.table({"constant": pa.nulls(1, pa.bool_())})
+    try:
+        with limited("a constant part", 1) as connection:
+            reports = [attempt(connection, simple, [], row)] if simple else []
+    except CurationError as error:
+        raise GateError(error.findings, [None]) from None
+    for report, texts in zip(
+        [*reports, *([attempt_apart(others, [], row)] if others else [])],
+        [*([simple] if simple else []), *([others] if others else [])],
+        strict=True,
+    ):
+        if isinstance(report, Finding):
+            faults.add(report, None)
+            continue
+        for fault in report.faults:
+            message = f"'{texts[fault.expression]}' cannot be computed: {fault.message}"
+            faults.add(Finding("C056", message, fault.hint), None)
+    faults.tell()
+
+
+class _Faults:
+    """What is wrong with a gate, and where in its text."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.findings: list[Finding] = []
+        self.spans: list[Span | None] = []
+
+    def add(self, finding: Finding, span: Span | None) -> None:
+        self.findings.append(finding)
+        self.spans.append(span)
+
+    def add_to(self, conjunct: Conjunct, finding: Finding) -> None:
+        start = self.gate.sql.find(conjunct.sql)
+        self.add(finding, (start, start + len(conjunct.sql)) if start >= 0 else None)
+
+    def tell(self) -> None:
+        if self.findings:
+            raise GateError(self.findings, self.spans)
+
+
+def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
+    """Bind each conjunct, evaluate it on no row, on one of nulls and on typical ones."""
+    expressions = [conjunct.expression for conjunct in gate.conjuncts]
+    ordered = [_ordered(conjunct.expression) for conjunct in gate.conjuncts]
+    report: Report | Finding
+    if gate.simple:
+        try:
+            with limited("gate", 1) as connection:
+                report = attempt(connection, expressions, ordered, table)
+        except CurationError as error:
+            report = error.findings[0]
+    else:
+        report = attempt_apart(expressions, ordered, table)
+    if isinstance(report, Finding):
+        faults.add(report, None)
+        faults.tell()
+        return
+    for fault in report.faults:
+        conjunct = gate.conjuncts[fault.expression]
+        data = fault.error in _DATA
+        if fault.stage == "typical" and data:
+            continue  # a cast that fails for some values is what `errored` is for
+        if fault.stage == "ordered" and (data or not fault.message.startswith(("Cannot compare", "Cannot mix"))):
+            continue
+        if data:
+            finding = Finding("C056", f"'{conjunct.sql}' cannot be computed: {fault.message}", fault.hint)
+        else:
+            finding = Finding("C011", f"gate does not bind: {fault.message}", fault.hint or _cast(fault.message))
+        faults.add_to(conjunct, finding)
+    faults.tell()
+    for conjunct, kind, null in zip(gate.conjuncts, report.types, report.nulls, strict=True):
+        if kind != "BOOLEAN":
+            hint = f"compare it, for example {conjunct.sql} > 0" if conjunct.bare else ONE_CONDITION
+            faults.add_to(conjunct, Finding("C011", f"'{conjunct.sql}' is a {kind}, not a condition", hint))
+        elif not conjunct.columns and null:
+            message = f"'{conjunct.sql}' holds for no document: it is NULL"
+            faults.add_to(conjunct, Finding("C056", message, ONE_CONDITION))
+    faults.tell()
+
+
+def _cast(message: str) -> str | None:
+    if message.startswith(("Cannot compare", "Cannot mix")):
+        return "compare like with like: put a text in quotes, or cast one side, such as stage.column::DOUBLE"
+    return None
+
+
+def _rows(fields: Sequence[pa.Field]) -> list[dict[str, Any] | None]:
+    """A row of nulls, and made-up documents."""
+    typical = [{field.name: _value(field.type, row) for field in fields} for row in range(_TYPICAL)]
+    nulls: dict[str, Any] = dict.fromkeys((field.name for field in fields), None)
+    return [nulls, *({**row, "status": OK} for row in typical)]
+
+
+def _value(kind: pa.DataType, row: int) -> Any:
+    """Something of a type, another one in each row."""
+    if pa.types.is_boolean(kind):
+        return row != 1
+    if pa.types.is_integer(kind):
+        return (100, 0, 1)[row]
+    if pa.types.is_floating(kind):
+        return (0.5, 0.0, 100.0)[row]
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return ("abc", "", "7")[row]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return [_value(kind.value_type, row)] * (3, 0, 1)[row]
+    if pa.types.is_fixed_size_list(kind):
+        return [_value(kind.value_type, row)] * kind.list_size
+    if pa.types.is_struct(kind):
+        return {field.name: _value(field.type, row) for field in kind}
+    return None
+
+
+def _never(conjunct: Conjunct, kind: pa.DataType | None) -> tuple[str, str] | None:
+    """Why a comparison holds for no value of the column's type, and what to do; None where it may."""
+    tree = select_of(conjunct.expression)
+    if isinstance(tree, dict) and any(_compares_null(node) for node in _nodes(tree["statements"][0]["node"])):
+        return "a comparison with NULL is neither true nor false", "write `is null` or `is not null`"
+    if kind is None or not isinstance(conjunct.constant, float) or conjunct.op is None:
+        return None
+    if pa.types.is_boolean(kind):
+        low, high, what = 0.0, 1.0, "true or false"
+    elif pa.types.is_integer(kind):
+        signed = pa.types.is_signed_integer(kind)
+        bits = kind.bit_width - (1 if signed else 0)
+        low, high = (-(2.0**bits) if signed else 0.0), 2.0**bits - 1
+        what = f"a whole number from {low:.0f} to {high:.0f}"
+    else:
+        return None
+    value = conjunct.constant
+    never = {
+        "=": value < low or value > high or value != round(value),
+        ">": value >= high,
+        ">=": value > high,
+        "<": value <= low,
+        "<=": value < low,
+    }
+    if not never.get(conjunct.op, False):
+        return None
+    return f"{conjunct.column} is {what}", f"compare with a value that {conjunct.column} can have"
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    for child in children(node):
+        yield child
+        yield from _nodes(child)
+
+
+def _compares_null(node: dict[str, Any]) -> bool:
+    if node["class"] != "COMPARISON" or node["type"].endswith("DISTINCT_FROM"):
+        return False
+    return any(_is_null(node[side]) for side in ("left", "right"))
+
+
+def _is_null(node: dict[str, Any]) -> bool:
+    if node["class"] == "CAST":
+        return _is_null(node["child"])
+    return node["class"] == "CONSTANT" and bool(node["literal"]["kind"] == "NULL_LITERAL")
+
+
+def _ordered(expression: str) -> str | None:
+    """The expression with > in place of each test for equality, or None.
+
+    DuckDB 2.0 takes `text = 5`, and casts each text to a number, but refuses `text > 5`: so the first is found too.
+    """
+    tree = select_of(expression)
+    if isinstance(tree, Unparsed):
+        return None
+    root = tree["statements"][0]["node"]["select_list"][0]
+    changed = _with_order(root)
+    return None if changed == root else render(changed)
+
+
+def _with_order(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_with_order(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    tree = {key: _with_order(value) for key, value in tree.items()}
+    if tree.get("class") == "COMPARISON" and tree["type"] in _EQUAL:
+        return {**tree, "type": "COMPARE_GREATERTHAN"}
+    if tree.get("type") in ("COMPARE_IN", "COMPARE_NOT_IN"):
+        value, *others = tree["children"]
+        pairs = [
+            {**_PAIR, "left": value, "right": other}
+            for other in others
+            if other["class"] == "CONSTANT" and not _is_null(other)
+        ]
+        if len(pairs) == 1:
+            return pairs[0]
+        if pairs:
+            return {**_PAIR, "class": "CONJUNCTION", "type": "CONJUNCTION_AND", "children": pairs}
+    return tree
+
+
+_PAIR = {
+    "class": "COMPARISON",
+    "type": "COMPARE_GREATERTHAN",
+    "alias": "",
+    "query_location": 2**64 - 1,
+    "query_location_length": 0,
+}
+
+
+def _constants(node: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The largest parts without a column, as text, and whether each is simple; those below TRY may fail."""
+    if node["class"] == "LAMBDA" or node["type"] == "OPERATOR_TRY":
+        return
+    if not list(references(node, "", frozenset())):
+        if node["class"] not in ("CONSTANT", "TYPE"):
+            text = render(node)
+            if text is not None:
+                yield text, is_simple(node)
+        return
+    for child in children(node):
+        yield from _constants(child)
+
+
+def _unknown(name: str, known: set[str], fields: Mapping[str, Sequence[pa.Field]], later: Collection[str]) -> Finding:
+    stage = name.split(".")[0]
+    stages = {known_stage.casefold(): known_stage for known_stage in fields}
+    near = get_close_matches(name, sorted(known), 1)
+    hint: str | None = f"did you mean '{near[0]}'?" if near else None
+    if stage.casefold() in {other.casefold() for other in later}:
+        hint = f"stage '{stage}' runs after this gate; a gate reads its own and earlier stages"
+    elif stage.casefold() in stages:
+        own = ", ".join(field.name for field in fields[stages[stage.casefold()]])
+        if "." not in name:
+            return Finding("C010", f"gate reads the whole stage '{name}'", f"name one of its columns: {own}")
+        hint = f"{hint or ''} columns of '{stages[stage.casefold()]}': {own}".strip()
+    elif hint is None:
+        hint = f"stages that this gate can read: {', '.join(fields)}" if fields else None
+    return Finding("C010", f"gate reads an unknown column '{name}'", hint)
