@@ -220,21 +220,34 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.")],
     workspace: Folder = WORKSPACE,
     run: RunId = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", min=1, help="MB that the query and its result may take. Default: 2048."),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.001, help="Seconds that the query may take. Default: 600.")
+    ] = None,
     format: OutputFormat = Format.table,
 ) -> None:
     """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors, labels,
     supervisors, weak_to_strong; of one run: documents, funnel, drops, errors, duplicate_clusters,
     duplicate_pairs, scores_histogram, distributions, statistics, audits, selections."""
+    from curation.manifest.limits import Limits, confined
     from curation.manifest.sql import run_select, stream_select
     from curation.manifest.views import connect
     from pipelines.render import print_table
 
     opened = _open(workspace)
     opened.require()
-    text = sys.stdin.read() if query == "-" else query
-    with connect(opened.manifest, run) as connection:
-        streaming = format in (Format.jsonl, Format.csv)
-        print_table(stream_select(connection, text) if streaming else run_select(connection, text), format.value)
+    limits = Limits.of(memory, timeout)
+    try:
+        text = sys.stdin.buffer.read().decode() if query == "-" else query
+        text.encode()  # an argument that is no UTF-8 has lone surrogates
+    except UnicodeError:
+        raise CurationError(Finding("C033", "the query is not UTF-8 text", "write it as UTF-8")) from None
+    with connect(opened.manifest, run, limits) as connection, confined(limits):
+        select = run_select if format == Format.table else stream_select
+        print_table(select(connection, text, limits=limits), format.value)
 
 
 @app.command(epilog="Examples: curate show --kept -n 3; curate show --dropped-by gopher; curate show -f jsonl")

@@ -26,33 +26,6 @@ from schemas.documents import INPUT
 from schemas.errors import CurationError, advice
 from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
-RESERVED = frozenset(
-    {
-        "containment",
-        "details",
-        "doc_id",
-        "dropped_by",
-        "file",
-        "id",
-        "input",
-        "kept",
-        "link",
-        "link_similarity",
-        "loss",
-        "path",
-        "reason",
-        "row",
-        "run",
-        "score",
-        "similarity",
-        "stage",
-        "status",
-        "text",
-        "threshold",
-        "twin",
-    }
-)
-"""Ids that no stage may have: columns of `documents` and of the views around it."""
 _STAGE_KEYS = ("id", "keep", "turns", "resources")
 _DOCUMENT = ("scorer", "transform")
 """Families that give each document a status."""

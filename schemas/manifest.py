@@ -421,3 +421,18 @@ DECISION = [
     *TWIN,
 ]
 """A decision, before one struct for each stage. `outcome` is kept, dropped or errored; `row` counts in the file."""
+
+DOCUMENT = (
+    *("run", "doc_id", "id", "path", "row", "kept", "outcome", "dropped_by", "reason", "score", "threshold", "details"),
+    *("twin", "similarity", "link", "link_similarity"),
+)
+"""Columns of the view `documents` before one struct for each stage."""
+
+RESERVED = frozenset(
+    {
+        *(item.name for item in DECISION),
+        *DOCUMENT,
+        *("documents", "filename", "file", "input", "stage", "status", "text"),
+    }
+)
+"""Ids that no stage may have: what stands beside its struct in decisions, in `documents` and around them."""

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from curation.manifest.limits import Limits, Watch
 from curation.store.scan import exact
 from schemas.errors import CurationError, Finding
 
@@ -25,7 +26,7 @@ from schemas.errors import CurationError, Finding
 def open_locked(
     setup: Sequence[str],
     directories: Sequence[Path | str],
-    memory_limit: str = "2GB",
+    memory_limit: str | None = None,
     threads: int = 2,
     attach: Callable[[duckdb.DuckDBPyConnection], None] = lambda connection: None,
 ) -> duckdb.DuckDBPyConnection:
@@ -36,7 +37,8 @@ def open_locked(
     spilled to disk, and no setting can be changed. `attach` is given the connection before `setup`: for tables and file
     systems that are Python's. Raises duckdb.Error when a setup statement fails.
     """
-    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+    memory = memory_limit or f"{int(Limits.of().memory)}MB"
+    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory})
     # A prefix without its slash would also allow `/work/spaces` for `/work/space`.
     allowed = [
         f"{str(path).rstrip('/')}/" if "://" in str(path) else f"{Path(path).resolve()}/" for path in directories
@@ -63,33 +65,44 @@ def open_locked(
     return connection
 
 
-def run_select(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+def run_select(connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits | None = None) -> pa.Table:
     """The result of one SELECT.
 
     FROM-first queries, VALUES, TABLE, DESCRIBE, SUMMARIZE and SHOW are SELECTs to DuckDB and allowed; so is EXPLAIN
-    [ANALYZE] of one. Raises CurationError: C033 for anything else (nothing was run), C034 when DuckDB refuses the
-    query or it fails.
+    [ANALYZE] of one. Types that Arrow has none for (TIMETZ, BIT, BIGNUM) come as text. Raises CurationError: C033 for
+    anything else (nothing was run), C034 when DuckDB refuses the query or it fails, C057 beyond the limits.
     """
-    try:
-        return _relation(connection, sql).to_arrow_table()
-    except duckdb.Error as error:
-        raise CurationError(_failure(error)) from None
+    limits = limits or Limits.of()
+    reader = stream_select(connection, sql, limits=limits)
+    batches, size = [], 0
+    for batch in reader:
+        batches.append(batch)
+        size += batch.nbytes
+        if size > limits.memory * 2**20:
+            raise limits.too_large
+    return pa.Table.from_batches(batches, reader.schema)
 
 
-def stream_select(connection: duckdb.DuckDBPyConnection, sql: str, batch_rows: int = 65_536) -> pa.RecordBatchReader:
-    """Like `run_select`, for results that need not fit in memory; reading on may raise C034 as well.
+def stream_select(
+    connection: duckdb.DuckDBPyConnection, sql: str, batch_rows: int = 65_536, limits: Limits | None = None
+) -> pa.RecordBatchReader:
+    """Like `run_select`, for results that need not fit in memory; reading on may raise C034 and C057 as well.
 
     The connection is busy until the reader is exhausted or closed.
     """
+    watch = Watch(connection, limits or Limits.of())
     try:
-        reader = _relation(connection, sql).to_arrow_reader(batch_rows)
-    except duckdb.Error as error:
+        reader = watch.run(lambda: _relation(connection, sql).to_arrow_reader(batch_rows))
+    except (duckdb.Error, UnicodeError) as error:
         raise CurationError(_failure(error)) from None
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            yield from reader
+            while (batch := watch.run(lambda: next(reader, None))) is not None:
+                yield batch
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow's stream makes an OSError of DuckDB's
+            if "Out of Memory Error" in str(error):
+                raise watch.limits.too_large from None
             raise CurationError(_failure(error)) from None
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
@@ -151,20 +164,20 @@ _HINT = "write one SELECT over the workspace's views; it can read and nothing el
 def _relation(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
     prefix = _EXPLAIN.match(sql)
     body = sql[prefix.end() :] if prefix else sql
-    _refuse_all_but_select(connection, body)
+    tree = _refuse_all_but_select(connection, body)
     if prefix is None:
-        return connection.sql(body)
+        return _textual(connection.sql(_shown(connection, body, tree)))
     # Put together from checked parts: the options of EXPLAIN can hold nothing else.
     rows = connection.execute(f"EXPLAIN {'ANALYZE ' if prefix.group(1) else ''}{body}").fetchall()
     connection.register("explained", pa.table({"plan": pa.array([row[1] for row in rows], pa.string())}))
     return connection.sql("SELECT plan FROM explained")
 
 
-def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raises CurationError (C033, C034 for what does not parse), and has run nothing."""
+def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    """The syntax tree. Raises CurationError (C033, C034 for what does not parse), and has run nothing."""
     try:
         statements = connection.extract_statements(sql)
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeError) as error:
         raise CurationError(_failure(error)) from None
     if len(statements) != 1:
         count = f"{len(statements)} statements" if statements else "no statement"
@@ -178,7 +191,7 @@ def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> N
         raise CurationError(Finding("C033", f"{kind.name} is not allowed here", hint))
     if statements[0].named_parameters:
         raise CurationError(Finding("C033", "the query has parameters", "write the values into the query"))
-    tree = json.loads(connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()[0][0])
+    tree: dict[str, Any] = json.loads(_serialized(connection, sql))
     if tree["error"]:
         raise CurationError(Finding("C033", f"the query cannot be inspected: {tree['error_message']}", _HINT))
     own = _own_functions(connection)
@@ -195,6 +208,67 @@ def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> N
                 raise CurationError(Finding("C033", f"table function '{name}' is not allowed here", hint))
         if "function_name" in node and str(node["function_name"]).casefold() in _SIDE_EFFECTS:
             raise CurationError(Finding("C033", f"function '{node['function_name']}' has side effects", _HINT))
+    return tree
+
+
+def _shown(connection: duckdb.DuckDBPyConnection, sql: str, tree: dict[str, Any]) -> str:
+    """The query, with SHOW TABLES and its like telling of the views that are for users alone."""
+    listed = [node for node in _dictionaries(tree) if _lists_tables(node)]
+    if not listed:
+        return sql
+    for node in listed:
+        outer = json.loads(_serialized(connection, _LISTED))["statements"][0]["node"]["from_table"]
+        inner = next(part for part in _dictionaries(outer) if _lists_tables(part))
+        inner.clear()
+        inner.update(node)
+        node.clear()
+        node.update(outer)
+    return str(connection.execute("SELECT json_deserialize_sql($1)", [json.dumps(tree)]).fetchall()[0][0])
+
+
+_LISTED = "SELECT * FROM (SELECT * FROM (SHOW TABLES) WHERE NOT starts_with(name, '_'))"
+"""Names that begin with _ are our own."""
+
+
+def _lists_tables(node: dict[str, Any]) -> bool:
+    if node.get("type") != "SHOW_REF" or node.get("query"):
+        return False
+    return node["show_type"] == "SHOW_FROM" or node.get("table_name") in ('"tables"', "__show_tables_expanded")
+
+
+def _serialized(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    return str(connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()[0][0])
+
+
+def _textual(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """With the columns that Arrow has no type for as DuckDB writes them."""
+    kinds = [_written(kind) for kind in relation.types]
+    if kinds == [str(kind) for kind in relation.types]:
+        return relation
+    columns = ", ".join(
+        f"#{number}" if kind == str(was) else f"CAST(#{number} AS {kind}) AS {_quoted(name)}"
+        for number, (name, kind, was) in enumerate(zip(relation.columns, kinds, relation.types, strict=True), start=1)
+    )
+    return relation.project(columns)
+
+
+def _written(kind: Any) -> str:
+    """DuckDB's name of the type, with text in place of what Arrow cannot hold, at any depth."""
+    if kind.id in ("time with time zone", "bit", "bignum", "varint"):
+        return "VARCHAR"
+    if kind.id == "list":
+        return f"{_written(kind.children[0][1])}[]"
+    if kind.id == "array":
+        return f"{_written(kind.children[0][1])}[{kind.children[1][1]}]"
+    if kind.id == "struct":
+        return "STRUCT(" + ", ".join(f"{_quoted(name)} {_written(own)}" for name, own in kind.children) + ")"
+    if kind.id == "map":
+        return f"MAP({_written(kind.children[0][1])}, {_written(kind.children[1][1])})"
+    return str(kind)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _own_functions(connection: duckdb.DuckDBPyConnection) -> set[str]:

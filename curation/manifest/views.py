@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.manifest.limits import Limits
 from curation.manifest.parts import BULKY, KEY, Manifest
 from curation.manifest.sql import open_locked
 from curation.reasons import rule_sql
@@ -68,11 +69,12 @@ LATEST = [("number", "descending"), ("started_at", "descending"), ("attempt", "d
 """Order of attempts, the latest first: by their number, since a clock may go back; nulls are those before numbers."""
 
 
-def connect(manifest: Manifest, run: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(manifest: Manifest, run: str | None = None, limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
     """A locked connection (`curation.manifest.sql`) with all views. Raises C032 for a run that is not there."""
     chosen = choose_run(manifest, run)
     setup = partial(attach, manifest=manifest, run=chosen)
-    return open_locked(statements(manifest, chosen), [manifest.store.root], attach=setup)
+    memory = f"{int((limits or Limits.of()).memory)}MB"
+    return open_locked(statements(manifest, chosen), [manifest.store.root], memory, attach=setup)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str | None) -> None:
