@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from curation.paths import require_text
 from schemas.errors import CurationError, Finding
+from schemas.recipe import IDENTIFIER
 
 KeyPath = tuple[str | int, ...]
 
@@ -81,6 +82,10 @@ class Document:
             for key_node, value_node in node.value:
                 if not isinstance(key_node, yaml.ScalarNode):
                     raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
+                if key_node.tag == "tag:yaml.org,2002:merge":
+                    message, hint = "merge keys (`<<`) are not read", "write the keys out, or name a whole value by `*`"
+                    self.findings.append(self._at("C002", message, hint, key_node.start_mark, 2))
+                    continue
                 # As written: YAML 1.1 would make False of the key `no`.
                 key = str(key_node.value)
                 here = (*path, key)
@@ -250,6 +255,12 @@ def _report(
             section = f"{label}: {'.'.join(map(str, place[:-1]))}" if place[:-1] else label
             hint += f"known: {', '.join(names)}"
             document.add("C003", f"{section}: unknown key '{place[-1]}'", (*path, *place), hint)
+        elif details[0]["loc"][-1] == "[key]" and details[0]["type"] == "string_pattern_mismatch":
+            message = f"{label}: {'.'.join(map(str, place[:-1]))}: '{place[-1]}' is no name"
+            letters = "letters, digits and _ only, not beginning with a digit"
+            plain = details[0]["ctx"]["pattern"] == IDENTIFIER
+            hint = letters if plain else f"a name matches {details[0]['ctx']['pattern']}"
+            document.add("C004", message, (*path, *place), hint)
         elif details[0]["type"] == "missing":
             document.add("C005", f"{label}: missing key '{dotted}'", (*path, *place), f"add `{place[-1]}:`")
         elif details[0]["type"] in ("value_error", "assertion_error"):

@@ -24,6 +24,7 @@ from pipelines.document import Document, KeyPath, one_line, read_text, shown, va
 from pipelines.survivor import check_survivors
 from schemas.documents import INPUT
 from schemas.errors import CurationError, advice
+from schemas.manifest import RESERVED
 from schemas.recipe import FAMILIES, Recipe, Resources, Stage
 
 _STAGE_KEYS = ("id", "keep", "turns", "resources")

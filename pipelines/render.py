@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Literal, TextIO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.report.escape import terminal
 from schemas.errors import Finding
@@ -48,6 +52,7 @@ def print_findings(findings: Iterable[Finding], stream: TextIO | None = None) ->
     it repeats what the words say.
     """
     stream = sys.stderr if stream is None else stream
+    _writable(stream)
     colour = _coloured(stream)
     for index, finding in enumerate(findings):
         if index:
@@ -144,6 +149,7 @@ def print_table(table: pa.Table | pa.RecordBatchReader, format: Format = "table"
     steers a terminal is shown on one: in JSON as its escapes, which mean the same, in CSV only where no pipe reads it.
     """
     stream = sys.stdout if stream is None else stream
+    _writable(stream)
     writers: dict[str, Callable[[pa.Table | pa.RecordBatchReader, TextIO], None]] = {
         "table": _write_boxes,
         "json": _write_json,
@@ -177,12 +183,96 @@ def _rows(table: pa.Table | pa.RecordBatchReader) -> Iterator[list[Any]]:
 
 
 def _python(column: pa.Array) -> list[Any]:
-    # Python's datetime ends at microseconds, and Arrow refuses to round by itself.
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    if pa.types.is_duration(column.type) and column.type.unit == "ns":
-        column = column.cast(pa.duration("us"), safe=False)
-    return column.to_pylist()  # type: ignore[no-any-return]
+    kind = column.type
+    if not _odd(kind):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return _moments(column)
+    if pa.types.is_time(kind):
+        return [
+            None if value is None else _clock(value, kind.unit)
+            for value in column.cast(_WIDTHS[kind.bit_width]).to_pylist()
+        ]
+    if pa.types.is_duration(kind):
+        return _durations(column)
+    if kind == pa.month_day_nano_interval():
+        return [None if value is None else _interval(*value) for value in column.to_pylist()]
+    nulls = column.is_null().to_pylist()
+    if pa.types.is_struct(kind):
+        names = [field.name for field in kind]
+        children = [_python(pc.struct_field(column, [number])) for number in range(len(names))]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*children, strict=True)) if children else iter(())
+        return [None if null else row for null, row in zip(nulls, rows, strict=True)]
+    if pa.types.is_map(kind):
+        pairs = column.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
+        return [row if row is None else [(item["key"], item["value"]) for item in row] for row in _python(pairs)]
+    inner = iter(_python(column.flatten()))
+    sizes = pc.list_value_length(column).to_pylist()
+    return [None if size is None else [next(inner) for _ in range(size)] for size in sizes]
+
+
+_WIDTHS = {32: pa.int32(), 64: pa.int64()}
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
+"""Of a second, by unit."""
+
+
+def _odd(kind: pa.DataType) -> bool:
+    """Whether a type may hold values for which Python has none: years beyond 9999, nanoseconds, months."""
+    if pa.types.is_nested(kind):
+        return any(_odd(kind.field(number).type) for number in range(kind.num_fields))
+    return bool(pa.types.is_temporal(kind) or kind == pa.month_day_nano_interval())
+
+
+def _moments(column: pa.Array) -> list[Any]:
+    """Dates and timestamps: as Python's where it has them, else as ISO 8601 text, `infinity` and `-infinity`."""
+    kind = column.type
+    if not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
+        with suppress(OverflowError, ValueError, pa.ArrowException):
+            return column.to_pylist()  # type: ignore[no-any-return]
+    date = pa.types.is_date(kind)
+    unit = {32: "D", 64: "ms"}[kind.bit_width] if date else kind.unit
+    numbers = column.cast(_WIDTHS[kind.bit_width])
+    zone = "" if date or kind.tz is None else "+00:00"
+    most = 2 ** (kind.bit_width - 1) - 1
+    found: list[Any] = []
+    for number, single in zip(numbers.to_pylist(), column, strict=True):
+        if number is None or abs(number) == most:
+            found.append(None if number is None else "infinity" if number > 0 else "-infinity")
+            continue
+        if unit == "ns" and number % 1000 == 0:
+            single = pa.scalar(number // 1000, pa.timestamp("us", kind.tz))
+        try:
+            found.append(single.as_py())
+        except (OverflowError, ValueError):
+            found.append(str(np.datetime_as_string(np.datetime64(number, unit))) + zone)
+    return found
+
+
+def _clock(value: int, unit: str) -> str:
+    """A time of the day; 24:00:00 is one in SQL."""
+    seconds, rest = divmod(value, 10 ** _DIGITS[unit])
+    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    return f"{text}.{rest:0{_DIGITS[unit]}d}" if rest else text
+
+
+def _durations(column: pa.Array) -> list[Any]:
+    """Seconds."""
+    digits = _DIGITS[column.type.unit]
+    return [None if value is None else value / 10**digits for value in column.cast(pa.int64()).to_pylist()]
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """As DuckDB writes it, which it reads again: `1 year 2 months 3 days 04:05:06.789`."""
+    years, months = int(months / 12), months - 12 * int(months / 12)
+    parts = [
+        f"{number} {unit}{'' if number in (1, -1) else 's'}"
+        for number, unit in ((years, "year"), (months, "month"), (days, "day"))
+        if number
+    ]
+    if nanoseconds or not parts:
+        clock = _clock(abs(nanoseconds) // 1000, "us")
+        parts.append(f"-{clock}" if nanoseconds < 0 else clock)
+    return " ".join(parts)
 
 
 def _plain(value: Any) -> Any:
@@ -214,6 +304,12 @@ def _dumps(value: Any) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return json.dumps(found.group())[1:-1]
+
+
+def _writable(stream: TextIO) -> None:
+    """A terminal or pipe that is not UTF-8 gets what it cannot hold in escapes, and no exception."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _write_json(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:

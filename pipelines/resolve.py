@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -372,6 +373,10 @@ def _check_output(
         return []
     findings = []
     stages = {stage.id for stage in loaded.recipe.stages}
+    for place, column, told in _ambiguous(loaded, columns, mapping, unified) if loaded.recipe.output.columns else ():
+        line = loaded.line("output", "columns", place) or loaded.line("output", "columns")
+        hint = "give the stage another `id:`, map the column to a name of its own in input.columns, or leave one out"
+        findings.append(_at(loaded, line, Finding("C058", f"output column '{column}' has two meanings: {told}", hint)))
     if not columns:
         finding = Finding("C025", "output.columns is empty", "without `columns`, all source columns are written")
         findings.append(_at(loaded, loaded.line("output", "columns"), finding))
@@ -389,6 +394,36 @@ def _check_output(
             message = f"output columns '{stage}' of the input and '{column}' of a stage have one name"
             findings.append(_at(loaded, line, Finding("C025", message, "give the stage another `id:`")))
     return findings
+
+
+def _ambiguous(
+    loaded: Loaded, columns: list[str], mapping: dict[str, str], unified: dict[str, pa.DataType]
+) -> Iterator[tuple[int, str, str]]:
+    """Place, name and both meanings of output columns that could be either of two, or differ in case only."""
+    made: dict[str, str] = {}
+    for stage, built in zip(loaded.recipe.stages, loaded.stages, strict=True):
+        made[stage.id.casefold()] = f"stage '{stage.id}'"
+        names = ["status", *(field.name for field in built.fields)]
+        made.update({f"{stage.id}.{name}".casefold(): f"'{name}' of stage '{stage.id}'" for name in names})
+    theirs: dict[str, str] = {}
+    for name in unified:
+        theirs.setdefault(name.casefold(), name)
+    earlier: dict[str, str] = {}
+    for place, column in enumerate(columns):
+        folded = column.casefold()
+        meanings = []
+        if column in mapping and mapping[column] in unified:
+            meanings.append(f"column '{mapping[column]}' of the input, mapped to '{column}'")
+        if folded in theirs and mapping.get(column) != theirs[folded]:
+            meanings.append(f"column '{theirs[folded]}' of the input")
+        if folded in made:
+            meanings.append(made[folded])
+        if len(meanings) > 1:
+            yield place, column, " and ".join(meanings[:2])
+        elif folded in earlier:
+            same = "it is named twice" if earlier[folded] == column else f"'{earlier[folded]}' differs in case only"
+            yield place, column, same
+        earlier.setdefault(folded, column)
 
 
 def _at(loaded: Loaded, line: int | None, finding: Finding) -> Finding:
