@@ -692,8 +692,9 @@ def main() -> None:
 
 def _main(arguments: list[str]) -> int:
     """The exit code of a command. Nothing leaves here but by a code of docs/errors.md."""
-    from pipelines.render import print_findings
+    from pipelines.render import print_findings, writable
 
+    writable(sys.stdout)
     code = 1
     try:
         app(args=arguments)

@@ -52,7 +52,7 @@ def print_findings(findings: Iterable[Finding], stream: TextIO | None = None) ->
     it repeats what the words say.
     """
     stream = sys.stderr if stream is None else stream
-    _writable(stream)
+    writable(stream)
     colour = _coloured(stream)
     for index, finding in enumerate(findings):
         if index:
@@ -149,7 +149,7 @@ def print_table(table: pa.Table | pa.RecordBatchReader, format: Format = "table"
     steers a terminal is shown on one: in JSON as its escapes, which mean the same, in CSV only where no pipe reads it.
     """
     stream = sys.stdout if stream is None else stream
-    _writable(stream)
+    writable(stream)
     writers: dict[str, Callable[[pa.Table | pa.RecordBatchReader, TextIO], None]] = {
         "table": _write_boxes,
         "json": _write_json,
@@ -230,7 +230,7 @@ def _moments(column: pa.Array) -> list[Any]:
         with suppress(OverflowError, ValueError, pa.ArrowException):
             return column.to_pylist()  # type: ignore[no-any-return]
     date = pa.types.is_date(kind)
-    unit = {32: "D", 64: "ms"}[kind.bit_width] if date else kind.unit
+    unit: Any = {32: "D", 64: "ms"}[kind.bit_width] if date else kind.unit
     numbers = column.cast(_WIDTHS[kind.bit_width])
     zone = "" if date or kind.tz is None else "+00:00"
     most = 2 ** (kind.bit_width - 1) - 1
@@ -306,7 +306,14 @@ def _escaped(found: re.Match[str]) -> str:
     return json.dumps(found.group())[1:-1]
 
 
-def _writable(stream: TextIO) -> None:
+def _spelt(text: str, stream: TextIO) -> str:
+    """JSON as the stream can hold it: in JSON's own escapes where it is not UTF-8."""
+    if (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8":
+        return text
+    return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
+
+
+def writable(stream: TextIO) -> None:
     """A terminal or pipe that is not UTF-8 gets what it cannot hold in escapes, and no exception."""
     if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
         stream.reconfigure(errors="backslashreplace")
@@ -314,16 +321,16 @@ def _writable(stream: TextIO) -> None:
 
 def _write_json(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
     names = _names(table.schema)
-    stream.write(f'{{"schema_version": {SCHEMA_VERSION}, "columns": {_dumps(names)}, "rows": [')
+    stream.write(_spelt(f'{{"schema_version": {SCHEMA_VERSION}, "columns": {_dumps(names)}, "rows": [', stream))
     for index, row in enumerate(_rows(table)):
-        stream.write(("\n" if index == 0 else ",\n") + _object(names, row))
+        stream.write(("\n" if index == 0 else ",\n") + _spelt(_object(names, row), stream))
     stream.write("\n]}\n")
 
 
 def _write_jsonl(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
     names = _names(table.schema)
     for row in _rows(table):
-        stream.write(_object(names, row) + "\n")
+        stream.write(_spelt(_object(names, row), stream) + "\n")
 
 
 def _object(names: Sequence[str], row: Sequence[Any]) -> str:

@@ -399,7 +399,8 @@ def _check_output(
 def _ambiguous(
     loaded: Loaded, columns: list[str], mapping: dict[str, str], unified: dict[str, pa.DataType]
 ) -> Iterator[tuple[int, str, str]]:
-    """Place, name and both meanings of output columns that could be either of two, or differ in case only."""
+    """Place, name and both meanings of output columns that could be either of two, or differ in case only. (A mapped name comes before a
+    column of the input that is called so.)"""
     made: dict[str, str] = {}
     for stage, built in zip(loaded.recipe.stages, loaded.stages, strict=True):
         made[stage.id.casefold()] = f"stage '{stage.id}'"
@@ -414,15 +415,14 @@ def _ambiguous(
         meanings = []
         if column in mapping and mapping[column] in unified:
             meanings.append(f"column '{mapping[column]}' of the input, mapped to '{column}'")
-        if folded in theirs and mapping.get(column) != theirs[folded]:
+        elif folded in theirs:
             meanings.append(f"column '{theirs[folded]}' of the input")
         if folded in made:
             meanings.append(made[folded])
         if len(meanings) > 1:
             yield place, column, " and ".join(meanings[:2])
-        elif folded in earlier:
-            same = "it is named twice" if earlier[folded] == column else f"'{earlier[folded]}' differs in case only"
-            yield place, column, same
+        elif earlier.get(folded, column) != column:
+            yield place, column, f"'{earlier[folded]}' differs in case only"
         earlier.setdefault(folded, column)
 
 

@@ -1,11 +1,17 @@
 """User SQL reads the workspace, and can do nothing else."""
 
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.manifest.limits import Limits
 from curation.manifest.sql import open_locked, run_select, stream_select
 from schemas.errors import CurationError
 
@@ -30,6 +36,7 @@ def connection(place):
         "CREATE TABLE kept AS SELECT 1 AS x",
         "CREATE SEQUENCE numbers",
         "CREATE MACRO plus(a) AS a + 1",
+        "CREATE VIEW _own AS SELECT 1 AS x",
         "CREATE MACRO numbered(n) AS TABLE SELECT * FROM range(n)",
     ]
     connection = open_locked(setup, [place / "space"])
@@ -77,6 +84,79 @@ def test_reading_works(connection, sql, rows):
 )
 def test_questions_about_queries_work(connection, sql):
     assert run_select(connection, sql).num_rows > 0
+
+
+@pytest.mark.parametrize("sql", ["SHOW TABLES", "show tables;", "SHOW ALL TABLES", "FROM (SHOW TABLES)", "DESCRIBE"])
+def test_tables_that_are_shown_are_those_for_users(connection, sql):
+    assert {row["name"] for row in run_select(connection, sql).to_pylist()} == {"docs", "kept"}
+
+
+def test_a_result_is_no_larger_than_the_limit_but_streams(connection):
+    query = "SELECT repeat('x', 1000) AS text FROM range(300000)"
+    with pytest.raises(CurationError) as caught:
+        run_select(connection, query, Limits(memory=50))
+    assert [finding.code for finding in caught.value.findings] == ["C057"]
+    assert sum(batch.num_rows for batch in stream_select(connection, query, limits=Limits(memory=50))) == 300_000
+
+
+@pytest.mark.parametrize("sql", ["SELECT count(*) FROM {many}", "SELECT t FROM {many}", "EXPLAIN ANALYZE FROM {many}"])
+def test_a_query_ends_with_its_time(connection, sql):
+    many = "(SELECT x AS t FROM range(1000000000000) r(x) WHERE x * x = 7)"
+    begun = time.monotonic()
+    with pytest.raises(CurationError) as caught:
+        run_select(connection, sql.format(many=many), Limits(seconds=0.3))
+    assert [finding.code for finding in caught.value.findings] == ["C057"]
+    assert time.monotonic() - begun < 60
+    assert run_select(connection, "SELECT 1 AS x").to_pylist() == [{"x": 1}]
+
+
+@pytest.mark.parametrize("select", [run_select, stream_select])
+def test_a_query_is_interrupted_at_once(connection, select):
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(select(connection, "SELECT x FROM range(1000000000000) r(x) WHERE x * x = 7"))
+    assert time.monotonic() - begun < 60
+    assert run_select(connection, "SELECT 1 AS x").to_pylist() == [{"x": 1}]
+
+
+def test_limits_are_set_by_the_environment_and_must_be_numbers(monkeypatch):
+    monkeypatch.setenv("CURATION_SQL_MEMORY", "64")
+    assert (Limits.of(), Limits.of(5, 6)) == (Limits(64.0, 600.0), Limits(5, 6))
+    monkeypatch.setenv("CURATION_SQL_MEMORY", "much")
+    with pytest.raises(CurationError) as caught:
+        Limits.of()
+    assert caught.value.findings[0].code == "C004"
+
+
+def test_what_one_row_is_made_into_stays_within_the_limit():
+    script = """
+from curation.manifest.limits import Limits, confined
+from curation.manifest.limits import Limits
+from curation.manifest.sql import open_locked, run_select
+from schemas.errors import CurationError
+limits = Limits(memory=200)
+connection = open_locked([], [], "200MB")
+with confined(limits):
+    for query in ("SELECT repeat('x', 1000000000) FROM range(10)", "SELECT list_contains(range(x * 30000000), 5) FROM range(50) t(x)"):
+        try:
+            run_select(connection, query, limits)
+        except CurationError as failure:
+            print(failure.findings[0].code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["C057", "C057"]
+
+
+def test_types_that_arrow_has_none_for_come_as_text(connection):
+    sql = "SELECT '10:00:00+02'::TIMETZ AS \"a\"\"b\", ['101'::BIT] AS l, {'x y': 12::BIGNUM, 'n': 1} AS s, 1 AS n"
+    (row,) = run_select(connection, sql).to_pylist()
+    assert row == {'a"b': "10:00:00+02", "l": ["101"], "s": {"x y": "12", "n": 1}, "n": 1}
+
+
+def test_a_query_that_is_no_text_is_a_finding(connection):
+    assert refused(connection, "SELECT '\ud800'").code in ("C033", "C034")
 
 
 def test_files_of_the_workspace_may_be_named(connection, place):

@@ -14,6 +14,7 @@ from curation import registry
 from curation.scorers.base import Scorer, Settings
 from pipelines import recipe
 from schemas.errors import CurationError
+from schemas.manifest import DECISION, DOCUMENT, RESERVED
 from schemas.recipe import FAMILIES
 
 
@@ -196,6 +197,8 @@ def test_the_caret_finds_a_gates_column_in_every_style_of_yaml(keep):
     ("text", "code"),
     [
         ("name: [", "C002"),
+        ("base: &b {path: x}\nname: a\ninput:\n  <<: *b", "C002"),
+        (HEAD.replace("}", ", columns: {bad-name: content}}"), "C004"),
         ("name: a\nname: b", "C002"),
         ("name: a\ninput: {path: x, path: y}", "C002"),
         ("- 1", "C002"),
@@ -245,6 +248,36 @@ def test_each_mistake_has_its_code_and_one_finding(text, code):
     assert finding.code == code
     assert "\n" not in finding.message
     assert finding.message
+
+
+@pytest.mark.parametrize("name", ["bad-name", "9a", "ä", "", "a b", "a.b"])
+def test_a_bad_name_of_a_column_is_reported_by_its_name(name):
+    finding = only(HEAD.replace("}", f", columns: {{'{name}': content}}}}"))
+    assert (finding.code, finding.message) == ("C004", f"recipe: input.columns: '{name}' is no name")
+    assert "content" not in finding.message
+
+
+def test_merge_keys_are_named_for_what_they_are():
+    finding = only("base: &b {path: x}\nname: a\ninput:\n  <<: *b")
+    assert "merge keys" in finding.message
+    assert finding.line == 4
+
+
+@pytest.mark.parametrize("name", sorted({*RESERVED, *(name.upper() for name in RESERVED)}))
+def test_ids_that_are_columns_of_our_own_tables_are_reserved(name):
+    finding = only(HEAD + f"stages: [{{scorer: sized, id: {name}}}]")
+    assert (finding.code, name in finding.message) == ("C008", True)
+
+
+def test_reserved_ids_are_the_columns_beside_a_stages_struct():
+    assert {field.name for field in DECISION} | set(DOCUMENT) <= RESERVED
+
+
+def test_a_gate_may_write_a_stages_id_in_any_case():
+    text = (
+        "stages:\n- {scorer: sized, id: s, keep: S.Length > 1}\n- {scorer: sized, minimum: x, keep: SIZED.length > 2}"
+    )
+    assert only(HEAD + text).code == "C004"
 
 
 def test_a_stage_that_cannot_be_built_does_not_blame_the_gates_that_read_it():

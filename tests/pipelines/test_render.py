@@ -219,3 +219,56 @@ def test_values_come_back_exactly(rows):
     assert [row[0] for row in read] == ["" if row[0] is None else str(row[0]) for row in rows]
     assert [row[2] for row in read] == [row[2] or "" for row in rows]
     printed(table, "table")
+
+
+def _select(sql):
+    from curation.manifest.sql import open_locked, run_select
+
+    return run_select(open_locked([], []), f"SELECT {sql} AS v")
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("INTERVAL '1 year 2 months 3 days 04:05:06'", "1 year 2 months 3 days 04:05:06"),
+        ("-INTERVAL 90 MINUTE", "-01:30:00"),
+        ("INTERVAL 0 DAY", "00:00:00"),
+        ("'10:00:00+02'::TIMETZ", "10:00:00+02"),
+        ("TIME '24:00:00'", "24:00:00"),
+        ("TIME_NS '10:00:00.123456789'", "10:00:00.123456789"),
+        ("DATE '12000-01-01'", "12000-01-01"),
+        ("DATE 'infinity'", "infinity"),
+        ("TIMESTAMP '-infinity'", "-infinity"),
+        ("TIMESTAMP '12000-01-01 01:02:03'", "12000-01-01T01:02:03.000000"),
+        ("TIMESTAMPTZ '12000-01-01 00:00:00+00'", "12000-01-01T00:00:00.000000+00:00"),
+        ("TIMESTAMP_NS '2020-01-01 00:00:00.123456789'", "2020-01-01T00:00:00.123456789"),
+        ("TIMESTAMP '2020-01-01'", "2020-01-01T00:00:00"),
+    ],
+)
+def test_moments_and_intervals_are_printed_as_they_are_at_any_depth(sql, text):
+    for nested, expected in (
+        (sql, text),
+        (f"[{sql}, NULL]", [text, None]),
+        (f"{{'a': [{sql}]}}", {"a": [text]}),
+        (f"MAP {{'k': {sql}}}", [["k", text]]),
+    ):
+        stream = io.StringIO()
+        print_table(_select(nested), "jsonl", stream)
+        assert json.loads(stream.getvalue()) == {"v": expected}
+        for format in ("csv", "table", "json"):
+            print_table(_select(nested), format, io.StringIO())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("format", ["json", "jsonl", "csv", "table"])
+def test_a_terminal_that_is_not_utf8_gets_escapes(encoding, format):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    print_table(pa.table({"ü": ["ü … 語"]}), format, stream)
+    stream.flush()
+    text = raw.getvalue().decode(encoding)
+    if format == "jsonl":
+        assert json.loads(text) == {"ü": "ü … 語"}
+    if format == "json":
+        assert json.loads(text)["rows"] == [{"ü": "ü … 語"}]
+    assert "u8a9e" in text
