@@ -255,7 +255,7 @@ def _report(
             section = f"{label}: {'.'.join(map(str, place[:-1]))}" if place[:-1] else label
             hint += f"known: {', '.join(names)}"
             document.add("C003", f"{section}: unknown key '{place[-1]}'", (*path, *place), hint)
-        elif details[0]["loc"][-1] == "[key]" and details[0]["type"] == "string_pattern_mismatch":
+        elif details[0]["loc"][-1:] == ("[key]",) and details[0]["type"] == "string_pattern_mismatch":
             message = f"{label}: {'.'.join(map(str, place[:-1]))}: '{place[-1]}' is no name"
             letters = "letters, digits and _ only, not beginning with a digit"
             plain = details[0]["ctx"]["pattern"] == IDENTIFIER

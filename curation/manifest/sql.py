@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -73,14 +74,15 @@ def run_select(connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits |
     anything else (nothing was run), C034 when DuckDB refuses the query or it fails, C057 beyond the limits.
     """
     limits = limits or Limits.of()
-    reader = stream_select(connection, sql, limits=limits)
+    schema, stream = _stream(connection, sql, 65_536, limits)
     batches, size = [], 0
-    for batch in reader:
-        batches.append(batch)
-        size += batch.nbytes
-        if size > limits.memory * 2**20:
-            raise limits.too_large
-    return pa.Table.from_batches(batches, reader.schema)
+    with closing(stream):
+        for batch in stream:
+            batches.append(batch)
+            size += batch.nbytes
+            if size > limits.memory * 2**20:
+                raise limits.too_large
+    return pa.Table.from_batches(batches, schema)
 
 
 def stream_select(
@@ -90,22 +92,30 @@ def stream_select(
 
     The connection is busy until the reader is exhausted or closed.
     """
-    watch = Watch(connection, limits or Limits.of())
+    return pa.RecordBatchReader.from_batches(*_stream(connection, sql, batch_rows, limits or Limits.of()))
+
+
+def _stream(
+    connection: duckdb.DuckDBPyConnection, sql: str, batch_rows: int, limits: Limits
+) -> tuple[pa.Schema, Generator[pa.RecordBatch, None, None]]:
+    watch = Watch(connection, limits)
     try:
         reader = watch.run(lambda: _relation(connection, sql).to_arrow_reader(batch_rows))
-    except (duckdb.Error, UnicodeError) as error:
+    except duckdb.Error as error:
         raise CurationError(_failure(error)) from None
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def batches() -> Generator[pa.RecordBatch, None, None]:
         try:
             while (batch := watch.run(lambda: next(reader, None))) is not None:
                 yield batch
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow's stream makes an OSError of DuckDB's
             if "Out of Memory Error" in str(error):
-                raise watch.limits.too_large from None
+                raise limits.too_large from None
             raise CurationError(_failure(error)) from None
+        finally:
+            reader.close()
 
-    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+    return reader.schema, batches()
 
 
 _QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
@@ -176,8 +186,12 @@ def _relation(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBP
 def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     """The syntax tree. Raises CurationError (C033, C034 for what does not parse), and has run nothing."""
     try:
+        sql.encode()
+    except UnicodeError:
+        raise CurationError(Finding("C033", "the query is not UTF-8 text", "write it as UTF-8")) from None
+    try:
         statements = connection.extract_statements(sql)
-    except (duckdb.Error, UnicodeError) as error:
+    except duckdb.Error as error:
         raise CurationError(_failure(error)) from None
     if len(statements) != 1:
         count = f"{len(statements)} statements" if statements else "no statement"

@@ -139,9 +139,9 @@ from schemas.errors import CurationError
 limits = Limits(memory=200)
 connection = open_locked([], [], "200MB")
 with confined(limits):
-    for query in ("SELECT repeat('x', 1000000000) FROM range(10)", "SELECT list_contains(range(x * 30000000), 5) FROM range(50) t(x)"):
+    for value in ("repeat('x', 1000000000 + x)", "list_contains(range(x * 30000000), 5)"):
         try:
-            run_select(connection, query, limits)
+            run_select(connection, f"SELECT {value} FROM range(50) t(x)", limits)
         except CurationError as failure:
             print(failure.findings[0].code)
 """
