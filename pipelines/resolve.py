@@ -399,8 +399,10 @@ def _check_output(
 def _ambiguous(
     loaded: Loaded, columns: list[str], mapping: dict[str, str], unified: dict[str, pa.DataType]
 ) -> Iterator[tuple[int, str, str]]:
-    """Place, name and both meanings of output columns that could be either of two, or differ in case only. (A mapped name comes before a
-    column of the input that is called so.)"""
+    """Place, name and both meanings of output columns that could be either of two, or differ in case only.
+
+    A mapped name comes before a column of the input that is called so.
+    """
     made: dict[str, str] = {}
     for stage, built in zip(loaded.recipe.stages, loaded.stages, strict=True):
         made[stage.id.casefold()] = f"stage '{stage.id}'"

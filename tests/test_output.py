@@ -307,3 +307,35 @@ def test_two_files_of_one_content_are_two_shards_and_share_their_scores(place):
     assert again.scored == 0
     deduplicated = run(place, "*.parquet", [RULES, {"dedup": "exact"}])
     assert dataset(deduplicated).column("n").to_pylist() == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("columns", "mapped", "stage", "refused"),
+    [
+        (["text", "g.words"], {}, "g", ["g.words"]),
+        (["text", "G.words"], {}, "G", ["G.words"]),
+        (["text", "g"], {}, "g", ["g"]),
+        (["text", "tag"], {"tag": "kind"}, "tag", ["tag"]),
+        (["kind", "Kind"], {}, "g", ["Kind"]),
+        (["text", "TAG"], {"tag": "kind"}, "TAG", []),
+        (["text", "g.words"], {}, "other", []),
+        (["text", "tag", "kind"], {"tag": "kind"}, "other", []),
+        (None, {}, "g", []),
+    ],
+)
+def test_an_output_name_has_one_meaning(tmp_path, columns, mapped, stage, refused):
+    data = {"text": ["some words"], "g.words": [1], "g": [2], "kind": ["a"], "Kind": ["b"]}
+    pq.write_table(pa.table(data), tmp_path / "a.parquet")
+    recipe = {
+        "name": "out",
+        "input": {"path": str(tmp_path / "a.parquet"), "columns": mapped},
+        "stages": [{"scorer": "rules", "id": stage, "profile": "gopher-quality@datatrove"}],
+        "output": {"columns": columns},
+    }
+    try:
+        Workspace(tmp_path / "ws").check(recipe)
+        findings = []
+    except CurationError as failure:
+        findings = [(finding.code, finding.message) for finding in failure.findings]
+    assert [code for code, _ in findings] == ["C058"] * len(refused)
+    assert all(f"'{name}'" in message for name, (_, message) in zip(refused, findings, strict=True))

@@ -29,7 +29,8 @@ ODD = [
 ]  # fmt: skip
 GATES = [
     "'abc' = 5", "1 // 0 > 1", "x", "x.y", "{id}.x", "{ID}.status = 'ok'", "{id}.status > 5", "{id}.status = null",
-    "{id}",     "(" * 2000 + ")" * 2000, "not " * 2000 + "true", " and ".join(["{id}.status = 'ok'"] * 30), "{id}.status ~ '('",
+    "{id}", "(" * 2000 + ")" * 2000, "not " * 2000 + "true",
+    " and ".join(["{id}.status = 'ok'"] * 30), "{id}.status ~ '('",
     "count(*) > 1", "(select 1) = 1", "random() > 0.5", "version() = ''", "; drop table x", "{id}.status in (1, 2)",
     "{id}.status::int > 'a'", "{id}.status like 'a' escape 'xx'", "length(repeat('x', 900000000)) > 5", "\0", "true --",
     "list_contains(range(1000000000), 1)", "{id}.status = '\ud800'", "1" + "+1" * 3000 + " > 1", "case when", "$1 = 1",

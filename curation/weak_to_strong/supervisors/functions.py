@@ -38,6 +38,7 @@ class FunctionsSupervisor(Fixed):
                     raise ValueError(f"votes for {function.label!r}, which is no class")
                 if function.sql is not None:
                     self._sql[function.name] = Gate.parse(function.sql)
+                    self._sql[function.name].check_constants()
                 else:
                     pc.match_substring_regex(pa.array([""]), function.regex)
             except GateError as failure:
