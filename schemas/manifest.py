@@ -424,7 +424,7 @@ DECISION = [
 
 DOCUMENT = (
     *("run", "doc_id", "id", "path", "row", "kept", "outcome", "dropped_by", "reason", "score", "threshold", "details"),
-    *("twin", "similarity", "link", "link_similarity"),
+    *("twin", "similarity", "containment", "loss", "link", "link_similarity"),
 )
 """Columns of the view `documents` before one struct for each stage."""
 
