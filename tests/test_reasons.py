@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from curation.manifest.views import VIEWS
 from curation.reasons import bounded, rules_of
 from curation.rules import PROFILES, resolve
 from curation.scorers.base import Context
 from curation.scorers.rules import Rules, Settings
 from pipelines.workspace import Workspace
+from schemas.manifest import DOCUMENT, RESERVED
 
 TEXTS = [
     "",
@@ -94,3 +96,12 @@ def test_drops_have_reason_rule_score_and_threshold_and_are_counted_by_rule(tmp_
     ]
     (record,) = workspace.manifest.read("decisions").to_pylist()
     assert {entry["reason"] for entry in record["tally"]} == {row["rule"] for row in drops} | {None}
+
+
+def test_reserved_ids_are_all_columns_of_documents_that_are_no_stages(tmp_path):
+    workspace = Workspace(tmp_path / "ws")
+    workspace.create()
+    columns = {row["column_name"] for row in workspace.sql("DESCRIBE documents").to_pylist()}
+    assert columns == set(DOCUMENT) <= RESERVED
+    shown = {row["name"] for row in workspace.sql("SHOW TABLES").to_pylist()}
+    assert shown == set(VIEWS)
