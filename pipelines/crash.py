@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 import tempfile
 from importlib import metadata
 
 from curation.flow.faults import place_of, said_by, trace_of
 from curation.plugins import kind_of
 from curation.registry import blames
+from pipelines.render import tell_text
 from schemas.errors import Finding
 
 VERSIONS = ("curation-engine", "pyarrow", "duckdb", "numpy", "numba", "ray", "torch", "transformers", "typer")
@@ -46,7 +46,7 @@ def _written(failure: BaseException, what: str, arguments: list[str]) -> str | N
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
     except OSError:
-        print(text, file=sys.stderr)
+        tell_text(text)
         return None
     return name
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan
+from curation.report.escape import inline
 from curation.report.tables import table
 from schemas.manifest import TEMPLATE_MEMBERS
 
@@ -100,7 +101,7 @@ def duplicate_lines(found: Duplicates) -> list[str]:
         ]
         lines += ["", *table(["source", "documents", "dropped", "share"], rows)]
     for text in _striking(found):
-        lines += ["", f"**Look at this**: {text}."]
+        lines += ["", f"**Look at this**: {inline(text)}."]
     return lines
 
 
