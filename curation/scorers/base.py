@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +42,8 @@ class Context:
     for none named. None where they are not. Part of the fingerprint by way of the scorer that it makes."""
 
     def resolve(self, path: str) -> Path:
-        """A path from the recipe, relative to the recipe's folder."""
-        return (self.recipe_dir / expanded(path)).resolve()
+        """A path from the recipe, relative to the recipe's folder. Of a link its own name, which tells the format."""
+        return Path(os.path.abspath(self.recipe_dir / expanded(path)))
 
 
 Scale = Literal["logprob", "ratio", "prob", "ordinal", "rank", "count"]
