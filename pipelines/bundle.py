@@ -7,15 +7,14 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator
 from configparser import ConfigParser
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
 
 from curation.registry import BUILTIN, GROUPS
+from pipelines.companions import companions, is_hidden
 from pipelines.document import read_text
 from pipelines.recipe import Loaded, parse
 from schemas.errors import CurationError, Finding
@@ -23,11 +22,22 @@ from schemas.errors import CurationError, Finding
 LIMIT = 100_000_000
 """Bytes of a bundle: it goes through the head's memory to every node."""
 ENGINE = ("schemas", "curation", "workers", "pipelines")
+ENGINE_FILES = (".py", ".sql", ".tsv", ".npz", ".yaml", ".jsonl")
+CODE_FILES = (".py", ".so")
+"""Of somebody's own package; other files only where its project declares them as its data."""
 FILES = "recipe-files"
 """Folder of the recipe and its companions; not a module's name, so that it hides none."""
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "tests", ".*", "*.egg-info")
-_IGNORE_FILES = shutil.ignore_patterns("__pycache__", ".gitignore", ".rayignore")
-"""Of companions nothing is left out but what would make Ray leave out more."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One file of a bundle, or all of one of the engine's packages."""
+
+    path: str
+    """In the bundle."""
+    bytes: int
+    what: str
+    """Why it is sent."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class Bundle:
     """Files and folders that stages name, as they are written in the recipe."""
     code: tuple[str, ...]
     """Top-level modules of the user's own."""
+    files: tuple[Sent, ...]
+    """All that is sent."""
 
     @property
     def modules(self) -> tuple[Path, ...]:
@@ -48,69 +60,61 @@ class Bundle:
 
     @property
     def bytes(self) -> int:
-        return sum(_size(folder) for folder in (self.folder, self.folder.parent / "engine"))
+        return sum(file.bytes for file in self.files)
 
 
 def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
     """Put what a recipe's file and its stages need into the folder `into`; `code` is what `take_code` has put there.
 
-    Raises C046 where it is too much to send, or cannot be read.
+    Raises C046 where it is too much to send, or cannot be read, and C062 for what is never sent.
     """
     assert loaded.path is not None
-    named = companions(loaded)
     folder = into / "bundle"
-    places = {name: Path(os.path.normpath(loaded.base / name)) for name in named}
-    # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
-    root = Path(os.path.commonpath([loaded.base, *(place.parent for place in places.values())]))
-    recipe = folder / FILES / loaded.base.relative_to(root) / loaded.path.name
     try:
+        needed = companions(loaded)
+        own = [Sent(str(file.relative_to(folder)), _size(file), "--code") for file in _files(folder)]
+        # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
+        places = [loaded.base, *(Path(os.path.normpath(loaded.base / item.place.parent)) for item in needed)]
+        root = Path(os.path.commonpath(places))
+        beside = folder / FILES / loaded.base.relative_to(root)
+        recipe = beside / loaded.path.name
+
+        def sent(path: Path, size: int, what: str) -> Sent:
+            return Sent(os.path.relpath(path, folder), size, what)
+
+        stages = [sent(beside / item.place, item.bytes, item.what) for item in needed]
+        own.append(sent(recipe, _size(loaded.path), "recipe"))
+        engine = []
         for name in ENGINE:
-            _copy(Path(import_module(name).__path__[0]), into / "engine" / name, _LEFT_OUT)
-        sizes = {name: _size(loaded.base / name) for name in named} | {"--code": _size(folder)}
-        _check_size(sum(sizes.values()) + _size(into / "engine"), max(sizes.items(), key=lambda item: item[1]))
-        _copy(loaded.path, recipe, None)
-        for name, place in places.items():
-            _copy(loaded.base / name, folder / FILES / place.relative_to(root), _IGNORE_FILES)
-    except (OSError, shutil.Error) as failure:
+            package = Path(import_module(name).__path__[0])
+            sources = [file for file in _files(package) if file.suffix in ENGINE_FILES]
+            engine.append(Sent(f"{name}/", sum(map(_size, sources)), "the engine"))
+            for file in sources:
+                _copy(file, into / "engine" / name / file.relative_to(package))
+        _check_size([*stages, *own, *engine])
+        _copy(loaded.path, recipe)
+        for item in needed:
+            _copy(item.file, Path(os.path.normpath(beside / item.place)))
+    except OSError as failure:
         raise CurationError(Finding("C046", f"what the recipe names cannot be read: {failure}")) from failure
-    return Bundle(folder, str(recipe.relative_to(folder)), tuple(named), code)
+    named = tuple(dict.fromkeys(item.what.removeprefix("path:") for item in needed))
+    return Bundle(folder, str(recipe.relative_to(folder)), named, code, (*own, *stages, *engine))
 
 
-def _check_size(size: int, most: tuple[str, int]) -> None:
+def _check_size(files: list[Sent]) -> None:
+    sizes: dict[str, int] = {}
+    for file in files:
+        sizes[file.what] = sizes.get(file.what, 0) + file.bytes
+    size, most = sum(sizes.values()), max(sizes.items(), key=lambda item: item[1])
     if size > LIMIT:
         message = f"{size / 1e6:,.0f} MB would have to be sent, and {LIMIT / 1e6:,.0f} MB may"
         raise CurationError(
             Finding(
                 "C046",
-                f"{message}: {most[0]} alone has {most[1] / 1e6:,.0f} MB",
+                f"{message}: {most[0].removeprefix('path:')} alone has {most[1] / 1e6:,.0f} MB",
                 "put it where all nodes see it and name it by its absolute path, or as package: or hub:",
             )
         )
-
-
-def companions(loaded: Loaded) -> list[str]:
-    """Files, and by `path:` folders, that settings of stages name relative to the recipe: as they are written there,
-    without `path:`."""
-    found: dict[str, None] = {}
-    for stage in loaded.recipe.stages:
-        for value in _texts(stage.settings):
-            name = value.removeprefix("path:")
-            place = os.path.join(loaded.base, name)
-            here = bool(name) and not os.path.isabs(name) and not name.startswith("~")
-            if here and (os.path.isfile(place) or (name != value and os.path.isdir(place))):
-                found[name] = None
-    return list(found)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
 
 
 def unpacked(recipe: Path, sent_from: Path) -> Loaded:
@@ -138,10 +142,13 @@ def take_code(path: Path, into: Path) -> tuple[str, ...]:
     if made:
         points = _declared(made)
         sources = [child for child in sorted(path.iterdir()) if _importable(child)]
+        data = _recorded(made)
         for file in made:
-            _copy(file.parent, folder / file.parent.name, _LEFT_OUT)
+            for name in ("METADATA", "entry_points.txt"):
+                if (file.parent / name).is_file():
+                    _copy(file.parent / name, folder / file.parent.name / name)
     elif project is not None:
-        points, name, version = _project(project / "pyproject.toml")
+        points, name, version, data = _project(project / "pyproject.toml")
         sources = [path]
         if project == path:
             root = path / "src" if (path / "src").is_dir() else path
@@ -151,7 +158,8 @@ def take_code(path: Path, into: Path) -> tuple[str, ...]:
             points = {group: {p: t for p, t in named.items() if _module(t) == name} for group, named in points.items()}
         _write_info(folder / f"{name}-{version}.dist-info", points)
     else:
-        points, sources = {}, []
+        points, sources, data = {}, [], ()
+    sources = [source for source in sources if source.resolve().is_relative_to(path)]
     if not any(points.values()):
         raise CurationError(
             Finding(
@@ -164,7 +172,10 @@ def take_code(path: Path, into: Path) -> tuple[str, ...]:
     modules = tuple(source.stem for source in sources)
     _refuse_hiding(path, modules, points)
     for source in sources:
-        _copy(source, folder / source.name, _LEFT_OUT)
+        for file in _files(source):
+            inside = Path(source.name) / file.relative_to(source) if source.is_dir() else Path(source.name)
+            if file.suffix in CODE_FILES or any(inside.match(pattern) for pattern in data):
+                _copy(file, folder / inside)
     for point, target in sorted((p, t) for named in points.values() for p, t in named.items()):
         if _module(target) not in modules:
             message = f"--code {path}: entry point {point} names the module '{_module(target)}', which is not there"
@@ -230,16 +241,31 @@ def _importable(path: Path) -> bool:
     return path.suffix == ".py" and path.name not in ("setup.py", "conftest.py")
 
 
-def _project(file: Path) -> tuple[dict[str, dict[str, str]], str, str]:
-    """Of a pyproject.toml: entry points of our groups, the project's name as a `.dist-info` has it, and version."""
+def _project(file: Path) -> tuple[dict[str, dict[str, str]], str, str, tuple[str, ...]]:
+    """Of a pyproject.toml: entry points of our groups, the project's name as a `.dist-info` has it, version, and
+    patterns of its data files, as setuptools' `package-data` has them."""
     try:
-        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+        written = tomllib.loads(file.read_text(encoding="utf-8"))
+        project = written.get("project", {})
+        declared = written.get("tool", {}).get("setuptools", {}).get("package-data", {})
+        data = tuple(
+            f"{package.replace('.', '/')}/{pattern}" if package else pattern
+            for package, patterns in declared.items()
+            for pattern in patterns
+        )
     except (OSError, ValueError) as failure:
         raise CurationError(Finding("C046", f"{file} cannot be read: {failure}")) from failure
     declared = project.get("entry-points", {})
     points = {group: dict(declared[group]) for group in GROUPS.values() if declared.get(group)}
     name = re.sub(r"[-_.]+", "_", str(project.get("name", "code")))
-    return points, name, str(project.get("version", "0"))
+    return points, name, str(project.get("version", "0")), data
+
+
+def _recorded(files: list[Path]) -> tuple[str, ...]:
+    """What distributions say that they have installed."""
+    records = [file.with_name("RECORD") for file in files]
+    lines = [line for record in records if record.is_file() for line in record.read_text("utf-8").splitlines()]
+    return tuple(line.split(",")[0] for line in lines if line)
 
 
 def _declared(files: list[Path]) -> dict[str, dict[str, str]]:
@@ -266,15 +292,25 @@ def _write_info(info: Path, points: dict[str, dict[str, str]]) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _copy(source: Path, to: Path, ignore: Any) -> None:
+def _files(path: Path) -> list[Path]:
+    """A file, or those of a folder, but for hidden ones, tests, and what a link leads to that lies elsewhere."""
+    if path.is_file():
+        return [path]
+    root = path.resolve()
+    return [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+        and not is_hidden(inside := file.relative_to(path))
+        and not {"__pycache__", "tests"} & set(inside.parts)
+        and file.resolve().is_relative_to(root)
+    ]
+
+
+def _copy(source: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, to, ignore=ignore, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, to)
+    shutil.copyfile(source, to)
 
 
 def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size

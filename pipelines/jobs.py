@@ -84,6 +84,9 @@ def submit(
         list[str] | None,
         typer.Option("--env", help="NAME=VALUE for the job; NAME= leaves it to the cluster. Repeatable."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the recipe and list the files that would be sent. Sends nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")] = False,
 ) -> None:
     """Curate on a Ray cluster, by its Jobs API. Prints the submission id.
@@ -92,6 +95,10 @@ def submit(
     with this engine's own code, so the cluster needs the packages that it stands on, but not this version of it. Inputs
     and workspace are not sent: they lie on an object store, or on a disk that is mounted at the same place everywhere.
     What else a stage names by absolute path has to be there, too.
+
+    Sent are the files that a stage asks for when it is checked, of a model's folder what decides what it computes, and
+    of --code Python files and what its pyproject.toml declares as package data; never a hidden file, nor one to which a
+    link leads out of what is sent. --dry-run lists them.
 
     The job is RUN-attempt-N, and has the run id that `curate run` has here; it stops if it comes to another. Where a
     stage has to be fitted first the run id is not known before: then it is NAME-HASH-attempt-N, and the job's log says
@@ -105,13 +112,18 @@ def submit(
     Ctrl-C while following leaves the job alone, and exits with 130, as does a job that was stopped.
     """
     from pipelines.cli import summary
+    from pipelines.render import print_table
     from pipelines.submit import Options
     from pipelines.submit import submit as start
 
-    where = _where(address)
+    where = _where(address) if not dry_run else ""
     say = _say if not quiet else (lambda text: None)
-    options = Options(workspace, sample, refit, workers, python, tuple(code or ()), tuple(env or ()), quiet)
+    options = Options(workspace, sample, refit, workers, python, tuple(code or ()), tuple(env or ()), quiet, dry_run)
     made = start(recipe, where, options, say)
+    if dry_run:
+        rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in made.files]
+        print_table(pa.Table.from_pylist(rows), "table")
+        return
     if made.result is not None:
         for line in summary(made.result, workspace):
             say(line)

@@ -20,6 +20,7 @@ from curation import registry
 from curation.plan import fingerprint
 from curation.store import is_url
 from pipelines import bundle as bundles
+from pipelines.companions import unasked
 from pipelines.recipe import load
 from pipelines.resolve import remember, resolve
 from pipelines.run import Result, finished
@@ -32,7 +33,7 @@ DRAIN_SECONDS = "CURATION_DRAIN_SECONDS"
 GRACE_SECONDS = 8
 """How long after that Ray kills it."""
 STORE = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
-_SECRET = ("KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL")
+_SECRET = ("KEY", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "AUTHORIZATION")
 
 
 @dataclass(frozen=True)
@@ -49,35 +50,42 @@ class Options:
     environment: tuple[str, ...] = ()
     """NAME=VALUE for the job; NAME= leaves a variable to the cluster that would be handed on."""
     quiet: bool = False
+    dry_run: bool = False
+    """Only say what would be sent."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What came of it: a job, or the result of a run that needs none."""
+    """What came of it: a job, or the result of a run that needs none; of a dry run, what would be sent."""
 
     run: str
     job: str | None = None
     result: Result | None = None
+    files: tuple[bundles.Sent, ...] = ()
 
 
-def submit(recipe: Path, address: str, options: Options, say: Callable[[str], None]) -> Submitted:
-    """Check a recipe here, and start a job that curates it on the cluster whose jobs server is at `address`.
+def submit(recipe: Path, address: str | None, options: Options, say: Callable[[str], None]) -> Submitted:
+    """Check a recipe here, and start a job that curates it on the cluster whose jobs server is at `address`, which only
+    a dry run can do without.
 
     Raises CurationError for everything that is wrong with the recipe, and for a cluster that does not take the job;
     nothing has been sent then.
     """
-    address = checked(address)
+    address = checked(address or "") if not options.dry_run else ""
     place = options.workspace if is_url(options.workspace) else os.path.abspath(options.workspace)
     workspace = Workspace(place)
     environment = environment_of(os.environ, options.environment)
     with TemporaryDirectory(prefix="curate-") as folder, _own_code(options.code, Path(folder)) as code:
-        made = bundles.make(load(recipe), Path(folder), code)
+        loaded = load(recipe)
+        made = bundles.make(loaded, Path(folder), code)
+        for name in unasked(loaded):
+            say(f"not sent: {name} is a file beside the recipe, and the stage does not ask for it when it is checked")
         sent_from = recipe.resolve()
         resolved = resolve(bundles.unpacked(made.folder / made.recipe, sent_from), workspace.manifest, options.sample)
         plan = resolved.plan
         expected = None if resolved.unfitted or options.refit else plan.run
         if expected is not None:
-            done = finished(workspace.manifest, plan.run)
+            done = None if options.dry_run else finished(workspace.manifest, plan.run)
             if done is not None:
                 return Submitted(plan.run, result=done)
             run = plan.run
@@ -85,6 +93,9 @@ def submit(recipe: Path, address: str, options: Options, say: Callable[[str], No
         else:
             run = f"{plan.name}-{fingerprint([plan.run, options.refit])[:8]}"
             say(f"run to be named once it is fitted, by the job's log: {plan.rows:,} documents")
+        if options.dry_run:
+            say(f"would send {made.bytes / 1e6:,.1f} MB in {len(made.files):,} files and folders; nothing was sent")
+            return Submitted(run, files=made.files)
         jobs = Jobs(address)
         jobs.same_version()
         earlier = _earlier(jobs, run, place)
@@ -132,13 +143,13 @@ def environment_of(mine: Mapping[str, str], given: tuple[str, ...] = ()) -> dict
     chosen.pop("CURATION_WORKSPACE", None)  # said by an option
     for entry in given:
         name, equals, value = entry.partition("=")
-        if not equals or not name or _secret(name):
+        if not equals or not name or _secret(name) or _has_password(value):
             hint = "write NAME=VALUE; credentials belong to the cluster, which shows a job's variables to its users"
             raise CurationError(Finding("C046", f"--env {name}: not a variable that a job is given", hint))
         chosen[name] = value
     chosen = {name: value for name, value in chosen.items() if value}
-    for name in chosen.keys() & set(STORE):
-        if "@" in urlsplit(chosen[name]).netloc:
+    for name in sorted(chosen):
+        if _has_password(chosen[name]):
             raise CurationError(Finding("C046", f"{name} holds credentials", "they belong to the cluster"))
     chosen.setdefault(DRAIN_SECONDS, "2")
     try:
@@ -150,6 +161,14 @@ def environment_of(mine: Mapping[str, str], given: tuple[str, ...] = ()) -> dict
 
 def _secret(name: str) -> bool:
     return any(word in name.upper() for word in _SECRET)
+
+
+def _has_password(value: str) -> bool:
+    """Whether a URL holds credentials, or what cannot be read as one may."""
+    try:
+        return "@" in urlsplit(value).netloc
+    except ValueError:
+        return "@" in value
 
 
 def next_number(run: str, earlier: list[Job]) -> int:

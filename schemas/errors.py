@@ -49,6 +49,8 @@ CODES = {
     "C056": "gate that fails or holds for no document",
     "C057": "limit of time or memory exceeded",
     "C058": "output name with two meanings",
+    "C061": "Ray is in use in this process",
+    "C062": "file never sent",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
@@ -61,6 +63,7 @@ CODES = {
     "R010": "object store not answering, or refusing",
     "R016": "fault of the engine itself",
     "R017": "not what was planned",
+    "R019": "stage ends its process",
 }
 """C: refused before anything was written (exit code 2). R: found while running (exit code 1)."""
 

@@ -222,7 +222,7 @@ def _hash_files(address: str, folder: Path) -> dict[str, ModelFile]:
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         name = path.relative_to(folder).as_posix()
-        is_weights = path.suffix in WEIGHTS or (path.suffix == ".bin" and _is_fasttext(path))
+        is_weights = path.suffix in WEIGHTS or (path.suffix == ".bin" and is_fasttext(path))
         if is_weights or path.suffix in COMPANIONS:
             files[name] = ModelFile(sha256(path), path.stat().st_size)
             weights += is_weights
@@ -238,7 +238,8 @@ def _hash_files(address: str, folder: Path) -> dict[str, ModelFile]:
     raise ModelError(f"{address}: no weights in {folder}", hint=f"weights end in {', '.join(WEIGHTS)}")
 
 
-def _is_fasttext(path: Path) -> bool:
+def is_fasttext(path: Path) -> bool:
+    """Whether a file begins as fastText's binaries do."""
     with path.open("rb") as file:
         return file.read(4) == _FASTTEXT_MAGIC
 

@@ -39,9 +39,12 @@ class Context:
     turns: str | None = None
     """Where rows are conversations, how scores of their answers become one (`curation.scorers.turns`): a rule, or ""
     for none named. None where they are not. Part of the fingerprint by way of the scorer that it makes."""
+    asked: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Paths that were asked for: what `curate submit` sends along."""
 
     def resolve(self, path: str) -> Path:
         """A path from the recipe, relative to the recipe's folder."""
+        self.asked.add(path)
         return (self.recipe_dir / expanded(path)).resolve()
 
 

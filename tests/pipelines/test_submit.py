@@ -307,6 +307,25 @@ def test_nobody_without_the_token_gets_in(cluster: RayCluster, project: Project)
         assert "RAY_AUTH_TOKEN_PATH" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["plan", pytest.param("run", marks=pytest.mark.slow)])
+def test_a_cluster_is_not_joined_without_its_token(
+    command: str, cluster: RayCluster, project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "none.yaml").write_text(f"name: none\ninput: {{path: {json.dumps(str(project.folder / 'data'))}}}\n")
+    address = (cluster.folder / "ray_current_cluster").read_text().strip()
+    given = (command, tmp_path / "none.yaml", "-w", tmp_path / "ws", "--address", address)
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": "", "HOME": str(tmp_path)}
+    done = project(*given, **token)
+    assert error(done) == (
+        f"error[C035]: Ray cluster at {address} was not joined: it asks for a token, and there is none here"
+    )
+    assert "RAY_AUTH_TOKEN" in done.stderr
+    if command == "run":
+        done = project(*given, **{**token, "RAY_AUTH_TOKEN": "0" * 64})  # Ray itself says no more than that it waited
+        assert error(done).startswith(f"error[C035]: Ray cluster at {address} ")
+        assert "RAY_AUTH_TOKEN" in done.stderr
+
+
 def test_a_job_that_is_not_there_is_one_finding(cluster: RayCluster, project: Project) -> None:
     done = project("jobs", "stop", "nobody", "--address", cluster.http, **cluster.environment)
     assert error(done) == f"error[C046]: there is no job 'nobody' on {cluster.http}"
