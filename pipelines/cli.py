@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +17,7 @@ import typer
 from pipelines.jobs import app as jobs_app
 from pipelines.jobs import submit
 from pipelines.render import put, put_json, put_text, tell, tell_text
+from pipelines.stopping import Talk, print_result, until_stopped
 from pipelines.weak_to_strong.cli import app as weak_to_strong_app
 from schemas.errors import CurationError, Finding
 
@@ -685,6 +682,7 @@ def main() -> None:
     """Entry point: errors become findings and exit codes."""
     from pipelines.stdout import only_data
 
+    sys.stderr = Talk(sys.stderr)
     with only_data():
         code = _main(sys.argv[1:])
     sys.exit(code)
@@ -715,7 +713,7 @@ def _main(arguments: list[str]) -> int:
             print_findings([crash.finding(failure, arguments)])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # the reader has what it wanted, or the terminal was closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
@@ -752,7 +750,7 @@ def _run(path: str, quiet: bool, verbose: bool, start: Any) -> None:
 
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
-        with _stoppable(progress.say):
+        with until_stopped(progress.say):
             result = start(_open(path), progress)
     finally:
         progress.close()
@@ -760,34 +758,10 @@ def _run(path: str, quiet: bool, verbose: bool, start: Any) -> None:
         for line in summary(result, path):
             _say(line)
     if result.dataset is not None:
-        put(str(result.dataset))
+        print_result(result.dataset)
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)
-
-
-@contextmanager
-def _stoppable(say: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM let units that are under way end and commit; a second one ends this process at once."""
-    seen: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        seen.append(number)
-        if len(seen) > 1:
-            os._exit(130)
-        say("stopping: units that are under way end and commit first; once more to stop at once")
-        raise KeyboardInterrupt
-
-    here = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
-    taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in taken:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def summary(result: Any, workspace: Path | str) -> list[str]:

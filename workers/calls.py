@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray
 
 from curation.flow.perform import prepare_here, score_here
-from curation.flow.score import ScorerError
+from curation.flow.score import ScorerError, plain_batch
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
 from workers import board, metrics
@@ -23,12 +25,21 @@ DEATHS_OF_ONE = 3
 """A document over which a process dies this often is set aside."""
 DEATHS_OF_MANY = 2
 """A batch over which it dies this often is halved, to find the document."""
+IN_A_ROW = 5
+"""Documents one after another over which it dies, after which a unit is given up."""
 LOADS = 3
 """A model whose process dies this often while loading is not tried again."""
 LOOK_SECONDS = 5.0
 """How often a batch that waits looks whether its actor loads at all."""
 OUTAGE_SECONDS = 600.0
 """How long a batch waits for an actor that is up."""
+
+
+Call = Callable[[Any, pa.RecordBatch, str], Any]
+"""Sends rows to an actor, with a token under which it notes that they are under way."""
+Plain = Callable[[], pa.RecordBatch]
+DIED = "died"
+"""On the board: the step whose process was last seen to die over what it had."""
 
 
 class Calls:
@@ -47,21 +58,33 @@ class Calls:
         self._pools: dict[str, tuple[float, list[str]]] = {}
         self._handles: dict[str, Any] = {}
         self._sandbox: Any = None
+        self._sound: set[str] = set()
+        """Steps whose process has outlived plain words."""
+        self._row: Counter[str] = Counter()
+        """By step: documents one after another over which its process died."""
 
     def score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A step's columns for a batch. Raises ScorerError where the process dies over it, again and again."""
+        plain = partial(plain_batch, batch.schema)
         if not step.heavy:
             if not self.careful:
                 return score_here(step, batch)
-            return self._guarded(step, batch, self._own, lambda actor, token: actor.score.remote(step, batch, token))
-        if self.careful:
-            prepared = self._guarded(
-                step, batch, self._own, lambda actor, token: actor.prepare.remote(step, batch, token)
+            return self._guarded(
+                step, batch, self._own, lambda on, rows, token: on.score.remote(step, rows, token), plain
             )
-        else:
-            prepared = prepare_here(step, batch)
+
+        def prepare(rows: pa.RecordBatch, plain: Plain | None) -> pa.RecordBatch:
+            if not self.careful:
+                return prepare_here(step, rows)
+            call: Call = lambda on, rows, token: on.prepare.remote(step, rows, token)  # noqa: E731
+            return self._guarded(step, rows, self._own, call, plain)
+
         return self._guarded(
-            step, prepared, lambda: self._member(step), lambda actor, token: actor.infer.remote(prepared, token)
+            step,
+            prepare(batch, plain),
+            lambda: self._member(step),
+            lambda on, rows, token: on.infer.remote(rows, token),
+            lambda: prepare(plain(), None),
         )
 
     def close(self) -> None:
@@ -75,34 +98,69 @@ class Calls:
         step: Step,
         batch: pa.RecordBatch,
         choose: Callable[[], tuple[str, Any]],
-        call: Callable[[Any, str], Any],
+        call: Call,
+        plain: Plain | None,
     ) -> pa.RecordBatch:
+        """`plain` makes what to try where the process died; without it, this is such a try."""
         one, suspicious = batch.num_rows == 1, self.careful or step.name in self._suspicious
-        limit = DEATHS_OF_ONE if one else 1 if suspicious else DEATHS_OF_MANY
+        limit = DEATHS_OF_MANY if plain is None else DEATHS_OF_ONE if one else 1 if suspicious else DEATHS_OF_MANY
         token = _token() if suspicious else ""
         deaths = losses = 0
         began = time.monotonic()
         while True:
             name, handle = choose()
             try:
-                reference = call(handle, token)
+                reference = call(handle, batch, token)
                 # a call of an actor that dies while it loads waits, and never fails
                 while not ray.wait([reference], timeout=LOOK_SECONDS)[0]:
                     self._check_loading(step, name, None)
-                return ray.get(reference)
+                result = ray.get(reference)
+                self._row[step.name] *= plain is None
+                return result
             except ray.exceptions.RayTaskError:
+                self._row[step.name] *= plain is None
                 raise  # the scorer's own
             except ray.exceptions.RayError as lost:
                 losses += 1
                 metrics.RETRIES.inc(1, {"what": "batch"})
                 deaths += _was_under_way(token)
+                if deaths:
+                    board.write(DIED, step.name)
                 if deaths >= limit:
                     self._suspicious.add(step.name)
+                    if plain is not None:
+                        self._suspect(step, choose, call, plain, one)
                     what = f"the process that scored it died{f' {deaths} times' if one else ''}"
                     raise ScorerError(what, type(lost).__name__) from lost
                 self._hope(step, name, lost, began)
             token = _token()
             time.sleep(min(2.0, 0.2 * losses))
+
+    def _suspect(self, step: Step, choose: Callable[[], tuple[str, Any]], call: Call, plain: Plain, one: bool) -> None:
+        """Raise where it is no document that ends the process: it dies over plain words too, or over all in a row."""
+        if step.name not in self._sound:
+            try:
+                self._guarded(step, plain(), choose, call, None)
+            except ScorerError as dead:
+                raise CurationError(
+                    Finding(
+                        "R019",
+                        f"stage '{step.name}' ends the process that scores, over plain words, too",
+                        "try its scorer by itself: it crashes, takes more memory than there is, or calls exit",
+                    )
+                ) from dead
+            except ray.exceptions.RayTaskError:  # it raises, and lives
+                pass
+            self._sound.add(step.name)
+        self._row[step.name] += one
+        if self._row[step.name] >= IN_A_ROW:
+            raise CurationError(
+                Finding(
+                    "R003",
+                    f"stage '{step.name}': the process that scores died over {IN_A_ROW} documents in a row",
+                    "look at what they have in common; the scorer crashes over it, or takes more memory than there is",
+                )
+            )
 
     def _hope(self, step: Step, name: str, lost: Exception, began: float) -> None:
         """Raise where another try is pointless."""

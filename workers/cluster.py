@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from curation import registry
+from curation.plan import StagePlan
 from curation.store import Store
 from schemas.errors import CurationError, Finding
 
@@ -20,6 +22,7 @@ PATIENCE = 600.0
 """Seconds that a run waits, saying so, for what other runs hold."""
 SAY_AFTER, SAY_EVERY = 5.0, 30.0
 """Seconds before the first line and the next ones: at first it may be actors of the pass before, on their way out."""
+NO_KINDS: Mapping[tuple[str, str], str] = {}
 LOOK_SECONDS = 60.0
 """Seconds that a node has for its first answer."""
 
@@ -191,24 +194,53 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
-@ray.remote(num_cpus=0, max_retries=0)
-def _look(root: str, marker: str) -> dict[str, Any]:
-    """What a machine sees of the workspace, and which code it would run."""
-    found: dict[str, Any] = {"code": code(), "problem": None}
-    try:
-        if not Store(root).exists(marker):
-            found["problem"] = "it is not there"
-    except Exception as failure:
-        found["problem"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+def kinds_of(stages: Iterable[StagePlan]) -> dict[tuple[str, str], str]:
+    """Family and kind of all that stages are made of, scorers inside others too, with a stage that needs it."""
+    found: dict[tuple[str, str], str] = {}
+
+    def inside(value: Any, stage: str) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("scorer"), str):
+                found.setdefault(("scorer", value["scorer"]), stage)
+            value = list(value.values())
+        for item in value if isinstance(value, list) else ():
+            inside(item, stage)
+
+    for stage in stages:
+        if stage.family in registry.GROUPS:
+            found.setdefault((stage.family, stage.kind), stage.id)
+            inside(stage.settings, stage.id)
     return found
 
 
-def look_round(root: str, marker: str, tell: Callable[[str], None]) -> None:
-    """Raise C044 unless every machine that takes tasks sees the workspace, and would run the driver's code."""
+@ray.remote(num_cpus=0, max_retries=0)
+def _look(root: str | None, marker: str, kinds: list[tuple[str, str]]) -> dict[str, Any]:
+    """What a machine sees of the workspace, which code it would run, and what it lacks of what the stages need."""
+    found: dict[str, Any] = {"code": code(), "problem": None, "versions": {}, "lacking": {}}
+    try:
+        if root is not None and not Store(root).exists(marker):
+            found["problem"] = "it is not there"
+    except Exception as failure:
+        found["problem"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+    for kind in kinds:
+        try:
+            found["versions"][kind] = registry.find(*kind).version
+        except KeyError:
+            found["lacking"][kind] = "it is not installed there"
+        except BaseException as failure:  # others' code, which may do anything when it is imported
+            found["lacking"][kind] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+    return found
+
+
+def look_round(
+    root: str | None, marker: str, tell: Callable[[str], None], kinds: Mapping[tuple[str, str], str] = NO_KINDS
+) -> None:
+    """Raise C044 unless every machine that takes tasks has what stages need, as the driver has it, sees the workspace
+    and would run the driver's code. Without `root` the machine is this one."""
     here = [node for node in nodes() if node.total.get("CPU")]
     asked = {
         _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(
-            root, marker
+            root, marker, list(kinds)
         ): node
         for node in here
     }
@@ -218,7 +250,7 @@ def look_round(root: str, marker: str, tell: Callable[[str], None]) -> None:
         ray.cancel(reference)
     findings = []
     for reference in done:
-        where = f"node {asked[reference].address}"
+        where = f"node {asked[reference].address}" if root is not None else "this machine, in a process of its own,"
         try:
             found = ray.get(reference)
         except ray.exceptions.RayError as failure:
@@ -230,8 +262,21 @@ def look_round(root: str, marker: str, tell: Callable[[str], None]) -> None:
         if found["code"] != code():
             hint = "give every node the same version, or `curate submit`, which brings the code along"
             findings.append(Finding("C044", f"{where} has another version of the engine than the driver", hint))
+        findings += _unlike(where, kinds, found)
         if found["problem"]:
             hint = "put the workspace on a disk that all nodes share, or on an object store"
             findings.append(Finding("C044", f"{where} does not see the workspace {root}: {found['problem']}", hint))
     if findings:
         raise CurationError(*findings)
+
+
+def _unlike(where: str, kinds: Mapping[tuple[str, str], str], found: dict[str, Any]) -> Iterator[Finding]:
+    """What a machine does not have, or not as the driver has it."""
+    hint = "install it on every node, or send it along: curate submit --code; what a notebook defines is in no package"
+    for (family, kind), stage in kinds.items():
+        what = f"the {family} '{kind}' of stage '{stage}'"
+        if (family, kind) in found["lacking"]:
+            why = found["lacking"][family, kind]
+            yield Finding("C044", f"{where} does not have {what}, which the driver has: {why}", hint)
+        elif found["versions"][family, kind] != registry.find(family, kind).version:
+            yield Finding("C044", f"{where} has another version of {what} than the driver", hint)

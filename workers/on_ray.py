@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +15,7 @@ import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curation import failpoints
+from curation import failpoints, registry
 from curation.flow import Failure, Outcome, perform
 from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.flow.work import scorer_object
@@ -25,13 +23,16 @@ from curation.models.devices import THREADS
 from curation.models.hardware import difference, hardware
 from curation.models.meter import Reading
 from curation.plan import Pass, Step
+from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
 from workers import board, cluster, metrics
-from workers.calls import Calls, actor_name, loading
+from workers.calls import DIED, Calls, actor_name, loading
 from workers.cluster import Ask, Wanted
 from workers.executor import Metered, marked, metered
+from workers.joined import JoinedCluster
 from workers.pool import Pool
+from workers.private import PrivateCluster, at_ease
 
 BEAT_SECONDS = 1.0
 """How often the driver looks after its actors while no unit ends."""
@@ -87,23 +88,17 @@ class RayExecutor:
         self._beaten = 0.0
         self._dead: set[str] | None = None
         self._lost: set[Any] = set()
+        self._said: set[str] = set()
+        """Stages whose deaths were told of; "" for those of a unit's own process."""
         failpoints.register("driver")
         _authenticate(self._own)
-        # What Ray says of a lost worker it prints to stdout, whatever `log_to_driver` is, and stdout is for data. A
-        # private switch; where it is gone the message is back, and nothing else.
-        ray._private.worker._worker_logs_enabled = False
-        try:
-            with _signals_kept():
-                _join(address, self._wanted)
-        except (ConnectionError, RuntimeError, ValueError) as failure:
-            reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-            raise CurationError(
-                Finding(
-                    "C035",
-                    f"Ray {'did not start' if self._own else f'cluster at {address} did not answer'}: {reason}",
-                    "use --executor local" if self._own else "check the address, RAY_AUTH_MODE and the token",
-                )
-            ) from failure
+        if not ray.is_initialized():
+            # What Ray says of a lost worker it prints to stdout, whatever `log_to_driver` is, and stdout is for data. A
+            # private switch; where it is gone the message is back, and nothing else.
+            ray._private.worker._worker_logs_enabled = False
+        self._cluster = PrivateCluster(self._wanted) if address is None else JoinedCluster(address)
+        for key in (_STOP, DIED):  # of an earlier run in a process that stays on the cluster
+            board.erase(key)
 
     @property
     def workers(self) -> int:
@@ -158,15 +153,19 @@ class RayExecutor:
                     outcome = self._outcome(flight, reference)
                     if outcome is None:
                         flying[self._submit(flight, each, wanted)] = flight
-                    else:
-                        yield outcome
+                        continue
+                    yield outcome
+                    if outcome.failure is not None and outcome.failure.code == "R019":
+                        yield from self._give_up(outcome.failure, flying, waiting)
+                        return
         except KeyboardInterrupt:
             yield from self._drain(flying)
             raise
         finally:
-            metrics.queue(run, 0)
-            for reference in flying:
-                ray.cancel(reference, force=False)
+            if self._cluster.alive:
+                metrics.queue(run, 0)
+                for reference in flying:
+                    ray.cancel(reference, force=False)
 
     def _submit(self, flight: _Flight, each: Ask, wanted: str) -> Any:
         # Ray's own retries would hide how often a unit's process died
@@ -176,6 +175,8 @@ class RayExecutor:
     def _ended(self, flying: dict[Any, _Flight]) -> list[Any]:
         """Units that ended, waiting for one a moment at most, so that actors are looked after meanwhile."""
         references = list(flying)
+        if not self._cluster.alive:
+            raise CurationError(_ENDED)
         done, rest = ray.wait(references, num_returns=1, timeout=BEAT_SECONDS)
         if done and rest:
             more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
@@ -185,8 +186,15 @@ class RayExecutor:
             self._beaten = now
             for pool in self._pools.values():
                 pool.tend(len(flying))
+            self._say_deaths()
             done += self._stranded([reference for reference in flying if reference not in done])
         return done  # type: ignore[no-any-return]
+
+    def _say_deaths(self) -> None:
+        name = board.read(DIED)
+        if name is not None and name not in self._said:
+            self._said.add(name)
+            self._tell(f"stage '{name}': the process that scores died; looking for the document")
 
     def _stranded(self, references: list[Any]) -> list[Any]:
         """Units on machines that Ray has given up since this was last asked.
@@ -214,6 +222,12 @@ class RayExecutor:
             died = isinstance(failure, ray.exceptions.WorkerCrashedError | ray.exceptions.OutOfMemoryError)
             flight.crashes += died
             flight.losses += 1
+            if died and "" not in self._said:
+                self._said.add("")
+                self._tell(
+                    f"the process of {_described(flight.unit)} died; it is begun again, and if it dies again, "
+                    "with what scores in a process of its own"
+                )
             if flight.crashes < CRASHES_IN_ALL and flight.losses < LOSSES:
                 metrics.RETRIES.inc(1, {"what": "unit"})
                 return None
@@ -226,13 +240,27 @@ class RayExecutor:
             return Outcome(flight.unit, failure=value)
         return Outcome(flight.unit, value)
 
+    def _give_up(self, failure: Failure, flying: dict[Any, _Flight], waiting: Iterator[Any]) -> Iterator[Outcome]:
+        """Units that are not begun any more, or not ended, where one has shown that all of them would fail."""
+        for reference, flight in flying.items():
+            ray.cancel(reference, force=False)
+            yield Outcome(flight.unit, failure=failure)
+        flying.clear()
+        for unit in waiting:
+            yield Outcome(unit, failure=failure)
+
     def _drain(self, flying: dict[Any, _Flight]) -> Iterator[Outcome]:
         """Let units that are under way end and commit, for a while; what has not begun is left for the next attempt."""
         seconds = float(os.environ.get("CURATION_DRAIN_SECONDS", DRAIN_SECONDS))
-        board.write(_STOP, "")
         end = time.monotonic() + seconds
-        while flying and time.monotonic() < end:
-            done, _ = ray.wait(list(flying), num_returns=1, timeout=max(0.0, end - time.monotonic()))
+        told = False
+        while flying and (left := end - time.monotonic()) > 0:
+            if not self._cluster.alive:  # whoever stops us has stopped Ray first
+                return
+            if not told:
+                board.write(_STOP, "")
+                told = True
+            done, _ = ray.wait(list(flying), num_returns=1, timeout=min(BEAT_SECONDS, left))
             for reference in done:
                 flight = flying.pop(reference)
                 with suppress(ray.exceptions.RayError):
@@ -283,10 +311,17 @@ class RayExecutor:
         return Pool(step, ask, (least, most), start, room, self._tell, self._idle_seconds)
 
     def _look_round(self, unit: Any) -> None:
-        """Once, on a cluster that is joined: that its machines see the workspace and run this code."""
-        if not self._looked and not self._own and self._marker is not None:
-            cluster.look_round(getattr(unit, "at", unit).work.root, self._marker, self._tell)
+        """Once: that all machines know what the stages need, and where others may use them, too, that they see the
+        workspace and run this code."""
+        if self._looked:
+            return
         self._looked = True
+        work = getattr(unit, "at", unit).work
+        kinds = cluster.kinds_of(work.stages)
+        if not self._own and self._marker is not None:
+            cluster.look_round(work.root, self._marker, self._tell, kinds)
+        elif foreign := {kind: stage for kind, stage in kinds.items() if kind[1] not in registry.BUILTIN[kind[0]]}:
+            cluster.look_round(None, "", self._tell, foreign)
 
     def meters(self, steps: list[Step]) -> list[Metered]:
         heavy = {step.actor for step in steps if step.heavy}
@@ -299,12 +334,18 @@ class RayExecutor:
         return sorted(found, key=lambda row: (row.step, row.model, row.pid))
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        if self._cluster.alive:
+            for pool in self._pools.values():
+                pool.close()
         self._pools.clear()
-        ray.shutdown()
+        self._cluster.stop()
 
 
+_ENDED = Finding(
+    "R006",
+    "the processes of Ray on this machine have ended while the run was under way",
+    "most often the machine lacks memory: see its kernel log; run again, what is committed stays",
+)
 _STOP = "stop"
 """Stands on the board once a driver is interrupted."""
 
@@ -318,6 +359,7 @@ def _at(task: str) -> str:
 def _perform(unit: Any, careful: bool, wanted: str) -> Any:
     """A unit's value or Failure; None where the driver is stopping and the unit had not begun."""
     failpoints.register("worker")
+    at_ease()
     if board.read(_STOP) is not None:
         return None
     clock = metrics.UnitClock(unit)
@@ -350,6 +392,7 @@ class Model:
 
     def __init__(self, step: Step | None, wanted: str, name: str) -> None:
         failpoints.register("scorer")
+        at_ease()
         self.step = step
         self.wanted = wanted
         self.before: list[Reading] = []
@@ -411,6 +454,14 @@ class Model:
                 board.erase(token)
 
 
+def _described(unit: Any) -> str:
+    """A unit, as a message has it."""
+    shard = getattr(getattr(unit, "at", None), "shard", None)
+    stages = [f"'{stage.id}'" for stage in getattr(getattr(unit, "part", None), "stages", ()) if stage.id != INPUT]
+    what = f"stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}" if stages else "a unit of work"
+    return f"{what} on {shard.path}" if shard is not None else what
+
+
 def _by_model(steps: Iterable[Step]) -> dict[str, list[Step]]:
     heavy: dict[str, list[Step]] = {}
     for step in steps:
@@ -450,47 +501,6 @@ def _bounds(group: list[Step]) -> tuple[int, int | None]:
         return 1, None
     most = [upper for _, upper in bounds]
     return max(least for least, _ in bounds), None if None in most else max(filter(None, most))
-
-
-def _join(address: str | None, workers: int | None) -> None:
-    if address is not None:
-        ray.init(address=address, logging_level="warning", log_to_driver=False)
-        return
-    with _on_loopback():
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            logging_level="warning",
-            log_to_driver=False,
-            # no agent collects figures that nobody asks for, nor opens a port for them
-            _system_config={"metrics_report_interval_ms": 3_600_000, "enable_metrics_collection": False},
-        )
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray binds every port to 127.0.0.1 then, as it does on macOS. A private constant of Ray's: where it is gone,
-    tests/workers/test_ports.py tells."""
-    constants = ray._private.ray_constants
-    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself and ends the process; ours drains."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _authenticate(own: bool) -> None:

@@ -408,16 +408,19 @@ def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, raised: Counte
 def _is_broken(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> bool:
     """Whether the scorer fails on plain words too. Asked of the scorer alone, so that it does not depend on which
     documents happen to be left for one batch: those that fail where the scorer works are errors, and stored."""
-    columns = [
-        pa.array([_plain(item.name)], TEXT) if item.type == TEXT else pa.nulls(1, item.type) for item in batch.schema
-    ]
     try:
-        _checked(step, scoring(step, pa.RecordBatch.from_arrays(columns, schema=batch.schema)), 1)
+        _checked(step, scoring(step, plain_batch(batch.schema)), 1)
     except Exception as caught:
         if is_infrastructure(caught):
             raise
         return True
     return False
+
+
+def plain_batch(schema: pa.Schema) -> pa.RecordBatch:
+    """One row of plain words, in columns of the schema."""
+    columns = [pa.array([_plain(item.name)], TEXT) if item.type == TEXT else pa.nulls(1, item.type) for item in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _plain(name: str) -> str:

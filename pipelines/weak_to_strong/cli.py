@@ -10,7 +10,8 @@ import pyarrow as pa
 import typer
 
 from pipelines.render import Format as TableFormat
-from pipelines.render import put, put_json, tell
+from pipelines.render import put_json, tell
+from pipelines.stopping import print_result, until_stopped
 
 app = typer.Typer(
     help="Labels from weak supervisors, students that learn from them, and what was gained.",
@@ -66,7 +67,8 @@ def run(
 
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
-        result = _open(workspace).weak_to_strong(spec, workers=workers, report=progress)
+        with until_stopped(progress.say):
+            result = _open(workspace).weak_to_strong(spec, workers=workers, report=progress)
     finally:
         progress.close()
     if not quiet and result.report is not None:
@@ -79,7 +81,7 @@ def run(
     if not quiet:
         tell(f"{result.outcome} · run {result.run} · {result.seconds:.1f} s")
     if result.folder is not None:
-        put(str(result.folder))
+        print_result(result.folder)
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)

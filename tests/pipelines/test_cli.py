@@ -21,7 +21,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from curation.flow import Failure
 from pipelines.cli import _main, app, summary
+from pipelines.progress import Progress
 from pipelines.run import Result
 from pipelines.workspace import Workspace
 
@@ -334,6 +336,17 @@ def test_a_run_that_fails_is_exit_code_1_and_names_what_to_do(
 def test_the_last_line_of_an_interrupted_run_can_be_pasted() -> None:
     *_, last = summary(Result("ab12", "web", "interrupted"), Path("a b/ws"))
     assert last.split(":", 1) == ["resume", "      curate retry ab12 -w 'a b/ws'"]
+
+
+def test_the_same_failure_over_many_shards_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    alike = [(f"{n}.parquet", Failure("R003", "stage 'a' fails", "mend it")) for n in range(1200)]
+    result = Result("ab12", "web", "failed", failures=[*alike, ("x", Failure("R001", "x is torn"))])
+    told = [line for line in summary(result, Path("ws")) if not line.startswith(("Failed", "what", "try"))]
+    assert told == ["failed[R003]: stage 'a' fails (1,200 times)", "hint: mend it", "failed[R001]: x is torn"]
+    progress = Progress()
+    for path, failure in result.failures:
+        progress("failed", {"path": path, "failure": failure})
+    assert capsys.readouterr().err.splitlines() == ["failed[R003]: stage 'a' fails", "failed[R001]: x is torn"]
 
 
 def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(

@@ -23,9 +23,11 @@ from pipelines.resolve import resolve
 from pipelines.run import _Invocation
 from pipelines.workspace import MARKER, Workspace
 from schemas.errors import CurationError
+from workers import board, on_ray
 from workers import cluster as asking
 from workers.on_ray import RayExecutor  # before Ray, which reads RAY_AUTH_MODE once
 
+import ray  # isort: skip
 from ray.cluster_utils import Cluster  # isort: skip
 
 SCORERS = '''
@@ -58,7 +60,7 @@ class Length(Scorer):
 
     def score(self, batch):
         texts = batch.column("text").to_pylist()
-        if any(f"kill:{self.settings.name}" in text for text in texts):
+        if self.settings.name == "always" or any(f"kill:{self.settings.name}" in text for text in texts):
             if self.settings.raises:
                 raise ValueError("killed")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -144,6 +146,110 @@ def test_a_document_that_kills_its_process_is_set_aside_and_named(address: str, 
     query = "SELECT path, row, kept, light, heavy FROM documents ORDER BY ALL"
     assert Workspace(tmp_path / "ws").sql(query).equals(Workspace(tmp_path / "calm").sql(query))
     assert Workspace(tmp_path / "ws").run(settings(False), address=address).outcome == "nothing-to-do"
+
+
+@pytest.mark.parametrize("scorer", ["length", pytest.param("model-length", marks=pytest.mark.slow)])
+def test_a_scorer_that_kills_its_process_over_everything_is_said_and_given_up(
+    scorer: str, address: str, recipe: Any, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    settings = recipe([texts(2)] * 6, {"scorer": scorer, "id": "deadly", "name": "always"}, on_bad_shard="skip")
+    result = Workspace(tmp_path / "ws").run(
+        settings, address=address, workers=2, report=lambda event, facts: said.append(facts.get("text", ""))
+    )
+    assert result.outcome == "failed"
+    assert {(failure.code, failure.message) for _, failure in result.failures} == {
+        ("R019", "stage 'deadly' ends the process that scores, over plain words, too")
+    }
+    assert len(result.failures) == 6
+    assert "stage 'deadly': the process that scores died; looking for the document" in said
+    if scorer == "length":  # in the unit's own process
+        assert any(line.startswith("the process of stage 'deadly' on ") for line in said)
+
+
+@pytest.mark.slow
+def test_documents_in_a_row_that_kill_their_process_end_the_search(address: str, recipe: Any, tmp_path: Path) -> None:
+    bad = texts(12, bad=dict.fromkeys(range(12), " kill:light"))
+    stage = {"scorer": "length", "id": "light", "name": "light"}
+    result = Workspace(tmp_path / "ws").run(
+        recipe([texts(3), bad], stage, on_bad_shard="skip"), address=address, workers=2
+    )
+    assert (result.outcome, result.kept) == ("done", 3)
+    errors = Workspace(tmp_path / "ws").sql("SELECT message FROM errors")
+    assert "the process that scores died over 5 documents in a row" in str(errors.to_pylist())
+
+
+def test_a_stage_that_only_the_driver_has_is_named(
+    address: str, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    info = tmp_path / "mine" / "driver_only-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: driver-only\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[curation.scorers]\ndriver-only = driver_only:Length\n")
+    (tmp_path / "mine" / "driver_only.py").write_text(SCORERS.replace('"length"', '"driver-only"'))
+    monkeypatch.syspath_prepend(str(tmp_path / "mine"))
+    stages = [{"scorer": "length", "id": "known"}, {"scorer": "driver-only", "id": "mine"}]
+    with pytest.raises(CurationError) as failure:
+        Workspace(tmp_path / "ws").run(recipe([texts(2)], *stages), address=address)
+    [finding] = failure.value.findings
+    assert finding.code == "C044"
+    assert "does not have the scorer 'driver-only' of stage 'mine', which the driver has" in finding.message
+    with pytest.raises(CurationError) as failure:  # a notebook is on the cluster, and knows more than it
+        Workspace(tmp_path / "ws").run(recipe([texts(2)], *stages), address=address)
+    assert failure.value.findings[0].code == "C044"
+
+
+def test_ray_that_this_process_is_on_is_used_and_left_alone(address: str, recipe: Any, tmp_path: Path) -> None:
+    settings = recipe([texts(2)], {"scorer": "model-length", "id": "heavy"})
+    ray.init(address=address, log_to_driver=False)
+    try:
+        board.write(on_ray._STOP, "")  # as a run that was interrupted leaves it
+        for number, there in enumerate((address, "auto")):
+            result = Workspace(tmp_path / f"ws{number}").run(settings, executor="ray", address=there)
+            assert (result.outcome, result.kept) == ("done", 2)
+            assert ray.is_initialized()
+        for there, what in (
+            (None, "without an address a run starts its own"),
+            ("10.0.0.9:1", "is to be on 10.0.0.9:1"),
+        ):
+            with pytest.raises(CurationError) as failure:
+                Workspace(tmp_path / "other").run(settings, executor="ray", address=there)
+            [finding] = failure.value.findings
+            assert finding.code == "C061"
+            assert f"Ray is initialised in this process, on the cluster at {address}" in finding.message
+            assert what in finding.message
+            assert "ray.shutdown()" in (finding.hint or "")
+            assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "hint"),
+    [
+        ("127.0.0.1:1", "did not answer: Connection refused", "6379"),
+        ("http://head:8265", "is not the address of a Ray cluster", "curate submit"),
+        ("ray://head:10001", "is not the address of a Ray cluster", "head:6379"),
+        ("head", "is not the address of a Ray cluster", "head:6379"),
+        ("head:port", "is not the address of a Ray cluster", "6379"),
+    ],
+)
+def test_an_address_that_is_none_is_said_at_once(address: str, said: str, hint: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(CurationError) as failure:
+        RayExecutor(address)
+    [finding] = failure.value.findings
+    assert finding.code == "C035"
+    assert said in finding.message
+    assert hint in (finding.hint or "")
+    assert time.monotonic() - began < 10
+
+
+def test_an_address_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    with pytest.raises(CurationError, match=r"C035: http://127.0.0.1:8265 \(of RAY_ADDRESS\) is not the address"):
+        RayExecutor("auto")
 
 
 def test_a_model_whose_process_dies_while_loading_fails_the_stage(address: str, recipe: Any, tmp_path: Path) -> None:

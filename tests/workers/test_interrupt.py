@@ -1,0 +1,309 @@
+"""Runs on a cluster of their own that are told to stop: by a signal to the driver, to its group, to all processes of
+the job, by a terminal that is closed; and drivers that are killed. What is under way commits, nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipelines.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+SCORERS = '''
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation.scorers.base import Scorer, Settings
+
+
+class Waiting(Scorer):
+    """The length of a text; waits while the file `hold` is there, once it has begun."""
+
+    kind = "waiting"
+
+    class Settings(Settings):
+        folder: str
+
+    @property
+    def operational(self):
+        return ("folder",)
+
+    @property
+    def fields(self):
+        return [pa.field("bytes", pa.int64())]
+
+    def score(self, batch):
+        if "CURATION_PRIVATE_RAY" in os.environ:
+            print("scored")
+            os.write(1, b"scored")
+        folder = Path(self.settings.folder)
+        (folder / f"begun-{os.getpid()}-{time.time()}").touch()
+        while (folder / "hold").exists():
+            time.sleep(0.05)
+        lengths = [len(text) for text in batch.column("text").to_pylist()]
+        return pa.record_batch({"bytes": pa.array(lengths, pa.int64())})
+'''
+SHARDS = 8
+SLOW = pytest.mark.slow
+
+
+class Project:
+    """A recipe with a scorer of somebody else's, and a driver of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.control = folder / "control"
+        self.temporary = Path(os.environ.get("TMPDIR", "/tmp")) / f"t{os.getpid()}-{time.monotonic_ns() % 1_000_000}"
+        for path in (self.control, folder / "input", self.temporary):
+            path.mkdir()
+        for number in range(SHARDS):
+            texts = [f"document {number} {row}" for row in range(5)]
+            pq.write_table(pa.table({"text": texts}), folder / "input" / f"{number}.parquet")
+        code = folder / "code"
+        info = code / "waiting_scorers-1.0.dist-info"
+        info.mkdir(parents=True)
+        (code / "waiting_scorers.py").write_text(SCORERS)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting-scorers\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[curation.scorers]\nwaiting = waiting_scorers:Waiting\n")
+        stage = {"scorer": "waiting", "folder": str(self.control)}
+        recipe = {"name": "waits", "input": {"path": str(folder / "input")}, "stages": [stage]}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "CURATION_"))},
+            "PYTHONPATH": os.pathsep.join([str(code), str(ROOT)]),
+            "RAY_TMPDIR": str(self.temporary),
+        }
+
+    def hold(self) -> None:
+        (self.control / "hold").touch()
+
+    def release(self) -> None:
+        (self.control / "hold").unlink()
+
+    def start(self, *more: str, executor: str = "ray", **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pipelines.cli", "run", "recipe.yaml", "-w", "ws", "--executor", executor]
+        # tests that run in the background have been told to ignore Ctrl-C, and their children would be, too
+        heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heard, **options}
+        return subprocess.Popen(
+            [*command, *more],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            start_new_session=True,
+            **settings,
+        )
+
+    def begun(self) -> int:
+        return len(list(self.control.glob("begun-*")))
+
+    def processes(self) -> list[int]:
+        """Of its private cluster, and who watches that."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                variables = (entry / "environ").read_bytes().split(b"\0")
+                if f"RAY_TMPDIR={self.temporary}".encode() in variables:
+                    found.append(int(entry.name))
+        return found
+
+    def left(self, patience: float = 30) -> tuple[list[int], list[Path]]:
+        """Processes and files that have not gone by then."""
+        end = time.monotonic() + patience
+        while (found := (self.processes(), list(self.temporary.iterdir()))) != ([], []) and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
+    def resumed(self) -> None:
+        """Run again, here: what was committed is not scored again, and no row is lost."""
+        scored = Workspace(self.folder / "ws").manifest.read("scores").num_rows
+        driver = self.start(executor="local")
+        _, err = driver.communicate(timeout=120)
+        assert driver.returncode == 0, err
+        assert f"Done. {SHARDS * 5} → {SHARDS * 5} documents" in err
+        assert scored > 0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = Project(tmp_path)
+    try:
+        yield made
+    finally:
+        for pid in made.processes():
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        made.left(10)
+        with suppress(OSError):
+            made.temporary.rmdir()
+
+
+def until(what: str, true: Callable[[], Any], driver: subprocess.Popen[str], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < end, f"no {what}"
+        time.sleep(0.05)
+
+
+def test_a_signal_to_every_process_of_the_job_drains(project: Project) -> None:
+    """As systemd and Slurm send it, and more than `timeout`, `docker stop` and Ctrl-C do."""
+    project.hold()
+    driver = project.start()
+    until("unit", lambda: project.begun() >= 2, driver)
+    own = os.getpgid(driver.pid)
+    cluster = [pid for pid in project.processes() if pid != driver.pid]
+    assert len(cluster) > 4
+    assert not [pid for pid in cluster if os.getpgid(pid) == own], "a signal to the driver's group would reach Ray"
+    os.killpg(own, signal.SIGTERM)
+    for pid in cluster:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(pid, number)
+    time.sleep(1)
+    project.release()
+    out, err = driver.communicate(timeout=60)
+    assert (driver.returncode, out) == (130, ""), err
+    assert "stopping: units that are under way end and commit first" in err
+    assert "Interrupted. 40 → 0 documents · dropped=0 errored=0 · SCORED=10 FAIL=0" in err
+    assert re.search(r"^resume: +curate retry \w+ -w ws$", err, re.M)
+    assert "Traceback" not in err
+    assert project.left() == ([], [])
+    project.resumed()
+
+
+def test_a_driver_that_is_killed_leaves_nothing(project: Project) -> None:
+    project.hold()
+    driver = project.start()
+    until("unit", lambda: project.begun() >= 2, driver)
+    assert [path.name[:13] for path in project.temporary.iterdir()] == ["curation-ray-"]
+    driver.kill()
+    driver.communicate()
+    assert project.left() == ([], [])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=SLOW), pytest.param(signal.SIGHUP, marks=SLOW)],
+)
+def test_a_signal_while_ray_starts_stops_the_run(number: signal.Signals, project: Project) -> None:
+    driver = project.start()
+    until("folder", lambda: list(project.temporary.glob("*/session_*/logs")), driver)
+    os.killpg(driver.pid, number)
+    out, err = driver.communicate(timeout=90)
+    assert (driver.returncode, out) == (130, ""), err
+    assert err.splitlines()[0].startswith("stopping: units that are under way")
+    assert "Traceback" not in err
+    assert not project.begun()
+    assert project.left() == ([], [])
+
+
+@SLOW
+def test_a_second_signal_ends_the_run_at_once(project: Project) -> None:
+    project.hold()
+    driver = project.start()
+    until("unit", lambda: project.begun() >= 2, driver)
+    driver.send_signal(signal.SIGINT)
+    assert driver.stderr is not None
+    until("word", lambda: "stopping" in driver.stderr.readline(), driver)
+    driver.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert time.monotonic() - began < 10
+    assert project.left() == ([], [])
+
+
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=SLOW)])
+def test_a_terminal_that_is_closed_drains_the_run(executor: str, project: Project) -> None:
+    project.hold()
+    ours, theirs = pty.openpty()
+    ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    driver = project.start("--workers", "1", executor=executor, **ends)
+    os.close(theirs)
+    until("unit", lambda: project.begun() >= 1, driver)
+    os.close(ours)
+    os.killpg(driver.pid, signal.SIGHUP)  # as the shell does
+    time.sleep(1)
+    project.release()
+    assert driver.wait(60) == 130
+    [ended] = Workspace(project.folder / "ws").manifest.read("ends").to_pylist()
+    assert (ended["outcome"], ended["scored"]) == ("interrupted", 5)
+    assert project.left() == ([], [])
+    project.resumed()
+
+
+def test_a_terminal_that_is_closed_does_not_end_a_run_under_nohup(project: Project) -> None:
+    project.hold()
+    ours, theirs = pty.openpty()
+    ignored = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    driver = project.start(executor="local", stderr=theirs, stdout=theirs, preexec_fn=ignored)
+    os.close(theirs)
+    until("unit", lambda: project.begun() >= 1, driver)
+    os.close(ours)
+    os.killpg(driver.pid, signal.SIGHUP)
+    project.release()
+    assert driver.wait(60) == 0
+    [ended] = Workspace(project.folder / "ws").manifest.read("ends").to_pylist()
+    assert ended["outcome"] == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_here_signals_are_heard_too(number: signal.Signals, project: Project) -> None:
+    project.hold()
+    driver = project.start("--workers", "1", executor="local")
+    until("unit", lambda: project.begun() >= 1, driver)
+    os.killpg(driver.pid, number)
+    time.sleep(0.5)
+    project.release()
+    out, err = driver.communicate(timeout=60)
+    assert (driver.returncode, out) == (130, ""), err
+    assert re.search(r"^resume: +curate retry \w+ -w ws$", err, re.M)
+
+
+@pytest.mark.parametrize("moment", ["before-publish", pytest.param("before-rename", marks=SLOW)])
+def test_a_signal_while_the_driver_itself_works_stops_the_run(moment: str, project: Project) -> None:
+    """While it plans, or publishes: what was begun is begun again, or was whole."""
+    marks = project.folder / "marks"
+    marks.mkdir()
+    project.environment["CURATION_FAILPOINTS"] = json.dumps({"point": moment, "hit": 1, "sleep": 3, "dir": str(marks)})
+    driver = project.start("--workers", "1", executor="local")
+    until("moment", lambda: (marks / "hit-1").exists(), driver)
+    driver.terminate()
+    out, err = driver.communicate(timeout=60)
+    assert (driver.returncode, out) == (130, ""), err
+    assert "stopping" in err
+    assert "Traceback" not in err
+    del project.environment["CURATION_FAILPOINTS"]
+    again = project.start(executor="local")
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    assert "/ws/datasets/waits/" in out
+
+
+def test_an_orphan_of_a_machine_that_went_down_is_swept(tmp_path: Path) -> None:
+    from workers.private import _folder, _sweep
+
+    there, lock = _folder(tmp_path)
+    _sweep(tmp_path)
+    assert there.exists(), "another driver's"
+    os.close(lock)
+    _sweep(tmp_path)
+    assert not there.exists()
