@@ -100,7 +100,9 @@ EACH = {
 
 @pytest.mark.parametrize("stage", EACH.values(), ids=EACH)
 def test_files_that_a_stage_reads_travel(stage: dict[str, Any], recipe: Recipe, tmp_path: Path) -> None:
-    path = recipe([stage], ("seeds.jsonl", "more/other.jsonl", "third.jsonl"))
+    names = ("seeds.jsonl", "more/other.jsonl", "third.jsonl")
+    plain = dict.fromkeys(names, "example.org\n") if stage["scorer"] == "url" else {}
+    path = recipe([stage], names, **plain)
     assert sent(path, tmp_path / "into") == {"recipe.yaml", "seeds.jsonl", "more/other.jsonl"}
 
 
