@@ -100,7 +100,9 @@ EACH = {
 
 @pytest.mark.parametrize("stage", EACH.values(), ids=EACH)
 def test_files_that_a_stage_reads_travel(stage: dict[str, Any], recipe: Recipe, tmp_path: Path) -> None:
-    path = recipe([stage], ("seeds.jsonl", "more/other.jsonl", "third.jsonl"))
+    names = ("seeds.jsonl", "more/other.jsonl", "third.jsonl")
+    plain = dict.fromkeys(names, "example.org\n") if stage["scorer"] == "url" else {}
+    path = recipe([stage], names, **plain)
     assert sent(path, tmp_path / "into") == {"recipe.yaml", "seeds.jsonl", "more/other.jsonl"}
 
 
@@ -247,7 +249,7 @@ def test_code_that_would_hide_another_module_is_refused(name: str, tmp_path: Pat
     folder.mkdir()
     (folder / f"{name}.py").write_text("")
     (folder / "pyproject.toml").write_text(PROJECT.replace('"mine:Mine"', f'"{name}:Mine"'))
-    with pytest.raises(CurationError, match=f"C055: .* a module '{name}' of yours would hide"):
+    with pytest.raises(CurationError, match=f"C055: .* the module '{name}' would hide"):
         bundle.take_code(folder, tmp_path / "into")
 
 
