@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from curation.manifest.parts import Manifest
 
 GRACE_SECONDS = 24 * 3600
-"""An attempt on another machine without an end counts as running this long."""
+"""An attempt that cannot be looked at from here, and has no end, counts as running this long."""
+HOST = "pid:[4026531836]"
+"""The namespace of processes that are in no container."""
 
 
 def process_mark(pid: int) -> str:
-    """Tells a process from a later one of the same id: its start in the kernel's ticks; empty once it is gone."""
+    """Tells a process from all others of the same id: its start in the kernel's ticks, and whose id it is; "" if gone.
+
+    Two containers have a process 1 each, perhaps under one host name. So the mark names the start of the kernel and the
+    namespace of process ids as well.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        started = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         return ""
+    return f"{started} {_surroundings()}"
+
+
+def alive(row: dict[str, Any]) -> bool | None:
+    """Whether the process of an attempt without an end is at work; None where that cannot be seen from here."""
+    if row["host"] != socket.gethostname():
+        return None
+    started, _, where = (row["process"] or "").partition(" ")
+    if where and where != _surroundings():
+        # a machine that was started anew has nothing left of before; of a container one cannot tell
+        return False if where.endswith(HOST) and _surroundings().endswith(HOST) else None
+    return bool(started) and process_mark(row["pid"]).partition(" ")[0] == started
 
 
 def running(manifest: Manifest) -> dict[str, str]:
     """Attempts under way, with their runs."""
     ended = set(manifest.read("ends").column("attempt").to_pylist())
-    alive = {}
+    found = {}
     for row in manifest.read("attempts").to_pylist():
         if row["attempt"] in ended:
             continue
-        if row["host"] == socket.gethostname():
-            here = process_mark(row["pid"])
-            at_work = bool(here) and here == row["process"]
-        else:
+        at_work = alive(row)
+        if at_work is None:
             at_work = time.time() - row["started_at"].timestamp() < GRACE_SECONDS
         if at_work:
-            alive[row["attempt"]] = row["run"]
-    return alive
+            found[row["attempt"]] = row["run"]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _surroundings() -> str:
+    """Which start of which kernel this is, and which namespace of process ids; empty where the system does not say."""
+    try:
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{kernel} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""

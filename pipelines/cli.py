@@ -242,7 +242,7 @@ def sql(
         text.encode()  # an argument that is no UTF-8 has lone surrogates
     except UnicodeError:
         raise CurationError(Finding("C033", "the query is not UTF-8 text", "write it as UTF-8")) from None
-    with connect(opened.manifest, run, limits) as connection, confined(limits):
+    with connect(opened.manifest, run, limits, text) as connection, confined(limits):
         select = run_select if format == Format.table else stream_select
         print_table(select(connection, text, limits=limits), format.value)
 
@@ -567,8 +567,36 @@ def gc(
     _say(
         f"{'would remove' if dry_run else 'removed'} {usage.swept_files:,} leftover files, {_bytes(usage.swept_bytes)}"
     )
+    for place in usage.damaged:
+        _say(f"{place} is damaged; {'would be set aside' if dry_run else 'it is set aside'}")
     for name in usage.forgotten:
         _say(f"the dataset of run {name} is gone from disk; {'would forget it' if dry_run else 'it can be run again'}")
+
+
+@app.command(epilog="Examples: curate verify -w ws; curate verify -w ws --dry-run; curate verify -f csv")
+def verify(
+    workspace: Folder = WORKSPACE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is damaged.")] = False,
+    quiet: Quiet = False,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Compare every file of a workspace and its datasets with what is recorded. Exit code 1 where one is damaged.
+
+    What is damaged is moved below damaged/ in the workspace and counts as not done: the next run does it again.
+    """
+    import pyarrow as pa
+
+    from pipelines.render import print_table
+
+    found = _open(workspace).verify(dry_run, None if quiet else lambda what: _say(f"verifying {what}"))
+    rows = [{"file": item.place, "code": item.code, "what": item.why} for item in found.damaged]
+    kinds = pa.schema([("file", pa.string()), ("code", pa.string()), ("what", pa.string())])
+    print_table(pa.Table.from_pylist(rows, kinds), format.value)
+    what = f"{found.files:,} files verified, {len(found.damaged):,} damaged or gone"
+    _say(f"{what}, {found.set_aside:,} set aside in damaged/" if found.damaged and not dry_run else what)
+    if found.damaged:
+        _say("next: run the recipes of what is damaged again; they do what is missing and nothing else")
+        raise typer.Exit(1)
 
 
 @models_app.command("list", epilog="Examples: curate models list; curate models list -w ws -f json")
@@ -711,6 +739,10 @@ def _main(arguments: list[str]) -> int:
             from pipelines import crash
 
             print_findings([crash.finding(failure, arguments)])
+    from curation.manifest.parts import told_damage
+
+    for damage in told_damage():
+        _say(f"warning[{damage.code}]: {damage.message}")
     try:
         sys.stdout.flush()
     except OSError:  # the reader has what it wanted, or the terminal was closed

@@ -119,7 +119,7 @@ def explain(workspace: Workspace, document: str, run: str | None) -> list[Explan
     chosen = choose_run(workspace.manifest, run)
     if not is_text(document):
         raise _unknown(document, chosen)
-    with connect(workspace.manifest, chosen) as connection:
+    with connect(workspace.manifest, chosen, query="documents") as connection:
         stages = connection.execute("SELECT * FROM stages WHERE run = $run ORDER BY position", {"run": chosen})
         names = [column[0] for column in stages.description]
         order = [dict(zip(names, row, strict=True)) for row in stages.fetchall()]

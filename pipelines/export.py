@@ -193,6 +193,7 @@ def _text(column: pa.Array) -> pa.Array:
 def _dataset(workspace: Workspace, run: str | None) -> _Dataset:
     from curation.manifest.views import choose_run
     from pipelines.recipe import parse
+    from pipelines.verify import check_dataset
 
     workspace.require()
     chosen = choose_run(workspace.manifest, run)
@@ -207,6 +208,7 @@ def _dataset(workspace: Workspace, run: str | None) -> _Dataset:
     # without its stages: their models and seeds need not be there any more
     recipe = parse(runs[0]["recipe"], Path(runs[0]["recipe_dir"]), overrides={"stages": []}).recipe
     parts = [f"{done[0]['path']}/{name}" for name in names if name.startswith("part-")]
+    check_dataset(workspace.manifest, str(chosen), done[0]["path"])
     return _Dataset(str(chosen), done[0]["name"], store, parts, Columns.of(recipe.input.columns), recipe.output.columns)
 
 

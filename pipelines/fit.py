@@ -26,7 +26,7 @@ from curation.scorers.base import HEAD, Artifact, Scorer, Transform
 from curation.sources import Shard, hash_rows, read_batches
 from curation.store import Store
 from pipelines.recipe import Loaded
-from pipelines.resolve import Resolved, Unfitted
+from pipelines.resolve import Resolved, Unfitted, head_differs
 from schemas.documents import INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding, advice
 
@@ -38,7 +38,9 @@ def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit:
     """Fit one stage and pin what it learned. Of two that fit at once, the first to commit counts for both."""
     manifest = Manifest(store)
     # before the work, and 0 where `resolved` found no fit: whoever commits meanwhile takes this very generation
-    generation = manifest.where("fits", fit=todo.key).num_rows if refit else 0
+    earlier = manifest.where("fits", fit=todo.key).to_pylist()
+    damaged = all(head_differs(store, row["artifact"], row["sha256"]) for row in earlier)
+    generation = len(earlier) if refit or damaged else 0
     scorer = loaded.stages[todo.position]
     try:
         with contained():
@@ -214,7 +216,7 @@ def _save(store: Store, artifact: Artifact, scorer: Scorer) -> tuple[str, str]:
     def write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
-    if not store.exists(f"{name}/{HEAD}"):
+    if head_differs(store, name, sha256):
         store.write(f"{name}/card.json", lambda path: write(path, json.dumps(card, indent=2, sort_keys=True).encode()))
         store.write(f"{name}/{HEAD}", lambda path: write(path, data))
     return name, sha256

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from curation.manifest.parts import Manifest
+from curation.manifest.parts import Manifest, part_name
 from curation.store import TEMPORARY, Store
 from pipelines.attempts import running
 from schemas.manifest import PARTS
@@ -32,6 +32,8 @@ class Usage:
     swept_bytes: int = 0
     forgotten: list[str] = field(default_factory=list)
     """Runs whose dataset somebody removed: forgotten, so that they can be run again."""
+    damaged: list[str] = field(default_factory=list)
+    """Records that cannot be read, set aside: what they recorded is done again by the next run."""
 
 
 def sweep(store: Store, dry_run: bool = False) -> Usage:
@@ -44,6 +46,10 @@ def sweep(store: Store, dry_run: bool = False) -> Usage:
     began = time.time()
     alive = set(running(manifest))  # before `named`: what an attempt that ends meanwhile has committed is then in there
     named = _named(store, manifest)
+    for kind, key in manifest.damaged:
+        usage.damaged.append(store.uri(part_name(kind, key)))
+        if not dry_run:
+            manifest.set_aside(kind, key)
     for row in manifest.read("datasets").to_pylist():
         if not store.exists(row["path"]):
             usage.forgotten.append(row["run"])

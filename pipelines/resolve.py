@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -20,15 +21,17 @@ from curation.plan import BULKY, Plan, StagePlan, Step, fingerprint
 from curation.plugins import contained
 from curation.registry import blames
 from curation.scorers import input as input_step
-from curation.scorers.base import Context, Scorer, Transform
+from curation.scorers.base import HEAD, Context, Scorer, Transform
 from curation.selection.base import Selection
 from curation.sources import Shard, SourceFile, column_types, cut_shards, find, hash_rows, inspect, stamp
 from curation.sources.column_types import still_typed
+from curation.sources.files import Stamp
 from curation.sources.jsonl import NESTED, PARTS, STRICT
 from curation.sources.shapes import common, plain
 from curation.sources.streams import MAX_DOCUMENT_BYTES
 from curation.sources.texts import nested, stringlike, usable
 from curation.store import Store, StoreError, local_copy
+from curation.store.seal import CHANGED, GONE
 from pipelines.recipe import PLUGIN_HINT, Loaded, parse, raised, turns_of
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
@@ -177,15 +180,16 @@ def _inspect(
 
     `found` gives the source of each path.
     """
-    seen: dict[tuple[str, int, int], dict[str, Any]] = {}
+    seen: dict[tuple[str, Stamp], dict[str, Any]] = {}
     for record in manifest.read("seen").to_pylist():
         if record["settled"]:
-            seen[(record["path"], record["size"], record["mtime_ns"])] = record
+            there = Stamp(*(record[name] for name in Stamp._fields))  # of an earlier version without the last two
+            seen[record["path"], there] = record
     fresh: list[SourceFile] = []
     result: list[SourceFile] = []
     for path, source in found.items():
         try:
-            record = seen.get((path, *stamp(path)))
+            record = seen.get((path, stamp(path)))
         except StoreError:
             raise
         except OSError:
@@ -205,6 +209,9 @@ def _inspect(
                 tuple((group["rows"], group["bytes"]) for group in record["groups"]),
                 schema,
                 record["error"],
+                ctime_ns=record["ctime_ns"],
+                inode=record["inode"],
+                prints=record["prints"],
             )
         result.append(replace(file, source=source))
     return tuple(result), tuple(fresh)
@@ -217,6 +224,9 @@ def remember(manifest: Manifest, resolved: Resolved) -> None:
             "path": file.path,
             "size": file.size,
             "mtime_ns": file.mtime_ns,
+            "ctime_ns": file.ctime_ns,
+            "inode": file.inode,
+            "prints": file.prints,
             "settled": file.settled,
             "fingerprint": file.fingerprint,
             "format": file.format,
@@ -228,7 +238,8 @@ def remember(manifest: Manifest, resolved: Resolved) -> None:
         for file in resolved.fresh
     ]
     if rows:
-        named = [[row["path"], row["fingerprint"], row["mtime_ns"], row["settled"]] for row in rows]
+        names = ("path", "fingerprint", "mtime_ns", "ctime_ns", "inode", "settled")
+        named = [[row[name] for name in names] for row in rows]
         manifest.commit("seen", fingerprint(named), rows)
 
 
@@ -677,12 +688,24 @@ def fit_key(name: str, stage: str, scorer: Scorer, available: Columns, upstream:
     return fingerprint([name, stage, scorer.kind, scorer.version, scorer.fit_identity(), text, upstream])
 
 
+def head_differs(store: Store, folder: str, sha256: str | None = None) -> str | None:
+    """What is wrong with a fitted head: its folder's name ends in the beginning of its SHA-256."""
+    try:
+        found = hashlib.sha256(store.read(f"{folder}/{HEAD}")).hexdigest()
+    except FileNotFoundError:
+        return GONE
+    return None if found == (sha256 or found) and found.startswith(folder.rpartition("-")[2]) else CHANGED
+
+
 def latest_fit(manifest: Manifest, key: str) -> str | None:
-    """Folder of the newest fit under this key, as a path or URL, or None."""
+    """Folder of the newest fit under this key, as a path or URL, or None: also where it is damaged or gone."""
     records = [record for record in manifest.read("fits").to_pylist() if record["fit"] == key]
     if not records:
         return None
-    return manifest.store.uri(max(records, key=lambda record: record["generation"])["artifact"])
+    newest = max(records, key=lambda record: record["generation"])
+    if head_differs(manifest.store, newest["artifact"], newest["sha256"]):
+        return None
+    return manifest.store.uri(newest["artifact"])
 
 
 def _sample(shards: list[Shard], count: int) -> dict[int, tuple[int, ...]]:

@@ -44,10 +44,11 @@ from curation.registry import blames
 from curation.report.card import dataset_card
 from curation.report.duplicates import striking
 from curation.sources import Shard
-from curation.store import Store
+from curation.store import DamagedFileError, Store
 from curation.store.scan import scan
-from pipelines.attempts import process_mark
+from pipelines.attempts import alive, process_mark
 from pipelines.stored import ScoreIndex, Shards
+from pipelines.verify import mend_run
 from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
 from workers.executor import Executor
@@ -100,7 +101,7 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
         publish_missing(store)
         done.seconds = time.monotonic() - began
         return done
-    return _Invocation(plan, store, executor, report).run()
+    return _Invocation(plan, store, executor, report, manifest).run()
 
 
 def finished(manifest: Manifest, run: str) -> Result | None:
@@ -111,7 +112,8 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     record = dataset.to_pylist()[0]
     folder = manifest.store.place(record["path"])
     there = manifest.store.exists(record["path"])
-    found = sum(name.startswith("part-") for name in manifest.store.names(record["path"]))
+    sizes = manifest.store.sizes(record["path"])
+    found = sum(name.startswith("part-") for name in sizes)
     if found != record["files"]:
         what = f"holds {found} of {record['files']} files" if there else "is gone"
         first = "remove that folder, " if there else ""
@@ -122,12 +124,27 @@ def finished(manifest: Manifest, run: str) -> Result | None:
                 f"{first}run `curate gc`, which forgets datasets that were removed, and then run again",
             )
         )
+    for part in manifest.where("written", run=run).to_pylist():
+        name = f"part-{part['part']:05d}.parquet"
+        if sizes[name] != part["bytes"]:
+            what = f"{folder}/{name} has {sizes[name]:,} of {part['bytes']:,} bytes"
+            hint = "run `curate verify`, which sets damaged datasets aside, and then run again"
+            raise CurationError(Finding("C049", f"the dataset of run {run} is damaged: {what}", hint))
+    if not _complete(manifest, run):
+        return None  # a record is damaged, and is made anew; the dataset stays
     result = Result(run, record["name"], "nothing-to-do")
     for name, value in _counts(manifest.where("decisions", run=run)).items():
         setattr(result, name, value)
     result.dataset = folder
     result.duplicate_ids = record["duplicate_ids"]
     return result
+
+
+def _complete(manifest: Manifest, run: str) -> bool:
+    """Whether all records of a finished run can be read."""
+    if not manifest.store.far:  # there each would be a request, and stores compare what they hold themselves
+        manifest.files("sketches", {key for key in manifest.keys("sketches") if key.startswith(f"{run}-")})
+    return not manifest.missing(run)
 
 
 def _attempt_id() -> str:
@@ -146,10 +163,17 @@ class _StopError(Exception):
 class _Invocation:
     """One attempt at a run."""
 
-    def __init__(self, plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        executor: Callable[[], Executor],
+        report: Report,
+        manifest: Manifest | None = None,
+    ) -> None:
         self.plan = plan
         self.store = store
-        self.manifest = Manifest(store)
+        self.manifest = manifest or Manifest(store)
         self.make_executor = executor
         self.report = report
         self.attempt = _attempt_id()
@@ -165,6 +189,8 @@ class _Invocation:
         """Step and code of what inputs were left out for: for one cause a run begins anew once."""
         self.set_aside: set[int] = set()
         """Shards that the user was told are left out."""
+        self.mended = False
+        """Whether damaged files of the workspace were met and set aside: once, whatever is met after."""
         self._executor: Executor | None = None
 
     @property
@@ -209,7 +235,12 @@ class _Invocation:
         self._bad_shards()
         try:
             self._flow()
-        except _StopError:
+        except (_StopError, DamagedFileError) as stop:
+            if isinstance(stop, DamagedFileError):  # met by this process itself
+                first = stop.findings[0]
+                self._fail(None, Failure(first.code, first.message, first.hint))
+            if self._mend():
+                return self._attempt()
             causes = self.fault_causes
             others = 0 < len(self.failed) < len(self.plan.good_shards)
             if self.plan.on_bad_shard == "stop" or self.faultless or not others or causes & self.causes:
@@ -344,11 +375,9 @@ class _Invocation:
             return
         ended = set(self.manifest.read("ends").column("attempt").to_pylist())
         here = [
-            row
-            for row in self.manifest.where("attempts", run=self.plan.run).to_pylist()
-            if row["host"] == socket.gethostname() and row["attempt"] not in ended
+            row for row in self.manifest.where("attempts", run=self.plan.run).to_pylist() if row["attempt"] not in ended
         ]
-        dead = sum(process_mark(row["pid"]) != row["process"] for row in here)
+        dead = sum(alive(row) is False for row in here)
         if dead == 1:
             self.report("notice", {"text": "an attempt at this run died without a word; this one goes on from there"})
         elif dead:
@@ -395,6 +424,25 @@ class _Invocation:
             elif shard.error and shard.index not in self.set_aside:
                 self.set_aside.add(shard.index)
                 self.report("skipped", {"path": shard.path, "message": shard.error})
+
+    def _mend(self) -> bool:
+        """Where damaged files of the workspace stopped the run, set all of them aside that it reads, and begin anew."""
+        if self.mended or not any(failure.code == "R011" for _, failure in self.result.failures):
+            return False
+        self.mended = True
+        used, files = ({item.fingerprint for item in some} for some in (self.plan.steps(), self.plan.shards))
+        found = mend_run(self.store, self.plan.run, used, files)
+        text = f"{len(found.damaged)} damaged files of the workspace are set aside; what they held is done again"
+        self.report("notice", {"text": text})
+        self._end("failed")
+        self.attempt = _attempt_id()
+        self.manifest = Manifest(self.store)
+        self.groups = {}
+        self.faultless, self.fault_causes = [], set()
+        steps, scored = self.result.steps, self.result.scored
+        self.result = Result(self.plan.run, self.plan.name, "failed", rows=self.plan.rows, scored=scored, steps=steps)
+        self._announce()
+        return True
 
     def _without_failed(self) -> str:
         """Go on as the run that leaves the failed shards out; what the others have is stored already."""
@@ -574,7 +622,10 @@ class _Invocation:
     ) -> pa.Table:
         """The record of each shard, in their order, but for those that fail. What is not recorded yet is performed."""
         keys = {shard.index: f"{prefix}-{shard.index:08d}" for shard in shards.shards}
-        there = set(self.manifest.keys(kind))
+        there = set(self.manifest.whole(kind, keys.values()))
+        if kind == "decisions":  # a decided shard has its sketches
+            sketched = set(self.manifest.keys("sketches"))
+            there = {key for key in there if key in sketched and ("sketches", key) not in self.manifest.damaged}
         todo = [shard for shard in shards.shards if keys[shard.index] not in there]
         what = step if step == "decide" else f"{step}: {kind}"
         learned: dict[str, list[dict[str, Any]]] = {}
@@ -708,7 +759,8 @@ class _Invocation:
         if "id" not in self.plan.columns.mapping:
             return 0
         paths = [
-            self.store.uri(record["data"]) for record in self.manifest.where("decisions", run=self.plan.run).to_pylist()
+            self.store.checked(record["data"])
+            for record in self.manifest.where("decisions", run=self.plan.run).to_pylist()
         ]
         if not paths:
             return 0
@@ -746,6 +798,11 @@ def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[s
     wanted = list(dict.fromkeys((shard.path, shard.fingerprint) for shard in shards))
     while True:
         known = {(row["path"], row["fingerprint"]): row["file_no"] for row in manifest.read("files").to_pylist()}
+        if not known.keys() >= set(wanted):  # a record may be damaged or gone: what it allotted, runs still have
+            used = manifest.read("shards").select(["path", "fingerprint", "file_no"])
+            latest = pc.max(used.column("file_no")).as_py()
+            if manifest.damaged or (latest is not None and latest > max(known.values(), default=-1)):
+                known = {(row["path"], row["fingerprint"]): row["file_no"] for row in used.to_pylist()} | known
         missing = [pair for pair in wanted if pair not in known]
         if not missing:
             return {pair: known[pair] for pair in wanted}

@@ -47,7 +47,7 @@ def show(
     conditions, values = ["true"], {}
     if kept is not None:
         conditions.append("kept" if kept else "NOT kept")
-    with connect(workspace.manifest, chosen) as connection:
+    with connect(workspace.manifest, chosen, query="documents") as connection:
         if dropped_by is not None:
             stages = [
                 row[0]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipelines.gc import Usage
     from pipelines.recipe import Loaded
     from pipelines.run import Report, Result
+    from pipelines.verify import Verified
     from pipelines.weak_to_strong import run as weak_run
     from pipelines.weak_to_strong import spec as weak_spec
     from pipelines.weak_to_strong.plan import Units
@@ -46,7 +47,7 @@ class Workspace:
 
     def __init__(self, path: str | Path) -> None:
         self.store = Store(path)
-        self.manifest = Manifest(self.store)
+        self.manifest = Manifest(self.store, strict=True)
         _check_format(self.store)
 
     def check(self, recipe: str | Path | Mapping[str, Any] | Loaded, report: Report | None = None) -> Loaded:
@@ -57,7 +58,7 @@ class Workspace:
         from pipelines.resolve import resolve
 
         loaded = self._load(recipe)
-        resolved = resolve(loaded, self.manifest)
+        resolved = resolve(loaded, Manifest(self.store))
         if report is not None:
             _tell_passed_over(resolved, report)
             for shard in resolved.plan.shards:
@@ -75,11 +76,12 @@ class Workspace:
         from pipelines.forecast import forecast
         from pipelines.resolve import remember, resolve
 
-        resolved = resolve(self._load(recipe), self.manifest, sample)
+        manifest = Manifest(self.store)
+        resolved = resolve(self._load(recipe), manifest, sample)
         if self.exists:
             with suppress(OSError):  # a workspace that may only be read: files are then read again next time
-                remember(self.manifest, resolved)
-        return forecast(resolved, self.manifest, time)
+                remember(manifest, resolved)
+        return forecast(resolved, manifest, time)
 
     def run(
         self,
@@ -107,11 +109,12 @@ class Workspace:
         loaded = self._load(recipe)
         tell = (lambda event, facts: None) if report is None else report
         try:
-            resolved = resolve(loaded, self.manifest, sample)
+            manifest = Manifest(self.store)
+            resolved = resolve(loaded, manifest, sample)
             if expect is not None and (resolved.unfitted or resolved.plan.run != expect):
                 raise CurationError(_another_run(expect, resolved))
             self.create()
-            remember(self.manifest, resolved)
+            remember(manifest, resolved)
             _tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
@@ -129,7 +132,7 @@ class Workspace:
         from curation.manifest.views import connect
 
         self.require()
-        with connect(self.manifest, run) as connection:
+        with connect(self.manifest, run, query=query) as connection:
             return run_select(connection, query)
 
     def status(self) -> pa.Table:
@@ -225,15 +228,16 @@ class Workspace:
         from pipelines.weak_to_strong.plan import resolve
 
         loaded = _specification(spec)
-        resolve(loaded, self.manifest)
+        resolve(loaded, Manifest(self.store))
         return loaded
 
     def weak_to_strong_plan(self, spec: str | Path | Mapping[str, Any]) -> tuple[str, list[Units]]:
         """Id of the run that a specification makes, and its units of work with how many are done."""
         from pipelines.weak_to_strong.plan import resolve, units
 
-        resolved = resolve(_specification(spec), self.manifest)
-        return resolved.run, units(resolved, self.manifest)
+        manifest = Manifest(self.store)
+        resolved = resolve(_specification(spec), manifest)
+        return resolved.run, units(resolved, manifest)
 
     def weak_to_strong(
         self, spec: str | Path | Mapping[str, Any], *, workers: int = 2, report: Report | None = None
@@ -246,7 +250,7 @@ class Workspace:
         from pipelines.weak_to_strong.plan import resolve
         from pipelines.weak_to_strong.run import execute
 
-        resolved = resolve(_specification(spec), self.manifest)
+        resolved = resolve(_specification(spec), Manifest(self.store))
         self.create()
         return execute(resolved, self.store, report or (lambda event, facts: None), workers)
 
@@ -264,15 +268,24 @@ class Workspace:
         self.require()
         return sweep(self.store, dry_run)
 
+    def verify(self, dry_run: bool = False, report: Callable[[str], None] | None = None) -> Verified:
+        """Compare every file with what is recorded of it; set aside what is damaged, so that it is done again."""
+        from pipelines.verify import verify
+
+        self.require()
+        return verify(self.store, dry_run, report or (lambda what: None))
+
     def retry(self, run: str | None = None, **options: Any) -> Result:
         """Run the recipe of an earlier run again, as it was then, on its inputs as they are now."""
         from curation.manifest.views import choose_run
         from pipelines.recipe import parse
 
         self.require()
-        chosen = choose_run(self.manifest, run)
-        record = self.manifest.where("runs", run=chosen).to_pylist()
+        manifest = Manifest(self.store)  # what is damaged of the run is mended by it
+        chosen = choose_run(manifest, run)
+        record = manifest.where("runs", run=chosen).to_pylist()
         if not record:
+            manifest.refuse_damaged(chosen)
             raise CurationError(
                 Finding("C032", "there is no run to retry", "start one: curate run RECIPE -w WORKSPACE")
             )

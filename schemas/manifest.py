@@ -30,6 +30,9 @@ PARTS: dict[str, pa.Schema] = {
         ("groups", pa.list_(pa.struct([("rows", pa.int64()), ("bytes", pa.int64())]))),
         ("columns", pa.binary()),
         ("error", pa.string()),
+        ("ctime_ns", pa.int64()),
+        ("inode", pa.uint64()),
+        ("prints", pa.binary()),
     ),
     # file numbers, allotted once: a document's doc_id is file_no << 32 | row
     "files": _schema(("file_no", pa.int64()), ("path", pa.string()), ("fingerprint", pa.string())),

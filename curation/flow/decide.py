@@ -26,7 +26,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     work = at.work
     key = f"{work.run}-{at.shard.index:08d}"
     earlier = work.earlier("decisions", key)
-    if earlier is not None:
+    if earlier is not None and work.manifest.has("sketches", key):
         return earlier
     ledger = at.replay(len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
@@ -39,7 +39,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
     data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
-    written = store.write(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
+    written = store.add(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
     failpoints.hit("after-data")
     size = at.known(work.stages[0].steps[-1], ["bytes"]).struct
     kept = pa.array(ledger.outcome == KEPT)
@@ -47,7 +47,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         "run": work.run,
         "shard": at.shard.index,
         "attempt": work.attempt,
-        "data": data,
+        "data": written.name,
         "rows": len(inside),
         "kept": counts["kept"],
         "dropped": counts["dropped"],
@@ -60,7 +60,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     }
     # Before the decision, so that a decided shard has its sketches; those of somebody who was killed here are the same.
     work.manifest.commit("sketches", key, _sketches(task, table))
-    return work.settle("decisions", key, record, [data])
+    return work.settle("decisions", key, record, [written.name])
 
 
 def _table(

@@ -172,11 +172,11 @@ def resolve_duplicates(task: ResolveWork, chosen: Dedup, folder: str, mark: str)
         del comparison
     told = _links(chosen, clusters, *nodes.place(involved))
     members, linked = f"{folder}/members-{mark}.parquet", f"{folder}/links-{mark}.parquet"
-    first = store.write(members, lambda path: parquet.write(table, path, row_group_size=65_536))
-    second = store.write(linked, lambda path: parquet.write(told, path, row_group_size=65_536))
+    first = store.add(members, lambda path: parquet.write(table, path, row_group_size=65_536))
+    second = store.add(linked, lambda path: parquet.write(told, path, row_group_size=65_536))
     return {
-        "members": members,
-        "links": linked,
+        "members": first.name,
+        "links": second.name,
         "dropped": report["dropped"],
         "report": json.dumps(report, sort_keys=True),
         "bytes": first.bytes + second.bytes,
@@ -377,7 +377,7 @@ def distinct_pairs(task: ResolveWork) -> tuple[np.ndarray, np.ndarray]:
     if len(task.pairs) == 1:
         table = parquet.read(task.work.store.source(task.pairs[0]))
         return table.column("a").to_numpy(), table.column("b").to_numpy()
-    paths = [task.work.store.uri(name) for name in task.pairs]
+    paths = [task.work.store.checked(name) for name in task.pairs]
     with database(task.work.store, f"groups/{task.group}", task.work.mark()) as connection:
         result = connection.execute(f"SELECT DISTINCT a, b FROM {scan(paths)} ORDER BY a, b").fetchnumpy()
     return np.asarray(result["a"]), np.asarray(result["b"])

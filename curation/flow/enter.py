@@ -36,6 +36,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
     rows = np.flatnonzero(ledger.alive)
     chosen = stage_object(stage)
     base = f"groups/entrants/{at.work.run}/{stage.id}-{at.shard.index:08d}-{at.work.mark()}"
+    bucketed = None
     if isinstance(chosen, Dedup):
         sketch = at.known(stage.steps[0], ["evidence", "bytes"]).rows(rows)
         columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
@@ -45,7 +46,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         evidence = pc.struct_field(sketch, "evidence")
         nodes = np.flatnonzero(evidence.is_valid())
         buckets = chosen.buckets(evidence_matrix(evidence.drop_null()))
-        store.write(f"{base}.buckets", lambda path: _write_buckets(path, nodes, buckets, task.prefixes))
+        bucketed = store.add(f"{base}.buckets", lambda path: _write_buckets(path, nodes, buckets, task.prefixes))
     else:
         assert isinstance(chosen, Ranking | Choosing)
         facts = ranking_facts(chosen, at.shard, ledger)
@@ -61,7 +62,7 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
                 name = step.path[0]
                 columns[name] = pc.struct_field(at.known(step, [name]).rows(rows), name)
     table = pa.table(columns).cast(entrants_schema(stage, chosen))
-    written = store.write(f"{base}.parquet", lambda path: parquet.write(table, path))
+    written = store.add(f"{base}.parquet", lambda path: parquet.write(table, path))
     failpoints.hit("after-data")
     record = {
         "run": at.work.run,
@@ -69,14 +70,14 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         "stage": stage.id,
         "shard": at.shard.index,
         "key": at.shard.key,
-        "data": f"{base}.parquet",
-        "buckets": f"{base}.buckets" if isinstance(chosen, Dedup) else None,
+        "data": written.name,
+        "buckets": bucketed.name if bucketed else None,
         "rows": len(rows),
         "bytes": written.bytes,
         "content": written.content,
         "created_at": now(),
     }
-    return at.work.settle("entrants", key, record, [f"{base}.parquet", f"{base}.buckets"])
+    return at.work.settle("entrants", key, record, [written.name, *([bucketed.name] if bucketed else [])])
 
 
 def entrants_schema(stage: StagePlan, chosen: Any) -> pa.Schema:

@@ -18,7 +18,7 @@ from curation.sources import Shard, read_batches
 from curation.sources.reading import Batch
 from curation.store import StoreError
 
-MACHINE = ("R005", "R006", "R007", "R008", "R010", "R017", "R019")
+MACHINE = ("R005", "R006", "R007", "R008", "R010", "R011", "R017", "R019")
 """Codes of what a machine, a service or a model did: never an input's fault, whatever was being read."""
 LIBRARIES = ("duckdb", "pyarrow", "zlib", "zstandard")
 """Whose exceptions name files, columns and types; all others' messages may hold a document's text."""

@@ -36,18 +36,18 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
         base += record["rows"]
     a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
     data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.mark()}.parquet"
-    written = store.write(data, lambda path: parquet.write(pa.table({"a": a, "b": b}), path))
+    written = store.add(data, lambda path: parquet.write(pa.table({"a": a, "b": b}), path))
     failpoints.hit("after-data")
     record = {
         "group": task.group,
         "prefix": task.prefix,
         "attempt": work.attempt,
-        "data": data,
+        "data": written.name,
         "rows": len(a),
         "bytes": written.bytes,
         "created_at": now(),
     }
-    return work.settle("pairs", key, record, [data])
+    return work.settle("pairs", key, record, [written.name])
 
 
 def _join(arrays: list[np.ndarray], kind: type) -> np.ndarray:

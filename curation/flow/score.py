@@ -495,11 +495,11 @@ class _Writer:
         self.file.close()
         self.file = None
         path, self.path = self.path, None
-        written = store.write(self.name, lambda temporary: path.replace(temporary))
+        written = store.add(self.name, lambda temporary: path.replace(temporary))
         return {
             "step": self.step.name,
             "fingerprint": self.step.fingerprint,
-            "data": self.name,
+            "data": written.name,
             "rows": self.rows,
             "errors": self.errors,
             "bytes": written.bytes,

@@ -41,11 +41,12 @@ def choose(task: ResolveWork, chosen: Choosing, folder: str, mark: str) -> dict[
         report = _report_of_choice(task, pool, choice, entrants)
     finally:
         scratch.unlink(missing_ok=True)
-    data = f"{folder}/choice-{mark}.parquet"
     table = _table(chosen, choice, entrants)
-    written = task.work.store.write(data, lambda path: parquet.write(table, path, row_group_size=65_536))
+    written = task.work.store.add(
+        f"{folder}/choice-{mark}.parquet", lambda path: parquet.write(table, path, row_group_size=65_536)
+    )
     return {
-        "choice": data,
+        "choice": written.name,
         "report": json.dumps(report),
         "dropped": entrants.count - len(choice.picked),
         "bytes": written.bytes,
@@ -57,7 +58,7 @@ def choose(task: ResolveWork, chosen: Choosing, folder: str, mark: str) -> dict[
 
 def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
     store = task.work.store
-    paths = [store.uri(record["data"]) for record in task.entrants]
+    paths = [store.checked(record["data"]) for record in task.entrants]
     if not paths:
         return Cut(None, None)
     with database(store, f"groups/{task.group}", task.work.mark()) as connection:

@@ -46,19 +46,19 @@ def write_part(task: WriteWork) -> dict[str, Any]:
                 rows += table.num_rows
                 del table
 
-    written = store.write(data, produce)
+    written = store.add(data, produce)
     failpoints.hit("after-data")
     record = {
         "run": work.run,
         "part": task.part,
         "attempt": work.attempt,
-        "data": data,
+        "data": written.name,
         "rows": rows,
         "bytes": written.bytes,
         "content": written.content,
         "created_at": now(),
     }
-    return work.settle("written", key, record, [data])
+    return work.settle("written", key, record, [written.name])
 
 
 def output_schema(work: Work) -> pa.Schema:

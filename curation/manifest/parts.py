@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet, tally
-from curation.store import Store
+from curation.store import DamagedFileError, Store
+from curation.store.seal import GONE, MEND, sealed, unsealed
+from schemas.errors import CurationError, Finding
 from schemas.manifest import PARTS
 
 COMPACT_FROM = 256
@@ -31,29 +34,49 @@ SCATTERED = 1024
 """Pieces of what is known from which it is put together anew, in order."""
 KEY = "_part"
 """Column of a compacted file that names the part behind each record."""
+OF_A_RUN = (
+    "runs", "stages", "shards", "scorers", "decisions", "sketches", "written", "datasets", "barriers", "entrants",
+    "audit_labels", "weak_runs", "weak_labels", "weak_supervisors", "weak_results",
+)  # fmt: skip
+"""Kinds whose parts are named by their run."""
+_damaged: dict[str, str] = {}
+"""What this process found damaged, by path or URL, and why: told once, by whoever speaks to the user."""
 
 
 class Manifest:
-    """The commit records of one workspace. A unit of work is done if and only if its part exists."""
+    """The commit records of one workspace. A unit of work is done if and only if its part exists, and is whole.
 
-    def __init__(self, store: Store) -> None:
+    A part that is damaged counts as not there: whoever does its work again takes its name. With `strict`, for those who
+    only read, one that `where` would have to show raises C048 instead.
+    """
+
+    def __init__(self, store: Store, strict: bool = False) -> None:
         self.store = store
+        self.strict = strict
+        self.damaged: dict[tuple[str, str], str] = {}
+        """Kind and key of damaged parts that were met, and what is wrong with them."""
+        self._looked_at: set[str] = set()
+        """Runs whose parts were looked for."""
         self._known = {kind: _Known() for kind in PARTS}
 
     def commit(self, kind: str, key: str, rows: Iterable[Mapping[str, Any]]) -> bool:
         """Create the part `key`. False when somebody else's is there already: then that one counts, not this."""
         table = to_table(kind, rows)
+        name = part_name(kind, key)
         failpoints.hit("before-part")
-        won = self.store.create(f"manifest/parts/{kind}/{key}.parquet", table)
+        won = self.store.create(name, table)
+        if not won and self._part(kind, key) is None:
+            self.set_aside(kind, key)
+            won = self.store.create(name, table)
         failpoints.hit("after-part")
         tally.add(tally.COMMITS if won else tally.LOST, kind)
         return won
 
     def has(self, kind: str, key: str) -> bool:
-        return self.store.exists(f"manifest/parts/{kind}/{key}.parquet")
+        return self.get(kind, key) is not None
 
     def keys(self, kind: str) -> list[str]:
-        """Keys of all parts of a kind, sorted."""
+        """Keys of all parts of a kind, sorted, damaged ones too."""
         return [name.removesuffix(".parquet") for name in self.store.names(f"manifest/parts/{kind}")]
 
     def get(self, kind: str, key: str) -> pa.Table | None:
@@ -75,8 +98,14 @@ class Manifest:
 
     def records(self, kind: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Those of some parts with one record each that are there, by key."""
-        there = set(self.keys(kind))
-        return {row.pop(KEY): row for row in self.read(kind, [key for key in keys if key in there]).to_pylist()}
+        return {row.pop(KEY): row for row in self.read(kind, self.whole(kind, keys)).to_pylist()}
+
+    def whole(self, kind: str, keys: Iterable[str]) -> list[str]:
+        """Those of some parts that are there and can be read."""
+        names = set(self.keys(kind))
+        there = [key for key in keys if key in names]
+        self._load(kind, there)
+        return [key for key in there if key in self._known[kind].place]
 
     def read(self, kind: str, keys: list[str] | None = None) -> pa.Table:
         """All records of a kind, or of some of its parts, in the order of their keys; the column KEY names the part."""
@@ -89,16 +118,18 @@ class Manifest:
         known = self._known[kind]
         if all(key in known.place for key in keys):
             return
-        for name in self.store.names(f"manifest/compacted/{kind}")[-1:]:  # it holds what the older ones held
-            if name != known.compacted:
-                table = parquet.read(self.store.source(f"manifest/compacted/{kind}/{name}"))
-                runs = pc.run_end_encode(table.column(KEY).combine_chunks())
-                ends = runs.run_ends.to_pylist()
-                rows = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-                table = _conformed(table.drop_columns([KEY]), PARTS[kind])
-                known.add(table, dict(zip(runs.values.to_pylist(), rows, strict=True)))
-                known.compacted = name
-        missing = [key for key in keys if key not in known.place]
+        newest = self._compacted(kind)
+        if newest is not None and newest != known.compacted:
+            table = unsealed(newest, self.store.read(newest))
+            runs = pc.run_end_encode(table.column(KEY).combine_chunks())
+            ends = runs.run_ends.to_pylist()
+            rows = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+            table = _conformed(table.drop_columns([KEY]), PARTS[kind])
+            known.add(table, dict(zip(runs.values.to_pylist(), rows, strict=True)))
+            known.compacted = newest
+        missing = [
+            key for key in keys if key not in known.place
+        ]  # damaged ones again, since their work may be done by now
         for start in range(0, len(missing), TOGETHER):
             some = missing[start : start + TOGETHER]
             if self.store.far and len(some) > 1:
@@ -111,36 +142,126 @@ class Manifest:
                 known.add(pa.concat_tables(found.values()), {key: part.num_rows for key, part in found.items()})
 
     def _part(self, kind: str, key: str) -> pa.Table | None:
-        """One part's records from its file."""
+        """One part's records from its file; None where it is not there, or damaged."""
+        name = part_name(kind, key)
         try:
-            with parquet.opened(self.store.source(f"manifest/parts/{kind}/{key}.parquet")) as file:
-                return _conformed(file.read(use_threads=False), PARTS[kind])
+            table = _conformed(unsealed(name, self.store.read(name)), PARTS[kind])
+            self.damaged.pop((kind, key), None)
+            return table
         except FileNotFoundError:
             return None
+        except DamagedFileError as failure:
+            self._note(kind, key, failure.why)
+        except (pa.ArrowException, NotImplementedError) as failure:
+            self._note(kind, key, f"is damaged: {str(failure).splitlines()[0]}")
+        return None
+
+    def set_aside(self, kind: str, key: str) -> bool:
+        """Move a damaged part out of the way, unless it is whole by now."""
+        name = part_name(kind, key)
+
+        def whole(content: bytes) -> bool:
+            try:
+                _conformed(unsealed(name, content), PARTS[kind])
+            except (DamagedFileError, pa.ArrowException, NotImplementedError):
+                return False
+            return True
+
+        return self.store.set_aside(name, whole)
+
+    def _note(self, kind: str, key: str, why: str) -> None:
+        self.damaged[kind, key] = why
+        _damaged[self.store.uri(part_name(kind, key))] = why
+
+    def _compacted(self, kind: str) -> str | None:
+        """The newest compacted file that can be read: it holds what the older ones held."""
+        folder = f"manifest/compacted/{kind}"
+        for name in reversed(self.store.names(folder)):
+            why = self.store.broken(f"{folder}/{name}")
+            if not why:
+                return f"{folder}/{name}"
+            _damaged[self.store.uri(f"{folder}/{name}")] = why
+        return None
+
+    def missing(self, run: str) -> list[tuple[str, str]]:
+        """Kind and key of parts that a run which has its dataset must have, and that are not there or damaged."""
+        if self.get("datasets", run) is None:
+            return []
+        lost = [(kind, run) for kind in ("runs", "stages", "shards") if self.get(kind, run) is None]
+        stages, shards = self.get("stages", run), self.get("shards", run)
+        if lost or stages is None or shards is None:
+            return lost
+        for stage in stages.to_pylist():
+            if stage["family"] in ("dedup", "select"):
+                barrier = self.get("barriers", f"{run}-{stage['stage']}")
+                if barrier is None:
+                    lost.append(("barriers", f"{run}-{stage['stage']}"))
+                elif self.get("groups", barrier.column("group")[0].as_py()) is None:
+                    lost.append(("groups", barrier.column("group")[0].as_py()))
+        decided = [
+            f"{run}-{shard:08d}"
+            for shard in shards.filter(shards.column("error").is_null()).column("shard").to_pylist()
+        ]
+        whole = set(self.whole("decisions", decided))
+        lost += [("decisions", key) for key in decided if key not in whole]
+        sketched = set(self.keys("sketches"))
+        if not sketched.isdisjoint(decided):  # earlier versions made none
+            lost += [("sketches", key) for key in decided if key not in sketched or ("sketches", key) in self.damaged]
+        return lost
+
+    def refuse_damaged(self, run: str | None) -> None:
+        """Raise C048 where a damaged part was met that a run's views need; others are told of, and stop nobody."""
+        if run is not None and run not in self._looked_at:
+            self._looked_at.add(run)
+            for kind, key in self.missing(run):
+                if (kind, key) not in self.damaged:
+                    self.damaged[kind, key] = GONE
+        if not self.damaged:
+            return
+        barriers = self.read("barriers")
+        groups = set(barriers.filter(pc.equal(barriers.column("run"), run or "")).column("group").to_pylist())
+        found = [
+            Finding("C048", f"{self.store.uri(part_name(kind, key))} {why}", MEND)
+            for (kind, key), why in sorted(self.damaged.items())
+            if kind == "audits"
+            or (kind == "groups" and key in groups)
+            or (run and kind in OF_A_RUN and key.startswith(run))
+        ]
+        if found:
+            raise CurationError(*found)
 
     def where(self, kind: str, **equal: Any) -> pa.Table:
         """Records whose columns equal the given values."""
         table = self.read(kind)
+        if self.strict:
+            self.refuse_damaged(equal.get("run"))
         for column, value in equal.items():
             table = table.filter(pc.equal(table.column(column), value))
         return table
 
-    def files(self, kind: str) -> list[str]:
-        """Paths or URLs that together hold every record exactly once: compacted files, then the loose rest."""
-        folder = f"manifest/compacted/{kind}"
-        compacted = self.store.names(folder)
+    def files(self, kind: str, keys: Collection[str] | None = None) -> list[str]:
+        """Paths or URLs that together hold every record exactly once: compacted files, then the loose rest.
+
+        With `keys`, of the loose ones only these. Damaged ones are left out, and noted.
+        """
+        newest = self._compacted(kind)
         paths, covered = [], set()
-        if compacted:  # the newest holds what the older ones held
-            newest = f"{folder}/{compacted[-1]}"
+        if newest is not None:
             table = parquet.read(self.store.source(newest), columns=[KEY])
             covered = set(pc.unique(table.column(KEY)).to_pylist())
-        keys = self.keys(kind)
-        if covered <= set(keys):
-            paths += [self.store.uri(newest)] if covered else []
-        else:  # it holds a part that `gc` has removed since
+        there = self.keys(kind)
+        if covered <= set(there):
+            paths += [self.store.uri(newest)] if newest is not None else []
+        else:  # it holds a part that was removed since
             covered = set()
-        base = self.store.uri(f"manifest/parts/{kind}")
-        paths += [f"{base}/{key}.parquet" for key in keys if key not in covered]
+        loose = [key for key in there if key not in covered and (keys is None or key in keys)]
+        for key in loose:
+            why = self.store.broken(part_name(kind, key))
+            if why:
+                self._note(kind, key, why)
+            elif why is None or kind in BULKY or self._part(kind, key) is not None:  # of an earlier version, or foreign
+                paths.append(self.store.uri(part_name(kind, key)))
+                self.damaged.pop((kind, key), None)
         return paths
 
     def compact(self) -> None:
@@ -154,7 +275,9 @@ class Manifest:
                 newest = max(self.store.names(f"manifest/compacted/{kind}"), default="")
                 if name <= newest:  # the clock went back, and the last name is taken for the newest
                     name = f"{newest.removesuffix('.parquet')}z-{loose}.parquet"
-                self.store.write(f"manifest/compacted/{kind}/{name}", partial(parquet.write, table))
+                name = f"manifest/compacted/{kind}/{name}"
+                content = sealed(name, table)
+                self.store.write(name, partial(Path.write_bytes, data=content))
 
 
 class _Known:
@@ -203,8 +326,24 @@ def to_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=PARTS[kind])
 
 
+def part_name(kind: str, key: str) -> str:
+    return f"manifest/parts/{kind}/{key}.parquet"
+
+
+def told_damage() -> list[Finding]:
+    """What this process found damaged and has not been told yet."""
+    found = [Finding("C048", f"{place} {why}", MEND) for place, why in _damaged.items()]
+    _damaged.clear()
+    return found
+
+
 def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The declared columns of a part that was perhaps written before some of them were declared."""
+    """The declared columns of a part that was perhaps written before some of them were declared.
+
+    Raises pa.ArrowInvalid for one of another kind or version.
+    """
+    if schema.names[0] not in table.schema.names:
+        raise pa.ArrowInvalid(f"it has no column '{schema.names[0]}'")
     if not table.schema.equals(schema):
         missing = [item for item in schema if item.name not in table.schema.names]
         for item in missing:

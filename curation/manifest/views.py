@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.resources import files
 from string import Template
@@ -13,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.manifest.limits import Limits
-from curation.manifest.parts import BULKY, KEY, Manifest
+from curation.manifest.parts import BULKY, KEY, SIDE_BY_SIDE, Manifest
 from curation.manifest.sql import open_locked
 from curation.reasons import rule_sql
 from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
+from curation.store.seal import MEND
 from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION, PARTS, TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 
@@ -69,12 +72,45 @@ LATEST = [("number", "descending"), ("started_at", "descending"), ("attempt", "d
 """Order of attempts, the latest first: by their number, since a clock may go back; nulls are those before numbers."""
 
 
-def connect(manifest: Manifest, run: str | None = None, limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
-    """A locked connection (`curation.manifest.sql`) with all views. Raises C032 for a run that is not there."""
+def connect(
+    manifest: Manifest, run: str | None = None, limits: Limits | None = None, query: str = ""
+) -> duckdb.DuckDBPyConnection:
+    """A locked connection (`curation.manifest.sql`) with all views, for a query, or views that it names.
+
+    Raises C032 for a run that is not there, C048 and R011 where a file behind its views is damaged.
+    """
     chosen = choose_run(manifest, run)
     setup = partial(attach, manifest=manifest, run=chosen)
+    made = statements(manifest, chosen)
+    manifest.refuse_damaged(chosen)
     memory = f"{int((limits or Limits.of()).memory)}MB"
-    return open_locked(statements(manifest, chosen), [manifest.store.root], memory, attach=setup)
+    try:
+        check_data(manifest, chosen, query)
+        return open_locked(made, [manifest.store.root], memory, attach=setup)
+    except duckdb.Error as failure:
+        check_data(manifest, chosen, "documents")
+        what = f"the workspace {manifest.store.root} cannot be read: {str(failure).splitlines()[0]}"
+        raise CurationError(Finding("C048", what, MEND)) from failure
+
+
+_HEAVY = re.compile(r"\b(documents|drops|errors|scores_histogram|audits|duplicate_clusters|duplicate_pairs)\b", re.I)
+"""Views that read more than records."""
+
+
+def check_data(manifest: Manifest, run: str | None, query: str) -> None:
+    """Raise R011 where a data file that a query may read is gone or damaged: DuckDB compares no checksums."""
+    if _HEAVY.search(query):
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            list(pool.map(manifest.store.checked, data_files(manifest, run)))
+
+
+def data_files(manifest: Manifest, run: str | None) -> list[str]:
+    """Data files that the views of a run read: decisions, and what its dataset-wide stages found."""
+    groups = set(manifest.where("barriers", run=run).column("group").to_pylist())
+    results = [row for row in manifest.read("groups").to_pylist() if row["group"] in groups]
+    names = [row[column] for row in results for column in ("members", "links") if row[column]]
+    names += manifest.where("decisions", run=run).column("data").to_pylist()
+    return names
 
 
 def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str | None) -> None:
@@ -87,25 +123,25 @@ def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str |
         return
     connection.register_filesystem(StoreFiles(manifest.store))
     for kind in PARTS:
-        keys = None
-        if kind in BULKY:  # those of the one run that its views show
-            keys = [key for key in manifest.keys(kind) if run and key.startswith(f"{run}-")]
-        connection.register(f"_{kind}_records", manifest.read(kind, keys).drop_columns([KEY]))
+        keys = _shown(manifest, kind, run)
+        records = manifest.read(kind, None if keys is None else sorted(keys))
+        connection.register(f"_{kind}_records", records.drop_columns([KEY]))
 
 
 def choose_run(manifest: Manifest, run: str | None) -> str | None:
     """The run meant by an id, a prefix of one, or a dataset's name; the one started last when nothing is said."""
-    attempts = manifest.read("attempts")
+    attempts, runs = manifest.read("attempts"), manifest.read("runs")
     if run is None:
-        if not attempts.num_rows:
-            return None
+        if not attempts.num_rows:  # none, or they are damaged
+            return next(iter(runs.sort_by([("created_at", "descending")]).column("run").to_pylist()), None)
         order = pc.sort_indices(attempts, sort_keys=LATEST)
         return str(attempts.column("run")[order[0].as_py()].as_py())
-    runs = manifest.read("runs")
     known = runs.column("run").to_pylist()
     named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
     found = [item for item in known if item == run] or named.column("run").to_pylist()[-1:]
     found = found or [item for item in known if item.startswith(run)]
+    if not found:
+        manifest.refuse_damaged(run)
     if len(found) != 1:
         what = "is not in this workspace" if not found else f"may be any of {', '.join(sorted(found))}"
         raise CurationError(
@@ -114,15 +150,15 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
     return str(found[0])
 
 
-def shared_statements(manifest: Manifest, kinds: Iterable[str]) -> list[str]:
+def shared_statements(manifest: Manifest, kinds: Iterable[str], run: str | None = None) -> list[str]:
     """CREATE statements of the views of every run, and before them of the records (`_kind`) of some kinds."""
-    made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind)}" for kind in kinds]
+    made = [f"CREATE VIEW _{kind} AS {_parts(manifest, kind, run)}" for kind in kinds]
     return made + [_load(name, {}) for name in EVERY_RUN]
 
 
 def statements(manifest: Manifest, run: str | None) -> list[str]:
     """CREATE statements of all views, internal ones (`_kind`) first. Without a run, the views of one are empty."""
-    made = shared_statements(manifest, PARTS)
+    made = shared_statements(manifest, PARTS, run)
     made.append(_load(EVERY_LABEL, {"labels": _labels(manifest)}))
     run = run or ""
     made += [
@@ -205,11 +241,16 @@ def _labels(manifest: Manifest) -> str:
     return " UNION ALL ".join(found) or f"SELECT {nothing} WHERE false"
 
 
-def _parts(manifest: Manifest, kind: str) -> str:
+def _shown(manifest: Manifest, kind: str, run: str | None) -> set[str] | None:
+    """Parts of a bulky kind that one run's views show; None for all."""
+    return {key for key in manifest.keys(kind) if key.startswith(f"{run}-")} if run and kind in BULKY else None
+
+
+def _parts(manifest: Manifest, kind: str, run: str | None) -> str:
     schema = PARTS[kind]
     if manifest.store.far:
         return f"SELECT * FROM _{kind}_records"
-    paths = manifest.files(kind)
+    paths = manifest.files(kind, _shown(manifest, kind, run))
     empty = ", ".join(f"NULL::{duck_type(item.type)} AS {_name(item.name)}" for item in schema)
     if not paths:
         return f"SELECT {empty} WHERE false"

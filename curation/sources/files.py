@@ -6,9 +6,12 @@ import os
 import stat
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import xxhash
@@ -37,6 +40,21 @@ SETTLING_NS = 2_000_000_000
 """A file changed less than this before it was read may change again with the same timestamp: it is read again."""
 
 
+MOST_PRINTS = 8192
+"""Column chunks of a Parquet file up to which each has a hash of its own."""
+
+
+class Stamp(NamedTuple):
+    """What moves when a file's content does. Where only what is beside the content moved, the file is hashed again."""
+
+    size: int
+    mtime_ns: int
+    """Or of a URL a number made of its ETag."""
+    ctime_ns: int = 0
+    """Moves too where `cp -p`, `rsync -t` or tar put the old time back."""
+    inode: int = 0
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One input file, known by its content."""
@@ -54,6 +72,10 @@ class SourceFile:
     error: str | None = None
     """Why it cannot be read, in one line; then rows is 0."""
     settled: bool = True
+    ctime_ns: int = 0
+    inode: int = 0
+    prints: bytes = b""
+    """XXH3-64 of each column chunk of each row group, 8 bytes each, of a local Parquet file; empty for others."""
     source: str = ""
     """The name of the source that it was found through: the pattern in `input.path`, unless it has a name there."""
 
@@ -87,11 +109,13 @@ def _inspect(path: str, max_document_bytes: int) -> SourceFile:
     if unfit is not None:
         return SourceFile(path, 0, 0, UNKNOWN, name, 0, (), None, unfit)
     try:
-        size, changed = stamp(path)
-        settled = is_url(path) or time.time_ns() - changed > SETTLING_NS
+        there = stamp(path)
+        size, changed, ctime, inode = there
+        settled = is_url(path) or time.time_ns() - max(there.mtime_ns, there.ctime_ns) > SETTLING_NS
         if name == "parquet":
             source, fingerprint = _read_once(path, size)
             error, rows, schema = None, 0, None
+            spans: list[tuple[int, int]] = []
             groups: tuple[tuple[int, int], ...] = ()
             try:
                 with parquet.opened(source) as file:
@@ -101,6 +125,9 @@ def _inspect(path: str, max_document_bytes: int) -> SourceFile:
                         for i in range(meta.num_row_groups)
                     )
                     rows, schema = meta.num_rows, file.schema_arrow.remove_metadata()
+                    if not is_url(path) and meta.num_row_groups * meta.num_columns <= MOST_PRINTS:
+                        every = range(meta.num_columns)
+                        spans = [span for i in range(meta.num_row_groups) for span in chunks(meta, i, every)]
                     twice = next((name for name, count in Counter(schema.names).items() if count > 1), None)
                     if twice is not None:
                         error, rows, groups = f"has two columns named '{twice}'", 0, ()
@@ -108,7 +135,12 @@ def _inspect(path: str, max_document_bytes: int) -> SourceFile:
                 raise
             except (pa.ArrowException, OSError) as failure:
                 error = _why(size, failure)
-            return SourceFile(path, size, changed, fingerprint, name, rows, groups, schema, error, settled)
+            prints = b""
+            if not is_url(path):
+                fingerprint, prints = _hashes(path, spans)
+            return SourceFile(
+                path, size, changed, fingerprint, name, rows, groups, schema, error, settled, ctime, inode, prints
+            )
         reader = csv_rows.inspect if name.partition(".")[0] in ("csv", "tsv") else jsonl.inspect
         facts = reader(path, name, max_document_bytes)
         return SourceFile(
@@ -122,6 +154,8 @@ def _inspect(path: str, max_document_bytes: int) -> SourceFile:
             facts.schema,
             facts.error,
             settled,
+            ctime,
+            inode,
         )
     except StoreError:
         raise
@@ -129,25 +163,81 @@ def _inspect(path: str, max_document_bytes: int) -> SourceFile:
         return SourceFile(path, 0, 0, UNKNOWN, name, 0, (), None, f"cannot be read: {failure.strerror or failure}")
 
 
-def stamp(path: str) -> tuple[int, int]:
-    """Size in bytes, and what moves when the content does: the time in ns, of a URL a number made of its ETag.
-
-    Raises OSError.
-    """
+def stamp(path: str) -> Stamp:
+    """Raises OSError."""
     if is_url(path):
         there = remote.stat(path)
-        return there.size, there.version
+        return Stamp(there.size, there.version)
     here = os.stat(path)
-    return here.st_size, here.st_mtime_ns
+    return Stamp(here.st_size, here.st_mtime_ns, here.st_ctime_ns, here.st_ino)
+
+
+@lru_cache(maxsize=1 << 14)
+def fingerprint_at(path: str, there: Stamp) -> str:
+    """XXH3-128 of all bytes of a file, hashed once a process while it stays as it is. Raises OSError."""
+    return remote.digest(path) if is_url(path) else digest(Path(path))
+
+
+def chunks(meta: Any, group: int, columns: Iterable[int]) -> list[tuple[int, int]]:
+    """Where some column chunks of a Parquet file's row group begin and end, in bytes."""
+    found = []
+    for place in columns:
+        chunk = meta.row_group(group).column(place)
+        start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
+        found.append((start, start + chunk.total_compressed_size))
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def chunk_print(path: str, there: Stamp, start: int, stop: int) -> bytes:
+    """XXH3-64 of some bytes of a file, hashed once a process while it stays as it is. Raises OSError."""
+    state = xxhash.xxh3_64()
+    with open(path, "rb", buffering=0) as source:
+        source.seek(start)
+        _feed(source, stop - start, state)
+    return state.digest()
+
+
+def _hashes(path: str, spans: list[tuple[int, int]]) -> tuple[str, bytes]:
+    """XXH3-128 of all bytes of a file, and XXH3-64 of some spans of it, 8 bytes each, in one pass.
+
+    Where spans overlap, which those of a sound file do not, there are none.
+    """
+    order = sorted(range(len(spans)), key=lambda place: spans[place])
+    if any(spans[one][1] > spans[two][0] for one, two in pairwise(order)):
+        order = []
+    whole = xxhash.xxh3_128()
+    prints = [b""] * len(order)
+    with open(path, "rb", buffering=0) as source:
+        place = 0
+        for number in order:
+            start, stop = spans[number]
+            _feed(source, start - place, whole)
+            own = xxhash.xxh3_64()
+            _feed(source, stop - start, whole, own)
+            prints[number], place = own.digest(), stop
+        _feed(source, None, whole)
+    return whole.hexdigest(), b"".join(prints)
+
+
+def _feed(source: Any, count: int | None, *states: Any) -> None:
+    """The next `count` bytes of a file, or all that are left."""
+    while count is None or count > 0:
+        block = source.read(1 << 22 if count is None else min(count, 1 << 22))
+        if not block:
+            return
+        for state in states:
+            state.update(block)
+        count = None if count is None else count - len(block)
 
 
 def _read_once(path: str, size: int) -> tuple[Any, str]:
-    """What pyarrow reads a Parquet file's end from, and the XXH3-128 of all its bytes.
+    """What pyarrow reads a Parquet file's end from, and of a URL the XXH3-128 of all its bytes.
 
     A file on a store is fetched once for both: its last blocks are kept.
     """
     if not is_url(path):
-        return path, digest(Path(path))
+        return path, ""
     state = xxhash.xxh3_128()
     reader = remote.Reader(path, size)
     end = b""

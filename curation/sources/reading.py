@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from curation import parquet
 from curation.sources import csv_rows, jsonl
 from curation.sources.column_types import TOO_LARGE
-from curation.sources.files import UNKNOWN, first_line, inspect, stamp
+from curation.sources.files import chunk_print, chunks, fingerprint_at, first_line, stamp
 from curation.sources.shapes import fitted, light_slices, plain, weight
 from curation.sources.shards import Shard
 from curation.sources.texts import as_json, binary, nested, stringlike
@@ -85,28 +85,43 @@ def verify_unchanged(shard: Shard) -> None:
     A file of which that cannot be said is R001, on a store StoreError.
     """
     try:
-        if stamp(shard.path) == (shard.size, shard.mtime_ns):
+        there = stamp(shard.path)
+        if there == shard.stamp:
             return
-        found = inspect(shard.path)
-        reason = found.error if found.fingerprint == UNKNOWN else None
-        same = found.fingerprint == shard.fingerprint
+        same = there.size == shard.size and fingerprint_at(shard.path, there) == shard.fingerprint
     except (FileNotFoundError, NotADirectoryError):
-        reason, same = None, False
+        same = False
     except StoreError:
         raise
     except OSError as failure:
-        reason, same = f"cannot be read: {failure.strerror or failure}", False
-    if reason is not None:
-        raise CurationError(Finding("R001", f"{shard.path} {reason}", "make it readable, then run again", shard.path))
+        what = f"{shard.path} cannot be read: {failure.strerror or failure}"
+        raise CurationError(Finding("R001", what, "make it readable, then run again", shard.path)) from failure
     if not same:
-        raise CurationError(
-            Finding(
-                "R002",
-                f"{shard.path} changed after it was planned",
-                "run again: the plan is made anew from the file as it is now",
-                file=shard.path,
-            )
+        raise _changed(shard)
+
+
+def _changed(shard: Shard) -> CurationError:
+    return CurationError(
+        Finding(
+            "R002",
+            f"{shard.path} changed after it was planned",
+            "run again: the plan is made anew from the file as it is now",
+            file=shard.path,
         )
+    )
+
+
+def _verify_group(shard: Shard, meta: Any, offset: int, columns: list[int]) -> None:
+    """Raise R002 unless column chunks of a row group hold the bytes that were hashed when the file was first read.
+
+    Not every file system moves a file's times with its content. What is hashed is parsed next, so it is read once.
+    """
+    width = meta.num_columns * 8
+    due = shard.prints[offset * width : (offset + 1) * width]
+    there = stamp(shard.path)
+    for place, (start, stop) in zip(columns, chunks(meta, shard.group_start + offset, columns), strict=True):
+        if chunk_print(shard.path, there, start, stop) != due[place * 8 : place * 8 + 8]:
+            raise _changed(shard)
 
 
 def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
@@ -114,8 +129,12 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
     if is_url(shard.path):  # the columns of a row group in few, large requests
         how = {"source": pa.PythonFile(remote.Reader(shard.path, shard.size), mode="r"), "pre_buffer": True}
     with parquet.opened(**how) as file:
+        meta = file.metadata
         there = set(file.schema_arrow.names)
         present = [field.name for field in wanted if field.name in there]
+        if shard.prints and len(shard.prints) != meta.num_columns * 8 * len(shard.group_rows):
+            raise _changed(shard)
+        hashed = _leaves(file.schema, present) if shard.prints else []
         mean = max(1, shard.bytes // max(1, shard.rows))
         size = max(1, min(BATCH_ROWS, BATCH_BYTES // mean))
         step = 0
@@ -123,6 +142,8 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
             if not present:
                 yield Batch(start, _shape(None, wanted, rows)[0])
                 continue
+            for group in groups if hashed else ():
+                _verify_group(shard, meta, group - shard.group_start, hashed)
             if not step:
                 step = min(size, STEP_ROWS)
                 if not is_url(shard.path):  # of a file on a store nothing is fetched twice to learn what rows weigh
@@ -133,6 +154,17 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
                     columns, faults = _shape(batch, wanted, batch.num_rows, shard.max_document_bytes)
                     yield Batch(place, columns, faults)
                     place += batch.num_rows
+
+
+def _leaves(schema: Any, names: list[str]) -> list[int]:
+    """Places of the physical columns behind some columns."""
+    wanted = set(names)
+    found = []
+    for place in range(len(schema)):
+        steps = schema.column(place).path.split(".")  # a column's own name may have dots
+        if any(".".join(steps[:end]) in wanted for end in range(1, len(steps) + 1)):
+            found.append(place)
+    return found
 
 
 def _neighbours(shard: Shard, size: int, needed: Callable[[int, int], bool]) -> Iterator[tuple[int, list[int], int]]:
@@ -203,6 +235,8 @@ def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
+    if not is_url(shard.path) and fingerprint_at(shard.path, stamp(shard.path)) != shard.fingerprint:
+        raise _changed(shard)  # no time told it: not every file system moves a file's times with its content
     start = 0
     limit = shard.max_document_bytes
     if shard.format.partition(".")[0] in ("csv", "tsv"):

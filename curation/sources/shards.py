@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.sources.files import SourceFile
+from curation.sources.files import SourceFile, Stamp
 from curation.sources.streams import MAX_DOCUMENT_BYTES
 
 
@@ -33,6 +34,14 @@ class Shard:
     """The name of the source that the file was found through."""
     max_document_bytes: int = MAX_DOCUMENT_BYTES
     """Of a longer document nothing is read."""
+    ctime_ns: int = 0
+    inode: int = 0
+    prints: builtins.bytes = b""
+    """Of its row groups, as in SourceFile."""
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
     @cached_property
     def rows(self) -> int:
@@ -56,6 +65,7 @@ def cut_shards(files: list[SourceFile], shard_bytes: int, max_document_bytes: in
     shards: list[Shard] = []
     for place, file in enumerate(files):
         row = 0
+        width = len(file.prints) // max(1, len(file.groups))
         for first, groups in _ranges(file, shard_bytes):
             shards.append(
                 Shard(
@@ -73,6 +83,9 @@ def cut_shards(files: list[SourceFile], shard_bytes: int, max_document_bytes: in
                     error=file.error,
                     source=file.source,
                     max_document_bytes=max_document_bytes,
+                    ctime_ns=file.ctime_ns,
+                    inode=file.inode,
+                    prints=file.prints[first * width : (first + len(groups)) * width],
                 )
             )
             row += shards[-1].rows

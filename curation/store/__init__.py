@@ -1,12 +1,15 @@
 """The one seam to storage: whole files appear at once, and a commit has exactly one winner."""
 
-from curation.store.base import TEMPORARY, Entry, Store, Written, local_copy
+from curation.store.base import DAMAGED, TEMPORARY, Entry, Store, Written, local_copy
 from curation.store.failures import NoBucketError, StoreError
 from curation.store.local import LocalStore, digest, new_folder, sync
 from curation.store.remote import is_url
+from curation.store.seal import DamagedFileError
 
 __all__ = [
+    "DAMAGED",
     "TEMPORARY",
+    "DamagedFileError",
     "Entry",
     "LocalStore",
     "NoBucketError",

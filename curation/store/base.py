@@ -11,8 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from curation.store.remote import is_url, scratch
+from curation.store.seal import CHANGED, GONE, DamagedFileError, content_of
 
 TEMPORARY = ".tmp-"
+DAMAGED = "damaged"
+"""Folder of what was set aside."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Written:
     bytes: int
     content: str
     """XXH3-128, as 32 hexadecimal digits."""
+    name: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Store:
     """A workspace's storage. `Store(root)` is a LocalStore for a path, an ObjectStore for a URL.
 
     Names are relative, with forward slashes. A file, once written, does not change; only `replace` and fitted heads,
-    whose name is their content's, are written twice. All methods raise OSError for what the storage refuses.
+    whose name is their content's, are written twice. All methods raise OSError for what the storage refuses. Those that
+    read a data file raise DamagedFileError where it is gone, or not what its name says (`curation.store.seal`).
     """
 
     root: Any
@@ -64,6 +69,24 @@ class Store:
         """Where a file is, as users and DuckDB name it."""
         raise NotImplementedError
 
+    def checked(self, name: str) -> str:
+        """The same of a data file that is what was written: its bytes are compared when a process first asks."""
+        self.check(name)
+        return self.uri(name)
+
+    def check(self, name: str, content: str | None = None) -> None:
+        """Raise DamagedFileError unless a data file is there, and has the content that is recorded or in its name."""
+        due = content or content_of(name)
+        found = self.content(name) if due else "" if self.exists(name) else None
+        if found is None:
+            raise DamagedFileError(self.uri(name), GONE)
+        if due and found != due:
+            raise DamagedFileError(self.uri(name), CHANGED)
+
+    def content(self, name: str) -> str | None:
+        """XXH3-128 of a file's bytes, None where there is none; read again only where it is not the file it was."""
+        raise NotImplementedError
+
     def place(self, name: str) -> Path | str:
         """The same, for those who go on from there: a path where it is one."""
         raise NotImplementedError
@@ -73,7 +96,7 @@ class Store:
         raise NotImplementedError
 
     def source(self, name: str) -> Any:
-        """What pyarrow reads the file from. Raises FileNotFoundError, at the latest when it is read."""
+        """What pyarrow reads a data file from."""
         raise NotImplementedError
 
     def mapped(self, name: str) -> Any:
@@ -95,12 +118,27 @@ class Store:
         """
         raise NotImplementedError
 
+    def add(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        """The same, of a data file: the hash of its content is put into its name, before the ending."""
+        raise NotImplementedError
+
     def replace(self, name: str, made: Path) -> None:
         """Put a finished file, made in `scratch`, in the place of the one that has the name."""
         raise NotImplementedError
 
     def create(self, name: str, table: pa.Table) -> bool:
-        """Create a small Parquet file unless the name is taken. True for the winner; atomic."""
+        """Create a small Parquet file, with its seal, unless the name is taken. True for the winner; atomic."""
+        raise NotImplementedError
+
+    def broken(self, name: str) -> str | None:
+        """What is wrong with a record (`create`), as `curation.store.seal.broken_seal`; None where it is not there."""
+        raise NotImplementedError
+
+    def set_aside(self, name: str, unless: Callable[[bytes], bool] = lambda content: False) -> bool:
+        """Move a file below `damaged/`, so that its name is free. False where it is not there any more.
+
+        `unless` is asked of its bytes, since somebody else may have been faster, and this is the new one.
+        """
         raise NotImplementedError
 
     def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
@@ -113,6 +151,10 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """Complete files in a folder of the workspace, sorted; empty when there is none."""
+        raise NotImplementedError
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Bytes of each file in a folder of the workspace, by name."""
         raise NotImplementedError
 
     def walk(self) -> Iterator[tuple[str, Entry]]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import xxhash
 
-from curation import failpoints, parquet
+from curation import failpoints
 from curation.paths import expanded, require_text
-from curation.store.base import TEMPORARY, Entry, Store, Written
+from curation.store.base import DAMAGED, TEMPORARY, Entry, Store, Written
+from curation.store.seal import GONE, DamagedFileError, broken_seal, sealed, with_content
 from schemas.errors import CurationError, Finding
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+"""What link(2) says where there are no hard links, or no more of them."""
+NEITHER = "it has neither hard links nor renames that replace nothing, so two writers could create one file"
 
 
 class LocalStore(Store):
-    """A workspace's folder. Commits need hard links, which NFS and every local file system of Unix have."""
+    """A workspace's folder. Commits need hard links, or renames that replace nothing (`create_only`)."""
 
     root: Path
 
@@ -34,10 +42,22 @@ class LocalStore(Store):
             )
 
     def prepare(self) -> None:
+        """Does what a commit does, under names that nobody else has."""
         self.root.mkdir(parents=True, exist_ok=True)
-        probe = self.root / f"{TEMPORARY}probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        first, second, taken = (self.root / f"{TEMPORARY}probe-{os.urandom(12).hex()}" for _ in range(3))
+        try:
+            first.touch()
+            second.touch()
+            create_only(first, taken)
+            try:
+                create_only(second, taken)
+            except FileExistsError:
+                return
+            raise OSError(errno.ENOTSUP, "two writers can create one file there")
+        finally:
+            for left in (first, second, taken):
+                with suppress(OSError):
+                    left.unlink()
 
     def uri(self, name: str) -> str:
         return str(self.root / name)
@@ -48,10 +68,10 @@ class LocalStore(Store):
     path = place
 
     def source(self, name: str) -> str:
-        return str(self.root / name)
+        return self.checked(name)
 
     def mapped(self, name: str) -> Any:
-        return pa.memory_map(self.source(name))
+        return pa.memory_map(self.checked(name))
 
     def read(self, name: str) -> bytes:
         return self.path(name).read_bytes()
@@ -59,14 +79,48 @@ class LocalStore(Store):
     def exists(self, name: str) -> bool:
         return self.path(name).exists()
 
+    def content(self, name: str) -> str | None:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return _content(*_moment(self.path(name)))
+        return None
+
+    def broken(self, name: str) -> str | None:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return _broken(name, *_moment(self.path(name)))
+        return None
+
+    def set_aside(self, name: str, unless: Callable[[bytes], bool] = lambda content: False) -> bool:
+        path, aside = self.path(name), self.path(f"{DAMAGED}/{name}.{os.urandom(4).hex()}")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return False
+        if unless(aside.read_bytes()):
+            with suppress(FileExistsError):
+                create_only(aside, path)
+            aside.unlink(missing_ok=True)
+            return False
+        return True
+
     def write(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        return self._write(name, produce, named=False)
+
+    def add(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        return self._write(name, produce, named=True)
+
+    def _write(self, name: str, produce: Callable[[Path], Any], named: bool) -> Written:
         final = self.path(name)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(final)
         try:
             produce(temporary)
             sync(temporary)
-            written = Written(temporary.stat().st_size, digest(temporary))
+            content = digest(temporary)
+            if named:
+                name = with_content(name, content)
+                final = self.path(name)
+            written = Written(temporary.stat().st_size, content, name)
             failpoints.hit("before-rename")
             os.replace(temporary, final)
         except BaseException:
@@ -86,10 +140,10 @@ class LocalStore(Store):
             return False
         temporary = _temporary(final)
         try:
-            parquet.write(table, temporary)
+            temporary.write_bytes(sealed(name, table))
             sync(temporary)
             try:
-                os.link(temporary, final)
+                create_only(temporary, final)
             except FileExistsError:
                 return False
         finally:
@@ -106,12 +160,15 @@ class LocalStore(Store):
         staging.mkdir(parents=True)
         try:
             for new, old in files.items():
-                os.link(self.path(old), staging / new)
+                try:
+                    _share(self.path(old), staging / new)
+                except FileNotFoundError:
+                    raise DamagedFileError(self.uri(old), GONE) from None
             (staging / "README.md").write_text(card(), encoding="utf-8")
             sync(staging / "README.md")
             sync(staging)
             os.rename(staging, final)
-        except OSError:  # somebody else's attempt was first, with the same bytes, and has removed what we link
+        except (OSError, DamagedFileError):  # somebody else was first, with the same bytes, and removed what we link
             shutil.rmtree(staging, ignore_errors=True)
             if not final.exists():
                 raise
@@ -123,6 +180,13 @@ class LocalStore(Store):
                 return sorted(entry.name for entry in entries if not entry.name.startswith(TEMPORARY))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        try:
+            with os.scandir(self.path(folder)) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(TEMPORARY)}
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
 
     def walk(self) -> Iterator[tuple[str, Entry]]:
         for folder, _, files in os.walk(self.root):
@@ -177,7 +241,67 @@ def _unreadable(path: str) -> str | None:
 
 
 def _temporary(final: Path) -> Path:
-    return final.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{final.name}")
+    return final.with_name(f"{TEMPORARY}{os.urandom(12).hex()}-{final.name}")
+
+
+def create_only(made: Path, final: Path) -> None:
+    """Give a finished file a name, unless that is taken: of several who try, one wins. `made` may be gone afterwards.
+
+    A hard link does it on every local file system of Unix and on NFS. vfat, exFAT and some of FUSE have none; there a
+    rename does it that replaces nothing. Raises FileExistsError, and OSError where there is neither.
+    """
+    try:
+        os.link(made, final)
+    except FileExistsError:
+        if not os.path.samefile(made, final):  # else the answer to our own link was lost on its way, as NFS may do
+            raise
+    except OSError as failure:
+        if failure.errno not in NO_LINKS:
+            raise
+        _rename_only(made, final)
+
+
+def _rename_only(made: Path, final: Path) -> None:
+    """rename(2) that fails where `final` is there (Linux since 3.15). Raises as `create_only`."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise OSError(errno.ENOTSUP, NEITHER)
+    here = -100  # AT_FDCWD
+    if rename(here, os.fsencode(made), here, os.fsencode(final), 1):  # RENAME_NOREPLACE
+        number = ctypes.get_errno()
+        if number in NO_LINKS or number in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(errno.ENOTSUP, NEITHER)
+        raise OSError(number, os.strerror(number), str(final))  # FileExistsError for EEXIST
+
+
+def _share(old: Path, new: Path) -> None:
+    """Give a file a second name, or where there are no hard links a copy."""
+    try:
+        os.link(old, new)
+    except OSError as failure:
+        if failure.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(old, new)
+        sync(new)
+
+
+Moment = tuple[str, int, int, int, int]
+"""A file as it is now: path, inode, size, time of its content, time of its inode."""
+
+
+def _moment(path: Path) -> Moment:
+    there = path.stat()
+    return str(path), there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns
+
+
+@lru_cache(maxsize=1 << 16)
+def _content(path: str, *moment: int) -> str:
+    return digest(Path(path))
+
+
+@lru_cache(maxsize=1 << 16)
+def _broken(name: str, path: str, *moment: int) -> str | None:
+    return broken_seal(name, Path(path).read_bytes())
 
 
 def sync(path: Path) -> None:

@@ -11,22 +11,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import xxhash
 
-from curation import failpoints, parquet
+from curation import failpoints
 from curation.store import remote
-from curation.store.base import TEMPORARY, Entry, Store, Written
+from curation.store.base import DAMAGED, TEMPORARY, Entry, Store, Written
 from curation.store.failures import StoreError
 from curation.store.local import digest
+from curation.store.seal import CHANGED, GONE, DamagedFileError, broken_seal, content_of, sealed, with_content
 from schemas.errors import CurationError, Finding
 
 LOCK = ".put-if-absent"
 """Where `prepare` finds out whether the store refuses to create what is there."""
-WRITER = b"writer"
-"""Metadata of a record, unlike any other record's: whoever lost an answer knows its own again."""
 
 
 class ObjectStore(Store):
@@ -68,9 +69,53 @@ class ObjectStore(Store):
         )
 
     def source(self, name: str) -> Any:
-        return remote.source(self.uri(name))
+        """In memory up to BLOCK bytes, by ranges beyond: those are compared page by page, by Parquet's checksums."""
+        first = self._first(name)
+        if len(first) < remote.BLOCK:
+            return pa.BufferReader(first)
+        reader = remote.Reader(self.uri(name))
+        reader.hold(0, first)
+        return pa.PythonFile(reader, mode="r")
 
     mapped = source
+
+    def checked(self, name: str) -> str:
+        _once(self.root, name)
+        return self.uri(name)
+
+    def _first(self, name: str) -> bytes:
+        """The beginning of a data file, and all of a small one, which is compared."""
+        try:
+            first = remote.fetch(self.uri(name), 0, remote.BLOCK)
+        except FileNotFoundError:
+            raise DamagedFileError(self.uri(name), GONE) from None
+        due = content_of(name)
+        if due and len(first) < remote.BLOCK and xxhash.xxh3_128_hexdigest(first) != due:
+            raise DamagedFileError(self.uri(name), CHANGED)
+        return first
+
+    def content(self, name: str) -> str | None:
+        try:
+            return remote.digest(self.uri(name))
+        except FileNotFoundError:
+            return None
+
+    def broken(self, name: str) -> str | None:
+        try:
+            return broken_seal(name, self.read(name))
+        except FileNotFoundError:
+            return None
+
+    def set_aside(self, name: str, unless: Callable[[bytes], bool] = lambda content: False) -> bool:
+        try:
+            content = self.read(name)
+        except FileNotFoundError:
+            return False
+        if unless(content):
+            return False
+        remote.put(self.uri(f"{DAMAGED}/{name}.{os.urandom(4).hex()}"), content)
+        remote.remove(self.uri(name))
+        return True
 
     def read(self, name: str) -> bytes:
         return remote.fetch(self.uri(name))
@@ -84,11 +129,19 @@ class ObjectStore(Store):
         return True
 
     def write(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        return self._write(name, produce, named=False)
+
+    def add(self, name: str, produce: Callable[[Path], Any]) -> Written:
+        return self._write(name, produce, named=True)
+
+    def _write(self, name: str, produce: Callable[[Path], Any], named: bool) -> Written:
         temporary = self.scratch(f"{name}{TEMPORARY}{os.urandom(4).hex()}")
         try:
             temporary.parent.mkdir(parents=True, exist_ok=True)
             produce(temporary)
-            written = Written(temporary.stat().st_size, digest(temporary))
+            content = digest(temporary)
+            name = with_content(name, content) if named else name
+            written = Written(temporary.stat().st_size, content, name)
             failpoints.hit("before-rename")
             remote.put(self.uri(name), temporary)
         finally:
@@ -100,10 +153,7 @@ class ObjectStore(Store):
         made.unlink()
 
     def create(self, name: str, table: pa.Table) -> bool:
-        sink = pa.BufferOutputStream()
-        metadata = {**(table.schema.metadata or {}), WRITER: os.urandom(16).hex()}
-        parquet.write(table.replace_schema_metadata(metadata), sink)
-        return remote.put_if_absent(self.uri(name), sink.getvalue().to_pybytes())
+        return remote.put_if_absent(self.uri(name), sealed(name, table, mine=True))
 
     def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
         """Whoever else publishes puts the same bytes at the same names."""
@@ -112,11 +162,15 @@ class ObjectStore(Store):
                 remote.copy(self.uri(old), self.uri(f"{name}/{new}"))
             except FileNotFoundError:  # somebody else was first, and has removed what we copy
                 if not self.exists(f"{name}/{new}"):
-                    raise
+                    raise DamagedFileError(self.uri(old), GONE) from None
         remote.put(self.uri(f"{name}/README.md"), card().encode())
 
     def names(self, folder: str) -> list[str]:
         return [name for name, _ in remote.listed(self.uri(folder)) if not name.startswith(TEMPORARY)]
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        found = remote.listed(self.uri(folder))
+        return {name: int(info["size"]) for name, info in found if not name.startswith(TEMPORARY)}
 
     def walk(self) -> Iterator[tuple[str, Entry]]:
         for name, info in remote.below(self.root).items():
@@ -131,6 +185,11 @@ class ObjectStore(Store):
 
     def scratch(self, name: str) -> Path:
         return remote.scratch(self.root) / name
+
+
+@lru_cache(maxsize=1 << 16)
+def _once(root: str, name: str) -> None:
+    ObjectStore(root)._first(name)
 
 
 def _seconds(info: Mapping[str, Any]) -> float:

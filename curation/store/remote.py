@@ -220,6 +220,17 @@ def _get_s3(files: Any, path: str, start: int | None, stop: int | None) -> bytes
     return content
 
 
+def digest(url: str) -> str:
+    """XXH3-128 of a file's bytes, as 32 hexadecimal digits, read block by block. Raises FileNotFoundError."""
+    state = xxhash.xxh3_128()
+    size, start = stat(url).size, 0
+    while start < size:
+        block = fetch(url, start, min(size, start + BLOCK), exact=True)
+        state.update(block)
+        start += len(block)
+    return state.hexdigest()
+
+
 def stat(url: str) -> Stat:
     """Raises FileNotFoundError where there is no file."""
     files, path = located(url)

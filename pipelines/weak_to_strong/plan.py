@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curation.manifest.parts import Manifest
@@ -65,7 +66,16 @@ def found(manifest: Manifest, run: str | None) -> dict[str, Any]:
     path = manifest.store.path(chosen[0]["path"]) / REPORT
     if not path.is_file():
         raise CurationError(Finding("C032", f"{path} is gone", "run the specification again in a new workspace"))
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_report(path)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The report of a finished run. Raises C049 where it is damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as failure:
+        hint = "remove its folder, and run the specification again in a new workspace"
+        raise CurationError(Finding("C049", f"{path} is damaged: {failure}", hint)) from None
 
 
 def units(resolved: Resolved, manifest: Manifest) -> list[Units]:

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from curation import parquet
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.faults import trace_of
-from curation.manifest.parts import Manifest, now
+from curation.manifest.parts import Manifest, now, part_name
 from curation.manifest.snapshot import publish_missing, publish_snapshot
 from curation.models.locate import ModelError
 from curation.plan import fingerprint
-from curation.store import TEMPORARY, Store, digest
+from curation.store import TEMPORARY, DamagedFileError, Store, digest
 from curation.training.groups import clusters as near_duplicates
 from curation.weak_to_strong.crossfit import QUARANTINED, UNSEEN, Protocol, folds, keyed, settle
 from curation.weak_to_strong.features import View
@@ -42,7 +42,7 @@ from curation.weak_to_strong.students.base import Lesson, Student
 from curation.weak_to_strong.supervisors.base import Fixed, Learning, Said, Supervisor
 from pipelines.run import allot_numbers
 from pipelines.weak_to_strong.data import read
-from pipelines.weak_to_strong.plan import CHUNK, FULL, PORTION, REPORT, VERSION, Resolved
+from pipelines.weak_to_strong.plan import CHUNK, FULL, PORTION, REPORT, VERSION, Resolved, read_report
 from schemas.errors import CurationError, Finding
 from schemas.weak_to_strong import QUARANTINED as SET_ASIDE
 from schemas.weak_to_strong import SPLITS
@@ -105,7 +105,7 @@ def finished(resolved: Resolved, manifest: Manifest) -> Result | None:
     folder = manifest.store.path(row["path"])
     if not (folder / REPORT).is_file():
         raise CurationError(Finding("C032", f"run {resolved.run} is recorded as done, but {folder} is gone"))
-    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    report = read_report(folder / REPORT)
     failures = [(one["name"], Failure("R003", one["message"])) for one in report["left_out"]]
     return Result(resolved.run, row["name"], "nothing-to-do", failures, folder, report)
 
@@ -243,8 +243,22 @@ class Invocation:
         return record
 
     def _record(self, key: str) -> dict[str, Any] | None:
+        """A unit's record; None too where a file of it is gone or damaged, which is set aside: it is made again."""
         table = self.manifest.get("weak_units", key)
-        return None if table is None else dict(table.to_pylist()[0])
+        if table is None:
+            return None
+        record = dict(table.to_pylist()[0])
+        for name in (record["data"], *record["files"]):
+            try:
+                self.store.check(name, record["content"] if name == record["data"] else None)
+            except DamagedFileError:
+                self.store.set_aside(name)
+                self.store.set_aside(part_name("weak_units", key))
+                for compacted in self.store.names("manifest/compacted/weak_units"):
+                    self.store.remove(f"manifest/compacted/weak_units/{compacted}")
+                self.manifest = Manifest(self.store)
+                return None
+        return record
 
     def _tensors(self, tensors: dict[str, NDArray[Any]]) -> tuple[str, str, int]:
         """Name, content hash and size of the file that holds them; its name is its content's."""
@@ -260,7 +274,7 @@ class Invocation:
             produce(path)
             content, size = digest(path), path.stat().st_size
             name = f"weak_to_strong/{folder}/{content}{suffix}"
-            if not self.store.path(name).exists():
+            if self.store.content(name) != content:
                 self.store.write(name, lambda final: os.replace(path, final))
         return name, content, size
 
@@ -276,13 +290,14 @@ class Invocation:
         """A unit's tensors."""
         from safetensors.numpy import load_file
 
+        self.store.check(record["data"], record["content"])
         return dict(load_file(self.store.path(record["data"])))
 
     def _guarded(self, who: str, unit: Unit, job: Callable[[], Any]) -> Any:
         """A member's unit; a Failure where it crashes, so that the others go on."""
         try:
             return job()
-        except (OSError, MemoryError):
+        except (OSError, MemoryError, DamagedFileError):
             raise
         except Exception as failure:
             message = f"{unit.said}: {type(failure).__name__}: {_first_line(failure)}"
@@ -340,7 +355,7 @@ class Invocation:
                 return np.asarray(self.open(own)["split"])
             split, facts = self._drawn(shares, records[-1] if records else None)
             name, content, _ = self._tensors({"keys": self.data.keys, "split": split})
-            generation = len(records)
+            generation = 1 + max((row["generation"] for row in records), default=-1)
             row = {
                 "protocol": protocol,
                 "generation": generation,

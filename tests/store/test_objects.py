@@ -35,7 +35,7 @@ def test_a_file_that_was_written_is_read_listed_and_removed(bucket: str, tmp_pat
     store.remove("scores/f/0.parquet")
     store.remove("scores/f/0.parquet")
     assert list(store.walk()) == []
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CurationError, match=r"R011.*is gone"):
         store.source("scores/f/0.parquet")
 
 

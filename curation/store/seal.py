@@ -1,0 +1,106 @@
+"""Files of a workspace that say themselves whether they are whole.
+
+A commit record holds the hash of all its own bytes (its seal) beside its Parquet schema; a data file has the hash of
+its bytes in its name. Both are XXH3-128, at the speed of memory: against disks and half-made copies, not people.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from curation import parquet
+from schemas.errors import CurationError, Finding
+
+SEAL = b"curation.seal"
+"""Metadata of a record: the hash of the file's name and bytes, with zeros where the hash stands."""
+WRITER = b"curation.writer"
+"""Metadata of a record, unlike any other record's: whoever lost an answer knows its own again."""
+MEND = "run its recipe again or `curate retry`: what is damaged counts as not done; `curate verify` looks at all files"
+_BLANK = b"0" * 32
+_HEADER = 2
+"""Bytes between a key of the footer and its value: the field's type, and the length."""
+_CONTENT = re.compile(r"(?:^|-)([0-9a-f]{32})(?=[-.])")
+
+
+class DamagedFileError(CurationError):
+    """A file of the workspace is gone, or not what was written."""
+
+    def __init__(self, place: str, why: str, code: str = "R011") -> None:
+        super().__init__(Finding(code, f"{place} {why}", MEND))
+        self.place = place
+        self.why = why
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.place, self.why, self.findings[0].code)
+
+
+GONE = "is gone, and other records of the workspace need it"
+CHANGED = "is damaged: its bytes are not those that were written"
+
+
+def sealed(name: str, table: pa.Table, mine: bool = False) -> bytes:
+    """A record's file: a table as Parquet, with the seal of its name-to-be. `mine` makes it unlike any other."""
+    sink = pa.BufferOutputStream()
+    with parquet.writer(sink, table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({SEAL: _BLANK} | ({WRITER: os.urandom(16).hex()} if mine else {}))
+    content = bytearray(sink.getvalue())
+    place = _place(content)
+    assert content[place : place + 32] == _BLANK
+    content[place : place + 32] = _seal(name, content, place)
+    return bytes(content)
+
+
+def unsealed(name: str, content: bytes) -> pa.Table:
+    """The table of a record's file. Raises DamagedFileError (C048) unless it is what was written."""
+    fault = broken_seal(name, content)
+    if not fault:
+        try:
+            with parquet.opened(pa.BufferReader(content)) as file:
+                return file.read(use_threads=False)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as failure:
+            fault = f"is damaged: {(str(failure).splitlines() or ['it cannot be read'])[0]}"
+    raise DamagedFileError(name, fault, "C048")
+
+
+def broken_seal(name: str, content: bytes) -> str | None:
+    """What is wrong with a record's bytes: None where nothing is, "" where they have no seal (earlier versions)."""
+    if not content:
+        return "is damaged: it is empty"
+    if content[:4] != b"PAR1" or content[-4:] != b"PAR1":
+        return "is damaged: it is no whole Parquet file"
+    place = _place(content)
+    if place < 0:
+        return ""
+    return None if content[place : place + 32] == _seal(name, content, place) else CHANGED
+
+
+def content_of(name: str) -> str | None:
+    """The hash that a data file has in its name; None where there is none, as in earlier versions."""
+    found = _CONTENT.findall(name.rpartition("/")[2])
+    return found[-1] if found else None
+
+
+def with_content(name: str, content: str) -> str:
+    """The name that a data file gets for its bytes."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}-{content}{dot}{ending}"
+
+
+def _place(content: bytes | bytearray) -> int:
+    found = content.rfind(SEAL)
+    return found if found < 0 else found + len(SEAL) + _HEADER
+
+
+def _seal(name: str, content: bytes | bytearray, place: int) -> bytes:
+    view = memoryview(content)
+    state = xxhash.xxh3_128(f"{name}\0".encode())
+    state.update(view[:place])
+    state.update(_BLANK)
+    state.update(view[place + 32 :])
+    return state.hexdigest().encode()

@@ -1,0 +1,206 @@
+"""What is damaged is found, named, set aside and done again; what is whole is left alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import verify as verifying
+from pipelines.cli import _main
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError
+
+Light = Callable[..., dict[str, Any]]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def first(root: Path, pattern: str) -> Path:
+    return sorted(root.glob(pattern))[0]
+
+
+def test_a_whole_workspace_has_nothing_to_say(mine: tuple[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    root = mine[1].root
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    found = Workspace(root).verify()
+    assert found.damaged == []
+    assert found.files > 60
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    assert _main(["verify", "-w", str(root), "-q", "-f", "csv"]) == 0
+    assert capsys.readouterr().out == "file,code,what\n"
+
+
+PLACES = {
+    "a score part": "scores/*/*.parquet",
+    "a group's members": "groups/*/members-*.parquet",
+    "a group's links": "groups/*/links-*.parquet",
+    "decisions": "decisions/*/*.parquet",
+    "a dataset": "datasets/*/*/part-*.parquet",
+    "a record of scores": "manifest/parts/scores/*.parquet",
+    "a record of decisions": "manifest/parts/decisions/*.parquet",
+    "a record of a group": "manifest/parts/groups/*.parquet",
+    "a record of the run": "manifest/parts/runs/*.parquet",
+    "a record of a dataset": "manifest/parts/datasets/*.parquet",
+    "a record of shards": "manifest/parts/shards/*.parquet",
+    "sketches": "manifest/parts/sketches/*.parquet",
+    "the snapshot": "manifest.duckdb",
+}
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_what_is_damaged_is_named_set_aside_and_done_again(
+    mine: tuple[str, Any], undisturbed_light: Any, light: Light, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, held = mine
+    root = held.root
+    path = first(root, PLACES[what])
+    flip(path)
+    assert _main(["verify", "-w", str(root), "-q", "-f", "jsonl", "--dry-run"]) == 1
+    told = capsys.readouterr()
+    assert str(path) in told.out
+    assert path.exists()
+    assert _main(["verify", "-w", str(root), "-q"]) == 1
+    again = Workspace(root).run(light(), executor="local", workers=2)
+    assert again.outcome in ("done", "nothing-to-do"), again.failures
+    assert again.run == run
+    assert Workspace(root).verify().damaged == []
+    assert held.decisions(run) == undisturbed_light[0]
+    assert held.dataset(run) == undisturbed_light[1]
+    held.balance(run)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_light(finished: tuple[str, Any]) -> Any:
+    run, held = finished
+    return held.decisions(run), held.dataset(run)
+
+
+def test_a_run_mends_what_it_meets_and_begins_anew_once(
+    mine: tuple[str, Any], light: Light, held: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another threshold: another run, that reads the scores of the first. Three parts are damaged, in two stages."""
+    root = mine[1].root
+    parts = sorted(root.glob("scores/*/*.parquet"))
+    for path in (parts[0], parts[len(parts) // 2], parts[-1]):
+        flip(path)
+    mended = []
+    mend_run = verifying.mend_run
+    monkeypatch.setattr("pipelines.run.mend_run", lambda *given: mended.append(mend_run(*given)) or mended[-1])
+    done = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    assert done.outcome == "done", done.failures
+    assert [len(found.damaged) for found in mended] == [3]
+    Workspace(tmp_path / "fresh").run(light(language=0.6), executor="local", workers=2)
+    assert held(root).dataset(done.run) == held(tmp_path / "fresh").dataset(done.run)
+    assert held(root).decisions(done.run) == held(tmp_path / "fresh").decisions(done.run)
+    assert held(root).doubled() == 0
+    assert Workspace(root).verify().damaged == []
+
+
+def test_what_is_damaged_again_at_once_ends_the_run(
+    mine: tuple[str, Any], light: Light, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = mine[1].root
+    flip(first(root, "scores/*/*.parquet"))
+    monkeypatch.setattr("pipelines.run.mend_run", lambda *given: verifying.Verified())
+    done = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    assert done.outcome == "failed"
+    assert {failure.code for _, failure in done.failures} == {"R011"}
+
+
+@pytest.mark.parametrize("kind", ["runs", "decisions", "scores", "attempts", "sketches", "seen"])
+def test_a_damaged_record_of_yesterday_stops_nothing_today(
+    mine: tuple[str, Any], light: Light, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = mine[1].root
+    today = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    yesterday = sorted(root.glob(f"manifest/parts/{kind}/*.parquet"))
+    path = next(path for path in yesterday if today.run not in path.name)
+    path.write_bytes(path.read_bytes()[:-9])
+    for query in ("SELECT count(*) AS n FROM documents", "SELECT * FROM funnel", "SELECT * FROM statistics"):
+        assert _main(["sql", query, "--run", today.run, "-w", str(root)]) == 0
+        assert f"warning[C048]: {path} is damaged" in capsys.readouterr().err or kind == "sketches"
+    again = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    assert (again.outcome, again.run) == ("nothing-to-do", today.run)
+    other = Workspace(root).run(light(language=0.7), executor="local", workers=2)
+    assert other.outcome == "done", other.failures
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_a_dataset_is_what_was_written_or_is_told(
+    mine: tuple[str, Any], light: Light, damage: str, tmp_path: Path
+) -> None:
+    run, held = mine
+    before = held.dataset(run)
+    path = first(held.root, "datasets/*/*/part-*.parquet")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+        with pytest.raises(CurationError, match=r"C049.*part-00000\.parquet has"):
+            Workspace(held.root).run(light(), executor="local")
+    elif damage == "flipped":
+        flip(path)
+    else:
+        path.unlink()
+        with pytest.raises(CurationError, match="C032"):
+            Workspace(held.root).run(light(), executor="local")
+    with pytest.raises(CurationError, match="C049") as found:
+        verifying.check_dataset(Workspace(held.root).manifest, run, str(path.parent.relative_to(held.root)))
+    assert str(path) in found.value.findings[0].message
+    assert [item.place for item in Workspace(held.root).verify().damaged] == [str(path)]
+    again = Workspace(held.root).run(light(), executor="local", workers=2)
+    assert (again.outcome, again.scored) == ("done", 0)
+    assert held.dataset(run) == before
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_fitted_head_is_fitted_again_with_the_same_bytes(
+    light: Light, recipe: Light, tmp_path: Path, damage: str
+) -> None:
+    settings = light()
+    stage = {"scorer": "dsir", "target": recipe()["stages"][5]["seeds"], "sample": 60}
+    settings["stages"] = [*settings["stages"][:2], stage]
+    settings["output"] = {"columns": ["text", "dsir.per_token"]}
+    space = Workspace(tmp_path / "ws")
+    done = space.run(settings, executor="local", workers=2)
+    head = first(tmp_path, "ws/models/*/head.safetensors")
+    content = head.read_bytes()
+    if damage == "gone":
+        head.unlink()
+    else:
+        flip(head)
+    assert [item.place for item in Workspace(tmp_path / "ws").verify(dry_run=True).damaged] == [str(head)]
+    again = Workspace(tmp_path / "ws").run(settings, executor="local", workers=2)
+    assert (again.run, again.outcome) == (done.run, "nothing-to-do")
+    assert head.read_bytes() == content
+    shutil.rmtree(tmp_path / "ws")
+
+
+def test_gc_sets_damaged_records_aside(mine: tuple[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    root = mine[1].root
+    path = first(root, "manifest/parts/decisions/*.parquet")
+    path.write_bytes(b"")
+    assert _main(["gc", "-w", str(root), "--dry-run"]) == 0
+    assert f"{path} is damaged; would be set aside" in capsys.readouterr().err
+    assert path.exists()
+    assert _main(["gc", "-w", str(root)]) == 0
+    assert not path.exists()
+    assert len(list((root / "damaged").rglob("*.parquet.*"))) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_numbers_of_files_outlive_their_records(mine: tuple[str, Any], light: Light, damage: str) -> None:
+    run, held = mine
+    query = "SELECT doc_id, path, row FROM documents ORDER BY doc_id"
+    before = held.workspace.sql(query, run)
+    for path in held.root.glob("manifest/parts/files/*.parquet"):
+        path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-9])
+    other = Workspace(held.root).run(light(language=0.6), executor="local", workers=2)
+    assert other.outcome == "done", other.failures
+    assert Workspace(held.root).sql(query, other.run).equals(before)
