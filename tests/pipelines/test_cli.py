@@ -149,7 +149,7 @@ READING = {
     "sql": (["sql", "SELECT doc_id, path, kept, language FROM documents ORDER BY doc_id LIMIT 3"], 3),
     "show": (["show", "--kept", "-n", "4"], 4),
     "funnel": (["funnel"], 7),
-    "stats": (["stats", "--stage", "exact"], 3),
+    "stats": (["stats", "--stage", "exact"], 5),
     "gc": (["gc", "--dry-run"], None),
     "models": (["models", "list"], None),
     "explain": (["explain", "a.parquet#0"], 7),
