@@ -384,7 +384,9 @@ def _check_output(
         return []
     findings = []
     stages = {stage.id for stage in loaded.recipe.stages}
-    for place, column, told in _ambiguous(loaded, columns, mapping, unified) if loaded.recipe.output.columns else ():
+    ambiguous = list(_ambiguous(loaded, columns, mapping, unified)) if loaded.recipe.output.columns else []
+    doubtful = {column for _, column, _ in ambiguous}
+    for place, column, told in ambiguous:
         line = loaded.line("output", "columns", place) or loaded.line("output", "columns")
         hint = "give the stage another `id:`, map the column to a name of its own in input.columns, or leave one out"
         findings.append(_at(loaded, line, Finding("C058", f"output column '{column}' has two meanings: {told}", hint)))
@@ -401,7 +403,7 @@ def _check_output(
             hint += f"columns of the input: {', '.join(unified)}; of stages: {', '.join(sorted(stages)) or 'none'}"
             message = f"output column '{column}' is neither a column of the input nor of a stage"
             findings.append(_at(loaded, line, Finding("C025", message, hint)))
-        elif column not in origins and stage in origins:
+        elif column not in origins and stage in origins and stage not in doubtful:
             message = f"output columns '{stage}' of the input and '{column}' of a stage have one name"
             findings.append(_at(loaded, line, Finding("C025", message, "give the stage another `id:`")))
     return findings

@@ -169,7 +169,7 @@ def test_a_file_that_is_no_recipe_is_refused_whole(place, content, code):
         ({"stages": [RULES, {"dedup": "exact"}], "output": {"columns": ["exact.status"]}}, "C025", "exact.status"),
         ({"output": {"columns": ["text", "m"]}}, "C025", "'m'"),
         ({"output": {"columns": []}}, "C025", "empty"),
-        ({"output": {"columns": ["n", "n.words"]}, "stages": [RULES | {"id": "n"}]}, "C025", "n.words"),
+        ({"output": {"columns": ["n", "n.words"]}, "stages": [RULES | {"id": "n"}]}, "C058", "n"),
     ],
 )
 def test_a_recipe_that_cannot_be_meant_is_refused_with_its_code(place, change, code, says):
