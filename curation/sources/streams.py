@@ -38,6 +38,13 @@ _MARKS = (
     (b"\xfe\xff", "utf-16-be"),
 )
 """Byte order marks; those of UTF-32 begin as those of UTF-16 do."""
+_UNMARKED = {
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+}
+"""Which of the first four bytes are zero where there is no mark: JSON and a header begin with characters of ASCII."""
 
 
 class Hashed(io.RawIOBase):
@@ -71,7 +78,7 @@ class Hashed(io.RawIOBase):
 def text_stream(source: io.BufferedReader[Any], name: str) -> io.BufferedReader[Any]:
     """The UTF-8 of a file, without its byte order mark. `name`: the format, of which the ending says how it is packed.
 
-    UTF-16 and UTF-32 are known by their marks; halves of surrogate pairs in them become U+FFFD. Reading raises one of
+    UTF-16 and UTF-32 are known by their marks, or without one by their zeros; halves of surrogate pairs in them become U+FFFD. Reading raises one of
     UNREADABLE where the file is damaged or ends too early.
     """
     stream: io.BufferedReader[Any] = source
@@ -83,7 +90,8 @@ def text_stream(source: io.BufferedReader[Any], name: str) -> io.BufferedReader[
         if head.startswith(mark):
             stream.read(len(mark))
             return stream if encoding == "utf-8" else io.BufferedReader(_Decoded(stream, encoding), 1 << 20)
-    return stream
+    unmarked = _UNMARKED.get(tuple(byte == 0 for byte in head))
+    return stream if unmarked is None else io.BufferedReader(_Decoded(stream, unmarked), 1 << 20)
 
 
 @contextmanager
