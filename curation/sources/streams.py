@@ -38,7 +38,7 @@ _MARKS = (
     (b"\xfe\xff", "utf-16-be"),
 )
 """Byte order marks; those of UTF-32 begin as those of UTF-16 do."""
-_UNMARKED = {
+_UNMARKED: dict[tuple[bool, ...], str] = {
     (False, True, False, True): "utf-16-le",
     (True, False, True, False): "utf-16-be",
     (False, True, True, True): "utf-32-le",
@@ -78,8 +78,8 @@ class Hashed(io.RawIOBase):
 def text_stream(source: io.BufferedReader[Any], name: str) -> io.BufferedReader[Any]:
     """The UTF-8 of a file, without its byte order mark. `name`: the format, of which the ending says how it is packed.
 
-    UTF-16 and UTF-32 are known by their marks, or without one by their zeros; halves of surrogate pairs in them become U+FFFD. Reading raises one of
-    UNREADABLE where the file is damaged or ends too early.
+    UTF-16 and UTF-32 are known by their marks, or without one by their zeros; halves of surrogate pairs in them become
+    U+FFFD. Reading raises one of UNREADABLE where the file is damaged or ends too early.
     """
     stream: io.BufferedReader[Any] = source
     packed = next((end for end in _FRAMES if name.endswith(end)), None)
