@@ -32,6 +32,7 @@ from curation.manifest.parts import Manifest, now, part_name
 from curation.manifest.snapshot import publish_missing, publish_snapshot
 from curation.models.locate import ModelError
 from curation.plan import fingerprint
+from curation.plugins import kind_of
 from curation.store import TEMPORARY, DamagedFileError, Store, digest
 from curation.training.groups import clusters as near_duplicates
 from curation.weak_to_strong.crossfit import QUARANTINED, UNSEEN, Protocol, folds, keyed, settle
@@ -43,7 +44,7 @@ from curation.weak_to_strong.supervisors.base import Fixed, Learning, Said, Supe
 from pipelines.run import allot_numbers
 from pipelines.weak_to_strong.data import read
 from pipelines.weak_to_strong.plan import CHUNK, FULL, PORTION, REPORT, VERSION, Resolved, read_report
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, Refusal, advice
 from schemas.weak_to_strong import QUARANTINED as SET_ASIDE
 from schemas.weak_to_strong import SPLITS
 
@@ -300,9 +301,10 @@ class Invocation:
         except (OSError, MemoryError, DamagedFileError):
             raise
         except Exception as failure:
-            message = f"{unit.said}: {type(failure).__name__}: {_first_line(failure)}"
-            advice = [failure.hint] if isinstance(failure, ModelError) and failure.hint else []
-            hint = "; ".join([*advice, f"{who} is left out, the others go on"])
+            said, what_to_do = advice(failure)
+            kind = "" if isinstance(failure, Refusal | ModelError) else f"{kind_of(failure)}: "
+            message = f"{unit.said}: {kind}{(said.strip().splitlines() or ['no reason given'])[0]}"
+            hint = "; ".join([*([what_to_do] if what_to_do else []), f"{who} is left out, the others go on"])
             return Failure("R003", message, hint, trace_of(failure))
 
     def _each(self, what: str, jobs: Sequence[Job]) -> list[Any]:
@@ -701,8 +703,3 @@ def _lists(p: NDArray[np.float32], missing: NDArray[np.bool_]) -> pa.ListArray:
 
 def _write(table: pa.Table, path: Path) -> None:
     parquet.write(table, path)
-
-
-def _first_line(failure: Exception) -> str:
-    lines = str(failure).strip().splitlines()
-    return lines[0] if lines else "no reason given"
