@@ -171,11 +171,11 @@ def test_with_a_background_no_pool_is_sampled(tmp_path: Path, learned: Artifact)
     [
         ("missing.jsonl", None, r"missing\.jsonl: no such file"),
         ("one.txt", b"a single seed\n\n", "1 distinct seeds, and a head needs at least 2"),
-        ("bad.jsonl", b'{"text": "fine"}\n{"text": \n', r"bad\.jsonl:2: not JSON"),
-        ("column.jsonl", b'{"content": "a"}\n', r"column\.jsonl:1: no text"),
-        ("bad.txt", b"\xff\xfe\n", "not UTF-8"),
-        ("seeds.csv", b"text\na\n", "not a format for seeds"),
-        ("bad.parquet", b"PAR0", "not readable Parquet"),
+        ("bad.jsonl", b'{"text": "fine"}\n{"text": \n', r"bad\.jsonl, line 2: line is not valid JSON"),
+        ("column.jsonl", b'{"content": "a"}\n', r"column\.jsonl, line 1: no text"),
+        ("bad.txt", b"\xe9t\xe9\n", "not UTF-8"),
+        ("seeds.pdf", b"text\na\n", "not a format for seeds"),
+        ("bad.parquet", b"PAR0", "bad.parquet cannot be read"),
     ],
 )
 def test_seeds_that_cannot_be_used_are_one_line_and_a_hint(
