@@ -1,4 +1,4 @@
-"""Credentials in addresses: refused where an address is given, since addresses are recorded, and shown in no message."""
+"""Credentials in addresses: refused where one is given, since addresses are recorded, and shown in no message."""
 
 from __future__ import annotations
 
