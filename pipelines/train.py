@@ -67,7 +67,7 @@ def train_scorer(
     All at once or not at all. Raises CurationError: C037 for a folder that holds something, C038 for examples that
     cannot be used, C013 for a model that cannot.
     """
-    if into.exists() and any(into.iterdir()):
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
     examples, test, files = _read(source)
     chosen = task or task_of(examples.target, examples.other is not None)

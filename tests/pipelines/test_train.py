@@ -165,6 +165,13 @@ def test_examples_that_cannot_be_used_are_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_there_already_is_refused_before_anything_is_read(folder: Path) -> None:
+    for there in (folder / "rated.parquet", folder):
+        with pytest.raises(CurationError, match="C037") as refused:
+            train_scorer(Source(data="absent.parquet", label="good"), there, method="fasttext")
+        assert str(there) in str(refused.value)
+
+
 def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_path: Path) -> None:
     curate = Path(sys.executable).with_name("curate")
     command = [curate, "train-scorer", folder / "rated.parquet", "--label", "good", "--method", "fasttext"]

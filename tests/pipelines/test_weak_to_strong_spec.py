@@ -110,3 +110,18 @@ def test_the_check_as_a_whole(tmp_path: Path) -> None:
             path.write_text(yaml.safe_dump(changed(where, odd)))
             with pytest.raises(CurationError):
                 Workspace(tmp_path / "ws").weak_to_strong_check(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (None, ["C005: specification: missing key 'supervisors'"]),
+        ([], ["C004: supervisors: expected a list, got an empty one"]),
+        (7, ["C004: supervisors: expected a list, got 7"]),
+    ],
+)
+def test_no_supervisors_are_one_finding_in_true_words(given: Any, says: list[str]) -> None:
+    spec = {name: part for name, part in SPEC.items() if name not in ("supervisors", "combine")}
+    with pytest.raises(CurationError) as refused:
+        parse(spec if given is None else {**spec, "supervisors": given})
+    assert [f"{finding.code}: {finding.message}" for finding in refused.value.findings] == says
