@@ -173,8 +173,8 @@ def answer() -> None:
         said = json.dumps(asdict(report))
     except (duckdb.OutOfMemoryException, MemoryError):
         said = "null"
-    sys.stdout.write(said)
-    sys.stdout.flush()
+    sys.stdout.buffer.write(said.encode())  # a pipe to the process that asked
+    sys.stdout.buffer.flush()
     os._exit(0)  # nothing that takes memory or time to take apart
 
 
