@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from schemas.errors import CurationError, Finding
@@ -26,8 +27,8 @@ def absolute(path: str) -> str:
     plain = os.path.abspath(path)
     if ".." not in path.split("/"):
         return plain
-    before, _, rest = path.rpartition("/..")
-    followed = os.path.normpath(f"{os.path.realpath(f'{before}/..')}/{rest}")
+    *_, last = re.finditer(r"(?:^|/)\.\.(?=/|$)", path)
+    followed = os.path.normpath(f"{os.path.realpath(path[: last.end()])}/{path[last.end() :]}")
     return plain if os.path.realpath(plain) == os.path.realpath(followed) else followed
 
 

@@ -63,9 +63,10 @@ class contained:  # noqa: N801 - a context manager, used as a word of the langua
         if threading.current_thread() is threading.main_thread():  # no other thread gets signals
             for number in SIGNALS:
                 handler = signal.getsignal(number)
+                if handler is not None:  # else of C, which cannot be put back
+                    self._handlers[number] = handler
                 if callable(handler):
                     signal.signal(number, partial(self._note, handler))
-                    self._handlers[number] = handler
         _local.depth = getattr(_local, "depth", 0) + 1
 
     def __exit__(

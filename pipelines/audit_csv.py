@@ -66,7 +66,7 @@ def _cell(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line on which each record begins, and its cells; blank records left out. Raises C041."""
     try:
-        rows.check(path)
+        rows.check(path, hint="name the file that `curate audit sample` wrote")
         text = rows.text(path)
     except UnusableError as failure:
         if not isinstance(failure.__cause__, UnicodeDecodeError):

@@ -7,11 +7,14 @@ import re
 import shutil
 import sys
 import tomllib
+from collections.abc import Iterator
 from configparser import ConfigParser
-from contextlib import suppress
+from configparser import Error as ConfigError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 from curation.registry import BUILTIN, GROUPS
 from pipelines.companions import companions, is_hidden
@@ -244,28 +247,53 @@ def _importable(path: Path) -> bool:
 def _project(file: Path) -> tuple[dict[str, dict[str, str]], str, str, tuple[str, ...]]:
     """Of a pyproject.toml: entry points of our groups, the project's name as a `.dist-info` has it, version, and
     patterns of its data files, as setuptools' `package-data` has them."""
-    try:
+    with _readable(file):
         written = tomllib.loads(file.read_text(encoding="utf-8"))
-        project = written.get("project", {})
-        declared = written.get("tool", {}).get("setuptools", {}).get("package-data", {})
-        data = tuple(
-            f"{package.replace('.', '/')}/{pattern}" if package else pattern
-            for package, patterns in declared.items()
-            for pattern in patterns
-        )
-    except (OSError, ValueError) as failure:
-        raise CurationError(Finding("C046", f"{file} cannot be read: {failure}")) from failure
-    declared = project.get("entry-points", {})
-    points = {group: dict(declared[group]) for group in GROUPS.values() if declared.get(group)}
-    name = re.sub(r"[-_.]+", "_", str(project.get("name", "code")))
-    return points, name, str(project.get("version", "0")), data
+        project = _table(written, "project")
+        declared = _table(written, "tool", "setuptools", "package-data")
+        if not all(isinstance(p, list) and all(isinstance(item, str) for item in p) for p in declared.values()):
+            raise ValueError("tool.setuptools.package-data has what is no list of texts")
+        points = {group: _table(project, "entry-points", group) for group in GROUPS.values()}
+        if not all(isinstance(target, str) for named in points.values() for target in named.values()):
+            raise ValueError("an entry point's target is no text")
+    data = tuple(
+        f"{package.replace('.', '/')}/{pattern}" if package else pattern
+        for package, patterns in declared.items()
+        for pattern in patterns
+        if pattern
+    )
+    name = re.sub(r"[^A-Za-z0-9]+", "_", str(project.get("name", "code")))
+    version = re.sub(r"[^\w.+!]+", "_", str(project.get("version", "0")))
+    return {group: named for group, named in points.items() if named}, name, version, data
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Around the reading of what a project says of itself: C046 where it is not what it should be."""
+    try:
+        yield
+    except (OSError, ValueError, ConfigError) as failure:
+        said = " ".join(str(failure).split())
+        raise CurationError(Finding("C046", f"{file} cannot be read: {said}")) from failure
+
+
+def _table(written: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """A table within another; empty where there is none. Raises ValueError for what is no table."""
+    for place, key in enumerate(keys):
+        written = written.get(key, {})
+        if not isinstance(written, dict):
+            raise ValueError(f"{'.'.join(keys[: place + 1])} is no table")
+    return written
 
 
 def _recorded(files: list[Path]) -> tuple[str, ...]:
     """What distributions say that they have installed."""
-    records = [file.with_name("RECORD") for file in files]
-    lines = [line for record in records if record.is_file() for line in record.read_text("utf-8").splitlines()]
-    return tuple(line.split(",")[0] for line in lines if line)
+    lines: list[str] = []
+    for record in (file.with_name("RECORD") for file in files):
+        if record.is_file():
+            with _readable(record):
+                lines += record.read_text("utf-8").splitlines()
+    return tuple(name for line in lines if (name := line.split(",")[0]))
 
 
 def _declared(files: list[Path]) -> dict[str, dict[str, str]]:
@@ -273,7 +301,8 @@ def _declared(files: list[Path]) -> dict[str, dict[str, str]]:
     for file in files:
         parser = ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment, method-assign]
-        parser.read_string(file.read_text(encoding="utf-8"))
+        with _readable(file):
+            parser.read_string(file.read_text(encoding="utf-8"))
         for group in GROUPS.values():
             if parser.has_section(group):
                 points.setdefault(group, {}).update(parser.items(group))

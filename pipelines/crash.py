@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import tempfile
 from importlib import metadata
 
+from curation.credentials import masked
 from curation.flow.faults import place_of, said_by, trace_of
 from curation.plugins import kind_of
 from curation.registry import blames
@@ -15,7 +15,6 @@ from pipelines.render import tell_text
 from schemas.errors import Finding
 
 VERSIONS = ("curation-engine", "pyarrow", "duckdb", "numpy", "numba", "ray", "torch", "transformers", "typer")
-_SECRET = re.compile(r"(://)[^/@\s]*@")
 
 
 def finding(failure: BaseException, arguments: list[str]) -> Finding:
@@ -34,7 +33,7 @@ def finding(failure: BaseException, arguments: list[str]) -> Finding:
 def _written(failure: BaseException, what: str, arguments: list[str]) -> str | None:
     lines = [
         what,
-        "curate " + " ".join(_SECRET.sub(r"\1…@", word) for word in arguments),
+        "curate " + " ".join(map(masked, arguments)),
         f"Python {platform.python_version()} on {platform.platform()}",
         *(f"{name} {_version(name)}" for name in VERSIONS),
         "",

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from curation.credentials import masked
 from curation.paths import require_text
 from schemas.errors import CurationError, Finding
 from schemas.recipe import IDENTIFIER
@@ -143,8 +144,8 @@ class Document:
 
     def _finding(self, code: str, message: str, hint: str | None, line: int, column: int, width: int) -> Finding:
         excerpt = None
-        if line < len(self.lines) and code != "C042":  # whose line holds credentials
-            source = self.lines[line]
+        source = excerpt_of(code, self.lines[line]) if line < len(self.lines) else None
+        if source is not None:
             # Tabs kept, so that the carets stand where the tabs put the text.
             margin = "".join(char if char == "\t" else " " for char in source[:column])
             width = max(1, min(width, len(source) - column))
@@ -180,6 +181,11 @@ class Document:
         line = source.count("\n", 0, begin)
         column = begin - (source.rfind("\n", 0, begin) + 1)
         return line, column, max(1, offsets[min(end, len(offsets)) - 1] - begin + 1)
+
+
+def excerpt_of(code: str, line: str) -> str | None:
+    """A line of a recipe as a finding shows it: without credentials, which messages hand on to logs."""
+    return None if code == "C042" else masked(line)
 
 
 def one_line(error: Exception) -> str:
@@ -350,5 +356,5 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = repr(value)
+    text = masked(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

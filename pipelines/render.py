@@ -122,7 +122,7 @@ def put_text(text: str, stream: TextIO | None = None) -> None:
 
 def put_json(value: Any, indent: int | None = None) -> None:
     """A value as JSON, on stdout."""
-    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")
+    sys.stdout.write(json.dumps(_plain(value), indent=indent, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

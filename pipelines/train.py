@@ -18,7 +18,7 @@ from curation.scorers.base import HEAD, Context
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.embedding_head import FACTS, vectors_of
 from curation.scorers.examples import distinct, read_texts
-from curation.sources import cut_shards, find_files, inspect, read_batches
+from curation.sources import cut_shards, find, inspect, read_batches
 from curation.sources.column_types import numeric
 from curation.sources.texts import valid_text
 from curation.store import Store, local_copy, new_folder
@@ -67,9 +67,9 @@ def train_scorer(
     All at once or not at all. Raises CurationError: C037 for a folder that holds something, C038 for examples that
     cannot be used, C013 for a model that cannot.
     """
-    if into.exists() and any(into.iterdir()):
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
-    examples, test, files = _read(source)
+    examples, test, files = _read(source, say)
     chosen = task or task_of(examples.target, examples.other is not None)
     embedding = _embedding(model, max_tokens) if method == "head" else None
     try:
@@ -176,7 +176,7 @@ def _encoder_facts(embedding: Embedding) -> dict[str, Any]:
     }
 
 
-def _read(source: Source) -> tuple[Examples, Examples | None, list[tuple[str, int, str]]]:
+def _read(source: Source, say: Callable[[str], None]) -> tuple[Examples, Examples | None, list[tuple[str, int, str]]]:
     """Examples to learn from and to test on, and of each file its name, rows and fingerprint."""
     if source.seeds is not None:
         if source.background is None:
@@ -186,10 +186,10 @@ def _read(source: Source) -> tuple[Examples, Examples | None, list[tuple[str, in
         return _from_seeds(source.seeds, source.background)
     if source.data is None or source.label is None:
         raise CurationError(Finding("C038", "no labels: name a file and its --label, or --seeds and --background"))
-    own, files = _labelled(source, source.data)
+    own, files = _labelled(source, source.data, say)
     if source.test is None:
         return own, None, files
-    test, more = _labelled(source, source.test)
+    test, more = _labelled(source, source.test, say)
     return own, test, [*files, *more]
 
 
@@ -207,11 +207,13 @@ def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple
     return Examples(pa.array([*wanted, *others], TEXT), target), None, files
 
 
-def _labelled(source: Source, pattern: str) -> tuple[Examples, list[tuple[str, int, str]]]:
-    found, findings, _ = find_files([pattern], Path.cwd())
-    if findings:
-        raise CurationError(*findings)
-    files = [inspect(path) for path in found]
+def _labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
+    found = find([pattern], Path.cwd())
+    if found.findings:
+        raise CurationError(*found.findings)
+    for line in found.notices:
+        say(line)
+    files = [inspect(path) for path in found.files]
     names = [source.text, *([source.other] if source.other else [])]
     numbers = [source.label or "", *source.annotators]
     for file in files:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 import threading
 
 import duckdb
@@ -606,3 +607,10 @@ def test_constants_of_expressions_whose_columns_are_not_known_are_computed(monke
             Gate.parse(sql).check_constants()
         assert [finding.code for finding in caught.value.findings] == [code]
     Gate.parse("text like '%x%' and try('x'::int) is null and a > abs(-3)").check_constants()
+
+
+def test_a_process_that_cannot_begin_is_no_fault_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate.parse("replace(a.lang, 'x', 'y') = 'z'")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="the process that tries gates ended with 1"):
+        gate.check({"a": [pa.field("lang", pa.string())]})

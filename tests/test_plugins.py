@@ -235,3 +235,14 @@ def test_other_threads_are_told_apart() -> None:
         thread.join()
         assert inside()
     assert seen == [False]
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_handler_that_code_of_others_installs_is_gone_after_it_though_there_was_none(before: Any) -> None:
+    held = signal.signal(signal.SIGHUP, before)
+    try:
+        with contained():
+            signal.signal(signal.SIGHUP, lambda number, frame: None)
+        assert signal.getsignal(signal.SIGHUP) is before
+    finally:
+        signal.signal(signal.SIGHUP, held)

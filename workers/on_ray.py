@@ -91,6 +91,7 @@ class RayExecutor:
         self._said: set[str] = set()
         """Stages whose deaths were told of; "" for those of a unit's own process."""
         failpoints.register("driver")
+        self._drain_seconds = _drain_seconds()
         _authenticate(self._own)
         if not ray.is_initialized():
             # What Ray says of a lost worker it prints to stdout, whatever `log_to_driver` is, and stdout is for data. A
@@ -251,8 +252,7 @@ class RayExecutor:
 
     def _drain(self, flying: dict[Any, _Flight]) -> Iterator[Outcome]:
         """Let units that are under way end and commit, for a while; what has not begun is left for the next attempt."""
-        seconds = float(os.environ.get("CURATION_DRAIN_SECONDS", DRAIN_SECONDS))
-        end = time.monotonic() + seconds
+        end = time.monotonic() + self._drain_seconds
         told = False
         while flying and (left := end - time.monotonic()) > 0:
             if not self._cluster.alive:  # whoever stops us has stopped Ray first
@@ -348,6 +348,19 @@ _ENDED = Finding(
 )
 _STOP = "stop"
 """Stands on the board once a driver is interrupted."""
+
+
+def _drain_seconds() -> float:
+    """Raises C004 for a setting that is no number: an interrupt is no time to find that out."""
+    given = os.environ.get("CURATION_DRAIN_SECONDS", "").strip()
+    try:
+        seconds = float(given) if given else DRAIN_SECONDS
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        message = f"environment variable CURATION_DRAIN_SECONDS: expected a number from 0, got '{given}'"
+        raise CurationError(Finding("C004", message, f"leave it out for {DRAIN_SECONDS:g}"))
+    return seconds
 
 
 def _at(task: str) -> str:

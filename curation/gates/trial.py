@@ -137,6 +137,9 @@ def attempt_apart(expressions: Sequence[str], ordered: Sequence[str | None], tab
     try:
         said = json.loads(done.stdout)
     except ValueError:  # the system has ended it
+        if done.returncode > 0 and b"MemoryError" not in done.stderr:  # it could not begin: nothing of the gate's
+            why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(f"the process that tries gates ended with {done.returncode}: {why}") from None
         late = done.returncode < 0 and -done.returncode in _TIME_SIGNALS
         return exceeded("gate", f"{seconds:g} s for some documents" if late else _memory(memory))
     if said is None:
@@ -170,8 +173,8 @@ def answer() -> None:
         said = json.dumps(asdict(report))
     except (duckdb.OutOfMemoryException, MemoryError):
         said = "null"
-    sys.stdout.write(said)
-    sys.stdout.flush()
+    sys.stdout.buffer.write(said.encode())  # a pipe to the process that asked
+    sys.stdout.buffer.flush()
     os._exit(0)  # nothing that takes memory or time to take apart
 
 

@@ -28,8 +28,15 @@ _LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
 _HEADS = ("num_attention_heads", "n_head", "n_heads")
 _POSITIONS = ("max_position_embeddings", "n_positions")
 _SIZE = re.compile(r"(?:_size|_dim|_heads|_head|_layers|_layer|_groups|_buckets|_experts|_embd|_inner)$|^dim$")
-_MAY_BE_NONE_OR_ZERO = ("type_vocab_size", "position_buckets", "n_inner", "head_dim", "num_key_value_heads")
+_OWN = frozenset(
+    (*_WIDTHS, *_LAYERS, *_HEADS, *_POSITIONS, "vocab_size", "embedding_size", "intermediate_size", "hidden_dim")
+)
+"""What a network has one of, if it has it at all."""
+_MAY_BE_ZERO = frozenset(("type_vocab_size", "position_buckets", "n_inner", "head_dim", "num_key_value_heads"))
+"""What else is called a size decides nothing here, and is only not to be too large: ALBERT has a `gap_size` of 0,
+ELECTRA a `generator_size` of "0.25", and trainers leave settings of their own."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d{1,9})\.")
+_GROUPS = re.compile(r"(?:^|\.)albert_layer_groups\.(\d{1,9})\.albert_layers\.(\d{1,9})\.")
 _WORDS = re.compile(r"(?:^|\.)(?:word_embeddings|embed_tokens|tok_embeddings|wte)\.weight$")
 _PLACES = re.compile(r"(?:^|\.)(?:position_embeddings|wpe)\.weight$")
 _TYPES = re.compile(r"(?:^|\.)token_type_embeddings\.weight$")
@@ -113,7 +120,9 @@ def check(model: LocatedModel, config: Mapping[str, Any]) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise _wrong(model, key, value, "a number")
         if _SIZE.search(key) or key in _POSITIONS:
-            if value is None or (value == 0 and key in _MAY_BE_NONE_OR_ZERO):
+            if value is None or (value == 0 and key in _MAY_BE_ZERO):
+                continue
+            if key not in _OWN and key not in _MAY_BE_ZERO and not (isinstance(value, int) and value > MOST_SIZE):
                 continue
             most = MOST_POSITIONS if key in _POSITIONS else MOST_LAYERS if key in _LAYERS else MOST_SIZE
             least = -1 if key in ("position_buckets", "head_dim") else 1
@@ -136,6 +145,10 @@ def check(model: LocatedModel, config: Mapping[str, Any]) -> None:
     count = _first(config, _LAYERS)
     if layers and count is not None and kind != "albert" and count > max(layers) + 1:
         raise _other(model, next(key for key in _LAYERS if key in config), count, f"{max(layers) + 1} layers")
+    groups = [found.groups() for name in there if (found := _GROUPS.search(name))]
+    for place, key in enumerate(("num_hidden_groups", "inner_group_num")):
+        if groups and config.get(key) is not None:
+            _same(model, config, key, 1 + max(int(numbers[place]) for numbers in groups))
     largest = max((side for shape in there.values() for side in shape), default=0)
     for key in ("intermediate_size", "hidden_dim", "n_inner", "head_dim"):
         value = config.get(key)

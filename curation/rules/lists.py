@@ -96,8 +96,6 @@ def find(data, start, end, lookup):  # type: ignore[no-untyped-def]
 
 def check(path: Path, column: str | None = None) -> None:
     """Raise ValueError where `path` is no list with that column, as far as its first bytes tell."""
-    if not path.exists():
-        raise UnusableError(f"{_WHAT}{path} does not exist; relative paths count from the recipe's folder")
     rows.check(path, _WHAT)
     columns = None if column is None else rows.names(path, _WHAT)
     if columns is not None and column not in columns:

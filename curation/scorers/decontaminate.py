@@ -178,8 +178,6 @@ def _lists(bounds: np.ndarray, values: pa.Array) -> pa.ListArray:
 
 
 def _check(path: Path, columns: Iterable[str] | None) -> None:
-    if not path.exists():
-        raise UnusableError(f"{_WHAT}{path} does not exist; relative paths count from the recipe's folder")
     rows.check(path, _WHAT)
     if format_of(path.name) is None:
         raise UnusableError(f"{_WHAT}{path} is of no known format; known endings: {ENDINGS}")

@@ -20,9 +20,11 @@ from schemas.errors import CurationError, Finding
 
 NO_SCORE = "no score in the reply"
 _KEY_LIKE = re.compile(
-    r"(?:^|/)(?:sk|pk|rk|hf|gsk|ghp|glpat|xai|key|token|bearer)[-_=][A-Za-z0-9_-]{12,}", re.IGNORECASE
+    r"(?:^|/)(?:sk|pk|rk|hf|gsk|ghp|glpat|xai|key|token|bearer)[-_=]"
+    r"(?:[a-z0-9]+[-_])*(?=[a-z]*[0-9]|[a-z]{16})[a-z0-9]{12,}",
+    re.IGNORECASE,
 )
-"""A key as a part of a path."""
+"""A key as a part of a path; words, as in token-classification, are none."""
 _SCORE = re.compile(r"(?:score|rating|grade)\D{0,20}?(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 

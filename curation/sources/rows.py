@@ -44,10 +44,14 @@ class Rows(NamedTuple):
     """Where each row stands: file and line, or row."""
 
 
-def check(path: Path, what: str = "") -> None:
-    """Raise UnusableError unless `path` is a file. `what` it is stands before its name: "the list "."""
+FROM_THE_RECIPE = "relative paths count from the recipe's folder"
+
+
+def check(path: Path, what: str = "", hint: str = FROM_THE_RECIPE) -> None:
+    """Raise UnusableError unless `path` is a file. `what` it is stands before its name: "the list "; `hint` is for one
+    that is not there."""
     if not path.exists():
-        raise UnusableError(f"{what}{path} does not exist", "relative paths count from the recipe's folder")
+        raise UnusableError(f"{what}{path} does not exist", hint)
     if not path.is_file():
         raise UnusableError(f"{what}{path} is no file but {_kind(path)}", "name a file")
 

@@ -65,13 +65,40 @@ def common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     if _listed(one) and _listed(other):
         value = common(one.value_type, other.value_type)
         return None if value is None else _list(_is_large(one) or _is_large(other), value)
-    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and (one.tz is None) == (other.tz is None):
-        units = ["s", "ms", "us", "ns"]
-        zone = one.tz if one.tz == other.tz else "UTC"
-        # nanoseconds hold the years 1677 to 2262 alone, so microseconds are what both fit into
-        finest = max(one.unit, other.unit, key=units.index)
-        return pa.timestamp("us" if finest == "ns" and one.unit != other.unit else finest, zone)
+    if pa.types.is_decimal(one) and pa.types.is_decimal(other):
+        return _common_decimal(one, other)
+    return _common_time(one, other)
+
+
+def _common_decimal(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    scale = max(one.scale, other.scale)
+    digits = scale + max(one.precision - one.scale, other.precision - other.scale)
+    if digits > 76:
+        return None
+    return pa.decimal128(digits, scale) if digits <= 38 else pa.decimal256(digits, scale)
+
+
+def _common_time(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Of dates, moments, times of the day and durations. Nanoseconds hold 585 years, from 1677 on, so microseconds are
+    what two units both fit into; what a file has beyond them is cut off."""
+    days = [kind for kind in (one, other) if pa.types.is_date(kind)]
+    moments = [kind for kind in (one, other) if pa.types.is_timestamp(kind)]
+    if len(days) == 2:
+        return pa.date32()
+    if days and moments:
+        return None if moments[0].tz else common(moments[0], pa.timestamp("s"))
+    if len(moments) == 2 and (one.tz is None) == (other.tz is None):
+        return pa.timestamp(_unit(one, other), one.tz if one.tz == other.tz else "UTC")
+    if pa.types.is_duration(one) and pa.types.is_duration(other):
+        return pa.duration(_unit(one, other))
+    if pa.types.is_time(one) and pa.types.is_time(other):
+        return pa.time64("ns" if "ns" in (one.unit, other.unit) else "us")
     return None
+
+
+def _unit(one: pa.DataType, other: pa.DataType) -> str:
+    finest = max(one.unit, other.unit, key=["s", "ms", "us", "ns"].index)
+    return "us" if finest == "ns" and one.unit != other.unit else str(finest)
 
 
 def fitted(array: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -107,8 +134,10 @@ def fitted(array: pa.Array, kind: pa.DataType) -> pa.Array:
         made = pa.LargeListArray if large else pa.ListArray
         offsets = _offsets(array, pa.int64() if large else pa.int32())
         return made.from_arrays(offsets, values, type=kind, mask=array.is_null())
-    # an integer beyond 2**53 loses its last digits where the column holds floats in another file
-    return pc.cast(array, kind, safe=not pa.types.is_floating(kind))
+    # an integer beyond 2**53 loses its last digits where the column holds floats in another file, and so does a moment
+    # in nanoseconds where it holds microseconds
+    loose = pc.CastOptions.unsafe(kind) if pa.types.is_floating(kind) else None
+    return pc.cast(array, options=loose or pc.CastOptions(kind, allow_time_truncate=True))
 
 
 def weight(array: pa.Array) -> int:

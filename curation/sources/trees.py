@@ -147,7 +147,7 @@ class Objects(Tree):
     """What lies below a URL. A store has names alone: folders are what stands between slashes."""
 
     def __init__(self, url: str) -> None:
-        self._files, _ = remote.located(url)
+        self._files, _ = remote.located(url, given=True)
         self._listed: dict[str, dict[str, Entry]] = {}
         self._deep: list[str] = []
 

@@ -38,7 +38,7 @@ class ObjectStore(Store):
 
     def __init__(self, root: str | Path) -> None:
         self.root = str(root).rstrip("/")
-        remote.located(self.root)
+        remote.located(self.root, given=True)
 
     def prepare(self) -> None:
         try:

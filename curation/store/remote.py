@@ -26,6 +26,7 @@ import xxhash
 from fsspec.asyn import AsyncFileSystem, sync
 
 from curation import tally
+from curation.credentials import has_credentials
 from curation.store.failures import (
     ABSENT,
     FULL,
@@ -93,10 +94,13 @@ def _filesystem(scheme: str) -> Any:
     return found
 
 
-def located(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and its path there. Raises CurationError C042 for one that cannot be used."""
-    scheme, _, rest = url.partition("://")
-    if "@" in rest.partition("/")[0]:
+def located(url: str, given: bool = False) -> tuple[Any, str]:
+    """The file system of a URL, and its path there. Raises CurationError C042 for one that cannot be used.
+
+    `given`: by a user, who may have written a key into its query; an object that was found may be called so.
+    """
+    scheme = url.partition("://")[0]
+    if has_credentials(url, query=given):
         raise CurationError(
             Finding("C042", f"a {scheme}:// address holds credentials", "they belong into the environment")
         )

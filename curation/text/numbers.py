@@ -22,8 +22,19 @@ _STOP = words("because since as which where when not instead rather so if but wh
 """With these another clause begins."""
 _RESULT = words("is are was were be equals equal makes make gives give get gets leaves totals thus therefore so")
 _LEFT = frozenset("([\"':" + MARK + "“‘=→")
-_RIGHT = frozenset(")].,;:!?\"'”’|" + MARK)
+_RIGHT = frozenset(")]}.,;:!?\"'”’|" + MARK)
 """What may stand at a number without a space."""
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+"""Characters of Japanese, Chinese and Korean, where words and particles stand at a number without a space."""
+_NOT_BEHIND = tuple("第负負零加减減乘除非不未过過超比逾") + tuple(
+    f"{word}{end}" for word in "大小多少高低" for end in "于於"
+)
+"""A word with one of these ends says that the number behind it is not what is stated."""
+_NOT_AHEAD = (
+    *"万萬亿億兆千百十半多余餘几幾来來至到点點折倍以未番号號位的和与與或第加减減乘除만억조천백십번",
+    *("分の", "分之", "から", "이상", "이하", "미만", "부터", "에서", "분의"),
+)
+"""A word that begins so makes another number of the one before it, or one of several."""
 _ENDS = frozenset(";?!\n—|")
 _BREAKS = frozenset(",.;?!\n—|\"“”'‘’#&→")
 
@@ -170,11 +181,14 @@ def _in_prose(tokens: list[Token], begin: int, end: int) -> Fraction | None:
     left = tokens[begin - 1] if begin else space
     right, further = (tokens[place] if place < len(tokens) else space for place in (end, end + 1))
     equation = any(part == "=" for _, part in tokens[begin:end])
-    if not equation and not (left[0] == "space" or left[1] in _LEFT):
+    if not equation and not (left[0] == "space" or left[1] in _LEFT or _leads_on(left)):
         return None
     scale = 1
     if right[0] == "word":
-        if right[1].lower() not in numerals.ATTACHED and tokens[end - 1][0] == "number":
+        if _UNSPACED.match(right[1]):
+            if right[1].startswith(_NOT_AHEAD) or "半" in right[1]:
+                return None
+        elif right[1].lower() not in numerals.ATTACHED and tokens[end - 1][0] == "number":
             return None
     elif (
         (right[0] != "space" and right[1] not in _RIGHT)
@@ -188,6 +202,12 @@ def _in_prose(tokens: list[Token], begin: int, end: int) -> Fraction | None:
         scale = numerals.SCALES.get(further[1].lower(), 1)
     value = numerals.side(tokens[begin:end], prose=True)
     return None if value is None else value * scale
+
+
+def _leads_on(left: Token) -> bool:
+    """Whether a word that stands at a number without a space is none of its parts."""
+    kind, word = left
+    return kind == "word" and _UNSPACED.fullmatch(word[-1]) is not None and not word.endswith(_NOT_BEHIND)
 
 
 def _signed(value: Fraction | None, negative: bool) -> Fraction | None:

@@ -37,6 +37,7 @@ _CHARACTERS = str.maketrans(
         **{char: f"\\frac{{{pair[0]}}}{{{pair[1]}}}" for char, pair in zip("½⅓¼¾⅔⅛", _VULGAR, strict=True)},
         **{char: f"^{{{plain}}}" for char, plain in _SUPER.items() if plain != "-"},
         "×": "\\times ", "°": "^\\circ ", "％": "%", "﹪": "%", "＝": "=", "＄": "$", "，": ",", "\x00": "\ufffd",
+        "。": "\n", "；": ";", "：": ":",
     }
 )  # fmt: skip
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
@@ -53,6 +54,8 @@ _SAME = (
     (re.compile(r"\\(?:quad|qquad)(?![A-Za-z])|\\[,;:! ]|~"), " "),
     (re.compile(r"\\%"), "%"),
     (re.compile(r"[-=]+>"), "→"),
+    # <answer>12</answer>, 12<br>; what stands lower, higher or crossed out is part of something else.
+    (re.compile(r"</?(?!(?:su[bp]|s|del|strike)\b)[A-Za-z][A-Za-z0-9_-]{0,30} ?/?>"), MARK),
     (re.compile(r"\\[()\[\]]|\\boxed(?![A-Za-z])"), MARK),
     # A currency's sign stands between a minus and its number; elsewhere it sets off, as $ does in TeX.
     (re.compile(r"-\s?\\?[$€£¥₹]\s?(?=[.0-9])"), "-"),

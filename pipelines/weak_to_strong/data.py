@@ -14,13 +14,15 @@ from curation.manifest.parts import Manifest
 from curation.plan import fingerprint
 from curation.scorers.input import nameable
 from curation.scorers.input import names as id_names
-from curation.sources import Shard, cut_shards, find_files, read_batches
+from curation.sources import Shard, cut_shards, read_batches
+from curation.sources import find as search
 from curation.sources.jsonl import NESTED
 from curation.sources.texts import usable
 from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.supervisors.base import Rows
 from curation.weak_to_strong.task import as_text, codes
 from curation.weak_to_strong.tuning import order_keys
+from pipelines.document import excerpt_of
 from pipelines.resolve import _inspect, _unify, sources_of
 from pipelines.weak_to_strong.spec import Loaded
 from schemas.documents import TEXT
@@ -34,6 +36,8 @@ class Found:
     shards: tuple[Shard, ...]
     kinds: dict[str, pa.DataType]
     """Type of each mapped column that is read."""
+    notices: tuple[str, ...] = ()
+    """Lines about what was passed over in the input's folders, and why."""
 
     @property
     def rows(self) -> int:
@@ -71,14 +75,15 @@ class Data:
 def find(loaded: Loaded, manifest: Manifest) -> Found:
     """Find the input and check its columns. Raises CurationError with everything that is wrong."""
     patterns, sources = sources_of(loaded.spec.input)
-    found, findings, _ = find_files(patterns, loaded.base, sources)
-    if findings:
-        raise CurationError(*(_at(loaded, finding, "input", "path") for finding in findings))
-    files, _ = _inspect(found, manifest)
+    found = search(patterns, loaded.base, sources, manifest.store.uri("").rstrip("/"))
+    if found.findings:
+        raise CurationError(*(_at(loaded, finding, "input", "path") for finding in found.findings))
+    files, _ = _inspect(found.files, manifest)
     unreadable = [file for file in files if file.error]
     if unreadable:
         raise CurationError(*(Finding("R001", f"{file.path} {file.error}", file=file.path) for file in unreadable))
     unified, broken = _unify(files)
+    findings: list[Finding] = []
     kinds: dict[str, pa.DataType] = {}
     for name in [*loaded.reads, *(["id"] if "id" in loaded.spec.input.columns else [])]:
         theirs = loaded.mapping[name]
@@ -97,7 +102,7 @@ def find(loaded: Loaded, manifest: Manifest) -> Found:
             kinds[name] = TEXT if usable(unified[theirs]) else unified[theirs]
     if findings:
         raise CurationError(*findings)
-    return Found(tuple(cut_shards(list(files), loaded.spec.input.shard_bytes)), kinds)
+    return Found(tuple(cut_shards(list(files), loaded.spec.input.shard_bytes)), kinds, tuple(found.notices))
 
 
 def read(loaded: Loaded, found: Found) -> Data:
@@ -162,5 +167,5 @@ def _at(loaded: Loaded, finding: Finding, *path: str | int) -> Finding:
     while path and loaded.line(*path) is None:
         path = path[:-1]
     line = loaded.line(*path) if path else None
-    excerpt = loaded.source.splitlines()[line - 1] if line is not None else None
+    excerpt = excerpt_of(finding.code, loaded.source.splitlines()[line - 1]) if line is not None else None
     return replace(finding, file=str(loaded.path) if loaded.path else None, line=line, excerpt=excerpt)

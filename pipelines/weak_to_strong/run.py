@@ -155,6 +155,8 @@ class Invocation:
 
     def run(self) -> None:
         self.tell("run", {"run": self.resolved.run, "rows": self.resolved.found.rows, "shards": len(self._shards)})
+        for line in self.resolved.found.notices:
+            self.tell("notice", {"text": line})
         self.data = read(self.loaded, self.resolved.found)
         self._announce()
         self.splits = [self._split(seed) for seed in range(self.spec.seeds)]

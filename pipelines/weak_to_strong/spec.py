@@ -113,8 +113,9 @@ def _members(
 ) -> list[Any]:
     """Objects of a list's entries; each entry that is none has its findings."""
     given = value.get(section, [])
-    if not isinstance(given, list) or (section == "supervisors" and not given):
-        document.add("C004", f"{section}: expected a list, got {shown(given)}", (section,), "begin each with `- `")
+    if not isinstance(given, list) or (section == "supervisors" and section in value and not given):
+        got = "an empty one" if given == [] else shown(given)
+        document.add("C004", f"{section}: expected a list, got {got}", (section,), "begin each with `- `")
         return []
     key = section.removesuffix("s")
     made: list[Any] = []

@@ -15,6 +15,7 @@ import pytest
 
 from curation.models.causal import Causal
 from curation.models.classifier import Classifier
+from curation.models.config import check
 from curation.models.encoder import Encoder
 from curation.models.locate import LocatedModel, ModelError, locate
 from pipelines.workspace import Workspace
@@ -87,6 +88,37 @@ def test_sizes_that_the_weights_do_not_have(reader: str, change: dict[str, Any],
     assert "\n" not in str(failure.value)
     assert time.monotonic() - begun < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+ALBERT = {
+    "model_type": "albert", "hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 12, "num_attention_heads": 2,
+    "intermediate_size": 64, "vocab_size": 50, "max_position_embeddings": 64, "type_vocab_size": 2,
+    "num_hidden_groups": 1, "inner_group_num": 1, "gap_size": 0, "net_structure_type": 0, "num_memory_blocks": 0,
+}  # fmt: skip
+GROUP = {
+    "albert.embeddings.word_embeddings.weight": (50, 16),
+    "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight": (64, 32),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {}, {"generator_size": "0.25"}, {"generator_size": 0.25}, {"max_window_layers": 0}, {"conv_kernel_size": 0},
+        {"group_size": -1}, {"eval_batch_size": "auto"}, {"freeze_layers": 0}, {"cross_attention_hidden_size": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_called_a_size_and_is_none_of_the_network(change: dict[str, Any], folder: Path) -> None:
+    write_shapes(folder, GROUP)
+    check(locate(f"path:{folder}"), {**ALBERT, **change})
+
+
+@pytest.mark.parametrize("key", ["num_hidden_groups", "inner_group_num"])
+def test_layers_that_are_shared_are_counted_too(key: str, folder: Path) -> None:
+    write_shapes(folder, GROUP)
+    with pytest.raises(ModelError, match=key):
+        check(locate(f"path:{folder}"), {**ALBERT, key: 10_000_000})
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ def test_what_is_no_audit_is_a_finding(data: bytes, tmp_path: Path) -> None:
         list(read_rows(tmp_path / "labels.csv"))
 
 
+def test_a_file_that_is_not_there_is_looked_for_where_the_command_is_given(tmp_path: Path) -> None:
+    with pytest.raises(CurationError, match="does not exist") as refused:
+        list(read_rows(tmp_path / "labels.csv"))
+    assert "recipe" not in str(refused.value)
+
+
 def test_no_cell_is_a_formula_and_each_comes_back(tmp_path: Path) -> None:
     texts = ["=1+1", "+1", "-1", "@x", "'=1", "\t=1", "plain", "'plain", None, "＝1"]
     paths = [f"=cmd|{n}" for n in range(len(texts))]

@@ -281,3 +281,36 @@ def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(
 def test_a_variable_that_holds_a_secret_is_refused(given: str) -> None:
     with pytest.raises(CurationError, match="C046"):
         environment_of({}, (given,))
+
+
+POINT = '[project.entry-points."curation.scorers"]\nmine = "my_scorer:Mine"\n'
+NO_METADATA: dict[str, tuple[str, bytes]] = {
+    "project is a text": ("pyproject.toml", b'project = "x"\n'),
+    "entry points are a text": ("pyproject.toml", b'[project]\nentry-points = "x"\n'),
+    "a group is a text": ("pyproject.toml", b'[project.entry-points]\n"curation.scorers" = "x"\n'),
+    "a target is a number": ("pyproject.toml", b'[project.entry-points."curation.scorers"]\nmine = 3\n'),
+    "tool is a text": ("pyproject.toml", f'tool = "x"\n{POINT}'.encode()),
+    "data is a list": ("pyproject.toml", f'{POINT}[tool.setuptools]\npackage-data = ["x"]\n'.encode()),
+    "patterns are a number": ("pyproject.toml", f"{POINT}[tool.setuptools.package-data]\nx = 3\n".encode()),
+    "no section": ("x-1.dist-info/entry_points.txt", b"garbage\n"),
+    "no UTF-8": ("x-1.dist-info/entry_points.txt", b"\xff\xfe"),
+    "twice": ("x-1.dist-info/entry_points.txt", b"[curation.scorers]\nm = my_scorer:A\nm = my_scorer:B\n"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_METADATA)
+def test_a_project_that_says_nothing_sensible_of_itself_is_a_finding(kind: str, tmp_path: Path) -> None:
+    name, content = NO_METADATA[kind]
+    file = tmp_path / "code" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    (tmp_path / "code/my_scorer.py").write_text("")
+    with pytest.raises(CurationError, match="C046") as refused:
+        bundle.take_code(tmp_path / "code", tmp_path / "out")
+    assert name in str(refused.value)
+
+
+def test_any_name_and_version_of_a_project_make_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "a/b"\nversion = "1/2"\n{POINT}')
+    (tmp_path / "my_scorer.py").write_text("")
+    assert bundle.take_code(tmp_path, tmp_path / "out") == ("my_scorer",)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.render import print_findings, print_table
+from pipelines.render import print_findings, print_table, put_json
 from schemas.errors import Finding
 
 
@@ -272,3 +272,9 @@ def test_a_terminal_that_is_not_utf8_gets_escapes(encoding, format):
     if format == "json":
         assert json.loads(text)["rows"] == [{"ü": "ü … 語"}]
     assert "u8a9e" in text
+
+
+def test_a_report_in_json_is_json_though_it_holds_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    put_json({"scores": [float("nan"), float("inf"), 0.5], "on": datetime.date(2026, 1, 2)})
+    said = capsys.readouterr().out
+    assert json.loads(said, parse_constant=pytest.fail) == {"scores": [None, None, 0.5], "on": "2026-01-02"}

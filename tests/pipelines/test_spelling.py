@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from curation import parquet
+from curation.paths import absolute
 from pipelines import Workspace
 from pipelines.cli import _main
 from schemas.errors import CurationError
@@ -103,3 +105,15 @@ def test_the_command_finds_it_too(home: Path, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.chdir(home / "proj/other")
     assert _main(["explain", "./in/a.parquet#5", "-w", str(home / "ws")]) == 0
     assert "kept" in capsys.readouterr().out
+
+
+def test_a_name_that_begins_with_two_dots_is_no_way_up(tmp_path: Path) -> None:
+    for name in ("a/b", "a/..data", "real/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a/link").symlink_to(tmp_path / "real/deep")
+    (tmp_path / "a/..data/x.jsonl").write_text('{"text": "words"}\n')
+    assert absolute(f"{tmp_path}/a/b/../..data/x.jsonl") == f"{tmp_path}/a/..data/x.jsonl"
+    assert absolute(f"{tmp_path}/a/link/../..data/x") == f"{tmp_path}/real/..data/x"
+    recipe = {"name": "x", "input": {"path": "../..data/x.jsonl"}, "stages": []}
+    (tmp_path / "a/b/r.yaml").write_text(json.dumps(recipe))
+    assert Workspace(tmp_path / "ws").run(tmp_path / "a/b/r.yaml", executor="local", workers=1).rows == 1

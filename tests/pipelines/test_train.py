@@ -4,6 +4,7 @@ by."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
@@ -163,6 +164,23 @@ def test_examples_that_cannot_be_used_are_refused_and_nothing_is_left(
         train_scorer(source, tmp_path / "into", method="fasttext")
     assert caught.value.findings[0].code == code
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_out_of_the_labels_is_said(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "rated.parquet", tmp_path)
+    (tmp_path / "old").mkdir()
+    shutil.copy(folder / "rated.parquet", tmp_path / "old")
+    (tmp_path / "old/scorer.json").write_text('{"kind": "fasttext", "task": "binary"}')
+    said: list[str] = []
+    train_scorer(Source(data=str(tmp_path), label="good"), tmp_path / "new", method="fasttext", say=said.append)
+    assert any("left out of the input: 1 folder" in line for line in said), said
+
+
+def test_what_is_there_already_is_refused_before_anything_is_read(folder: Path) -> None:
+    for there in (folder / "rated.parquet", folder):
+        with pytest.raises(CurationError, match="C037") as refused:
+            train_scorer(Source(data="absent.parquet", label="good"), there, method="fasttext")
+        assert str(there) in str(refused.value)
 
 
 def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_path: Path) -> None:

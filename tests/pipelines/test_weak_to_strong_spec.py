@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.weak_to_strong.data import find
 from pipelines.weak_to_strong.spec import parse
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
@@ -110,3 +111,29 @@ def test_the_check_as_a_whole(tmp_path: Path) -> None:
             path.write_text(yaml.safe_dump(changed(where, odd)))
             with pytest.raises(CurationError):
                 Workspace(tmp_path / "ws").weak_to_strong_check(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (None, ["C005: specification: missing key 'supervisors'"]),
+        ([], ["C004: supervisors: expected a list, got an empty one"]),
+        (7, ["C004: supervisors: expected a list, got 7"]),
+    ],
+)
+def test_no_supervisors_are_one_finding_in_true_words(given: Any, says: list[str]) -> None:
+    spec = {name: part for name, part in SPEC.items() if name not in ("supervisors", "combine")}
+    with pytest.raises(CurationError) as refused:
+        parse(spec if given is None else {**spec, "supervisors": given})
+    assert [f"{finding.code}: {finding.message}" for finding in refused.value.findings] == says
+
+
+def test_what_is_left_out_of_the_input_is_said(tmp_path: Path) -> None:
+    (tmp_path / "in/old").mkdir(parents=True)
+    for name in ("in/a.jsonl", "in/old/b.jsonl"):
+        (tmp_path / name).write_text('{"text": "fine words", "label": "good", "p": 0.5}\n')
+    (tmp_path / "in/old/workspace.json").write_text('{"format_version": 1}')
+    spec = parse({**SPEC, "input": {**SPEC["input"], "path": "in"}}, tmp_path)
+    found = find(spec, Workspace(tmp_path / "ws").manifest)
+    assert found.rows == 1
+    assert [line.partition(":")[0] for line in found.notices] == ["left out of the input"]

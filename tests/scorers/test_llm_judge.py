@@ -233,6 +233,12 @@ ADDRESSES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("path", ["token-classification-api", "hf-text-embeddings-inference", "key-management-service"])
+def test_words_in_an_address_are_no_key(path: str) -> None:
+    settings = LlmJudgeSettings(url=f"http://host/{path}/v1", model="m", prompt=PROMPT)
+    assert LlmJudge(settings, Context(Path())).settings.url.endswith(f"/{path}/v1")
+
+
 @pytest.mark.parametrize("url", ADDRESSES)
 def test_an_address_with_credentials_is_refused_and_nowhere_said(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -112,6 +112,13 @@ NUMBERS = [
     ("5 more than x", None), (r"\boxed{12 \text{ inches}}", "12"), (r"\boxed{\text{12}}", "12"),
     (r"\boxed{\mathbf{12}}", "12"), (r"\boxed{12\ \mathrm{m/s}^2}", "12"), (r"\boxed{12 apples and 3 pears}", None),
     (r"\boxed{12 \mod 5}", None), (r"\(12\)", "12"), (r"\[x = 12\]", "12"),
+    ("<think>3 + 4</think>\n<answer>7</answer>", "7"), ("The answer is <b>12</b>.", "12"), ("12<br>", "12"),
+    ("<answer>3-5</answer>", None), ("H<sub>2</sub>O", None), ("12<sup>2</sup>", None), ("3<br>5", None),
+    ('{"answer": 12}', "12"), ("{3, 12}", None), (r"\sqrt{a+12}", None), ("f{12}", None),
+    ("答案是12。", "12"), ("答案：-3/4。", "-0.75"), ("小明有3个苹果，小红有5个，共8个。", "8"),
+    ("答えは12です。", "12"), ("정답은 12입니다.", "12"), ("等于12", "12"), ("大于12", None), ("12万", None),
+    ("第12", None), ("负12", None), ("12至15", None), ("12个半", None), ("3小时20分钟", None), ("12以上", None),
+    ("12만", None), ("12。34", "34"),
 ]  # fmt: skip
 """What an answer is read as; None: it cannot be read whole, so it is none."""
 
@@ -249,6 +256,14 @@ def test_samples_have_a_rate_and_what_is_none_has_a_status() -> None:
     assert [row["status"] for row in rows] == ["ok", "empty", "empty", "empty", "error", "error", "empty"]
     assert [row["message"] for row in rows][4:6] == [NOT_SAMPLES] * 2
     assert all(row["pass_rate"] is None for row in rows[1:])
+
+
+@pytest.mark.parametrize("match", ["exact", "number", "choice"])
+def test_half_a_surrogate_pair_in_a_sample_spoils_no_other_row(match: Any) -> None:
+    pairs = [("B", r'["B \ud800"]'), ("5", r'["5"]'), ("B", r'["B"]')]
+    rows = checked(pairs, samples="samples", match=match)
+    rates = {"exact": [0.0, 1.0, 1.0], "number": [None, 1.0, None], "choice": [1.0, None, 1.0]}
+    assert [row.get("pass_rate") for row in rows] == rates[match]
 
 
 def test_settings_that_say_too_little_or_too_much_are_refused() -> None:

@@ -3,6 +3,8 @@
 import datetime
 import json
 import uuid
+from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ import pytest
 
 from curation.sources import cut_shards, inspect, jsonl, read_batches
 from curation.sources.shapes import common, fitted, light_slices, plain, weight
+from pipelines.workspace import Workspace
 from schemas.documents import TEXT
 
 UUIDS = [uuid.UUID(int=7), None, uuid.UUID(int=9)]
@@ -139,6 +142,44 @@ def test_maps_timestamps_and_what_has_nothing_in_common():
     assert common(pa.timestamp("s"), pa.timestamp("ns")) == pa.timestamp("us"), "nanoseconds end in 2262"
     for pair in [(pa.struct([("a", pa.int8())]), pa.struct([("a", pa.string())])), (pa.list_(pa.int8()), pa.int8())]:
         assert common(*pair) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        (pa.decimal128(5, 2), pa.decimal128(10, 3), pa.decimal128(10, 3)),
+        (pa.decimal128(38, 2), pa.decimal128(38, 10), pa.decimal256(46, 10)),
+        (pa.duration("s"), pa.duration("us"), pa.duration("us")),
+        (pa.time32("s"), pa.time64("ns"), pa.time64("ns")),
+        (pa.date32(), pa.date64(), pa.date32()),
+        (pa.date32(), pa.timestamp("ns"), pa.timestamp("us")),
+        (pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us")),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_files_of_two_kinds_of_numbers_and_times_are_written_as_one(tmp_path, one, other, shared, inside):
+    """pandas writes nanoseconds, Spark microseconds: that is no reason to refuse, nor to fail when it is written."""
+    for name, kind in (("a", one), ("b", other)):
+        moment = pa.types.is_timestamp(kind) and kind.unit == "ns"
+        value = pa.array([1_577_836_800_123_456_789 if moment else 1])
+        value = pa.array([Decimal(1)], kind) if pa.types.is_decimal(kind) else value.cast(_whole(kind)).cast(kind)
+        column = pa.StructArray.from_arrays([value], names=["of"]) if inside else value
+        pq.write_table(pa.table({"text": ["some words"], "x": column}), tmp_path / f"{name}.parquet")
+    recipe = {"name": "x", "input": {"path": str(tmp_path / "*.parquet")}, "stages": []}
+    done = Workspace(tmp_path / "ws").run(recipe, executor="local", workers=1)
+    assert (done.outcome, done.rows) == ("done", 2), done.failures
+    [part] = Path(done.dataset).glob("*.parquet")
+    found = pq.read_schema(part).field("x").type
+    assert (found.field("of").type if inside else found) == shared
+
+
+def _whole(kind):
+    return pa.int32() if kind.bit_width == 32 else pa.int64()
+
+
+def test_decimals_that_no_type_holds_have_nothing_in_common():
+    assert common(pa.decimal256(76, 0), pa.decimal256(76, 10)) is None
+    assert common(pa.date32(), pa.timestamp("us", "UTC")) is None, "a day begins at another moment in each zone"
 
 
 def test_dates_that_python_does_not_know_are_json_too(tmp_path):

@@ -389,3 +389,12 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "nan", "inf"])
+def test_a_time_to_drain_that_is_no_number_is_refused_before_anything_starts(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CURATION_DRAIN_SECONDS", given)
+    with pytest.raises(CurationError, match=f"C004: environment variable CURATION_DRAIN_SECONDS: .* '{given}'"):
+        RayExecutor()
