@@ -8,14 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
-
 from curation.manifest.parts import KEY, SIDE_BY_SIDE, Manifest, part_name
 from curation.manifest.snapshot import NAME as SNAPSHOT
-from curation.manifest.snapshot import publish_snapshot
+from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
-from curation.store.scan import quoted
 from curation.store.seal import MEND
 from pipelines.resolve import head_differs
 from schemas.errors import CurationError, Finding
@@ -222,14 +219,9 @@ class _Verification:
         self.found.files += 1
         if self.store.far:
             return
-        try:
-            with duckdb.connect(":memory:") as connection:
-                connection.execute(f"ATTACH {quoted(self.store.uri(SNAPSHOT))} AS snapshot (READ_ONLY)")
-                tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'snapshot'")
-                for (table,) in tables.fetchall():
-                    connection.execute(f'SELECT hash(COLUMNS(*)) FROM snapshot."{table}"').fetchall()
-        except duckdb.Error as failure:
-            self._damaged(SNAPSHOT, f"is damaged: {str(failure).splitlines()[0]}", "C048")
+        why = broken_snapshot(self.store)
+        if why is not None:
+            self._damaged(SNAPSHOT, why, "C048")
             if not self.dry_run:
                 publish_snapshot(self.store)
 

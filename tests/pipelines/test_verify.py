@@ -133,7 +133,7 @@ def test_a_damaged_record_of_yesterday_stops_nothing_today(
     assert other.outcome == "done", other.failures
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "renamed"])
 def test_a_dataset_is_what_was_written_or_is_told(
     mine: tuple[str, Any], light: Light, damage: str, tmp_path: Path
 ) -> None:
@@ -146,6 +146,10 @@ def test_a_dataset_is_what_was_written_or_is_told(
             Workspace(held.root).run(light(), executor="local")
     elif damage == "flipped":
         flip(path)
+    elif damage == "renamed":  # as many files, and not the ones that were written
+        path.rename(path.with_name("part-0.parquet"))
+        with pytest.raises(CurationError, match=r"C049.*part-00000\.parquet is gone"):
+            Workspace(held.root).run(light(), executor="local")
     else:
         path.unlink()
         with pytest.raises(CurationError, match="C032"):
