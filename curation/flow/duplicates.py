@@ -376,7 +376,8 @@ def distinct_pairs(task: ResolveWork) -> tuple[np.ndarray, np.ndarray]:
     if not task.pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if len(task.pairs) == 1:
-        table = parquet.read(task.work.store.source(task.pairs[0]))
+        with task.work.store.reading(task.pairs[0]) as source:
+            table = parquet.read(source)
         return table.column("a").to_numpy(), table.column("b").to_numpy()
     paths = [task.work.store.checked(name) for name in task.pairs]
     with database(task.work.store, f"groups/{task.group}", task.work.mark()) as connection:

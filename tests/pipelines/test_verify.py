@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from curation.manifest.parts import KEY, Manifest, part_name
 from pipelines import verify as verifying
 from pipelines.cli import _main
 from pipelines.workspace import Workspace
@@ -102,6 +103,52 @@ def test_a_run_mends_what_it_meets_and_begins_anew_once(
     assert held(root).decisions(done.run) == held(tmp_path / "fresh").decisions(done.run)
     assert held(root).doubled() == 0
     assert Workspace(root).verify().damaged == []
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
+def test_a_group_whose_pairs_were_swept_is_resolved_anew(
+    mine: tuple[str, Any], undisturbed_light: Any, light: Light, how: str
+) -> None:
+    """Candidate lists of a group that is resolved go with `gc`; the same run makes them again."""
+    run, held = mine
+    for path in held.root.glob("groups/*/pairs-*"):
+        path.unlink()
+    shutil.rmtree(held.root / "groups" / "entrants")
+    shutil.rmtree(first(held.root, "datasets/*/*"))
+    for path in held.root.glob("decisions/*/*.parquet"):
+        path.unlink()
+    path = first(held.root, "groups/*/members-*.parquet")
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif how == "flipped":
+        flip(path)
+    else:
+        path.unlink()
+    assert Workspace(held.root).gc().forgotten == [run]
+    again = Workspace(held.root).run(light(), executor="local", workers=2)
+    assert again.outcome == "done", again.failures
+    assert held.decisions(run) == undisturbed_light[0]
+    assert held.dataset(run) == undisturbed_light[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty"])
+def test_a_part_of_a_version_without_hashes_in_names_is_done_again(
+    mine: tuple[str, Any], light: Light, damage: str
+) -> None:
+    root = mine[1].root
+    manifest = Manifest(Workspace(root).store)
+    for key in manifest.keys("scores"):
+        records = manifest.read("scores", [key]).drop_columns([KEY]).to_pylist()
+        for record in records:
+            old, record["data"] = record["data"], f"{record['data'].rpartition('-')[0]}.parquet"
+            (root / old).rename(root / record["data"])
+        manifest.store.remove(part_name("scores", key))
+        assert manifest.commit("scores", key, records)
+    for path in root.glob("scores/*/*.parquet"):
+        path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-20])
+    again = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    assert again.outcome == "done", again.failures
+    assert len(list(root.glob("damaged/scores/*/*"))) > 20
 
 
 def test_what_is_damaged_again_at_once_ends_the_run(
