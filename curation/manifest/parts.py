@@ -178,6 +178,8 @@ class Manifest:
         folder = f"manifest/compacted/{kind}"
         for name in reversed(self.store.names(folder)):
             why = self.store.broken(f"{folder}/{name}")
+            if why == "":  # of an earlier version, which has no seal
+                why = _unreadable(f"{folder}/{name}", self.store)
             if not why:
                 return f"{folder}/{name}"
             _damaged[self.store.uri(f"{folder}/{name}")] = why
@@ -324,6 +326,17 @@ def to_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         if not declared.issuperset(row):
             raise KeyError(f"{kind} records have no column {next(iter(row.keys() - declared))!r}")
     return pa.Table.from_pylist(rows, schema=PARTS[kind])
+
+
+def _unreadable(name: str, store: Store) -> str | None:
+    """Why a file of records cannot be read; None where it can."""
+    try:
+        unsealed(name, store.read(name))
+    except FileNotFoundError:
+        return GONE
+    except DamagedFileError as failure:
+        return failure.why
+    return None
 
 
 def part_name(kind: str, key: str) -> str:

@@ -172,6 +172,22 @@ def _stages_by_sql(root: Path) -> list[str]:
         return [row[0] for row in connection.execute("SELECT stage FROM _barriers").fetchall()]
 
 
+def test_a_compacted_file_without_a_seal_that_is_damaged_is_passed_over(manifest: Manifest, tmp_path: Path) -> None:
+    """Of a version that sealed nothing: it is a Parquet file from its beginning to its end, and cannot be read."""
+    write_parts(tmp_path, 3)
+    folder = tmp_path / "manifest/compacted/barriers"
+    folder.mkdir(parents=True)
+    table = manifest.read("barriers")
+    pq.write_table(table, folder / "20250101T000000000000-3.parquet")
+    content = bytearray((folder / "20250101T000000000000-3.parquet").read_bytes())
+    content[4:-8] = bytes(len(content) - 12)
+    (folder / "20250102T000000000000-3.parquet").write_bytes(content)
+    again = Manifest(Store(tmp_path))
+    assert again.read("barriers").equals(table)
+    assert len(again.files("barriers")) == 1
+    assert any("20250102" in finding.message for finding in parts.told_damage())
+
+
 def test_a_thousand_parts_are_read_quickly_once_they_are_compacted(tmp_path: Path) -> None:
     write_parts(tmp_path, 1000)
     Manifest(Store(tmp_path)).compact()

@@ -162,6 +162,23 @@ def test_what_is_damaged_again_at_once_ends_the_run(
     assert {failure.code for _, failure in done.failures} == {"R011"}
 
 
+def test_sql_compares_the_hash_that_is_recorded_of_decisions_without_one_in_their_names(mine: tuple[str, Any]) -> None:
+    run, held = mine
+    manifest = Manifest(Workspace(held.root).store)
+    for key in manifest.keys("decisions"):
+        [record] = manifest.read("decisions", [key]).drop_columns([KEY]).to_pylist()
+        old, record["data"] = record["data"], f"{record['data'].rpartition('-')[0]}.parquet"
+        (held.root / old).rename(held.root / record["data"])
+        manifest.store.remove(part_name("decisions", key))
+        assert manifest.commit("decisions", key, [record])
+    assert Workspace(held.root).sql("SELECT count(*) FROM documents", run).num_rows == 1
+    path = first(held.root, "decisions/*/*.parquet")
+    flip(path)
+    with pytest.raises(CurationError, match="R011") as found:
+        Workspace(held.root).sql("SELECT count(*) FROM documents", run)
+    assert str(path) in found.value.findings[0].message
+
+
 @pytest.mark.parametrize("kind", ["runs", "decisions", "scores", "attempts", "sketches", "seen"])
 def test_a_damaged_record_of_yesterday_stops_nothing_today(
     mine: tuple[str, Any], light: Light, kind: str, capsys: pytest.CaptureFixture[str]
