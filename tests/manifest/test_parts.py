@@ -16,7 +16,7 @@ import pytest
 
 from curation.manifest import parts
 from curation.manifest.parts import Manifest, to_table
-from curation.store import Store
+from curation.store import LocalStore, Store
 from schemas.manifest import FORMAT_VERSION, PARTS
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -186,6 +186,15 @@ def test_a_compacted_file_without_a_seal_that_is_damaged_is_passed_over(manifest
     assert again.read("barriers").equals(table)
     assert len(again.files("barriers")) == 1
     assert any("20250102" in finding.message for finding in parts.told_damage())
+
+
+def test_to_see_that_there_is_nothing_to_compact_reads_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be a request on an object store, at the end of every run."""
+    write_parts(tmp_path, 20)
+    for asked in ("read", "broken"):
+        monkeypatch.setattr(LocalStore, asked, lambda *given: pytest.fail("a part was read"))
+    Manifest(Store(tmp_path)).compact()
+    assert not (tmp_path / "manifest/compacted").exists()
 
 
 def test_a_thousand_parts_are_read_quickly_once_they_are_compacted(tmp_path: Path) -> None:
