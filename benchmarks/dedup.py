@@ -218,7 +218,7 @@ class Unread(MinHash):
     """Without its texts: what is timed is verifying, connecting, and naming who stays."""
 
     contains = 0.0  # type: ignore[assignment]
-    lossless = True  # type: ignore[assignment]
+    equal = True  # type: ignore[assignment]
 
 
 def scale(documents: int) -> None:

@@ -319,7 +319,8 @@ def _draw(
         if record["path"] not in files:
             raise _gone(record["path"], record["run"])
         columns = ["row", "outcome", "dropped_by", "reason"]
-        table = parquet.read(workspace.store.source(record["data"]), columns=columns)
+        with workspace.store.reading(record["data"]) as source:
+            table = parquet.read(source, columns=columns)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
         ends = [pc.fill_null(column, "") for column in (table.column("dropped_by"), rules_of(table.column("reason")))]
         at = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)

@@ -126,8 +126,9 @@ def finished(manifest: Manifest, run: str) -> Result | None:
         )
     for part in manifest.where("written", run=run).to_pylist():
         name = f"part-{part['part']:05d}.parquet"
-        if sizes[name] != part["bytes"]:
-            what = f"{folder}/{name} has {sizes[name]:,} of {part['bytes']:,} bytes"
+        if sizes.get(name) != part["bytes"]:
+            has = f"has {sizes[name]:,} of {part['bytes']:,} bytes" if name in sizes else "is gone"
+            what = f"{folder}/{name} {has}"
             hint = "run `curate verify`, which sets damaged datasets aside, and then run again"
             raise CurationError(Finding("C049", f"the dataset of run {run} is damaged: {what}", hint))
     if not _complete(manifest, run):

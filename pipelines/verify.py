@@ -6,16 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-
-import duckdb
 
 from curation.manifest.parts import KEY, SIDE_BY_SIDE, Manifest, part_name
 from curation.manifest.snapshot import NAME as SNAPSHOT
-from curation.manifest.snapshot import publish_snapshot
+from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
-from curation.store.scan import quoted
 from curation.store.seal import MEND
 from pipelines.resolve import head_differs
 from schemas.errors import CurationError, Finding
@@ -24,8 +22,8 @@ from schemas.manifest import PARTS
 DATA = {
     "scores": ("data",),
     "entrants": ("data", "buckets"),
-    "pairs": ("data",),
     "groups": ("members", "links", "choice"),
+    "pairs": ("data",),
     "decisions": ("data",),
     "written": ("data",),
     "weak_units": ("data", "files"),
@@ -96,10 +94,10 @@ class _Verification:
         self._records()
         manifest = Manifest(self.store)
         published = self._datasets(manifest)
-        resolved = set(manifest.read("groups").column("group").to_pylist())
-        for kind in DATA:
+        for kind in DATA:  # groups before pairs: of one that was just forgotten, the pairs are wanted again
             self.report(kind)
-            self._data(manifest, kind, lambda row, kind=kind: _served(kind, row, resolved, published))  # type: ignore[misc]
+            resolved = _resolved(self.store)
+            self._data(manifest, kind, partial(_served, kind, resolved=resolved, published=published))
         self._heads(manifest)
         self._snapshot()
         self._drop_compacted()
@@ -109,7 +107,6 @@ class _Verification:
         self._records()
         manifest = Manifest(self.store)
         done = manifest.has("datasets", run)
-        resolved = set(manifest.read("groups").column("group").to_pylist())
         mine = set(manifest.where("barriers", run=run).column("group").to_pylist())
 
         def others(row: dict[str, Any]) -> bool:
@@ -119,7 +116,10 @@ class _Verification:
                 return row["group"] in resolved
             return row["group"] not in mine if "group" in row else row["run"] != run
 
-        for kind in ("scores", "groups", "pairs", "entrants", "decisions"):
+        for kind in ("scores", "groups"):
+            self._data(manifest, kind, others)
+        resolved = _resolved(self.store)  # without those that were just forgotten: their pairs are wanted again
+        for kind in ("pairs", "entrants", "decisions"):
             self._data(manifest, kind, others)
         if not done:
             folders = [row["data"] for row in manifest.where("written", run=run).to_pylist()]
@@ -222,14 +222,9 @@ class _Verification:
         self.found.files += 1
         if self.store.far:
             return
-        try:
-            with duckdb.connect(":memory:") as connection:
-                connection.execute(f"ATTACH {quoted(self.store.uri(SNAPSHOT))} AS snapshot (READ_ONLY)")
-                tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'snapshot'")
-                for (table,) in tables.fetchall():
-                    connection.execute(f'SELECT hash(COLUMNS(*)) FROM snapshot."{table}"').fetchall()
-        except duckdb.Error as failure:
-            self._damaged(SNAPSHOT, f"is damaged: {str(failure).splitlines()[0]}", "C048")
+        why = broken_snapshot(self.store)
+        if why is not None:
+            self._damaged(SNAPSHOT, why, "C048")
             if not self.dry_run:
                 publish_snapshot(self.store)
 
@@ -273,6 +268,10 @@ class _Verification:
 
 def _key(name: str) -> str:
     return name.rpartition("/")[2].removesuffix(".parquet")
+
+
+def _resolved(store: Store) -> set[str]:
+    return set(Manifest(store).read("groups").column("group").to_pylist())
 
 
 def _served(kind: str, row: dict[str, Any], resolved: set[str], published: set[str]) -> bool:

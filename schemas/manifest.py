@@ -165,6 +165,20 @@ PARTS: dict[str, pa.Schema] = {
                 )
             ),
         ),
+        # of what each dedup drops: how much of it is lost, and how many lose nothing; null in earlier versions
+        (
+            "lost",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("stage", pa.string()),
+                        ("rows", pa.int64()),
+                        ("loss", pa.float64()),
+                        ("nothing_lost", pa.int64()),
+                    ]
+                )
+            ),
+        ),
         ("created_at", _TIME),
     ),
     "written": _schema(

@@ -99,8 +99,8 @@ class Dedup(ABC):
         return 0.0
 
     @property
-    def lossless(self) -> bool:
-        """Whether what is dropped says nothing that its twin does not say: no text needs to be read."""
+    def equal(self) -> bool:
+        """Whether documents are near only where all that is compared of them is the same: it needs no second look."""
         return False
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.base import TEXT_ALONE, Dedup, DedupSettings, Sketch
+from curation.dedup.base import Dedup, DedupSettings, Sketch
 from curation.dedup.survivor import Survivor
 from curation.scorers.base import Scorer, Settings
 
@@ -24,11 +24,7 @@ class Exact(Dedup):
     members = 1
     threshold = 1.0
     buckets_each = 1
-
-    @property
-    def lossless(self) -> bool:
-        """With other columns than the text, what the document says beside them is lost."""
-        return bool(self.settings.columns == TEXT_ALONE)
+    equal = True
 
     def requires(self) -> dict[str, Scorer]:
         return {"sketch": Digest(Settings(), self.context, self.settings.columns)}

@@ -56,6 +56,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         "bytes": written.bytes,
         "content": written.content,
         "tally": _tally(table),
+        "lost": _lost(table),
         "created_at": now(),
     }
     # Before the decision, so that a decided shard has its sketches; those of somebody who was killed here are the same.
@@ -119,6 +120,24 @@ def _tally(table: pa.Table) -> list[dict[str, Any]]:
         for stage, outcome, reason, number in zip(*(column.to_pylist() for column in counts.columns), strict=True)
     ]
     return sorted(rows, key=lambda row: (str(row["stage"]), row["outcome"], str(row["reason"])))
+
+
+def _lost(table: pa.Table) -> list[dict[str, Any]]:
+    """What is lost by the drops of each dedup: a gate may keep some of its duplicates."""
+    some = table.select(["dropped_by", "loss"]).filter(pc.is_valid(table.column("loss")))
+    some = some.append_column("nothing", pc.equal(some.column("loss"), 0.0).cast(pa.int64()))
+    sums = some.group_by("dropped_by", use_threads=False).aggregate(
+        [("loss", "sum"), ("loss", "count"), ("nothing", "sum")]
+    )
+    return [
+        {
+            "stage": row["dropped_by"],
+            "rows": row["loss_count"],
+            "loss": row["loss_sum"],
+            "nothing_lost": row["nothing_sum"],
+        }
+        for row in sorted(sums.to_pylist(), key=lambda row: str(row["dropped_by"]))
+    ]
 
 
 def _floats(values: np.ndarray) -> pa.Array:

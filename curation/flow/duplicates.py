@@ -163,7 +163,7 @@ def resolve_duplicates(task: ResolveWork, chosen: Dedup, folder: str, mark: str)
         similarity = comparison.estimate(a, b)
         near = similarity >= chosen.threshold - (chosen.margin if chosen.truly else NEAR)
         a, b, similarity = a[near], b[near], similarity[near]
-        if not chosen.lossless:
+        if not chosen.equal:
             ends = slice(None) if chosen.truly else similarity >= chosen.threshold
             _read(task, comparison, nodes, involved, np.unique(np.concatenate([a[ends], b[ends]])), scratch, opened)
         worse, better = oriented(rank, a, b)
@@ -269,12 +269,13 @@ def _members(
     chained = gone[clusters.edge[gone] < 0]
     similarity[chained] = comparison.closer(chained, twin[chained])
     to_best[member] = comparison.estimate(member, best[member])
-    if chosen.lossless:
-        containment[gone], loss[gone] = 1.0, 0.0
+    whole = chosen.settings.columns == TEXT_ALONE
+    containment[gone] = 1.0 if chosen.equal else comparison.contained(gone, twin[gone])
+    if chosen.equal and whole:
+        loss[gone] = 0.0
     elif len(gone):
-        containment[gone] = comparison.contained(gone, twin[gone])
         said = comparison.said
-        if chosen.settings.columns != TEXT_ALONE:  # a document is dropped, and it says more than what was compared
+        if not whole:  # a document is dropped, and it says more than what was compared
             some = np.flatnonzero(np.isin(clusters.label, clusters.label[gone]))
             path = scratch.with_name(f"{scratch.name}-documents")
             said = opened.enter_context(text_grams(task, nodes, involved, some, TEXT_ALONE, WORDS, path))
@@ -375,7 +376,8 @@ def distinct_pairs(task: ResolveWork) -> tuple[np.ndarray, np.ndarray]:
     if not task.pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if len(task.pairs) == 1:
-        table = parquet.read(task.work.store.source(task.pairs[0]))
+        with task.work.store.reading(task.pairs[0]) as source:
+            table = parquet.read(source)
         return table.column("a").to_numpy(), table.column("b").to_numpy()
     paths = [task.work.store.checked(name) for name in task.pairs]
     with database(task.work.store, f"groups/{task.group}", task.work.mark()) as connection:

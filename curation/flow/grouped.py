@@ -26,9 +26,11 @@ def load_grouped(
 ) -> Grouped:
     """Rows of `shard` (n of them) as the stage's result in `record` (kind `groups`) judges them."""
     if isinstance(chosen, Dedup):
-        return _duplicates(store.source(record["members"]), chosen, shard)
+        with store.reading(record["members"]) as source:
+            return _duplicates(source, chosen, shard)
     if isinstance(chosen, Choosing):
-        return _choice(store.source(record["choice"]), chosen, shard)
+        with store.reading(record["choice"]) as source:
+            return _choice(source, chosen, shard)
     return _cut(Cut.of(json.loads(record["cut"])), chosen, shard, ledger)
 
 

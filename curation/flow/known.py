@@ -68,7 +68,7 @@ def load_known(
     tables: list[pa.Table] = []
     base = 0
     for name in files:
-        with parquet.opened(store.source(name)) as file:
+        with store.reading(name) as source, parquet.opened(source) as file:
             table = file.read(columns=["row", *schema.names], use_threads=False)
         at = table.column("row").to_numpy() - row_start
         inside = (at >= 0) & (at < rows)

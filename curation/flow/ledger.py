@@ -88,6 +88,7 @@ class Ledger:
             self.score[ended] = grouped.score[ended]
             if grouped.threshold is not None:
                 self.threshold[ended] = np.broadcast_to(grouped.threshold, self.rows)[ended]
+        ended = ended[grouped.drop[ended]]  # what a gate drops of those that stay goes for nobody
         for name, values in grouped.twins.items():
             column = self.twins.setdefault(
                 name, np.full(self.rows, np.nan if values.dtype.kind == "f" else -1, values.dtype)

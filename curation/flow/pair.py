@@ -29,7 +29,7 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
     buckets, nodes = [], []
     base = 0
     for record in task.entrants:
-        with store.mapped(record["buckets"]) as source:
+        with store.reading(record["buckets"], mapped=True) as file, file as source:
             batch = pa.ipc.open_file(source).get_batch(task.prefix)
             buckets.append(batch.column("bucket").to_numpy().copy())
             nodes.append(batch.column("node").to_numpy().astype(np.int64) + base)

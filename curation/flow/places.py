@@ -19,7 +19,10 @@ class Entrants:
     def __init__(self, task: ResolveWork) -> None:
         self.task = task
         self.start = np.cumsum([0, *(item["rows"] for item in task.entrants)])
-        tables = [parquet.read(task.work.store.source(item["data"])) for item in task.entrants]
+        tables = []
+        for item in task.entrants:
+            with task.work.store.reading(item["data"]) as source:
+                tables.append(parquet.read(source))
         whole = pa.concat_tables(tables) if tables else _nothing(task)
         self.table = whole
         self.rows: np.ndarray = np.asarray(whole.column("row"))

@@ -570,10 +570,15 @@ def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool
     """Whether an earlier commit, one that the task did not know of, holds every row of ours."""
     store = task.at.work.store
     known = task.at.scores.get(record["fingerprint"], [])
-    mine = parquet.read(store.source(record["data"]), columns=["row"]).column("row")
+
+    def rows(name: str) -> pa.ChunkedArray:
+        with store.reading(name) as source:
+            return parquet.read(source, columns=["row"]).column("row")
+
+    mine = rows(record["data"])
     for other in earlier.to_pylist():
-        if other["fingerprint"] == record["fingerprint"] and other["data"] not in known:
-            theirs = parquet.read(store.source(other["data"]), columns=["row"]).column("row")
-            if pc.all(pc.is_in(mine, value_set=theirs.combine_chunks())).as_py():
-                return True
+        if other["fingerprint"] != record["fingerprint"] or other["data"] in known:
+            continue
+        if pc.all(pc.is_in(mine, value_set=rows(other["data"]).combine_chunks())).as_py():
+            return True
     return False

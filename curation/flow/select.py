@@ -102,7 +102,8 @@ def _report_of_ranking(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) 
     values, lengths, keys, files, places, source = [], [], [], [], [], []
     sources, names = _sources(task)
     for number, (item, record) in enumerate(zip(task.shards, task.entrants, strict=True)):
-        table = parquet.read(task.work.store.source(record["data"]), columns=["row", "value", "length"])
+        with task.work.store.reading(record["data"]) as opened:
+            table = parquet.read(opened, columns=["row", "value", "length"])
         row = table.column("row").to_numpy()
         key = hash_rows(item.shard, row)
         some = np.ones(len(row), dtype=bool)

@@ -93,7 +93,8 @@ def _kept_of(at: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Ta
     repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
     structs = [name for name in schema.names if name not in work.origins]
     structs += [name for name in repeating if name not in structs]
-    table = parquet.read(work.store.source(decisions), columns=["row", "outcome", *structs])
+    with work.store.reading(decisions) as opened:
+        table = parquet.read(opened, columns=["row", "outcome", *structs])
     table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
     rows = table.column("row").to_numpy() - at.shard.row_start
     copies = np.ones(len(rows), dtype=np.int64)

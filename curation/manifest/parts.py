@@ -178,6 +178,8 @@ class Manifest:
         folder = f"manifest/compacted/{kind}"
         for name in reversed(self.store.names(folder)):
             why = self.store.broken(f"{folder}/{name}")
+            if why == "":  # of an earlier version, which has no seal
+                why = _unreadable(f"{folder}/{name}", self.store)
             if not why:
                 return f"{folder}/{name}"
             _damaged[self.store.uri(f"{folder}/{name}")] = why
@@ -244,18 +246,9 @@ class Manifest:
 
         With `keys`, of the loose ones only these. Damaged ones are left out, and noted.
         """
-        newest = self._compacted(kind)
-        paths, covered = [], set()
-        if newest is not None:
-            table = parquet.read(self.store.source(newest), columns=[KEY])
-            covered = set(pc.unique(table.column(KEY)).to_pylist())
-        there = self.keys(kind)
-        if covered <= set(there):
-            paths += [self.store.uri(newest)] if newest is not None else []
-        else:  # it holds a part that was removed since
-            covered = set()
-        loose = [key for key in there if key not in covered and (keys is None or key in keys)]
-        for key in loose:
+        newest, loose = self._loose(kind)
+        paths = [] if newest is None else [self.store.uri(newest)]
+        for key in loose if keys is None else (key for key in loose if key in keys):
             why = self.store.broken(part_name(kind, key))
             if why:
                 self._note(kind, key, why)
@@ -264,11 +257,22 @@ class Manifest:
                 self.damaged.pop((kind, key), None)
         return paths
 
+    def _loose(self, kind: str) -> tuple[str | None, list[str]]:
+        """The compacted file to be read, if any, and the keys of the parts that it does not hold."""
+        newest, there = self._compacted(kind), self.keys(kind)
+        if newest is None:
+            return None, there
+        table = parquet.read(self.store.source(newest), columns=[KEY])
+        covered = set(pc.unique(table.column(KEY)).to_pylist())
+        if not covered <= set(there):  # it holds a part that was removed since
+            return None, there
+        return newest, [key for key in there if key not in covered]
+
     def compact(self) -> None:
         """Merge the loose parts of each kind that has many. Their names stay, since a name taken is a commit made."""
         enough = COMPACT_FROM_FAR if self.store.far else COMPACT_FROM
         for kind in PARTS:
-            loose = len(self.files(kind))
+            loose = len(self._loose(kind)[1])
             if loose >= enough and kind not in BULKY:
                 table = self.read(kind)
                 name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{loose}.parquet"
@@ -324,6 +328,17 @@ def to_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         if not declared.issuperset(row):
             raise KeyError(f"{kind} records have no column {next(iter(row.keys() - declared))!r}")
     return pa.Table.from_pylist(rows, schema=PARTS[kind])
+
+
+def _unreadable(name: str, store: Store) -> str | None:
+    """Why a file of records cannot be read; None where it can."""
+    try:
+        unsealed(name, store.read(name))
+    except FileNotFoundError:
+        return GONE
+    except DamagedFileError as failure:
+        return failure.why
+    return None
 
 
 def part_name(kind: str, key: str) -> str:

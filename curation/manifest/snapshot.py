@@ -26,6 +26,30 @@ def publish_missing(store: Store) -> None:
         publish_snapshot(store)
 
 
+def broken_snapshot(store: Store) -> str | None:
+    """What is wrong with the snapshot of a workspace in a folder, which is read whole; None where nothing is."""
+    place = store.path(NAME)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="curation-") as elsewhere,
+            duckdb.connect(":memory:") as connection,
+        ):
+            if _misread(place):
+                place = Path(shutil.copyfile(place, Path(elsewhere, NAME)))
+            connection.execute(f"ATTACH {quoted(str(place))} AS snapshot (READ_ONLY)")
+            tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'snapshot'")
+            for (table,) in tables.fetchall():
+                connection.execute(f'SELECT hash(COLUMNS(*)) FROM snapshot."{table}"').fetchall()
+    except duckdb.Error as failure:
+        return f"is damaged: {str(failure).splitlines()[0]}"
+    return None
+
+
+def _misread(path: Path) -> bool:
+    """Whether DuckDB would attach something else: it takes a question mark for a query, and a backslash for a slash."""
+    return any(mark in str(path) for mark in "?\\")
+
+
 def publish_snapshot(store: Store) -> None:
     """Write the views of all runs as tables, and put the file in place of the last one."""
     temporary = store.scratch(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{NAME}")
@@ -34,8 +58,7 @@ def publish_snapshot(store: Store) -> None:
             tempfile.TemporaryDirectory(prefix="curation-") as elsewhere,
             duckdb.connect(":memory:", config={"threads": 1}) as connection,
         ):
-            # DuckDB takes a question mark for a query and a backslash for a slash: there it is made elsewhere.
-            made = Path(elsewhere, NAME) if any(mark in str(temporary) for mark in "?\\") else temporary
+            made = Path(elsewhere, NAME) if _misread(temporary) else temporary
             manifest = Manifest(store)
             attach(connection, manifest, None)
             kinds = [kind for kind in PARTS if kind not in BULKY]  # no table of the snapshot is made from those

@@ -94,23 +94,35 @@ def connect(
 
 
 _HEAVY = re.compile(r"\b(documents|drops|errors|scores_histogram|audits|duplicate_clusters|duplicate_pairs)\b", re.I)
-"""Views that read more than records."""
+"""Views of one run that read more than records."""
+_LABELS = re.compile(rf"\b{EVERY_LABEL}\b", re.I)
 
 
 def check_data(manifest: Manifest, run: str | None, query: str) -> None:
     """Raise R011 where a data file that a query may read is gone or damaged: DuckDB compares no checksums."""
-    if _HEAVY.search(query):
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            list(pool.map(manifest.store.checked, data_files(manifest, run)))
+    files = data_files(manifest, run) if _HEAVY.search(query) else {}
+    if _LABELS.search(query):
+        units = {row["data"]: row["content"] for row in manifest.read("weak_units").to_pylist()}
+        files |= {name: units.get(name) for name in manifest.read("weak_labels").column("data").to_pylist() if name}
+    store = manifest.store
+
+    def check(name: str) -> None:
+        if store.far:  # where all of a large file would be fetched for it
+            store.checked(name)
+        else:
+            store.check(name, files[name])
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        list(pool.map(check, files))
 
 
-def data_files(manifest: Manifest, run: str | None) -> list[str]:
-    """Data files that the views of a run read: decisions, and what its dataset-wide stages found."""
+def data_files(manifest: Manifest, run: str | None) -> dict[str, str | None]:
+    """Data files that the views of a run read, decisions and what its dataset-wide stages found, with the hash that is
+    recorded of each."""
     groups = set(manifest.where("barriers", run=run).column("group").to_pylist())
     results = [row for row in manifest.read("groups").to_pylist() if row["group"] in groups]
-    names = [row[column] for row in results for column in ("members", "links") if row[column]]
-    names += manifest.where("decisions", run=run).column("data").to_pylist()
-    return names
+    files = {row[column]: None for row in results for column in ("members", "links") if row[column]}
+    return files | {row["data"]: row["content"] for row in manifest.where("decisions", run=run).to_pylist()}
 
 
 def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str | None) -> None:

@@ -32,6 +32,10 @@ class Duplicates:
     stage: StagePlan
     entrants: int
     report: dict[str, Any]
+    dropped: int
+    """Those of its duplicates that it drops: a gate may keep some."""
+    loss: float
+    nothing_lost: int
     sources: dict[str, tuple[int, int]]
     """By source, documents that reached the stage and those that it dropped."""
 
@@ -45,8 +49,16 @@ def duplicates(plan: Plan, manifest: Manifest) -> list[Duplicates]:
         group = groups.get(used.get(stage.id, "")) if stage.family == "dedup" else None
         if group is not None and group["report"]:
             report = json.loads(group["report"])
-            found.append(Duplicates(stage, group["entrants"], report, _by_source(plan, manifest, stage)))
+            by_source = _by_source(plan, manifest, stage)
+            found.append(Duplicates(stage, group["entrants"], report, *_lost(plan, manifest, stage), by_source))
     return found
+
+
+def _lost(plan: Plan, manifest: Manifest, stage: StagePlan) -> tuple[int, float, int]:
+    """Documents that a dedup drops, what is lost of them, and how many lose nothing."""
+    records = manifest.where("decisions", run=plan.run).column("lost").to_pylist()
+    mine = [row for record in records for row in record or () if row["stage"] == stage.id]
+    return tuple(sum(row[name] for row in mine) for name in ("rows", "loss", "nothing_lost"))
 
 
 def _by_source(plan: Plan, manifest: Manifest, stage: StagePlan) -> dict[str, tuple[int, int]]:
@@ -68,9 +80,11 @@ def duplicate_lines(found: Duplicates) -> list[str]:
     """Markdown of one stage."""
     report = found.report
     how = "if it is near to one that stays" if report["connect"] == "keeper" else "with its cluster, but for the best"
+    left = report["dropped"] - found.dropped
+    kept = f", of which the gate keeps {left:,}" if found.stage.keep and left else ""
     lines = [
         f"`connect: {report['connect']}`: a document goes {how}. {report['clusters']:,} clusters, the largest of"
-        f" {report['largest_cluster']:,} documents; {report['dropped']:,} duplicates."
+        f" {report['largest_cluster']:,} documents; {report['dropped']:,} duplicates{kept}."
     ]
     if report["connect"] != "keeper":
         lines += [
@@ -78,12 +92,12 @@ def duplicate_lines(found: Duplicates) -> list[str]:
             f"{report['chained']:,} of them through a chain of others: they are less like the document that stays than"
             f" `verify: {report['verify']:g}` asks. `connect: keeper` would not drop those.",
         ]
-    if report["dropped"]:
+    if found.dropped:
         lines += [
             "",
-            f"Of their word 3-grams, {report['loss'] / report['dropped']:.2%} on average stand in no document of the"
-            f" cluster that stays: together as much as {report['loss']:,.1f} documents."
-            f" {report['nothing_lost']:,} of {report['dropped']:,} lose nothing.",
+            f"Of the word 3-grams of what goes, {found.loss / found.dropped:.2%} on average stand in no document of"
+            f" the cluster that stays: together as much as {found.loss:,.1f} documents."
+            f" {found.nothing_lost:,} of {found.dropped:,} lose nothing.",
         ]
     if report["templates"]:
         lines += [

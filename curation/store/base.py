@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.store.failures import StoreError
 from curation.store.remote import is_url, scratch
 from curation.store.seal import CHANGED, GONE, DamagedFileError, content_of
 
@@ -102,6 +104,23 @@ class Store:
     def mapped(self, name: str) -> Any:
         """The same, to be read in a few places: mapped into memory, or fetched by ranges. A context manager."""
         raise NotImplementedError
+
+    @contextmanager
+    def reading(self, name: str, mapped: bool = False) -> Iterator[Any]:
+        """`source` or `mapped`, of a file that is read inside: where it cannot be, it is damaged.
+
+        A large file on an object store, and one of a version that put no hash into names, is known by its pages alone.
+        """
+        source = self.mapped(name) if mapped else self.source(name)
+        try:
+            yield source
+        except StoreError:
+            raise
+        except (pa.ArrowException, OSError) as failure:
+            if isinstance(failure, MemoryError) or getattr(failure, "errno", None) is not None:
+                raise  # what the system refused
+            why = (str(failure).splitlines() or ["it cannot be read"])[0]
+            raise DamagedFileError(self.uri(name), f"is damaged: {why}") from failure
 
     def read(self, name: str) -> bytes:
         """A whole small file. Raises FileNotFoundError."""

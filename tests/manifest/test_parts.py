@@ -16,7 +16,7 @@ import pytest
 
 from curation.manifest import parts
 from curation.manifest.parts import Manifest, to_table
-from curation.store import Store
+from curation.store import LocalStore, Store
 from schemas.manifest import FORMAT_VERSION, PARTS
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -170,6 +170,31 @@ def _stages_by_sql(root: Path) -> list[str]:
 
     with connect(Manifest(Store(root))) as connection:
         return [row[0] for row in connection.execute("SELECT stage FROM _barriers").fetchall()]
+
+
+def test_a_compacted_file_without_a_seal_that_is_damaged_is_passed_over(manifest: Manifest, tmp_path: Path) -> None:
+    """Of a version that sealed nothing: it is a Parquet file from its beginning to its end, and cannot be read."""
+    write_parts(tmp_path, 3)
+    folder = tmp_path / "manifest/compacted/barriers"
+    folder.mkdir(parents=True)
+    table = manifest.read("barriers")
+    pq.write_table(table, folder / "20250101T000000000000-3.parquet")
+    content = bytearray((folder / "20250101T000000000000-3.parquet").read_bytes())
+    content[4:-8] = bytes(len(content) - 12)
+    (folder / "20250102T000000000000-3.parquet").write_bytes(content)
+    again = Manifest(Store(tmp_path))
+    assert again.read("barriers").equals(table)
+    assert len(again.files("barriers")) == 1
+    assert any("20250102" in finding.message for finding in parts.told_damage())
+
+
+def test_to_see_that_there_is_nothing_to_compact_reads_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be a request on an object store, at the end of every run."""
+    write_parts(tmp_path, 20)
+    for asked in ("read", "broken"):
+        monkeypatch.setattr(LocalStore, asked, lambda *given: pytest.fail("a part was read"))
+    Manifest(Store(tmp_path)).compact()
+    assert not (tmp_path / "manifest/compacted").exists()
 
 
 def test_a_thousand_parts_are_read_quickly_once_they_are_compacted(tmp_path: Path) -> None:

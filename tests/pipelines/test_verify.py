@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from curation.manifest.parts import KEY, Manifest, part_name
 from pipelines import verify as verifying
 from pipelines.cli import _main
 from pipelines.workspace import Workspace
@@ -104,6 +105,52 @@ def test_a_run_mends_what_it_meets_and_begins_anew_once(
     assert Workspace(root).verify().damaged == []
 
 
+@pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
+def test_a_group_whose_pairs_were_swept_is_resolved_anew(
+    mine: tuple[str, Any], undisturbed_light: Any, light: Light, how: str
+) -> None:
+    """Candidate lists of a group that is resolved go with `gc`; the same run makes them again."""
+    run, held = mine
+    for path in held.root.glob("groups/*/pairs-*"):
+        path.unlink()
+    shutil.rmtree(held.root / "groups" / "entrants")
+    shutil.rmtree(first(held.root, "datasets/*/*"))
+    for path in held.root.glob("decisions/*/*.parquet"):
+        path.unlink()
+    path = first(held.root, "groups/*/members-*.parquet")
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif how == "flipped":
+        flip(path)
+    else:
+        path.unlink()
+    assert Workspace(held.root).gc().forgotten == [run]
+    again = Workspace(held.root).run(light(), executor="local", workers=2)
+    assert again.outcome == "done", again.failures
+    assert held.decisions(run) == undisturbed_light[0]
+    assert held.dataset(run) == undisturbed_light[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty"])
+def test_a_part_of_a_version_without_hashes_in_names_is_done_again(
+    mine: tuple[str, Any], light: Light, damage: str
+) -> None:
+    root = mine[1].root
+    manifest = Manifest(Workspace(root).store)
+    for key in manifest.keys("scores"):
+        records = manifest.read("scores", [key]).drop_columns([KEY]).to_pylist()
+        for record in records:
+            old, record["data"] = record["data"], f"{record['data'].rpartition('-')[0]}.parquet"
+            (root / old).rename(root / record["data"])
+        manifest.store.remove(part_name("scores", key))
+        assert manifest.commit("scores", key, records)
+    for path in root.glob("scores/*/*.parquet"):
+        path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-20])
+    again = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    assert again.outcome == "done", again.failures
+    assert len(list(root.glob("damaged/scores/*/*"))) > 20
+
+
 def test_what_is_damaged_again_at_once_ends_the_run(
     mine: tuple[str, Any], light: Light, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +160,23 @@ def test_what_is_damaged_again_at_once_ends_the_run(
     done = Workspace(root).run(light(language=0.6), executor="local", workers=2)
     assert done.outcome == "failed"
     assert {failure.code for _, failure in done.failures} == {"R011"}
+
+
+def test_sql_compares_the_hash_that_is_recorded_of_decisions_without_one_in_their_names(mine: tuple[str, Any]) -> None:
+    run, held = mine
+    manifest = Manifest(Workspace(held.root).store)
+    for key in manifest.keys("decisions"):
+        [record] = manifest.read("decisions", [key]).drop_columns([KEY]).to_pylist()
+        old, record["data"] = record["data"], f"{record['data'].rpartition('-')[0]}.parquet"
+        (held.root / old).rename(held.root / record["data"])
+        manifest.store.remove(part_name("decisions", key))
+        assert manifest.commit("decisions", key, [record])
+    assert Workspace(held.root).sql("SELECT count(*) FROM documents", run).num_rows == 1
+    path = first(held.root, "decisions/*/*.parquet")
+    flip(path)
+    with pytest.raises(CurationError, match="R011") as found:
+        Workspace(held.root).sql("SELECT count(*) FROM documents", run)
+    assert str(path) in found.value.findings[0].message
 
 
 @pytest.mark.parametrize("kind", ["runs", "decisions", "scores", "attempts", "sketches", "seen"])
@@ -133,7 +197,7 @@ def test_a_damaged_record_of_yesterday_stops_nothing_today(
     assert other.outcome == "done", other.failures
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "renamed"])
 def test_a_dataset_is_what_was_written_or_is_told(
     mine: tuple[str, Any], light: Light, damage: str, tmp_path: Path
 ) -> None:
@@ -146,6 +210,10 @@ def test_a_dataset_is_what_was_written_or_is_told(
             Workspace(held.root).run(light(), executor="local")
     elif damage == "flipped":
         flip(path)
+    elif damage == "renamed":  # as many files, and not the ones that were written
+        path.rename(path.with_name("part-0.parquet"))
+        with pytest.raises(CurationError, match=r"C049.*part-00000\.parquet is gone"):
+            Workspace(held.root).run(light(), executor="local")
     else:
         path.unlink()
         with pytest.raises(CurationError, match="C032"):

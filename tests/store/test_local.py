@@ -17,7 +17,7 @@ import pytest
 from curation import parquet
 from curation.manifest.parts import Manifest, part_name
 from curation.store import LocalStore, Store, local
-from curation.store.seal import broken_seal, sealed, unsealed
+from curation.store.seal import DamagedFileError, broken_seal, sealed, unsealed
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 from schemas.manifest import PARTS
@@ -209,3 +209,19 @@ def test_a_record_that_was_damaged_and_is_made_again_is_read_by_who_met_it(tmp_p
     assert Manifest(Store(tmp_path)).commit("barriers", "a", ROW.to_pylist())
     assert met.read("barriers").num_rows == 1
     assert met.damaged == {}
+
+
+def test_a_file_without_a_hash_in_its_name_is_damaged_where_its_pages_are(tmp_path: Path) -> None:
+    """Of versions before there were hashes; on object stores large files are known by their pages alone."""
+    store = Store(tmp_path)
+    table = pa.table({"text": [f"a plain sentence, number {number}" for number in range(5000)]})
+    store.write("scores/f/0.parquet", lambda path: parquet.write(table, path))
+    path = tmp_path / "scores/f/0.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    with (
+        pytest.raises(DamagedFileError, match=r"R011.*0\.parquet is damaged: .*CRC"),
+        store.reading("scores/f/0.parquet") as source,
+    ):
+        parquet.read(source)

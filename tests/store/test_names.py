@@ -145,6 +145,7 @@ def test_special_characters_stand_for_themselves(
     copy.write_bytes((tmp_path / name / "x" / NAME).read_bytes())
     with duckdb.connect(str(copy), read_only=True) as connection:
         assert connection.execute("SELECT name, kept FROM runs").fetchall() == [("names", 9)]
+    assert Workspace(tmp_path / name / "x").verify(dry_run=True).damaged == []
 
 
 @pytest.mark.parametrize("name", ["w\\x*", "[1]\\x", "w\udcff"])
