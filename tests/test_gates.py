@@ -606,3 +606,75 @@ def test_constants_of_expressions_whose_columns_are_not_known_are_computed(monke
             Gate.parse(sql).check_constants()
         assert [finding.code for finding in caught.value.findings] == [code]
     Gate.parse("text like '%x%' and try('x'::int) is null and a > abs(-3)").check_constants()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "language.lang IN (NULL)",
+        "language.lang NOT IN ('a', NULL)",
+        "NOT language.lang IN ('a', NULL)",
+        "gopher.words BETWEEN NULL AND 5",
+        "gopher.words NOT BETWEEN NULL AND NULL",
+        "language.lang NOT LIKE NULL",
+        "language.lang = NULL OR gopher.words < NULL",
+        "gopher.words BETWEEN 10 AND 5",
+        "NOT (gopher.words >= -9223372036854775808)",
+        "gopher.words = 10 / 4.0",
+    ],
+)
+def test_what_holds_for_no_document_is_refused(sql):
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C056"
+    assert f"'{sql}' holds for no document" in finding.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["gopher.pass OR language.lang = NULL", "coalesce(language.lang = NULL, true)", "NOT (gopher.pass AND 1 = NULL)"],
+)
+def test_a_comparison_with_null_within_a_gate_is_told_as_what_it_is(sql):
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C056"
+    assert "compares with NULL" in finding.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["language.lang IN ('a', NULL)", "gopher.words NOT BETWEEN NULL AND 5", "language.lang IS DISTINCT FROM NULL"],
+)
+def test_null_where_it_decides_nothing_is_let_be(sql):
+    Gate.parse(sql).check(FIELDS)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "NOT language.lang",
+        "language.lang OR gopher.pass",
+        "NOT (gopher.pass AND language.lang)",
+        "NOT lower(language.lang)",
+        "CASE WHEN language.lang THEN true ELSE false END",
+    ],
+)
+def test_a_text_is_no_condition_wherever_it_stands(sql):
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C011"
+    assert "is a VARCHAR, not a condition" in finding.message
+    assert "= 'en'" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("sql", "threshold"),
+    [
+        ("NOT gopher.words < 50", 50.0),
+        ("NOT NOT gopher.words >= 50", 50.0),
+        ("gopher.words >= 10 * 5", 50.0),
+        ("gopher.words >= 50::FLOAT", 50.0),
+        ("abs(-50) <= gopher.words", 50.0),
+        ("gopher.words BETWEEN 7 * 7 AND 100", 49.0),
+    ],
+)
+def test_a_threshold_is_known_however_it_is_written(sql, threshold):
+    drops = Gate.parse(sql).evaluate({"gopher": struct(words=[3])}).drops.to_pylist()
+    assert [(drop["score"], drop["threshold"]) for drop in drops] == [(3.0, threshold)]
