@@ -3,6 +3,7 @@
 import json
 import pickle
 import threading
+import time
 
 import duckdb
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.gates import DROPS, ERRORED, PASSED, UNKNOWN, Gate, GateError
+from curation.gates.database import limited
 from schemas.errors import CurationError
 
 FIELDS = {
@@ -553,6 +555,19 @@ def test_a_gate_is_stopped_while_it_decides(monkeypatch):
         gate.evaluate({"a": struct(s=["x" * 500] * 10_000)})
     assert caught.value.findings[0].code == "C057"
     assert Gate.parse("a.s = 'y'").evaluate({"a": struct(s=["y"])}).passed.tolist() == [True]
+
+
+def test_a_gate_is_stopped_also_where_its_time_ends_before_it_begins(monkeypatch):
+    monkeypatch.setenv("CURATION_GATE_SECONDS", "0.001")  # DuckDB forgets an interrupt that comes before the query
+
+    def late():
+        with limited("gate", 1) as connection:
+            time.sleep(0.2)
+            connection.execute("SELECT sum(i ^ 0.5) FROM range(3000000000) t(i)").fetchall()
+
+    with pytest.raises(CurationError) as caught:
+        late()
+    assert caught.value.findings[0].code == "C057"
 
 
 def test_a_gate_of_many_rows_is_the_same_whether_it_is_cut_or_not():
