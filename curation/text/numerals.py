@@ -36,6 +36,7 @@ _CHARACTERS = str.maketrans(
         **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
         **{char: f"\\frac{{{pair[0]}}}{{{pair[1]}}}" for char, pair in zip("½⅓¼¾⅔⅛", _VULGAR, strict=True)},
         **{char: f"^{{{plain}}}" for char, plain in _SUPER.items() if plain != "-"},
+        **dict.fromkeys("\u00ad\u200b\u200e\u200f\u2060\ufeff", ""),
         "×": "\\times ", "°": "^\\circ ", "％": "%", "﹪": "%", "＝": "=", "＄": "$", "，": ",", "\x00": "\ufffd",
     }
 )  # fmt: skip
