@@ -49,8 +49,7 @@ class Document:
 
     def __init__(self, text: str, file: str | None) -> None:
         self.text = text
-        self.lines = [unsaid(line) for line in text.splitlines()]
-        """For excerpts."""
+        self.lines = text.splitlines()
         self.file = file
         self.findings: list[Finding] = []
         self.keys: dict[KeyPath, Any] = {}
@@ -368,14 +367,6 @@ def _hint(details: Sequence[Any], given: Any) -> str | None:
     return None
 
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s\"'{}]+(?=@)|(?<![\w@/])[^\s:/@\"'{},]+:[^\s:/@\"'{},]+(?=@[\w.-])")
-
-
-def unsaid(text: str) -> str:
-    """A text with stars, as many, for the user and the password of addresses: it may stand in a log."""
-    return _CREDENTIALS.sub(lambda found: "*" * len(found.group()), text)
-
-
 def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -385,5 +376,5 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = unsaid(repr(value))
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

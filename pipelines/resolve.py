@@ -32,7 +32,6 @@ from curation.sources.streams import MAX_DOCUMENT_BYTES
 from curation.sources.texts import nested, stringlike, usable
 from curation.store import Store, StoreError, local_copy
 from curation.store.seal import CHANGED, GONE
-from pipelines.document import unsaid
 from pipelines.recipe import PLUGIN_HINT, Loaded, parse, raised, turns_of
 from schemas.documents import INPUT, TEXT
 from schemas.errors import CurationError, Finding
@@ -444,7 +443,7 @@ def _at(loaded: Loaded, line: int | None, finding: Finding) -> Finding:
     excerpt = None
     if line is not None:
         lines = loaded.source.splitlines()
-        excerpt = unsaid(lines[line - 1]) if line <= len(lines) else None
+        excerpt = lines[line - 1] if line <= len(lines) else None
     return replace(finding, file=str(loaded.path) if loaded.path else None, line=line, excerpt=excerpt)
 
 

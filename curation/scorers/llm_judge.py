@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 class LlmJudgeSettings(base.Settings):
     """Which service is asked what, and how its answer becomes a number."""
 
-    url: str
+    url: str = Field(pattern=r"^https?://")
     """Address of the service up to /v1, such as http://127.0.0.1:8000/v1. Every document's text is sent there."""
     model: str
     """Name of the model, as the service knows it."""
@@ -194,8 +194,7 @@ class LlmJudge(base.Scorer):
 
 def _refuse_credentials(url: str) -> None:
     """Raise C042 for an address that holds more than one: it is recorded, shown in views, and said in messages."""
-    scheme, there, bare = url.partition("://")
-    authority, _, rest = (bare if there else url.lstrip("/")).partition("/")
+    authority, _, rest = url.partition("://")[2].partition("/")
     if "@" in authority or _KEY_LIKE.search(rest):
         raise CurationError(
             Finding(
@@ -210,7 +209,7 @@ def _refuse_credentials(url: str) -> None:
         known = urlsplit(url).hostname, urlsplit(url).port
     except ValueError:
         known = None, None
-    if scheme.lower() not in ("http", "https") or not known[0] or re.search(r"[\s\\\x00-\x20\x7f-\x9f]", url):
+    if not known[0] or re.search(r"[\s\\\x00-\x20\x7f-\x9f]", url):
         raise CurationError(Finding("C042", "url is no address", "write http://HOST:PORT/v1"))
 
 

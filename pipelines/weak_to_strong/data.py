@@ -21,7 +21,6 @@ from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.supervisors.base import Rows
 from curation.weak_to_strong.task import as_text, codes
 from curation.weak_to_strong.tuning import order_keys
-from pipelines.document import unsaid
 from pipelines.resolve import _inspect, _unify, sources_of
 from pipelines.weak_to_strong.spec import Loaded
 from schemas.documents import TEXT
@@ -163,5 +162,5 @@ def _at(loaded: Loaded, finding: Finding, *path: str | int) -> Finding:
     while path and loaded.line(*path) is None:
         path = path[:-1]
     line = loaded.line(*path) if path else None
-    excerpt = unsaid(loaded.source.splitlines()[line - 1]) if line is not None else None
+    excerpt = loaded.source.splitlines()[line - 1] if line is not None else None
     return replace(finding, file=str(loaded.path) if loaded.path else None, line=line, excerpt=excerpt)
