@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from functools import partial
 from types import FrameType, TracebackType
@@ -46,11 +47,36 @@ def inside() -> bool:
     return bool(getattr(_local, "depth", 0))
 
 
+class _Streams:
+    """stdout and stderr as they were when the first thread went into code of others, for when the last comes out."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._given: tuple[Any, Any] = (None, None)
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._given = sys.stdout, sys.stderr
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.stdout, sys.stderr = self._given
+
+
+_streams = _Streams()
+
+
 class contained:  # noqa: N801 - a context manager, used as a word of the language
     """Around code of others: what it raises that is no Exception becomes EndedError.
 
     What a signal's handler raises (Ctrl-C, SIGTERM; of Ray's workers, too) is none of that code's doing and goes on,
-    also where the code would have kept it. Handlers that the code installs are taken down again. `os._exit` is one way
+    also where the code would have kept it. Handlers and streams that the code installs are
+    taken down again. `os._exit` is one way
     to raise; what ends a process from C (a crash, SIGKILL) cannot be held.
     """
 
@@ -68,6 +94,7 @@ class contained:  # noqa: N801 - a context manager, used as a word of the langua
                 if callable(handler):
                     signal.signal(number, partial(self._note, handler))
         _local.depth = getattr(_local, "depth", 0) + 1
+        _streams.enter()
 
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
@@ -75,6 +102,7 @@ class contained:  # noqa: N801 - a context manager, used as a word of the langua
         _local.depth -= 1
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        _streams.leave()
         if self._signalled is not None and failure is not self._signalled:
             raise self._signalled
         if failure is not None and failure is not self._signalled and not isinstance(failure, Exception):

@@ -708,8 +708,9 @@ def _report(found: Any, format: Format) -> None:
 
 def main() -> None:
     """Entry point: errors become findings and exit codes."""
-    from pipelines.stdout import only_data
+    from pipelines.stdout import only_data, there
 
+    sys.stdout, sys.stderr = there(sys.stdout), there(sys.stderr)
     sys.stderr = Talk(sys.stderr)
     with only_data():
         code = _main(sys.argv[1:])

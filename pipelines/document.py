@@ -38,6 +38,13 @@ def read_text(path: Path, what: str) -> str:
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_OF_YAML_1_1 = re.compile(r"[-+]?(?:0[0-7_]+|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)")
+"""Octal without its o, and numbers to the base of 60: 010 is 8, and 1:30 is 90, which nobody means."""
+LONGEST_NUMBER = 300
+"""Characters."""
+
+
 class Document:
     """YAML text, where its keys and values are, and what is wrong with it."""
 
@@ -106,8 +113,27 @@ class Document:
                 self.keys[(*path, index)] = entry.start_mark
                 entries.append(self._value(loader, entry, (*path, index), above))
             return entries
+        return self._scalar(loader, node)
+
+    def _scalar(self, loader: Any, node: Any) -> Any:
+        text = str(node.value)
         if node.tag == "tag:yaml.org,2002:timestamp":
-            return str(node.value)
+            return text
+        problem = None
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            problem = "half a character (a lone surrogate) is no text"
+        elif node.tag in _NUMBERS and len(text) > LONGEST_NUMBER:
+            problem = f"a number of {len(text):,} characters"
+        elif node.tag in _NUMBERS and _OF_YAML_1_1.fullmatch(text):
+            value = loader.construct_object(node)
+            self.findings.append(
+                self._at(
+                    "C002", f"YAML takes {text} for {value}", f"write {value}, or quotes", node.start_mark, len(text)
+                )
+            )
+            return value
+        if problem is not None:
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return loader.construct_object(node)
 
     def add(

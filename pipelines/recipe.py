@@ -351,6 +351,10 @@ def _built(
         message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
         document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
         return None
+    wrong = _wrong(built)
+    if wrong is not None:
+        document.add("C054", f"{label}: {wrong}", place, PLUGIN_HINT)
+        return None
     waiting = [built]
     while waiting:
         asked = waiting.pop()
@@ -365,8 +369,27 @@ def _built(
     if stage.resources and stage.resources.num_gpus and not _has_model(built):
         message = f"{label}: num_gpus: says nothing here, since the stage has no model"
         document.add("C012", message, (*path, "resources", "num_gpus"), "leave it out", value=True)
-    assert built.fields is not None  # some depend on the model, which is looked for here
     return built
+
+
+def _wrong(built: Any) -> str | None:
+    """What a plugin says of itself that is not what it must be; None where nothing is. Asking for the fields also looks
+    for the model, on which those of some depend."""
+    try:
+        fields = list(built.fields)
+    except TypeError:
+        return f"its `fields` are {type(built.fields).__name__}, not a list of pyarrow fields"
+    if not all(isinstance(field, pa.Field) for field in fields):
+        return "its `fields` are not a list of pyarrow fields"
+    names = [field.name.casefold() for field in fields]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        return f"two of its `fields` are called '{twice}'"
+    if "" in names or not {"status", "message"}.isdisjoint(names):
+        return "a name of its `fields` is empty, or `status` or `message`, which are kept for the engine"
+    if not isinstance(built.requires(), Mapping):
+        return f"its `requires()` is {type(built.requires()).__name__}, not a mapping"
+    return None
 
 
 def _has_model(built: Any) -> bool:

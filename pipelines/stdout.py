@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from curation.plugins import inside
 
@@ -25,9 +25,24 @@ class Data(io.TextIOWrapper):
     def write(self, text: str) -> int:
         return sys.stderr.write(text) if self._stray else super().write(text)
 
+    def close(self) -> None:
+        """Not for code of others, which has no say in what is ours."""
+        if not self._stray:
+            super().close()
+
+    def detach(self) -> Any:
+        if self._stray:
+            raise io.UnsupportedOperation("detach")
+        return super().detach()
+
     @property
     def buffer(self) -> Any:
         return getattr(sys.stderr, "buffer", sys.stderr) if self._stray else super().buffer
+
+
+def there(stream: TextIO | None) -> TextIO:
+    """A stream to write to, also where the program began with it closed (`>&-`), which Python tells as None."""
+    return open(os.devnull, "w", encoding="utf-8") if stream is None else stream
 
 
 @contextmanager

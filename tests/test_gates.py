@@ -4,6 +4,7 @@ import json
 import pickle
 import sys
 import threading
+import time
 
 import duckdb
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.gates import DROPS, ERRORED, PASSED, UNKNOWN, Gate, GateError
+from curation.gates.database import limited
 from schemas.errors import CurationError
 
 FIELDS = {
@@ -556,6 +558,19 @@ def test_a_gate_is_stopped_while_it_decides(monkeypatch):
     assert Gate.parse("a.s = 'y'").evaluate({"a": struct(s=["y"])}).passed.tolist() == [True]
 
 
+def test_a_gate_is_stopped_also_where_its_time_ends_before_it_begins(monkeypatch):
+    monkeypatch.setenv("CURATION_GATE_SECONDS", "0.001")  # DuckDB forgets an interrupt that comes before the query
+
+    def late():
+        with limited("gate", 1) as connection:
+            time.sleep(0.2)
+            connection.execute("SELECT sum(i ^ 0.5) FROM range(3000000000) t(i)").fetchall()
+
+    with pytest.raises(CurationError) as caught:
+        late()
+    assert caught.value.findings[0].code == "C057"
+
+
 def test_a_gate_of_many_rows_is_the_same_whether_it_is_cut_or_not():
     values = list(range(1000))
     simple = Gate.parse("a.x % 7 = 3").evaluate({"a": struct(x=values)})
@@ -614,3 +629,75 @@ def test_a_process_that_cannot_begin_is_no_fault_of_the_gate(monkeypatch: pytest
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="the process that tries gates ended with 1"):
         gate.check({"a": [pa.field("lang", pa.string())]})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "language.lang IN (NULL)",
+        "language.lang NOT IN ('a', NULL)",
+        "NOT language.lang IN ('a', NULL)",
+        "gopher.words BETWEEN NULL AND 5",
+        "gopher.words NOT BETWEEN NULL AND NULL",
+        "language.lang NOT LIKE NULL",
+        "language.lang = NULL OR gopher.words < NULL",
+        "gopher.words BETWEEN 10 AND 5",
+        "NOT (gopher.words >= -9223372036854775808)",
+        "gopher.words = 10 / 4.0",
+    ],
+)
+def test_what_holds_for_no_document_is_refused(sql):
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C056"
+    assert f"'{sql}' holds for no document" in finding.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["gopher.pass OR language.lang = NULL", "coalesce(language.lang = NULL, true)", "NOT (gopher.pass AND 1 = NULL)"],
+)
+def test_a_comparison_with_null_within_a_gate_is_told_as_what_it_is(sql):
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C056"
+    assert "compares with NULL" in finding.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["language.lang IN ('a', NULL)", "gopher.words NOT BETWEEN NULL AND 5", "language.lang IS DISTINCT FROM NULL"],
+)
+def test_null_where_it_decides_nothing_is_let_be(sql):
+    Gate.parse(sql).check(FIELDS)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "NOT language.lang",
+        "language.lang OR gopher.pass",
+        "NOT (gopher.pass AND language.lang)",
+        "NOT lower(language.lang)",
+        "CASE WHEN language.lang THEN true ELSE false END",
+    ],
+)
+def test_a_text_is_no_condition_wherever_it_stands(sql):
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C011"
+    assert "is a VARCHAR, not a condition" in finding.message
+    assert "= 'en'" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("sql", "threshold"),
+    [
+        ("NOT gopher.words < 50", 50.0),
+        ("NOT NOT gopher.words >= 50", 50.0),
+        ("gopher.words >= 10 * 5", 50.0),
+        ("gopher.words >= 50::FLOAT", 50.0),
+        ("abs(-50) <= gopher.words", 50.0),
+        ("gopher.words BETWEEN 7 * 7 AND 100", 49.0),
+    ],
+)
+def test_a_threshold_is_known_however_it_is_written(sql, threshold):
+    drops = Gate.parse(sql).evaluate({"gopher": struct(words=[3])}).drops.to_pylist()
+    assert [(drop["score"], drop["threshold"]) for drop in drops] == [(3.0, threshold)]

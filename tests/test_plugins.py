@@ -143,6 +143,45 @@ def test_a_class_that_is_no_scorer_is_a_finding(mine: Any) -> None:
     assert (load(path).code, "is no Scorer" in load(path).message) == ("C054", True)
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("return None", "not a list of pyarrow fields"),
+        ("return 5", "not a list of pyarrow fields"),
+        ("return ['n']", "not a list of pyarrow fields"),
+        ("return [pa.field('n', pa.int64()), pa.field('N', pa.int64())]", "two of its `fields` are called 'n'"),
+        ("return [pa.field('status', pa.string())]", "kept for the engine"),
+        ("return [pa.field('', pa.string())]", "kept for the engine"),
+    ],
+)
+def test_fields_that_are_none_are_the_plugins_fault(mine: Any, answer: str, said: str) -> None:
+    path = mine()
+    code = path.parent / "code" / "mine_scorers.py"
+    code.write_text(code.read_text().replace('return [pa.field("n", pa.int64())]', answer))
+    finding = load(path)
+    assert finding.code == "C054"
+    assert said in finding.message
+
+
+@pytest.mark.parametrize("answer", ["return None", "return [1]", "return pa.table({'n': [1] * batch.num_rows})"])
+def test_what_a_plugin_returns_is_named(mine: Any, answer: str) -> None:
+    path = mine()
+    code = path.parent / "code" / "mine_scorers.py"
+    code.write_text(code.read_text().replace('self.meet("score")', answer))
+    [(_, failure)] = Workspace(path.parent / "ws").run(path, executor="local", workers=2).failures
+    assert failure.code == "R003"
+    assert "not a record batch" in failure.message
+
+
+@pytest.mark.parametrize("at", ["import", "init", "score"])
+@pytest.mark.parametrize("action", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout = open(os.devnull, 'w')"])
+def test_what_a_plugin_does_to_stdout_is_not_ours(mine: Any, action: str, at: str) -> None:
+    path = mine(at_import=action) if at == "import" else mine(action, at=at)
+    done = curate(path, "run", "--executor", "local", "-q")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert done.stdout.strip().endswith(str(next((path.parent / "ws" / "datasets" / "mine").iterdir()).name))
+
+
 @pytest.mark.parametrize("at", ["load", "score"])
 @pytest.mark.parametrize("action", ENDS)
 def test_a_stage_that_ends_the_program_has_failed(mine: Any, action: str, at: str) -> None:
@@ -246,3 +285,12 @@ def test_a_handler_that_code_of_others_installs_is_gone_after_it_though_there_wa
         assert signal.getsignal(signal.SIGHUP) is before
     finally:
         signal.signal(signal.SIGHUP, held)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_command_runs_with_its_streams_closed(mine: Any, closed: str) -> None:
+    path = mine()
+    words = f"exec {sys.executable} -m pipelines.cli run {path} -w {path.parent}/ws --executor local -q {closed}"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert Workspace(path.parent / "ws").status().to_pylist()[0]["status"] == "done"

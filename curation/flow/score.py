@@ -355,6 +355,9 @@ def complete(result: pa.RecordBatch, step: Step) -> pa.RecordBatch:
 
 
 def _checked(step: Step, result: pa.RecordBatch, rows: int) -> pa.RecordBatch:
+    if not isinstance(result, pa.RecordBatch):
+        what = f"is {type(result).__name__}, not a record batch"
+        raise CurationError(Finding("R003", f"stage '{step.name}': what scorer '{step.kind}' returned {what}"))
     expected = [item for item in step.columns if item.name not in ("status", "message")]
     wrong = [item.name for item in expected if item.name not in result.schema.names]
     if wrong or result.num_rows != rows:

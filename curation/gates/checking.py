@@ -51,6 +51,11 @@ def check(gate: Gate, stage_fields: Mapping[str, Sequence[pa.Field]], later: Col
         why = _never(conjunct, kinds.get((conjunct.column or "").casefold()))
         if why is not None:
             faults.add_to(conjunct, Finding("C056", f"'{conjunct.sql}' holds for no document: {why[0]}", why[1]))
+            continue
+        root = _root(conjunct.expression)
+        if root is not None and any(_compares_null(node) for node in _nodes(root)):
+            message = f"'{conjunct.sql}' compares with NULL, which is neither true nor false"
+            faults.add_to(conjunct, Finding("C056", message, "write `is null` or `is not null`"))
     faults.tell()
 
 
@@ -106,6 +111,15 @@ def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
     """Bind each conjunct, evaluate it on no row, on one of nulls and on typical ones."""
     expressions = [conjunct.expression for conjunct in gate.conjuncts]
     ordered = [_ordered(conjunct.expression) for conjunct in gate.conjuncts]
+    # What NOT, AND and OR join is tried too: DuckDB casts a text there to true or false, which fails for each document.
+    operands = [
+        (conjunct, text)
+        for conjunct in gate.conjuncts
+        if (root := _root(conjunct.expression)) is not None
+        for text in _operands(root)
+    ]
+    expressions += [text for _, text in operands]
+    ordered += [None] * len(operands)
     report: Report | Finding
     if gate.simple:
         try:
@@ -120,6 +134,8 @@ def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
         faults.tell()
         return
     for fault in report.faults:
+        if fault.expression >= len(gate.conjuncts):
+            continue  # it says the same of a part
         conjunct = gate.conjuncts[fault.expression]
         data = fault.error in _DATA
         if fault.stage == "typical" and data:
@@ -132,14 +148,47 @@ def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
             finding = Finding("C011", f"gate does not bind: {fault.message}", fault.hint or _cast(fault.message))
         faults.add_to(conjunct, finding)
     faults.tell()
-    for conjunct, kind, null in zip(gate.conjuncts, report.types, report.nulls, strict=True):
+    for conjunct, kind, null in zip(gate.conjuncts, report.types, report.nulls, strict=False):
         if kind != "BOOLEAN":
-            hint = f"compare it, for example {conjunct.sql} > 0" if conjunct.bare else ONE_CONDITION
-            faults.add_to(conjunct, Finding("C011", f"'{conjunct.sql}' is a {kind}, not a condition", hint))
+            hint = _compared(conjunct.sql, kind) if conjunct.bare else ONE_CONDITION
+            faults.add_to(conjunct, Finding("C011", f"'{conjunct.sql}' is {_kind(kind)}, not a condition", hint))
         elif not conjunct.columns and null:
             message = f"'{conjunct.sql}' holds for no document: it is NULL"
             faults.add_to(conjunct, Finding("C056", message, ONE_CONDITION))
+    for (conjunct, text), kind in zip(operands, report.types[len(gate.conjuncts) :], strict=True):
+        if kind == "VARCHAR" or kind == "BLOB" or kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
+            finding = Finding("C011", f"'{text}' is {_kind(kind)}, not a condition", _compared(text, kind))
+            faults.add_to(conjunct, finding)
     faults.tell()
+
+
+def _operands(node: dict[str, Any]) -> Iterator[str]:
+    """What NOT, AND and OR join, and what CASE asks, where it is no comparison; not within a lambda."""
+    if node["class"] == "LAMBDA":
+        return
+    joined = node["class"] == "CONJUNCTION" or node["type"] == "OPERATOR_NOT"
+    asked = [check["when_expr"] for check in node["case_checks"]] if node["class"] == "CASE" else []
+    for child in [*(node["children"] if joined else []), *asked]:
+        if child["class"] in ("COLUMN_REF", "FUNCTION", "CASE"):
+            text = render(child)
+            if text is not None:
+                yield text
+    for child in children(node):
+        yield from _operands(child)
+
+
+def _kind(kind: str) -> str:
+    return f"{'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
+
+
+def _compared(name: str, kind: str) -> str:
+    if kind == "VARCHAR":
+        return f"compare it, for example {name} = 'en'"
+    if kind.endswith("]"):
+        return f"compare it, for example len({name}) > 0"
+    if kind.startswith(("STRUCT", "MAP")):
+        return "compare one of its fields"
+    return f"compare it, for example {name} > 0"
 
 
 def _cast(message: str) -> str | None:
@@ -176,18 +225,21 @@ def _value(kind: pa.DataType, row: int) -> Any:
 
 def _never(conjunct: Conjunct, kind: pa.DataType | None) -> tuple[str, str] | None:
     """Why a comparison holds for no value of the column's type, and what to do; None where it may."""
-    tree = select_of(conjunct.expression)
-    if isinstance(tree, dict) and any(_compares_null(node) for node in _nodes(tree["statements"][0]["node"])):
+    root = _root(conjunct.expression)
+    if root is not None and _never_is(True, root):
         return "a comparison with NULL is neither true nor false", "write `is null` or `is not null`"
     if kind is None or not isinstance(conjunct.constant, float) or conjunct.op is None:
         return None
+    if conjunct.upper is not None and conjunct.constant > conjunct.upper:
+        return f"{conjunct.constant:g} is above {conjunct.upper:g}", "write the lesser of the two first"
     if pa.types.is_boolean(kind):
         low, high, what = 0.0, 1.0, "true or false"
     elif pa.types.is_integer(kind):
         signed = pa.types.is_signed_integer(kind)
         bits = kind.bit_width - (1 if signed else 0)
-        low, high = (-(2.0**bits) if signed else 0.0), 2.0**bits - 1
-        what = f"a whole number from {low:.0f} to {high:.0f}"
+        least, most = (-(2**bits) if signed else 0), 2**bits - 1
+        low, high = float(least), float(most)  # as the constant is
+        what = f"a whole number from {least} to {most}"
     else:
         return None
     value = conjunct.constant
@@ -197,6 +249,7 @@ def _never(conjunct: Conjunct, kind: pa.DataType | None) -> tuple[str, str] | No
         ">=": value > high,
         "<": value <= low,
         "<=": value < low,
+        "between": value > high or (conjunct.upper is not None and conjunct.upper < low),
     }
     if not never.get(conjunct.op, False):
         return None
@@ -209,10 +262,38 @@ def _nodes(node: Any) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
+def _root(expression: str) -> dict[str, Any] | None:
+    tree = select_of(expression)
+    return tree["statements"][0]["node"]["select_list"][0] if isinstance(tree, dict) else None
+
+
 def _compares_null(node: dict[str, Any]) -> bool:
     if node["class"] != "COMPARISON" or node["type"].endswith("DISTINCT_FROM"):
         return False
     return any(_is_null(node[side]) for side in ("left", "right"))
+
+
+def _never_is(verdict: bool, node: dict[str, Any]) -> bool:
+    """Whether a condition has this verdict for no document at all, for a NULL that is written in it: `x IN (NULL)` and
+    `x NOT IN ('a', NULL)` are never true, as `x = NULL` is not."""
+    if _is_null(node) or _compares_null(node):
+        return True
+    if node["class"] == "CONJUNCTION":
+        one = (node["type"] == "CONJUNCTION_AND") == verdict  # one part decides
+        return (any if one else all)(_never_is(verdict, child) for child in node["children"])
+    if node["class"] == "BETWEEN":
+        value, *ends = (_is_null(node[part]) for part in ("input", "lower", "upper"))
+        return value or (any(ends) if verdict else all(ends))
+    if node["type"] == "OPERATOR_NOT":
+        return _never_is(not verdict, node["children"][0])
+    if node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN"):
+        value, *items = (_is_null(child) for child in node["children"])
+        return value or (all if (node["type"] == "COMPARE_IN") == verdict else any)(items)
+    return node["class"] == "FUNCTION" and node["function_name"] in _LIKE and any(map(_is_null, children(node)))
+
+
+_LIKE = ("~~", "!~~", "~~*", "!~~*", "~~~", "like_escape", "ilike_escape", "not_like_escape", "not_ilike_escape")
+"""What DuckDB makes of LIKE, ILIKE and GLOB."""
 
 
 def _is_null(node: dict[str, Any]) -> bool:

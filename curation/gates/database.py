@@ -17,6 +17,8 @@ MEMORY, SECONDS = "CURATION_GATE_MEMORY", "CURATION_GATE_SECONDS"
 DEFAULTS = {MEMORY: 1024.0, SECONDS: 10.0}
 ROWS = 10_000
 
+AGAIN = 0.01
+"""Seconds between interrupts: DuckDB forgets one that comes before it has begun a query, or between two."""
 _local = threading.local()
 
 
@@ -63,11 +65,14 @@ def limited(what: str, rows: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     connection = connect()
     seconds = limit(SECONDS) * max(1.0, rows / ROWS)
-    late = threading.Event()
+    late, done, one = threading.Event(), threading.Event(), threading.Lock()
 
     def stop() -> None:
         late.set()
-        connection.interrupt()
+        while not done.wait(AGAIN):
+            with one:
+                if not done.is_set():
+                    connection.interrupt()
 
     timer = threading.Timer(seconds, stop)
     timer.daemon = True
@@ -81,6 +86,8 @@ def limited(what: str, rows: int) -> Iterator[duckdb.DuckDBPyConnection]:
             raise
         raise CurationError(exceeded(what, f"{seconds:g} s")) from None
     finally:
+        with one:  # no interrupt reaches what this thread asks next
+            done.set()
         timer.cancel()
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from curation.gates.database import fetch
 from curation.gates.functions import LONGEST, ONE_CONDITION, is_simple, refusals
 from curation.gates.tree import Unparsed, characters, is_bare, references, render, same, select_of, shape
 from curation.gates.verdicts import Conjunct, GateError, Span
@@ -20,6 +21,15 @@ _COMPARISONS = {
     "COMPARE_LESSTHANOREQUALTO": ("<=", ">="),
     "COMPARE_GREATERTHANOREQUALTO": (">=", "<="),
 }
+_OPPOSITE = {
+    "COMPARE_EQUAL": "COMPARE_NOTEQUAL",
+    "COMPARE_NOTEQUAL": "COMPARE_EQUAL",
+    "COMPARE_LESSTHAN": "COMPARE_GREATERTHANOREQUALTO",
+    "COMPARE_GREATERTHAN": "COMPARE_LESSTHANOREQUALTO",
+    "COMPARE_LESSTHANOREQUALTO": "COMPARE_GREATERTHAN",
+    "COMPARE_GREATERTHANOREQUALTO": "COMPARE_LESSTHAN",
+}
+"""Of one that is denied: NULL is neither, and DuckDB orders NaN."""
 
 
 class Parsed(NamedTuple):
@@ -86,20 +96,43 @@ def _parsed(sql: str) -> Parsed:
 def _conjunct(node: dict[str, Any], text: str, expression: str, sql: str) -> Conjunct:
     columns = tuple(dict.fromkeys(name for name, _ in references(node, sql, frozenset())))
     bare = node["class"] == "COLUMN_REF" and len(node["column_names"]) == 2
+    node, denied = _without_not(node)
     if node["class"] == "COMPARISON" and node["type"] in _COMPARISONS:
-        op, mirrored = _COMPARISONS[node["type"]]
+        op, mirrored = _COMPARISONS[_OPPOSITE[node["type"]] if denied else node["type"]]
         for column, constant, sign in ((node["left"], node["right"], op), (node["right"], node["left"], mirrored)):
-            if column["class"] == "COLUMN_REF" and len(column["column_names"]) == 2 and constant["class"] == "CONSTANT":
-                value = _literal(constant["literal"])
+            if column["class"] == "COLUMN_REF" and len(column["column_names"]) == 2:
+                value = _constant(constant)
                 if value is not None:
                     return Conjunct(text, expression, columns, ".".join(column["column_names"]), sign, value)
-    if node["class"] == "BETWEEN" and node["type"] == "COMPARE_BETWEEN":
+    if node["class"] == "BETWEEN" and node["type"] == "COMPARE_BETWEEN" and not denied:
         column, *ends = node["input"], node["lower"], node["upper"]
         if column["class"] == "COLUMN_REF" and len(column["column_names"]) == 2:
-            low, high = (_literal(end["literal"]) if end["class"] == "CONSTANT" else None for end in ends)
+            low, high = (_constant(end) for end in ends)
             if isinstance(low, float) and isinstance(high, float):
                 return Conjunct(text, expression, columns, ".".join(column["column_names"]), "between", low, high)
     return Conjunct(text, expression, columns, bare=bare)
+
+
+def _without_not(node: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """What a condition denies, and whether it does: NOT NOT x is x."""
+    denied = False
+    while node["class"] == "OPERATOR" and node["type"] == "OPERATOR_NOT":
+        node, denied = node["children"][0], not denied
+    return node, denied
+
+
+def _constant(node: dict[str, Any]) -> float | str | bool | None:
+    """What a part without columns is worth, so that `10 * 5` and `50::FLOAT` are thresholds as 50 is."""
+    if node["class"] == "CONSTANT":
+        return _literal(node["literal"])
+    text = None if next(references(node, "", frozenset()), None) or not is_simple(node) else render(node)
+    if text is None:
+        return None
+    try:
+        value = fetch(f"SELECT ({text})::DOUBLE WHERE typeof({text}) NOT IN ('VARCHAR', 'BOOLEAN', 'BLOB')", [])
+    except (duckdb.Error, IndexError, UnicodeError):  # `check` says what it cannot compute
+        return None
+    return None if value is None else float(value)
 
 
 def _literal(literal: dict[str, Any]) -> float | str | bool | None:

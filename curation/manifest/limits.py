@@ -92,9 +92,11 @@ class Watch:
         return value  # type: ignore[return-value]
 
     def _stop(self, done: queue.SimpleQueue[Any]) -> None:
-        self.connection.interrupt()
-        with suppress(queue.Empty, KeyboardInterrupt):  # what is at work on one row hears nothing, and is left behind
-            done.get(timeout=2)
+        for _ in range(20):  # what is at work on one row hears nothing, and is left behind
+            self.connection.interrupt()  # forgotten where it comes before the query has begun
+            with suppress(queue.Empty, KeyboardInterrupt):
+                done.get(timeout=0.1)
+                return
 
 
 @contextmanager

@@ -138,16 +138,22 @@ class Verifiable(base.Scorer):
 
 _CUE = re.compile(
     r"answer\b[*_\"') ]{0,4}(?: ?(?:to|of|for|in) [^.\n?!:=]{1,80}?)?"
-    r"(?:is|was|:|=|equals|(?:would|should|must|will) be)(?:[*_ \n]{0,4}(?::|=|thus|therefore|is|equal to))*",
+    r"(?::|=|(?:is|was|equals|(?:would|should|must|will) be)\b(?!['’]))"
+    r"(?:[*_ \n]{0,4}(?::|=|thus|therefore|is|equal to))*",
     re.IGNORECASE,
 )
 _CHOICE_CUE = re.compile(
     r"(?:answer|choice|option)\b[*_\"') ]{0,4}(?: ?(?:to|of|for|in) [^.\n?!:=]{1,80}?)?"
-    r"(?:is|was|:|=|(?:would|should|must|will) be)(?:[*_ \n]{0,4}(?::|=|thus|therefore|is))*",
+    r"(?::|=|(?:is|was|(?:would|should|must|will) be)\b(?!['’]))(?:[*_ \n]{0,4}(?::|=|thus|therefore|is))*",
     re.IGNORECASE,
 )
 _TRIED = 5
 """Cues before the last that are looked at, where what follows a later one holds no answer."""
+
+
+_JOINS_BEFORE = re.compile(r"(?:[0-9^_/\-−]|\\(?:sqrt|frac|pm|log|ln)\s?\{?|\}\{)$")
+_JOINS_AFTER = re.compile(r"[\^_!/0-9]|\\(?:sqrt|frac|pi|times|cdot|pm)(?![A-Za-z])")
+"""At a box these say that it is part of something else: -\\boxed{3}, \\boxed{6}^2."""
 
 
 def _lines(text: str) -> str:
@@ -172,8 +178,11 @@ def _boxed(text: str) -> str | None:
         if not body.startswith("{"):
             return body.split(maxsplit=1)[0] if body else ""
         held = _braced(body)
-        if held is None or held.strip():
-            return held or ""
+        if held is None or _JOINS_BEFORE.search(text, max(0, place - 20), place):
+            return ""
+        if held.strip():
+            after = begin + text[begin:].index("{") + len(held) + 2
+            return "" if _JOINS_AFTER.match(text, after) else held
         end = place
     return None
 

@@ -15,6 +15,28 @@ _DRESS = re.compile(
 _ALONE = re.compile(r"[^\w+#&/=-]*([A-Ja-j])[^\w+#&/=-]*")
 _LABEL = re.compile(r"[{\s]*(?:\(([A-Ja-j])\)|([A-Ja-j])[).:]|([A-J])\s*[-–—:])(?=\s|$|[.,;])")
 _CANDIDATE = re.compile(r"\(([A-Ja-j])\)|\[([A-Ja-j])\]|(?<![\w'’+#.&/-])([A-J])(?![\w'’+#&/=-]|\.\w)\)?")
+_NAMED = re.compile(
+    r"\b(?:vitamin|hepatitis|influenza|plan|grade|type|group|class|team|point|vertex|angle|side|line|appendix|schedule"
+    r"|block|building|person|player|city|town|exhibit|section|part)s?\s+$",
+    re.IGNORECASE,
+)
+"""Before a letter, these make it a name: vitamin C is no choice."""
+_NUMERAL = re.compile(r"\b(?:II|III|IV|VI{0,3}|IX|X)\b")
+"""Where one of these stands too, I is a number."""
+_BESIDE_SIGNS = re.compile(
+    "(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff1a])(?=[A-J](?![A-Za-z0-9]))"
+    "|(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff1a][A-J])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
+)
+_WIDE = {0xFF21 + place: chr(65 + place) for place in range(26)} | dict.fromkeys(
+    map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"), ""
+)
+
+
+def _plain(text: str) -> str:
+    """Without what is not seen and what only sets off; Chinese and the like stand apart from letters."""
+    return _BESIDE_SIGNS.sub(" ", _DRESS.sub(" ", text).translate(_WIDE))
+
+
 _SENTENCE = re.compile(r"[.;!?\n](?=\s|$)|\n")
 _STOPPED = (
     "because",
@@ -38,8 +60,8 @@ _SAID_OF = re.compile(
     r"\s*(?:is|was|would be|seems|must be)\s+(?:the\s+)?(?:only\s+)?(?:correct|right|true|best|answer)\b", re.IGNORECASE
 )
 _REFUSED = re.compile(
-    r"\b(?:not|n['’]t|cannot|never|neither|nor|except|without|excludes?|eliminates?"
-    r"|than|unlike|wrong|incorrect|rules? out)(?:\W+(?:be|an?|the|option|choice|answer|letter|out))*\W*$",
+    r"(?:n['’]t|\b(?:not|cannot|never|neither|nor|except|without|excludes?|eliminates?"
+    r"|than|unlike|wrong|incorrect|rules? out))(?:\W+(?:be|an?|the|option|choice|answer|letter|out))*\W*$",
     re.IGNORECASE,
 )
 _DENIED = re.compile(
@@ -48,7 +70,7 @@ _DENIED = re.compile(
 )
 _LEADS = re.compile(
     r"(?:\b(?:is|be|was|choose|chose|pick|picked|select|selected|option|choice|answer|letter|with|say|says|therefore|thus|hence)"
-    r"|['’]s|[:=]|->|→)\W*$",
+    r"|['’]s|[:=：是为為选選]|->|→)\W*$",
     re.IGNORECASE,
 )  # fmt: skip
 _JOINED = re.compile(
@@ -58,7 +80,7 @@ _JOINED = re.compile(
 
 def whole(text: str) -> str | None:
     """The letter that a text is, as a box or a cell holds it: with its option behind it, or alone."""
-    text = _DRESS.sub(" ", text[: LONGEST + 1]).strip()
+    text = _plain(text[: LONGEST + 1]).strip()
     if len(text) > LONGEST:
         return None
     alone = _ALONE.fullmatch(text)
@@ -72,10 +94,8 @@ def whole(text: str) -> str | None:
 
 def stated(text: str) -> tuple[bool, str | None]:
     """Of what follows "the answer is": does its first sentence name a letter, and the letter, where it is just one."""
-    text = _DRESS.sub(" ", text[:LONGEST]).lstrip(
-        " \n:={(\"'" if not text.lstrip(" \n:=*").startswith("(") else " \n:=*"
-    )
-    lone = re.match(r"([a-j])(?=\s*(?:$|\n|[.)](?:\s|$)))", text)
+    text = _plain(text[:LONGEST]).lstrip(" \n:={(\"'" if not text.lstrip(" \n:=*").startswith("(") else " \n:=*")
+    lone = re.match(r"(?:(?:option|choice|letter)\s+)?([a-j])(?=\s*(?:$|\n|[.)](?:\s|$)))", text)
     if lone:  # nothing but a small letter
         return True, lone.group(1).upper()
     end = _SENTENCE.search(text)
@@ -99,11 +119,11 @@ def stated(text: str) -> tuple[bool, str | None]:
 def last(text: str) -> str | None:
     """The last letter that a text settles on; a list of the options is none."""
     if len(text) <= LONGEST:
-        plain = _DRESS.sub(" ", text).strip()
+        plain = _plain(text).strip()
         alone = _ALONE.fullmatch(plain)
         if alone and (alone.group(1).isupper() or plain != alone.group(1)):
             return alone.group(1).upper()
-    text = _DRESS.sub(" ", text[-2_000:])
+    text = _plain(text[-2_000:])
     lines = text.split("\n")
     labels = [(at, found) for at, line in enumerate(lines) if (found := _LABEL.match(line))]
     options = {str(found.group(found.lastindex or 0)).upper() for _, found in labels}
@@ -129,9 +149,12 @@ def last(text: str) -> str | None:
 def _letters(text: str) -> list[tuple[str, int, int]]:
     """Letter, begin and end of each candidate; "A" and "I" only where no word of their sentence follows."""
     found = []
+    numbered = bool(_NUMERAL.search(text))
     for match in _CANDIDATE.finditer(text):
         letter = str(match.group(match.lastindex or 0))
         bare = match.lastindex == 3 and not match.group().endswith(")")
+        if bare and (_NAMED.search(text, max(0, match.start() - 20), match.start()) or (letter == "I" and numbered)):
+            continue
         if (
             bare
             and letter in "AI"

@@ -18,6 +18,8 @@ _BEFORE = numerals.FRACTIONS | words(
     "problem question part exercise figure table page section example"
 )
 """Before a number, these say that it is not what is stated."""
+_FUNCTIONS = words("log ln lg exp sqrt sin cos tan sec csc cot arcsin arccos arctan sinh cosh tanh det gcd lcm")
+"""Right before a number, these are taken of it."""
 _STOP = words("because since as which where when not instead rather so if but while given that is")
 """With these another clause begins."""
 _RESULT = words("is are was were be equals equal makes make gives give get gets leaves totals thus therefore so")
@@ -94,12 +96,35 @@ def last(text: str) -> Fraction | None:
         between = [word.lower() for kind, word in tokens[earlier + 1 : begin] if kind == "word"]
         if not between or between[-1] in numerals.CONNECT or (len(between) == 1 and between[0] not in _RESULT):
             return None
+    if _several(tokens, begin, end):
+        return None
     stop = next((n for n in range(end, len(tokens)) if _ends_clause(tokens, n) or tokens[n][1] == ","), len(tokens))
     after = [word.lower() for kind, word in tokens[end:stop] if kind == "word"]
     negative = before[-1:] in (["minus"], ["negative"])
     if _another([] if equation else before[-3 : -1 if negative else None], after):
         return None
     return _signed(_in_prose(tokens, begin, end), negative)
+
+
+def _several(tokens: list[Token], begin: int, end: int) -> bool:
+    """Is the number one of a list, a pair or an interval, or the last of several equations?"""
+    before = [part for kind, part in tokens[:begin] if kind != "space" and part != MARK]
+    after = [part for kind, part in tokens[end:] if kind != "space" and part != MARK]
+    if before[-1:] == [";"] and before[-2:-1] and before[-2][-1:].isdigit():  # 5; 6
+        return True
+    if tokens[begin][1] == "=" and len(before) > 3 and before[-2] in (",", ";", "or", "and"):  # x = 5, y = 6
+        return bool(before[-3][-1:].isdigit() and before[-4] in ("=", "-", "\\frac", "/"))
+    # (-\infty, 3) and (3, x), but not (in all, 3)
+    left = before[-2] if before[-1:] in ([","], [";"]) and before[-2:-1] else ""
+    if _mathematical(left) and sum(map(before.count, "([{")) > sum(map(before.count, ")]}")):
+        return True
+    right = next((part for part in after[1:] if part not in "+-"), "") if after[:1] in ([","], [";"]) else ""
+    closed = any(part in (")", "]", "}") for part in after)
+    return _mathematical(right) and closed and sum(map(before.count, "([{")) >= 1
+
+
+def _mathematical(part: str) -> bool:
+    return part[-1:].isdigit() or part in ("\\infty", "∞") or (len(part) == 1 and part.isalpha())
 
 
 def _next(tokens: list[Token], place: int) -> Token:
@@ -169,6 +194,7 @@ def _another(before: list[str], after: list[str]) -> bool:
     rest = after[1:] if after and after[0] in numerals.SCALES else after
     return (
         any(word in _BEFORE for word in before)
+        or any(word in _FUNCTIONS for word in before[-1:])
         or any(word in numerals.AFTER for word in rest[:2])
         or any(word in numerals.FRACTIONS for word in rest[:5])
         or "than" in rest[:3]

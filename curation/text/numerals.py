@@ -40,6 +40,8 @@ _CHARACTERS = str.maketrans(
         "。": "\n", "；": ";", "：": ":",
     }
 )  # fmt: skip
+_UNSEEN = re.compile(r"(?<![\w.,-])[\u200b\u200e\u200f\u2060\ufeff]+|[\u200b\u200e\u200f\u2060\ufeff]+(?![\w.,-])")
+"""Has no width, and stands at a word's end; within a number it is a part that is not read."""
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _GROUPED = re.compile(r"(?<=[0-9])(?:[\u00a0\u2009\u202f]|\\[,;!: ]|\{,\}|\\!,|,\\!)(?=[0-9]{3}(?![0-9]))")
 _WORDS_SET = re.compile(
@@ -110,6 +112,7 @@ def spelled(text: str) -> str:
     """A text in the characters that the other functions know: −5 as -5, ½ as \\frac{1}{2}, m² as m^{2}."""
     if text.isascii():
         return text.replace(MARK, "\ufffd")
+    text = _UNSEEN.sub("", text)
     text = _RAISED.sub(lambda found: "^{" + "".join(_SUPER[char] for char in found.group()) + "}", text)
     return text.translate(_CHARACTERS)
 

@@ -349,3 +349,14 @@ def test_any_value_anywhere_is_taken_or_cleanly_refused(value, key):
     for changed in ({**base, key: value}, {**base, "stages": [{"scorer": "sized", key: value, "words": value}]}):
         with suppress(CurationError):
             recipe.parse(changed, Path("."))
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [("010", "8"), ("1:30", "90"), ("9" * 5000, "5,000"), ('"\\uD800"', "surrogate")],
+)
+def test_what_yaml_makes_something_else_of_is_said(count, said):
+    finding = only(HEAD + f"stages: [{{select: random, count: {count}}}]")
+    assert (finding.code, finding.line) == ("C002", 3)
+    assert said in finding.message
+    assert "sys." not in finding.message

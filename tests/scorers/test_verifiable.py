@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from curation.scorers.base import Context
-from curation.scorers.verifiable import NOT_SAMPLES, Verifiable, VerifiableSettings
+from curation.scorers.verifiable import NOT_SAMPLES, Verifiable, VerifiableSettings, _choice, _number
 from pipelines.workspace import Workspace
 from schemas.documents import TEXT
 
@@ -303,3 +303,65 @@ def test_every_worked_solution_of_gsm8k_reaches_its_own_answer_and_no_other() ->
     other = checked(list(zip(finals, [*answers[1:], answers[0]], strict=True)))
     same = [a.replace(",", "") == b.replace(",", "") for a, b in zip(finals, [*finals[1:], finals[0]], strict=True)]
     assert [row["pass_rate"] == 1 for row in other] == same
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x=1 or x=3",
+        "x=5, y=3",
+        "5; 3",
+        "(-\\infty, 3)",
+        "(3, \\infty)",
+        "(3, x)",
+        "log 3",
+        "sin 3",
+        "The answer is log 3",
+        "The answer isn't 3",
+        "The answer wasn’t 3",
+        "-\\boxed{3}",
+        "2\\boxed{3}",
+        "\\sqrt{\\boxed{3}}",
+        "\\boxed{3}^2",
+        "\\boxed{3}!",
+        "\\boxed{3}\\pi",
+    ],
+)
+def test_a_number_that_is_part_of_something_else_is_no_answer(said):
+    assert _number(said, marked=False) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x = 5, so y = 3",
+        "5 + 5 = 10, 10 - 7 = 3",
+        "3\u200b",
+        "so (in all, 3)",
+        "$x = \\boxed{3}$",
+        "**\\boxed{3}**",
+        "answer=3",
+    ],
+)
+def test_a_number_is_read_though_something_stands_beside_it(said):
+    assert _number(said, marked=False) == "3"
+
+
+@pytest.mark.parametrize(
+    ("said", "letter"),
+    [
+        ("It isn’t A", None),
+        ("It can't be A", None),
+        ("The answer isn't A, it is B.", "B"),
+        ("The answer is I and II", None),
+        ("The answer is vitamin C", None),
+        ("Plan B is best", None),
+        ("The answer is option b", "B"),
+        ("Ｂ", "B"),
+        ("B\u200b", "B"),
+        ("答案是B", "B"),
+        ("答案：Ｃ。", "C"),
+    ],
+)
+def test_letters_beside_words_and_signs(said, letter):
+    assert _choice(said, marked=False) == letter
