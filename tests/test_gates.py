@@ -606,3 +606,27 @@ def test_constants_of_expressions_whose_columns_are_not_known_are_computed(monke
             Gate.parse(sql).check_constants()
         assert [finding.code for finding in caught.value.findings] == [code]
     Gate.parse("text like '%x%' and try('x'::int) is null and a > abs(-3)").check_constants()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "gopher.words::BLOB = 'x'",
+        "gopher.words::DATE > '2020-01-01'",
+        "gopher.pass::UUID IS NOT NULL",
+        "CAST(language.prob AS TIMESTAMP) IS NULL",
+        "gopher.words > 3 AND language.prob::INTERVAL > INTERVAL 1 DAY",
+        "printf('%d', language.lang) = '3'",
+        "format('{:d}', language.prob) = '3'",
+        "format('{}-{}', gopher.words) = '3-4'",
+    ],
+)
+def test_what_no_value_of_a_type_survives_is_refused(sql):
+    """DuckDB binds it, and computes it of NULL: it would fail each document."""
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C056"
+
+
+@pytest.mark.parametrize("sql", ["TRY_CAST(gopher.words AS BLOB) IS NULL", "language.lang::DATE > '2020-01-01'"])
+def test_a_cast_that_may_work_is_not_refused(sql):
+    Gate.parse(sql).check(FIELDS)
