@@ -38,6 +38,7 @@ from curation.flow.work import (
 )
 from curation.manifest.parts import TOGETHER, Manifest, later, now
 from curation.manifest.snapshot import publish_missing, publish_snapshot
+from curation.manifest.views import check_data
 from curation.models.hardware import difference, says_libraries
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.registry import blames
@@ -132,7 +133,7 @@ def finished(manifest: Manifest, run: str) -> Result | None:
             hint = "run `curate verify`, which sets damaged datasets aside, and then run again"
             raise CurationError(Finding("C049", f"the dataset of run {run} is damaged: {what}", hint))
     if not _complete(manifest, run):
-        return None  # a record is damaged, and is made anew; the dataset stays
+        return None  # what is damaged is made anew; the dataset stays
     result = Result(run, record["name"], "nothing-to-do")
     for name, value in _counts(manifest.where("decisions", run=run)).items():
         setattr(result, name, value)
@@ -142,10 +143,22 @@ def finished(manifest: Manifest, run: str) -> Result | None:
 
 
 def _complete(manifest: Manifest, run: str) -> bool:
-    """Whether all records of a finished run can be read."""
+    """Whether all records of a finished run can be read, and all data that its views need."""
     if not manifest.store.far:  # there each would be a request, and stores compare what they hold themselves
         manifest.files("sketches", {key for key in manifest.keys("sketches") if key.startswith(f"{run}-")})
-    return not manifest.missing(run)
+    if manifest.missing(run):
+        return False
+    try:
+        _check_finished(manifest, run)
+    except DamagedFileError:
+        return False
+    return True
+
+
+def _check_finished(manifest: Manifest, run: str) -> None:
+    """Raise DamagedFileError where data of a run that has its dataset is damaged: no unit would read it again."""
+    if manifest.has("datasets", run) and not manifest.store.far:
+        check_data(manifest, run, "documents")
 
 
 def _attempt_id() -> str:
@@ -235,6 +248,7 @@ class _Invocation:
     def _attempt(self) -> str:
         self._bad_shards()
         try:
+            _check_finished(self.manifest, self.plan.run)
             self._flow()
         except (_StopError, DamagedFileError) as stop:
             if isinstance(stop, DamagedFileError):  # met by this process itself

@@ -701,3 +701,27 @@ def test_a_text_is_no_condition_wherever_it_stands(sql):
 def test_a_threshold_is_known_however_it_is_written(sql, threshold):
     drops = Gate.parse(sql).evaluate({"gopher": struct(words=[3])}).drops.to_pylist()
     assert [(drop["score"], drop["threshold"]) for drop in drops] == [(3.0, threshold)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "gopher.words::BLOB = 'x'",
+        "gopher.words::DATE > '2020-01-01'",
+        "gopher.pass::UUID IS NOT NULL",
+        "CAST(language.prob AS TIMESTAMP) IS NULL",
+        "gopher.words > 3 AND language.prob::INTERVAL > INTERVAL 1 DAY",
+        "printf('%d', language.lang) = '3'",
+        "format('{:d}', language.prob) = '3'",
+        "format('{}-{}', gopher.words) = '3-4'",
+    ],
+)
+def test_what_no_value_of_a_type_survives_is_refused(sql):
+    """DuckDB binds it, and computes it of NULL: it would fail each document."""
+    (finding,) = refusal(sql).findings
+    assert finding.code == "C056"
+
+
+@pytest.mark.parametrize("sql", ["TRY_CAST(gopher.words AS BLOB) IS NULL", "language.lang::DATE > '2020-01-01'"])
+def test_a_cast_that_may_work_is_not_refused(sql):
+    Gate.parse(sql).check(FIELDS)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _EQUAL = ("COMPARE_EQUAL", "COMPARE_NOTEQUAL", "COMPARE_DISTINCT_FROM", "COMPARE_NOT_DISTINCT_FROM")
 _DATA = ("ConversionException", "OutOfRangeException", "InvalidInputException")
 """What DuckDB raises where values are at fault; every other class is a fault of the gate."""
+_NO_VALUE = ("Unimplemented type for cast", "Invalid type specifier", "Argument index", "invalid format string")
+"""How DuckDB begins where a type cannot be cast or formatted: it says so of a value only, and so of every one."""
 _TYPICAL = 3
 
 
@@ -138,7 +140,7 @@ def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
             continue  # it says the same of a part
         conjunct = gate.conjuncts[fault.expression]
         data = fault.error in _DATA
-        if fault.stage == "typical" and data:
+        if fault.stage == "typical" and data and not fault.message.startswith(_NO_VALUE):
             continue  # a cast that fails for some values is what `errored` is for
         if fault.stage == "ordered" and (data or not fault.message.startswith(("Cannot compare", "Cannot mix"))):
             continue

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from curation import failpoints, parquet, tally
 from curation.store import DamagedFileError, Store
-from curation.store.seal import GONE, MEND, sealed, unsealed
+from curation.store.seal import GONE, MEND, sealed, unreadable, unsealed
 from schemas.errors import CurationError, Finding
 from schemas.manifest import PARTS
 
@@ -152,6 +152,11 @@ class Manifest:
             return None
         except DamagedFileError as failure:
             self._note(kind, key, failure.why)
+        except OSError as failure:
+            why = unreadable(failure)
+            if why is None:
+                raise
+            self._note(kind, key, why)
         except (pa.ArrowException, NotImplementedError) as failure:
             self._note(kind, key, f"is damaged: {str(failure).splitlines()[0]}")
         return None

@@ -111,9 +111,8 @@ def read(path: Path, column: str | None = None) -> pa.LargeStringArray:
     """
     check(path, column)
     if column is None or format_of(path.name) is None:
-        entries = pc.utf8_trim_whitespace(pa.array(rows.text(path, _WHAT).split("\n"), pa.large_string()))
-        comment = pc.or_(pc.equal(entries, ""), pc.starts_with(entries, "#"))
-        return entries.filter(pc.invert(comment))
+        lines, entry = _lines(path)
+        return lines.filter(entry)
     found = [pa.array([], pa.large_string())]
     count = 0
     for some in rows.batches(path, pa.schema([pa.field(column, pa.large_string())]), _WHAT):
@@ -128,3 +127,14 @@ def read(path: Path, column: str | None = None) -> pa.LargeStringArray:
     if len(entries) and entries.null_count == len(entries):
         raise UnusableError(f"{_WHAT}{path} has no column '{column}'")
     return entries.filter(pc.fill_null(pc.not_equal(entries, ""), False))
+
+
+def line_of(path: Path, number: int) -> int:
+    """The line, from 1, on which the entry of that number stands in a list of plain text."""
+    return int(np.flatnonzero(_lines(path)[1])[number]) + 1
+
+
+def _lines(path: Path) -> tuple[pa.LargeStringArray, pa.BooleanArray]:
+    """The lines of a list of plain text, and which of them are entries."""
+    lines = pc.utf8_trim_whitespace(pa.array(rows.text(path, _WHAT).split("\n"), pa.large_string()))
+    return lines, pc.invert(pc.or_(pc.equal(lines, ""), pc.starts_with(lines, "#")))

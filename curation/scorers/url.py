@@ -107,8 +107,26 @@ class Url(Scorer):
 
 
 def _build(name: str, paths: list[Path]) -> Any:
-    entries = pa.concat_arrays([pa.array([], pa.large_string()), *(lists.read(path) for path in paths)])
+    found = [lists.read(path) for path in paths]
     try:
-        return _BUILDERS[name](entries)
+        return _BUILDERS[name](pa.concat_arrays([pa.array([], pa.large_string()), *found]))
     except ValueError as failure:
+        for path, entries in zip(paths, found, strict=True):
+            wrong = _first_wrong(_BUILDERS[name], entries)
+            if wrong is not None:
+                raise ValueError(f"{name}: {path}, line {lists.line_of(path, wrong)}: {failure}") from failure
         raise ValueError(f"{name}: {failure}") from failure
+
+
+def _first_wrong(build: Callable[[pa.LargeStringArray], Any], entries: pa.LargeStringArray) -> int | None:
+    """The first entry with which a list cannot be built; None where it can."""
+    low, high = 0, len(entries) + 1  # the list can be built of `low` entries; of `high` it cannot, or there are fewer
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            build(entries[:middle])
+        except ValueError:
+            high = middle
+        else:
+            low = middle
+    return low if low < len(entries) else None

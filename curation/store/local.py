@@ -19,7 +19,7 @@ import xxhash
 from curation import failpoints
 from curation.paths import expanded, require_text
 from curation.store.base import DAMAGED, TEMPORARY, Entry, Store, Written
-from curation.store.seal import GONE, DamagedFileError, broken_seal, sealed, with_content
+from curation.store.seal import GONE, DamagedFileError, broken_seal, sealed, unreadable, with_content
 from schemas.errors import CurationError, Finding
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -80,14 +80,26 @@ class LocalStore(Store):
         return self.path(name).exists()
 
     def content(self, name: str) -> str | None:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             return _content(*_moment(self.path(name)))
-        return None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as failure:
+            why = unreadable(failure)
+            if why is None:
+                raise
+            raise DamagedFileError(self.uri(name), why) from failure
 
     def broken(self, name: str) -> str | None:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             return _broken(name, *_moment(self.path(name)))
-        return None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as failure:
+            why = unreadable(failure)
+            if why is None:
+                raise
+            return why
 
     def set_aside(self, name: str, unless: Callable[[bytes], bool] = lambda content: False) -> bool:
         path, aside = self.path(name), self.path(f"{DAMAGED}/{name}.{os.urandom(4).hex()}")
@@ -96,7 +108,13 @@ class LocalStore(Store):
             os.rename(path, aside)
         except FileNotFoundError:
             return False
-        if unless(aside.read_bytes()):
+        try:
+            content = aside.read_bytes()
+        except OSError as failure:
+            if unreadable(failure) is None:
+                raise
+            return True
+        if unless(content):
             with suppress(FileExistsError):
                 create_only(aside, path)
             aside.unlink(missing_ok=True)

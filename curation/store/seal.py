@@ -6,6 +6,7 @@ its bytes in its name. Both are XXH3-128, at the speed of memory: against disks 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import Any
@@ -41,6 +42,13 @@ class DamagedFileError(CurationError):
 
 GONE = "is gone, and other records of the workspace need it"
 CHANGED = "is damaged: its bytes are not those that were written"
+NO_FILE = (errno.EISDIR, errno.EIO, errno.ELOOP)
+"""What the system says of a folder in a file's place, of a sector that cannot be read, of a link to itself."""
+
+
+def unreadable(failure: OSError) -> str | None:
+    """What is wrong with a file of the workspace that is there and gives no bytes; None for any other refusal."""
+    return f"is damaged: {failure.strerror}" if failure.errno in NO_FILE else None
 
 
 def sealed(name: str, table: pa.Table, mine: bool = False) -> bytes:

@@ -207,6 +207,13 @@ def test_an_entry_that_could_never_match_is_refused(tmp_path: Path, name: str, e
         scorer(tmp_path, **{name: "list.txt"}).load()
 
 
+def test_a_wrong_entry_is_named_with_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("fine.com\ngood.com\n")
+    (tmp_path / "two.txt").write_text("# pages\n\nfine.com\n bad domain \nother.com\nworse domain\n")
+    with pytest.raises(ValueError, match=r"domains: .*two\.txt, line 4: 'bad domain' is no domain"):
+        scorer(tmp_path, domains=["one.txt", "two.txt"]).check()
+
+
 def test_a_list_that_does_not_exist_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         scorer(tmp_path, words="absent.txt")

@@ -150,7 +150,7 @@ def test_special_characters_stand_for_themselves(
 
 @pytest.mark.parametrize("name", ["w\\x*", "[1]\\x", "w\udcff"])
 def test_what_sql_cannot_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CurationError, match="C030|C051"):
+    with pytest.raises(CurationError, match=r"C030|C051"):
         Workspace(tmp_path / name)
 
 
