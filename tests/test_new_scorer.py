@@ -147,8 +147,8 @@ def test_one_file_and_one_line_make_a_scorer_with_everything(one_line: Path) -> 
     workspace = Workspace(one_line / "ws")
     # SQL columns, the gate's reason, score and threshold
     assert workspace.sql("SELECT count(vowels.share) AS n FROM documents").to_pylist() == [{"n": 60}]
-    drops = workspace.sql("SELECT DISTINCT stage, reason, threshold FROM drops").to_pylist()
-    assert drops == [{"stage": "vowels", "reason": "vowels.share >= 0.3", "threshold": 0.3}]
+    drops = workspace.sql("SELECT DISTINCT stage, rule, threshold FROM drops").to_pylist()
+    assert drops == [{"stage": "vowels", "rule": "vowels.share >= 0.3 is false", "threshold": 0.3}]
     dropped = workspace.sql("SELECT score FROM drops").column("score").to_pylist()
     assert all(score < 0.3 for score in dropped)
     # explain
