@@ -21,7 +21,7 @@ SEAL = b"curation.seal"
 """Metadata of a record: the hash of the file's name and bytes, with zeros where the hash stands."""
 WRITER = b"curation.writer"
 """Metadata of a record, unlike any other record's: whoever lost an answer knows its own again."""
-MEND = "run its recipe again or `curate retry`: what is damaged counts as not done; `curate verify` looks at all files"
+MEND = "`curate verify` sets damaged files aside; then run the recipe again, or `curate retry`: it does their work anew"
 _BLANK = b"0" * 32
 _HEADER = 2
 """Bytes between a key of the footer and its value: the field's type, and the length."""
