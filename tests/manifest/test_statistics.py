@@ -266,9 +266,10 @@ def test_odd_numbers_go_through_the_views(tmp_path: Path) -> None:
         workspace.manifest.commit("sketches", f"r-{shard}", sketched)
         workspace.manifest.commit("decisions", f"r-{shard}", [{"run": "r", "shard": shard, "data": "none"}])
     workspace.manifest.commit("runs", "r", [{"run": "r", "name": "n"}])
-    empty = pa.schema([]).serialize().to_pybytes()
-    workspace.manifest.commit("stages", "r", [{"run": "r", "position": 0, "stage": "s", "fields": empty}])
-    decisions = pa.schema([*DECISION, pa.field("s", pa.bool_())])
+    shown = pa.schema([pa.field("status", pa.string())])
+    fields = shown.serialize().to_pybytes()
+    workspace.manifest.commit("stages", "r", [{"run": "r", "position": 0, "stage": "s", "fields": fields}])
+    decisions = pa.schema([*DECISION, pa.field("s", pa.struct(list(shown)))])
     pq.write_table(decisions.empty_table(), workspace.store.path("none"))
     found = {
         row["field"]: row for row in workspace.sql("SELECT * FROM statistics WHERE source IS NULL", "r").to_pylist()
