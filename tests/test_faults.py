@@ -154,7 +154,7 @@ def test_nothing_leaves_the_command_line_without_a_code(
         text = file.read_text()
         assert str(file) in told.err
         assert "test_faults.py" in text
-        assert "curate funnel -w s3://…@host/ws" in text
+        assert "curate funnel -w s3://···········@host/ws" in text
         assert SECRET not in text + told.err
 
 

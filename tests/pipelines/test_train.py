@@ -200,5 +200,5 @@ def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_pat
 def test_decimal_labels_are_numbers(kind: pa.DataType, tmp_path: Path) -> None:
     labels = pa.array([Decimal(1), None, Decimal(3)], kind)
     pq.write_table(pa.table({"text": ["a b", "c d", "e f"], "label": labels}), tmp_path / "in.parquet")
-    examples, _ = _labelled(Source("in.parquet", "label"), str(tmp_path / "in.parquet"))
+    examples, _ = _labelled(Source("in.parquet", "label"), str(tmp_path / "in.parquet"), lambda text: None)
     assert examples.target.tolist() == [1.0, 3.0]
