@@ -112,19 +112,23 @@ def _grams(offsets, data, table, n, few):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def shared(offsets, grams, one, other):  # type: ignore[no-untyped-def]
     """How many grams two texts have in common."""
-    i, stop = offsets[one], offsets[one + 1]
-    j, end = offsets[other], offsets[other + 1]
-    count = 0
-    while i < stop and j < end:
-        if grams[i] == grams[j]:
-            count += 1
+    return _common(grams[offsets[one] : offsets[one + 1]], grams[offsets[other] : offsets[other + 1]])
+
+
+@njit(cache=True, nogil=True)
+def _common(a, b):  # type: ignore[no-untyped-def]
+    """How many values two ascending arrays have in common; of one that is repeated, as often as in both."""
+    i, j, both = 0, 0, 0
+    while i < a.size and j < b.size:
+        if a[i] == b[j]:
+            both += 1
             i += 1
             j += 1
-        elif grams[i] < grams[j]:
+        elif a[i] < b[j]:
             i += 1
         else:
             j += 1
-    return count
+    return both
 
 
 @njit(cache=True, nogil=True)
@@ -203,16 +207,7 @@ def _runs(words, k):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _ruzicka(a, b):  # type: ignore[no-untyped-def]
-    i, j, both = 0, 0, 0
-    while i < a.size and j < b.size:
-        if a[i] == b[j]:
-            both += 1
-            i += 1
-            j += 1
-        elif a[i] < b[j]:
-            i += 1
-        else:
-            j += 1
+    both = _common(a, b)
     return both / (a.size + b.size - both)
 
 

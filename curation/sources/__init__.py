@@ -1,7 +1,7 @@
 """Where documents come from: finding files, knowing them by content, cutting them into shards, reading batches."""
 
 from curation.sources.files import SourceFile, inspect, stamp
-from curation.sources.find import find, find_files
+from curation.sources.find import find
 from curation.sources.reading import Batch, read_batches, verify_unchanged
 from curation.sources.shards import Shard, cut_shards, hash_rows, scramble
 
@@ -11,7 +11,6 @@ __all__ = [
     "SourceFile",
     "cut_shards",
     "find",
-    "find_files",
     "hash_rows",
     "inspect",
     "read_batches",

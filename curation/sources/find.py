@@ -45,14 +45,6 @@ class Found:
     """Lines about what was passed over, and why."""
 
 
-def find_files(
-    patterns: list[str], base: Path, sources: list[str] | None = None
-) -> tuple[dict[str, str], list[Finding], int]:
-    """`files`, `findings` and `ignored` of `find`."""
-    found = find(patterns, base, sources)
-    return found.files, found.findings, found.ignored
-
-
 def find(
     patterns: list[str], base: Path, sources: list[str] | None = None, workspace: str | Path | None = None
 ) -> Found:

@@ -2,12 +2,19 @@
 
 import gzip
 import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.sources import find_files, inspect
+from curation.sources import find, inspect
+from schemas.errors import Finding
+
+
+def find_files(patterns: list[str], base: Path) -> tuple[dict[str, str], list[Finding], int]:
+    found = find(patterns, base)
+    return found.files, found.findings, found.ignored
 
 
 @pytest.fixture

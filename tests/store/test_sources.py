@@ -11,10 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.sources import cut_shards, find_files, inspect, read_batches, verify_unchanged
+from curation.sources import cut_shards, find, inspect, read_batches, verify_unchanged
 from curation.store import remote
 from object_store import Proxy, failing, upload
-from schemas.errors import CurationError
+from schemas.errors import CurationError, Finding
+
+
+def find_files(patterns: list[str], base: Path) -> tuple[dict[str, str], list[Finding], int]:
+    found = find(patterns, base)
+    return found.files, found.findings, found.ignored
+
 
 TEXT = pa.schema([pa.field("content", pa.large_string())])
 
