@@ -25,12 +25,12 @@ import numpy as np
 import pyarrow as pa
 
 from curation import parquet
-from curation.dedup.candidates import candidate_pairs
-from curation.dedup.grams import Grams, grams_of, losses
-from curation.dedup.keepers import Walk, oriented
 from curation.dedup.minhash import MinHash, MinHashSettings, evidence_of
+from curation.duplicates.candidates import candidate_pairs
+from curation.duplicates.grams import Grams, grams_of, losses
+from curation.duplicates.keepers import Walk, oriented
 from curation.flow.duplicates import Clusters, Comparison, connect, resolve_duplicates
-from curation.flow.work import ResolveWork, ShardWork, Work
+from curation.flow.units import ResolveWork, ShardWork, Work
 from curation.formats.columns import Columns
 from curation.plan import StagePlan, Step
 from curation.scorers.base import Context

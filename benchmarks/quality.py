@@ -27,13 +27,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation import registry
-from curation.combination.cascade import calibrate, frontier
-from curation.combination.members import run
+from curation.duplicates.groups import clusters
 from curation.models.pull import models_folder
 from curation.scorers.base import Context, Scorer
-from curation.training import logistic, metrics
-from curation.training.groups import clusters
-from curation.training.metrics import Interval, bootstrap
+from curation.scorers.cascade_gate import calibrate, frontier
+from curation.scorers.members import run
+from curation.statistics import metrics
+from curation.statistics.metrics import Interval, bootstrap
+from curation.training import logistic
 from schemas.documents import TEXT
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -138,8 +138,8 @@ def install_nap(folder: Path, shards: int, nap: float) -> None:
 def timed_passes(folder: Path, executor: Any, rounds: int) -> list[float]:
     """Seconds of the scoring pass, each round in a workspace of its own; the first, which warms up, is left out."""
     from pipelines import Workspace
-    from pipelines.resolve import resolve
-    from pipelines.run import execute
+    from pipelines.planning.resolve import resolve
+    from pipelines.running.run import execute
 
     seconds = []
     for number in range(rounds + 1):
@@ -356,7 +356,7 @@ def real_run(folder: Path) -> tuple[Any, dict[str, list[dict[str, Any]]]]:
     import yaml
 
     from pipelines import Workspace
-    from pipelines.resolve import resolve
+    from pipelines.planning.resolve import resolve
 
     (folder / "one").mkdir(exist_ok=True)
     texts = [" ".join(text.split()) for text in list(topics.values())[:60]]
@@ -395,7 +395,7 @@ def many_shards(plan: Any, count: int, to_a_file: int) -> Any:
 def phases_child(folder: Path, shards: float, to_a_file: float) -> None:
     """Run all phases twice, as a fresh run and as one that finds everything done."""
     from curation.store import Store
-    from pipelines.run import _Invocation
+    from pipelines.running.run import _Invocation
 
     count = int(shards)
     plan, records = real_run(folder)
@@ -458,9 +458,9 @@ def resident() -> int:
 
 def submitting_child(folder: Path, rounds: float) -> None:
     """What Ray takes of the driver's thread for one unit: to hand it over, to fetch what came of it, to wait."""
-    from curation.flow.work import ScoreWork
+    from curation.flow.units import ScoreWork
     from curation.store import Store
-    from pipelines.run import _Invocation
+    from pipelines.running.run import _Invocation
     from workers.local import LocalExecutor
     from workers.on_ray import ray  # with the token that `workers` asks for
 
@@ -509,8 +509,8 @@ def resolving_child(folder: Path, files: float, rounds: float) -> None:
     import pyarrow.parquet as pq
 
     from pipelines import Workspace
-    from pipelines.recipe import parse
-    from pipelines.resolve import remember, resolve
+    from pipelines.planning.resolve import remember, resolve
+    from pipelines.recipe.load import parse
 
     (folder / "many").mkdir(exist_ok=True)
     for number in range(int(files)):

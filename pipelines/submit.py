@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 from curation import registry
 from curation.plan import fingerprint
 from curation.store import is_url
-from pipelines import bundle as bundles
-from pipelines.companions import unasked
-from pipelines.recipe import load
-from pipelines.resolve import remember, resolve
-from pipelines.run import Result, finished
+from pipelines.planning.resolve import remember, resolve
+from pipelines.recipe import bundle as bundles
+from pipelines.recipe.companions import unasked
+from pipelines.recipe.load import load
+from pipelines.running.run import Result, finished
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 from workers.jobs import Job, Jobs, Submission, checked, on_loopback

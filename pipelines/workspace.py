@@ -19,15 +19,15 @@ from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from curation.scorers.attribution import Attribution
-    from pipelines import audit
-    from pipelines.explain import Explanation
-    from pipelines.export import Exported
-    from pipelines.forecast import Forecast
-    from pipelines.gc import Usage
-    from pipelines.recipe import Loaded
-    from pipelines.run import Report, Result
-    from pipelines.verify import Verified
+    from curation.scorers.leave_one_out import Attribution
+    from pipelines.planning.estimate import Forecast
+    from pipelines.recipe.load import Loaded
+    from pipelines.results import audit
+    from pipelines.results.explain import Explanation
+    from pipelines.results.export import Exported
+    from pipelines.running.gc import Usage
+    from pipelines.running.run import Report, Result
+    from pipelines.running.verify import Verified
     from pipelines.weak_to_strong import run as weak_run
     from pipelines.weak_to_strong import spec as weak_spec
     from pipelines.weak_to_strong.plan import Units
@@ -55,7 +55,7 @@ class Workspace:
 
         `report` is told of what is passed over in the input's folders, and of files that cannot be read.
         """
-        from pipelines.resolve import resolve
+        from pipelines.planning.resolve import resolve
 
         loaded = self._load(recipe)
         resolved = resolve(loaded, Manifest(self.store))
@@ -73,8 +73,8 @@ class Workspace:
 
         `time` runs every stage on a few real documents for the estimate of its seconds.
         """
-        from pipelines.forecast import forecast
-        from pipelines.resolve import remember, resolve
+        from pipelines.planning.estimate import forecast
+        from pipelines.planning.resolve import remember, resolve
 
         manifest = Manifest(self.store)
         resolved = resolve(self._load(recipe), manifest, sample)
@@ -102,9 +102,9 @@ class Workspace:
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
-        from pipelines.fit import fit
-        from pipelines.resolve import remember, resolve
-        from pipelines.run import execute
+        from pipelines.planning.resolve import remember, resolve
+        from pipelines.running.fit import fit
+        from pipelines.running.run import execute
 
         loaded = self._load(recipe)
         tell = (lambda event, facts: None) if report is None else report
@@ -137,7 +137,7 @@ class Workspace:
 
     def status(self) -> pa.Table:
         """One row a run: its state (running, done, failed, interrupted, unfinished), counts, and shards decided."""
-        from pipelines.attempts import running
+        from pipelines.running.attempts import running
 
         runs = self.sql(
             """SELECT run, name, status, rows, kept, dropped, errored,
@@ -160,33 +160,33 @@ class Workspace:
         self, *, dropped_by: str | None = None, kept: bool | None = None, count: int = 5, run: str | None = None
     ) -> Iterator[dict[str, Any]]:
         """Documents with their text, as it was and as the output has it."""
-        from pipelines.show import show
+        from pipelines.results.show import show
 
         self.require()
         return show(self, dropped_by=dropped_by, kept=kept, count=count, run=run)
 
     def explain(self, document: str, run: str | None = None) -> list[Explanation]:
         """Why a document was kept or dropped: by doc_id, by the user's id, or by `path#row`. One for each match."""
-        from pipelines.explain import explain
+        from pipelines.results.explain import explain
 
         self.require()
         return explain(self, document, run)
 
     def attribute(self, explanation: Explanation, stage: str) -> Attribution | None:
         """Which pieces of an explained document moved the score that a stage gave it; None where it cannot say."""
-        from pipelines.attribution import attribute
+        from pipelines.results.attribution import attribute
 
         return attribute(self, explanation.run, explanation.path, explanation.row, stage)
 
     def export(self, to: str, into: str | Path, run: str | None = None, **options: Any) -> Exported:
-        """Write a finished run's rows as a trainer reads them: see `pipelines.export.export` for the options."""
-        from pipelines.export import export
+        """Write a finished run's rows as a trainer reads them; its options: `pipelines.results.export.export`."""
+        from pipelines.results.export import export
 
         return export(self, run, to, Path(into), **options)
 
     def selections(self, run: str | None = None, stage: str | None = None) -> list[dict[str, Any]]:
-        """What each selection of a run chose, beside chance and length: `pipelines.selection`."""
-        from pipelines.selection import reports
+        """What each selection of a run chose, beside chance and length: `pipelines.results.selections`."""
+        from pipelines.results.selections import reports
 
         self.require()
         return reports(self, run, stage)
@@ -195,7 +195,7 @@ class Workspace:
         self, *, rows: int = 200, into: str | Path | None = None, seed: int = 0, run: str | None = None
     ) -> audit.Sample:
         """Choose documents of a run for labelling by hand, of every stratum, and write them to a new CSV `into`."""
-        from pipelines.audit import sample
+        from pipelines.results.audit import sample
 
         self.require()
         return sample(self, run, rows, seed, None if into is None else Path(into))
@@ -204,21 +204,21 @@ class Workspace:
         self, ask: Callable[[dict[str, Any], int], audit.Answer], *, run: str | None = None
     ) -> audit.Report:
         """Ask for each label that is wanting: `ask` is given the document and how many are left."""
-        from pipelines.audit import label
+        from pipelines.results.audit import label
 
         self.require()
         return label(self, run, ask)
 
     def audit_read(self, path: str | Path, run: str | None = None) -> audit.Taken:
         """Take the labels of a file that `audit_sample` wrote; all of them, or with an error none."""
-        from pipelines.audit import read
+        from pipelines.results.audit import read
 
         self.require()
         return read(self, Path(path), run)
 
     def audit_report(self, run: str | None = None, audit: str | None = None) -> audit.Report:
         """Precision, recall and false drops as the labels of the run's latest sample have them, with intervals."""
-        from pipelines.audit import report
+        from pipelines.results.audit import report
 
         self.require()
         return report(self, run, audit)
@@ -263,14 +263,14 @@ class Workspace:
 
     def gc(self, dry_run: bool = False) -> Usage:
         """Remove what no commit names, and say what takes how much space."""
-        from pipelines.gc import sweep
+        from pipelines.running.gc import sweep
 
         self.require()
         return sweep(self.store, dry_run)
 
     def verify(self, dry_run: bool = False, report: Callable[[str], None] | None = None) -> Verified:
         """Compare every file with what is recorded of it; set aside what is damaged, so that it is done again."""
-        from pipelines.verify import verify
+        from pipelines.running.verify import verify
 
         self.require()
         return verify(self.store, dry_run, report or (lambda what: None))
@@ -278,7 +278,7 @@ class Workspace:
     def retry(self, run: str | None = None, **options: Any) -> Result:
         """Run the recipe of an earlier run again, as it was then, on its inputs as they are now."""
         from curation.manifest.views import choose_run
-        from pipelines.recipe import parse
+        from pipelines.recipe.load import parse
 
         self.require()
         manifest = Manifest(self.store)  # what is damaged of the run is mended by it
@@ -323,7 +323,7 @@ class Workspace:
             ) from failure
 
     def _load(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
-        from pipelines.recipe import Loaded, load, parse
+        from pipelines.recipe.load import Loaded, load, parse
 
         if isinstance(recipe, Loaded):
             return recipe
@@ -403,6 +403,6 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
 
 
 def _all_fits(loaded: Loaded, resolved: Any) -> list[Any]:
-    from pipelines.resolve import fits
+    from pipelines.planning.resolve import fits
 
     return fits(loaded, resolved.plan.columns)

@@ -20,7 +20,7 @@ from curation.manifest.parts import Manifest
 from curation.scorers.base import Scorer, Settings
 from curation.store import Store
 from pipelines import Workspace
-from pipelines.recipe import load
+from pipelines.recipe.load import load
 from schemas.errors import CODES, CurationError
 
 SECRET = "swordfish"

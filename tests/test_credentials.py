@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curation.credentials import has_credentials, masked
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 
 SECRET = "hunter2/Secret+1"
 HELD = [

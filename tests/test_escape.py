@@ -18,9 +18,9 @@ import pytest
 
 from curation.report import escape
 from curation.report.tables import table
-from pipelines.cli import _main
-from pipelines.progress import Progress
-from pipelines.render import print_findings, print_table, put, put_text, tell, tell_text
+from pipelines.cli.main import _main
+from pipelines.cli.progress import Progress
+from pipelines.cli.render import print_findings, print_table, put, put_text, tell, tell_text
 from pipelines.workspace import Workspace
 from schemas.errors import Finding
 

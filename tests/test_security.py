@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 

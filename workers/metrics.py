@@ -19,7 +19,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from curation import tally
 from curation.flow import Failure
 from curation.flow.score import Scored
-from curation.flow.work import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, WriteWork, tokenising_object
+from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, WriteWork, tokenising_object
 from curation.plan import Step
 from schemas.errors import CurationError
 

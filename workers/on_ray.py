@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from curation import failpoints, registry
 from curation.flow import Failure, Outcome, perform
 from curation.flow.perform import infer_here, prepare_here, score_here
-from curation.flow.work import scorer_object
+from curation.flow.units import scorer_object
 from curation.models.devices import THREADS
 from curation.models.hardware import difference, hardware
 from curation.models.meter import Reading
@@ -26,13 +26,14 @@ from curation.plan import Pass, Step
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
-from workers import board, cluster, metrics
-from workers.calls import DIED, Calls, actor_name, loading
+from workers import cluster, metrics
+from workers import shared_kv as board
 from workers.cluster import Ask, Wanted
 from workers.executor import Metered, marked, metered
 from workers.joined import JoinedCluster
 from workers.pool import Pool
 from workers.private import PrivateCluster, at_ease
+from workers.remote_scoring import DIED, Calls, actor_name, loading
 
 BEAT_SECONDS = 1.0
 """How often the driver looks after its actors while no unit ends."""

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from curation.plan import Step
-from workers import board
+from workers import shared_kv as board
 from workers.cluster import SAY_EVERY, Ask
 
 BUSY = 0.7

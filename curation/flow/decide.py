@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from curation import failpoints, parquet
 from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
-from curation.flow.work import DecideWork
+from curation.flow.units import DecideWork
 from curation.manifest.parts import now
 from curation.manifest.sketch import sketch_struct
 from curation.plan import StagePlan

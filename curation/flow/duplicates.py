@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from curation import parquet
-from curation.dedup import grams as compared
 from curation.dedup.base import KEEPER, TEXT_ALONE, Dedup
-from curation.dedup.components import components
-from curation.dedup.grams import FEW, WORDS, Grams
-from curation.dedup.keepers import Walk, best_of, joined, links, oriented
 from curation.dedup.survivor import ranks
+from curation.duplicates import grams as compared
+from curation.duplicates.components import components
+from curation.duplicates.grams import FEW, WORDS, Grams
+from curation.duplicates.keepers import Walk, best_of, joined, links, oriented
 from curation.flow.enter import BY
-from curation.flow.places import Entrants
+from curation.flow.entrants import Entrants
 from curation.flow.texts import text_grams
-from curation.flow.work import ResolveWork, database, higher
+from curation.flow.units import ResolveWork, database, higher
 from curation.store.scan import scan
 from schemas.manifest import TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 

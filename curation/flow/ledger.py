@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.flow.grounds import grounds
-from curation.flow.known import Known, empty_struct, field
+from curation.flow.stored import Known, empty_struct, field
 from curation.gates import Gate
 from curation.plan import StagePlan
 from schemas.documents import EMPTY, FAULTS, INPUT, OK, TOO_LONG

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from curation import failpoints, parquet
 from curation.dedup.base import Dedup
-from curation.flow.work import PairWork, stage_object
+from curation.flow.units import PairWork, stage_object
 from curation.manifest.parts import now
 
 
 def pair_prefix(task: PairWork) -> dict[str, Any]:
     """Commit the `pairs` record of one prefix and return it. Pairs are numbers of entrants over all shards, a < b."""
-    from curation.dedup.candidates import candidate_pairs
+    from curation.duplicates.candidates import candidate_pairs
 
     failpoints.hit("in-group")
     work = task.work

@@ -14,7 +14,7 @@ from curation.flow.faults import FULL, MACHINE, Failure, Outcome, faulty, system
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
 from curation.flow.score import ScorerError, is_infrastructure, score_shard
-from curation.flow.work import (
+from curation.flow.units import (
     DecideWork,
     EnterWork,
     PairWork,

@@ -8,7 +8,7 @@ from typing import Any
 from curation import failpoints
 from curation.dedup.base import Dedup
 from curation.flow.select import choose, rank
-from curation.flow.work import ResolveWork, stage_object
+from curation.flow.units import ResolveWork, stage_object
 from curation.manifest.parts import now
 from curation.selection.base import Choosing, Ranking
 

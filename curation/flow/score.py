@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from curation import failpoints, parquet
 from curation.flow.faults import fault_of, place_of, read_input
-from curation.flow.known import Known, as_struct
 from curation.flow.ledger import PENDING, Ledger
-from curation.flow.work import ScoreWork, Scoring, ShardWork, verify_object
+from curation.flow.stored import Known, as_struct
+from curation.flow.units import ScoreWork, Scoring, ShardWork, verify_object
 from curation.manifest.parts import now
 from curation.models.hardware import of_step
 from curation.plan import BULKY, Pass, StagePlan, Step

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from curation import parquet
 from curation.flow.enter import BY
-from curation.flow.places import Entrants
-from curation.flow.work import ResolveWork, database
+from curation.flow.entrants import Entrants
+from curation.flow.units import ResolveWork, database
 from curation.selection.base import NO_SCORE, NO_VECTOR, NOT_SELECTED, Choice, Choosing, Cut, Place, Pool, Ranking, Rows
 from curation.selection.report import MOST, SEED, Outcome, selection_report
 from curation.selection.vectors import Vectors, exact, nearest

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dedup.grams import Grams, grams_of
-from curation.flow.places import Entrants
+from curation.duplicates.grams import Grams, grams_of
+from curation.flow.entrants import Entrants
 from curation.flow.score import last_transform
-from curation.flow.work import ResolveWork, ShardWork
+from curation.flow.units import ResolveWork, ShardWork
 from curation.sources import read_batches
 from schemas.documents import TEXT
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from curation import failpoints, parquet
 from curation.flow.faults import fault_of, faulty, read_input
 from curation.flow.score import last_transform
-from curation.flow.work import ShardWork, Work, WriteWork
+from curation.flow.units import ShardWork, Work, WriteWork
 from curation.manifest.parts import now
 from curation.plan import StagePlan
 from curation.selection.base import COPIES

@@ -19,7 +19,7 @@ from curation.reasons import Grounds
 if TYPE_CHECKING:
     from curation.models.encoder import Reader
     from curation.models.meter import Reading
-    from curation.scorers.attribution import Attribution
+    from curation.scorers.leave_one_out import Attribution
 
 
 class Settings(BaseModel):
@@ -176,7 +176,7 @@ class Scorer(ABC):
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:
         """Which pieces of one document moved its score; None where nothing can be said. By default each sentence is
         left out in turn. `document` has one row, with all columns that the scorer and its requirements read."""
-        from curation.scorers.attribution import leave_one_out
+        from curation.scorers.leave_one_out import leave_one_out
 
         return leave_one_out(self, document)
 

@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curation.combination import members
-from curation.combination.cascade import DROP, ESCALATE, KEEP, Gate, calibrate, frontier
-from curation.combination.members import Member
 from curation.models.locate import sha256
-from curation.scorers import base
+from curation.scorers import base, members
 from curation.scorers.base import HEAD
+from curation.scorers.cascade_gate import DROP, ESCALATE, KEEP, Gate, calibrate, frontier
+from curation.scorers.members import Member
 from curation.text.arrow import buffers
 from curation.text.hashing import hash_spans
 from schemas.documents import OK
@@ -106,7 +105,7 @@ class Cascade(base.Scorer):
     float64, null where that scorer did not read the document. A document that the expensive scorer read is decided by
     its score, in the audit slice too. Without a score from it, the status is its status.
 
-    The bounds, how the gate is found and what is promised: `curation.combination.cascade`. They hold for documents
+    The bounds, how the gate is found and what is promised: `curation.scorers.cascade_gate`. They hold for documents
     drawn like the calibration sample, and error is defined against `cut`: ranking by a column of a cascade means
     nothing, for documents were scored by different scorers. Do the bounds still hold? Of a stage c with the cut 3:
 

@@ -14,8 +14,8 @@ from curation.models.causal import WINDOW, Causal, excess_loss
 from curation.models.locate import ModelError, locate
 from curation.models.tokens import tokenizer_sha256
 from curation.scorers import base
-from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.fitted import Fitted, Scores, Tensors
+from curation.scorers.leave_one_out import Attribution, ranked
 from curation.scorers.model import ModelScorer
 from curation.scorers.perplexity import losses, statuses, tokenised
 from curation.text import ngram_model

@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from curation.models.config import HINT, header, read_json, understood
 from curation.models.locate import LocatedModel, ModelError, locate, sha256
 from curation.scorers import base
-from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.base import HEAD
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
-from curation.training import logistic, metrics
+from curation.scorers.leave_one_out import Attribution, ranked
+from curation.statistics import metrics
+from curation.training import logistic
 from curation.training.multinomial import Heads
 from curation.training.scorer import Task, head_scores
 from schemas.documents import EMPTY, OK, TEXT

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 from scipy.stats import spearmanr
 
-from curation.combination import ensemble, members
-from curation.combination.members import Member
 from curation.models.locate import sha256
-from curation.scorers import base
+from curation.scorers import base, members
 from curation.scorers.base import HEAD
+from curation.scorers.members import Member
+from curation.statistics import ensemble
 from schemas.documents import OK
 
 FOLDS = 5

@@ -15,9 +15,9 @@ from curation.models.fasttext import FastText as Model
 from curation.models.fasttext import check
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.scorers import base
-from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.embedding_head import FACTS
 from curation.scorers.fitted import Fitted, Scores, Tensors
+from curation.scorers.leave_one_out import Attribution, ranked
 from curation.scorers.model import is_blank
 from curation.text.arrow import buffers
 from curation.text.fasttext import HS, LABEL, SOFTMAX

@@ -15,7 +15,7 @@ from curation.scorers import base
 from curation.scorers.base import HEAD
 from curation.scorers.embedding_head import FOLDS
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
-from curation.training import metrics
+from curation.statistics import metrics
 from schemas.documents import TEXT
 
 Tensors = dict[str, NDArray[Any]]

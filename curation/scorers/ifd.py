@@ -14,7 +14,7 @@ from curation.models.locate import locate
 from curation.models.sequences import Sequences
 from curation.models.tokens import Ids
 from curation.scorers import base
-from curation.scorers.attribution import Attribution
+from curation.scorers.leave_one_out import Attribution
 from curation.scorers.model import ModelScorer, ModelSettings, is_blank, placed
 from schemas.documents import EMPTY, NO_TARGET, NONFINITE, OK, TEXT, TOO_LONG, TOO_SHORT
 

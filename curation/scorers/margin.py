@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.combination import members
-from curation.combination.members import Member
-from curation.scorers import base
+from curation.scorers import base, members
+from curation.scorers.members import Member
 from curation.scorers.side import Side
 from schemas.documents import OK
 

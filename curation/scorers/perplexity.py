@@ -14,7 +14,7 @@ from curation.models.causal import WINDOW, Causal, DocumentLosses
 from curation.models.locate import locate
 from curation.models.tokens import Ids
 from curation.scorers import base
-from curation.scorers.attribution import Attribution
+from curation.scorers.leave_one_out import Attribution
 from curation.scorers.model import ModelScorer, ModelSettings, placed, readable
 from schemas.documents import NO_TARGET, NONFINITE, OK
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from curation.formats.messages import column_of
 from curation.formats.turns import Turns
-from curation.scorers.attribution import Attribution
 from curation.scorers.base import Scorer
+from curation.scorers.leave_one_out import Attribution
 from curation.scorers.wrapper import Wrapper
 from schemas.documents import EMPTY, FAULTS, OK
 

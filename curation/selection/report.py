@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from curation.selection.base import Rows
 from curation.selection.vectors import Vectors, nearest
 from curation.sources.shards import scramble
-from curation.training.metrics import spearman
+from curation.statistics.metrics import spearman
 
 MOST = 2_000_000
 """Documents that a report looks at: of more, so many by hash."""

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.training import fasttext, logistic, metrics, ridge
-from curation.training.groups import clusters, split
-from curation.training.metrics import Interval, bootstrap
+from curation.duplicates.groups import clusters, split
+from curation.statistics import metrics
+from curation.statistics.metrics import Interval, bootstrap
+from curation.training import fasttext, logistic, ridge
 from schemas.errors import Refusal
 
 Task = Literal["binary", "ordinal", "regression", "pairwise"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import log_softmax, softmax
 
-from curation.training.metrics import BINS
+from curation.statistics.metrics import BINS
 
 COLDEST, HOTTEST = 0.01, 100.0
 """Where the search for a temperature ends. Rows that are all right ask for 0, rows worse than chance for infinity."""

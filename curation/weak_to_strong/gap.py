@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from curation.training.metrics import Interval
+from curation.statistics.metrics import Interval
 
 LEVEL = 0.95
 """Of the intervals."""

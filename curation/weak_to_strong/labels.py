@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.training import metrics
+from curation.statistics import metrics
 from curation.weak_to_strong import calibration, conformal, label_model, risk
 from curation.weak_to_strong.label_model import ABSTAIN, likeliest
 from schemas.weak_to_strong import SPLITS, Certify, Combine

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.combination.cascade import CUTS, rows_needed, upper_bound
+from curation.scorers.cascade_gate import CUTS, rows_needed, upper_bound
 
 Array = NDArray[np.float64]
 

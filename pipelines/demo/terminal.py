@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.render import tell_text
+from pipelines.cli.render import tell_text
 
 if TYPE_CHECKING:
-    from pipelines.run import Result
+    from pipelines.running.run import Result
     from pipelines.workspace import Workspace
 
 
@@ -32,8 +32,8 @@ def lay_out(package: str, names: list[str], folder: Path, changes: Mapping[str, 
 
 def run(workspace: Workspace, recipe: Path) -> Result:
     """Run a recipe on all cores, with progress and the usual last lines."""
-    from pipelines.cli import summary
-    from pipelines.progress import Progress
+    from pipelines.cli.main import summary
+    from pipelines.cli.progress import Progress
 
     progress = Progress()
     try:

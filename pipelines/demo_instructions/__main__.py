@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.render import tell, tell_text
+from pipelines.cli.render import tell, tell_text
 
 if TYPE_CHECKING:
-    from pipelines.run import Result
+    from pipelines.running.run import Result
     from pipelines.workspace import Workspace
 
 FOLDER = Path("demo-instructions")
@@ -27,9 +27,9 @@ def main() -> int:
     from curation.models.devices import best_device, best_dtype
     from curation.models.locate import ModelError
     from curation.models.pull import pull
+    from pipelines.cli.render import print_findings
     from pipelines.demo.terminal import lay_out, run, say
     from pipelines.demo_instructions.corpus import build
-    from pipelines.render import print_findings
     from pipelines.workspace import Workspace
     from schemas.errors import Finding
 
@@ -76,8 +76,8 @@ def _print(workspace: Workspace, hardest: Result, diverse: Result) -> None:
     import pyarrow as pa
 
     from curation.report.selection import selection_lines
-    from pipelines.render import print_table
-    from pipelines.selection import lines
+    from pipelines.cli.render import print_table
+    from pipelines.results.selections import lines
 
     print_table(workspace.funnel(hardest.run).drop_columns(["position", "keep"]))
     [report] = workspace.selections(hardest.run, "superfiltering")

@@ -22,8 +22,8 @@ from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.supervisors.base import Rows
 from curation.weak_to_strong.task import as_text, codes
 from curation.weak_to_strong.tuning import order_keys
-from pipelines.document import excerpt_of
-from pipelines.resolve import _inspect, _unify, sources_of
+from pipelines.planning.resolve import _inspect, _unify, sources_of
+from pipelines.recipe.document import excerpt_of
 from pipelines.weak_to_strong.spec import Loaded
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding

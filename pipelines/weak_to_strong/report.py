@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from curation.combination.cascade import lower_bound, upper_bound
-from curation.training.metrics import Interval
+from curation.scorers.cascade_gate import lower_bound, upper_bound
+from curation.statistics.metrics import Interval
 from curation.weak_to_strong.crossfit import QUARANTINED, straddles
 from curation.weak_to_strong.gap import LEVEL, Gap, recovered, t_interval
 from curation.weak_to_strong.label_model import ABSTAIN, likeliest

@@ -26,6 +26,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from curation import parquet
+from curation.duplicates.groups import clusters as near_duplicates
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.faults import trace_of
 from curation.manifest.parts import Manifest, now, part_name
@@ -34,14 +35,13 @@ from curation.models.locate import ModelError
 from curation.plan import fingerprint
 from curation.plugins import kind_of
 from curation.store import TEMPORARY, DamagedFileError, Store, digest
-from curation.training.groups import clusters as near_duplicates
 from curation.weak_to_strong.crossfit import QUARANTINED, UNSEEN, Protocol, folds, keyed, settle
 from curation.weak_to_strong.features import View
 from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.labels import Evidence, Labels, label
 from curation.weak_to_strong.students.base import Lesson, Student
 from curation.weak_to_strong.supervisors.base import Fixed, Learning, Said, Supervisor
-from pipelines.run import allot_numbers
+from pipelines.running.run import allot_numbers
 from pipelines.weak_to_strong.data import read
 from pipelines.weak_to_strong.plan import CHUNK, FULL, PORTION, REPORT, VERSION, Resolved, read_report
 from schemas.errors import CurationError, Finding, Refusal, advice

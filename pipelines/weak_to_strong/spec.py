@@ -16,7 +16,7 @@ from curation.weak_to_strong import students, supervisors
 from curation.weak_to_strong.students.base import Student
 from curation.weak_to_strong.supervisors.base import Supervisor
 from curation.weak_to_strong.task import Template
-from pipelines.document import Document, KeyPath, one_line, read_text, shown, validate
+from pipelines.recipe.document import Document, KeyPath, one_line, read_text, shown, validate
 from schemas.errors import CurationError, Finding, advice
 from schemas.weak_to_strong import LEARN, STUDENTS, SUPERVISORS, Spec
 

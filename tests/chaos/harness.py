@@ -26,7 +26,7 @@ from chaos.nodes import Cluster, Node, until
 from curation.manifest.parts import Manifest
 from curation.store import TEMPORARY, Store
 from object_store import Proxy
-from pipelines.gc import NAMED
+from pipelines.running.gc import NAMED
 
 KINDS = {
     "driver killed": "kill -9 the driver; the same command resumes",

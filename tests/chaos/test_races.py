@@ -20,11 +20,11 @@ import pytest
 from curation import failpoints
 from curation.flow.perform import score_here
 from curation.flow.score import score_shard
-from curation.flow.work import ScoreWork
+from curation.flow.units import ScoreWork
 from curation.manifest.views import VIEWS
-from pipelines.fit import fit
-from pipelines.resolve import resolve
-from pipelines.run import _Invocation
+from pipelines.planning.resolve import resolve
+from pipelines.running.fit import fit
+from pipelines.running.run import _Invocation
 from pipelines.workspace import Workspace
 from workers.local import LocalExecutor
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup.candidates import candidate_pairs
-from curation.dedup.components import components
+from curation.duplicates.candidates import candidate_pairs
+from curation.duplicates.components import components
 
 
 def reference(rows: list[tuple[int, int]], first: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from curation.dedup.components import components
+from curation.duplicates.components import components
 
 
 def reference(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup import grams
-from curation.dedup.grams import FEW, contained, containments, grams_of, jaccards, losses, sequences
+from curation.duplicates import grams
+from curation.duplicates.grams import FEW, contained, containments, grams_of, jaccards, losses, sequences
 from schemas.documents import TEXT
 
 WORD = st.sampled_from(["a", "b", "C", "ä", "日", "long-winded", "0"])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup.components import components
-from curation.dedup.grams import grams_of
-from curation.dedup.keepers import HEADS, Walk, best_of, links, oriented
+from curation.duplicates.components import components
+from curation.duplicates.grams import grams_of
+from curation.duplicates.keepers import HEADS, Walk, best_of, links, oriented
 from schemas.documents import TEXT
 
 NODES = 20

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.flow import duplicates
-from curation.flow import work as units
-from curation.flow.work import ResolveWork, Work
+from curation.flow import duplicates, units
+from curation.flow.units import ResolveWork, Work
 
 PAIRS = 4_000_000
 LIMIT = "64MB"

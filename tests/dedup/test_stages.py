@@ -153,7 +153,7 @@ def test_evidence_of_short_texts_agrees_everywhere_or_nowhere() -> None:
 
 def test_prefixes_of_buckets_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairing in sixteen ranges of bucket keys finds what one range finds."""
-    import pipelines.run
+    import pipelines.running.run
 
     draw = np.random.default_rng(13)
     texts = []
@@ -164,7 +164,7 @@ def test_prefixes_of_buckets_change_nothing(tmp_path: Path, monkeypatch: pytest.
             copy[int(draw.integers(0, 80))] = "changed"
             texts.append(" ".join(copy))
     whole = curate(tmp_path / "whole", [texts[:33], texts[33:]], {"dedup": "minhash"})
-    monkeypatch.setattr(pipelines.run, "BUCKETS_PER_PREFIX", 80)
+    monkeypatch.setattr(pipelines.running.run, "BUCKETS_PER_PREFIX", 80)
     parts = curate(tmp_path / "parts", [texts[:33], texts[33:]], {"dedup": "minhash"})
     assert len(parts.store.names("manifest/parts/pairs")) >= 8
     query = "SELECT cluster, doc_id, similarity FROM duplicate_clusters ORDER BY ALL"

@@ -11,7 +11,7 @@ import pytest
 from curation.formats.columns import Columns
 from curation.formats.targets.base import Examples, Target
 from curation.formats.targets.llama_factory import LlamaFactory
-from pipelines.export import TARGETS
+from pipelines.results.export import TARGETS
 from schemas.documents import TEXT
 
 SYSTEM = {"role": "system", "content": "Be brief."}

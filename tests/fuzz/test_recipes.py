@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import recipe
+from pipelines.recipe import load as recipe
 from pipelines.weak_to_strong import spec
 from schemas.errors import CODES, CurationError
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 from pipelines.workspace import Workspace
 
 SEED = 20261130

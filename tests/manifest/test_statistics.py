@@ -19,8 +19,8 @@ import pytest
 
 from curation.manifest.parts import Manifest
 from curation.manifest.sketch import ACCURACY, Sketch
-from pipelines.cli import _main
-from pipelines.resolve import resolve_recorded
+from pipelines.cli.main import _main
+from pipelines.planning.resolve import resolve_recorded
 from pipelines.workspace import Workspace
 from schemas.manifest import DECISION
 

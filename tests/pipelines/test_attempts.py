@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import attempts
-from pipelines.attempts import HOST, alive, process_mark, running
+from pipelines.running import attempts
+from pipelines.running.attempts import HOST, alive, process_mark, running
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.audit import Answer
-from pipelines.audit_csv import CHARACTERS
-from pipelines.cli import _main
+from pipelines.cli.main import _main
+from pipelines.results.audit import Answer
+from pipelines.results.audit_csv import CHARACTERS
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 

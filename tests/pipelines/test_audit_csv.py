@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines.audit_csv import read_rows, write
+from pipelines.results.audit_csv import read_rows, write
 from schemas.errors import CurationError
 
 ROWS = [

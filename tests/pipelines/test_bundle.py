@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from curation import registry
-from pipelines import bundle
-from pipelines.cli import _main
-from pipelines.recipe import load
+from pipelines.cli.main import _main
+from pipelines.recipe import bundle
+from pipelines.recipe.load import load
 from pipelines.submit import environment_of
 from schemas.errors import CurationError
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.flow.work import _build
+from curation.flow.units import _build
 from curation.manifest import parts
 from curation.models.locate import sha256
 from pipelines.workspace import Workspace

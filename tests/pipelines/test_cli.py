@@ -22,9 +22,9 @@ import yaml
 from typer.main import get_command
 
 from curation.flow import Failure
-from pipelines.cli import _main, app, summary
-from pipelines.progress import Progress
-from pipelines.run import Result
+from pipelines.cli.main import _main, app, summary
+from pipelines.cli.progress import Progress
+from pipelines.running.run import Result
 from pipelines.workspace import Workspace
 
 HEAVY = ("torch", "ray", "transformers", "numba", "sentence_transformers", "scipy")
@@ -95,7 +95,7 @@ def examples(command: Any) -> list[str]:
 def test_reading_commands_import_no_model_library_and_no_ray(arguments: list[str], finished: Any) -> None:
     environment = {**os.environ, "CURATION_WORKSPACE": str(finished[1].root)}
     code = (
-        "import sys; from pipelines.cli import _main; code = _main(sys.argv[1:]);"
+        "import sys; from pipelines.cli.main import _main; code = _main(sys.argv[1:]);"
         f"print(code, sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipelines.cli import _main
-from pipelines.export import TARGETS
+from pipelines.cli.main import _main
+from pipelines.results.export import TARGETS
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.fit import fit, read_texts, sample_rows
-from pipelines.recipe import parse
-from pipelines.resolve import resolve
+from pipelines.planning.resolve import resolve
+from pipelines.recipe.load import parse
+from pipelines.running.fit import fit, read_texts, sample_rows
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 

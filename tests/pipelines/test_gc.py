@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.cli import _main
-from pipelines.gc import NAMED
+from pipelines.cli.main import _main
+from pipelines.running.gc import NAMED
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 

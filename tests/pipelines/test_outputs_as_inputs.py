@@ -15,7 +15,7 @@ from curation.models import pull
 from curation.sources import find, own
 from curation.sources.own import kind_of
 from pipelines import Workspace
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 from schemas.errors import CurationError
 
 ROWS = 20

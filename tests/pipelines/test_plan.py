@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.cli import _main
-from pipelines.forecast import Forecast
-from pipelines.run import Result
+from pipelines.cli.main import _main
+from pipelines.planning.estimate import Forecast
+from pipelines.running.run import Result
 from pipelines.workspace import Workspace
 
 Light = Callable[..., dict[str, Any]]

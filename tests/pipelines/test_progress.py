@@ -14,8 +14,8 @@ import pytest
 
 from curation.flow import Failure
 from curation.manifest.parts import now
-from pipelines import progress
-from pipelines.progress import Progress
+from pipelines.cli import progress
+from pipelines.cli.progress import Progress
 from pipelines.workspace import Workspace
 
 

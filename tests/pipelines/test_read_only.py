@@ -38,7 +38,7 @@ def test_what_only_reads_works_and_what_writes_has_a_code(shut: Path) -> None:
     before = sorted((shut / "ws").rglob("*"))
     script = f"""
 import shlex
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 for command in {READING!r}:
     print("::", command, _main([*shlex.split(command), "-w", "ws"]), flush=True)
 print(":: run", _main(["run", "r.yaml", "-w", "ws", "--sample", "1"]), flush=True)

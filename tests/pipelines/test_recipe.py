@@ -12,7 +12,7 @@ from pydantic import Field
 
 from curation import registry
 from curation.scorers.base import Scorer, Settings
-from pipelines import recipe
+from pipelines.recipe import load as recipe
 from schemas.errors import CurationError
 from schemas.manifest import DECISION, DOCUMENT, RESERVED
 from schemas.recipe import FAMILIES

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.render import print_findings, print_table, put_json
+from pipelines.cli.render import print_findings, print_table, put_json
 from schemas.errors import Finding
 
 
@@ -188,7 +188,7 @@ def test_long_cells_are_shortened_and_markup_is_text():
 
 def test_rich_is_imported_for_boxes_only():
     code = (
-        "import io, sys, pyarrow as pa; from pipelines.render import print_table; "
+        "import io, sys, pyarrow as pa; from pipelines.cli.render import print_table; "
         "print_table(pa.table({'x': [1]}), 'json', io.StringIO()); assert 'rich' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ import pytest
 from curation import parquet
 from curation.paths import absolute
 from pipelines import Workspace
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 from schemas.errors import CurationError
 
 

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import pytest
 from cluster import RayCluster, cut_once, two_nodes
 
-from pipelines import bundle
-from pipelines.cli import _main
-from pipelines.recipe import load
+from pipelines.cli.main import _main
+from pipelines.recipe import bundle
+from pipelines.recipe.load import load
 from pipelines.submit import Options, command, environment_of
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.training import metrics
+from curation.statistics import metrics
 from pipelines.train import Source, _labelled, card_of, train_scorer
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from curation.manifest.parts import KEY, Manifest, part_name
-from pipelines import verify as verifying
-from pipelines.cli import _main
+from pipelines.cli.main import _main
+from pipelines.running import verify as verifying
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -145,7 +145,7 @@ def test_a_run_mends_what_it_meets_and_begins_anew_once(
         flip(path)
     mended = []
     mend_run = verifying.mend_run
-    monkeypatch.setattr("pipelines.run.mend_run", lambda *given: mended.append(mend_run(*given)) or mended[-1])
+    monkeypatch.setattr("pipelines.running.run.mend_run", lambda *given: mended.append(mend_run(*given)) or mended[-1])
     done = Workspace(root).run(light(language=0.6), executor="local", workers=2)
     assert done.outcome == "done", done.failures
     assert [len(found.damaged) for found in mended] == [3]
@@ -207,7 +207,7 @@ def test_what_is_damaged_again_at_once_ends_the_run(
 ) -> None:
     root = mine[1].root
     flip(first(root, "scores/*/*.parquet"))
-    monkeypatch.setattr("pipelines.run.mend_run", lambda *given: verifying.Verified())
+    monkeypatch.setattr("pipelines.running.run.mend_run", lambda *given: verifying.Verified())
     done = Workspace(root).run(light(language=0.6), executor="local", workers=2)
     assert done.outcome == "failed"
     assert {failure.code for _, failure in done.failures} == {"R011"}

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.combination.members import run
 from curation.scorers.base import Context
 from curation.scorers.contrast import Contrast, ContrastSettings
 from curation.scorers.embedding_head import EmbeddingHead, EmbeddingHeadSettings
 from curation.scorers.ifd import Ifd, IfdSettings
 from curation.scorers.imported import Imported, ImportedSettings
+from curation.scorers.members import run
 from curation.scorers.perplexity import Perplexity, PerplexitySettings
 from schemas.documents import TEXT
 from small_models import write_tiny_causal

@@ -187,7 +187,7 @@ def test_calibration_takes_the_documents_that_reach_the_stage(folder: Path) -> N
 
 
 def test_scores_are_the_same_in_any_batch(folder: Path) -> None:
-    from curation.combination import members
+    from curation.scorers import members
 
     settings = CascadeSettings.model_validate(
         {key: value for key, value in STAGE.items() if key not in ("scorer", "id")}

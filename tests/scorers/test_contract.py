@@ -14,9 +14,9 @@ import pytest
 from scorer_cases import DEGENERATE, Case, Document, cases, cooking, document, documents, news, write_files
 
 from curation import registry
-from curation.combination.members import run
 from curation.scorers.base import Context, Scorer
-from curation.training.metrics import auc
+from curation.scorers.members import run
+from curation.statistics.metrics import auc
 from pipelines.workspace import Workspace
 from schemas.documents import EMPTY, ERROR, OK, STATUSES, TEXT
 from small_models import train_causal, write_tiny_causal, write_trained_classifier

@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 
 from curation.scorers.base import Artifact, Context
 from curation.scorers.contrast import Contrast, ContrastSettings
+from curation.statistics import metrics
 from curation.text import ngram_model
-from curation.training import metrics
 from schemas.documents import TEXT
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -14,7 +14,7 @@ from curation.models.locate import ModelError
 from curation.scorers.base import Context
 from curation.scorers.contrast import Contrast, ContrastSettings
 from curation.scorers.perplexity import Perplexity, PerplexitySettings
-from curation.training.metrics import auc
+from curation.statistics.metrics import auc
 from schemas.documents import TEXT
 from small_models import train_causal, write_tiny_causal
 

@@ -19,8 +19,8 @@ from safetensors.numpy import save_file
 
 from curation.scorers.base import Artifact, Context
 from curation.scorers.dsir import Dsir, DsirSettings
+from curation.statistics import metrics
 from curation.text.hashed_ngrams import hashed_ngrams
-from curation.training import metrics
 from schemas.documents import TEXT
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

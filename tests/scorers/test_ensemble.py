@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.combination.ensemble import agreement_of
 from curation.scorers.base import Context
 from curation.scorers.ensemble import Ensemble, EnsembleSettings
+from curation.statistics.ensemble import agreement_of
 from pipelines.workspace import Workspace
 
 Settings = dict[str, Any]
@@ -133,7 +133,7 @@ def test_new_documents_are_ranked_in_the_frozen_tables(folder: Path) -> None:
 def test_a_score_is_the_same_in_any_batch(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    from curation.combination import members
+    from curation.scorers import members
 
     settings = EnsembleSettings.model_validate({"members": [A, B], "method": "learned", "target": "gold"})
     table = documents(300)

@@ -243,7 +243,7 @@ def test_words_in_an_address_are_no_key(path: str) -> None:
 def test_an_address_with_credentials_is_refused_and_nowhere_said(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipelines.cli import _main
+    from pipelines.cli.main import _main
 
     (tmp_path / "in.jsonl").write_text('{"text": "words"}\n')
     recipe = tmp_path / "recipe.yaml"

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from scorer_cases import cooking, news
 
-from curation.combination.members import run as score_all
 from curation.registry import find
 from curation.scorers.base import Context, Scorer
 from curation.scorers.margin import Margin, MarginSettings
+from curation.scorers.members import run as score_all
 from pipelines import Workspace
 from schemas.documents import TEXT
 from small_models import write_tiny_causal, write_trained_classifier

@@ -13,7 +13,7 @@ from curation.rules import lists
 from curation.scorers.examples import read_texts
 from curation.sources import rows
 from pipelines import Workspace
-from pipelines.audit_csv import read_rows
+from pipelines.results.audit_csv import read_rows
 from schemas.errors import CurationError
 
 TEXTS = [f"{word} of the wanted kind, number {number}" for number, word in enumerate(["one", "Zwei", "трое"])]

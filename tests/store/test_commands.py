@@ -17,7 +17,7 @@ from curation.manifest.sql import run_select
 from curation.manifest.views import VIEWS, connect
 from curation.store import Store, remote
 from object_store import new_bucket, upload
-from pipelines.cli import _main
+from pipelines.cli.main import _main
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 

@@ -18,7 +18,7 @@ import pytest
 from curation.manifest.parts import Manifest
 from curation.store import Store, digest
 from object_store import failing, mirror, upload
-from pipelines.gc import NAMED
+from pipelines.running.gc import NAMED
 from pipelines.workspace import Workspace
 
 DRIVE = Path(__file__).parents[1] / "chaos" / "drive.py"

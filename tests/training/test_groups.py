@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from curation.training.groups import clusters, split, split_rows
+from curation.duplicates.groups import clusters, split, split_rows
 from schemas.documents import TEXT
 
 BASE = "the tide gauge records the height of the sea against a mark on land hour after hour for number"

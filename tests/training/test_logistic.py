@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from curation.training import logistic, metrics
+from curation.statistics import metrics
+from curation.training import logistic
 
 
 def two_registers(rows: int = 400, dim: int = 384, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

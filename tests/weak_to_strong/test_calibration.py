@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from curation.training import metrics
+from curation.statistics import metrics
 from curation.weak_to_strong import calibration
 
 

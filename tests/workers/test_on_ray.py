@@ -19,12 +19,13 @@ import pytest
 import yaml
 
 from curation import registry
-from pipelines.resolve import resolve
-from pipelines.run import _Invocation
+from pipelines.planning.resolve import resolve
+from pipelines.running.run import _Invocation
 from pipelines.workspace import MARKER, Workspace
 from schemas.errors import CurationError
-from workers import board, on_ray
 from workers import cluster as asking
+from workers import on_ray
+from workers import shared_kv as board
 from workers.on_ray import RayExecutor  # before Ray, which reads RAY_AUTH_MODE once
 
 import ray  # isort: skip

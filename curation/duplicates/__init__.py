@@ -1,0 +1,1 @@
+"""Duplicates as numbers: candidates, components, keepers, shared grams, groups. No stage lives here."""

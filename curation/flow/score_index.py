@@ -1,0 +1,98 @@
+"""What is stored about the shards of a plan, looked up shard by shard: there may be a million of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.flow.units import ShardWork, Work
+from curation.manifest.parts import Manifest
+from curation.plan import Plan
+from curation.sources import Shard
+
+FILE_SHIFT = 33
+"""Rows of all files on one line: a file's row is below 2^32, and the end of its last at most that."""
+
+AT_ONCE = 512
+"""Shards that are looked up together."""
+
+
+class ScoreIndex:
+    """By shard and step fingerprint: score parts that may hold rows of it, in the order of their commits' names."""
+
+    def __init__(self, manifest: Manifest, plan: Plan) -> None:
+        table = manifest.read("scores")
+        steps = pa.array(sorted({step.fingerprint for step in plan.steps()}), pa.string())
+        files = list(dict.fromkeys(shard.fingerprint for shard in plan.shards))
+        file = pc.index_in(table.column("file_fingerprint"), pa.array(files, pa.string()))
+        table = table.append_column("file", file).select(["file", "fingerprint", "row_start", "row_end", "data"])
+        table = table.filter(pc.and_(pc.is_in(table.column("fingerprint"), steps), file.is_valid()))
+        base = table.column("file").to_numpy().astype(np.int64) << FILE_SHIFT
+        start, end = (base + table.column(name).to_numpy() for name in ("row_start", "row_end"))
+        self.shards = plan.shards
+        self.files = {fingerprint: number for number, fingerprint in enumerate(files)}
+        self.order = np.argsort(start, kind="stable")
+        self.start, self.end = start[self.order], end[self.order]
+        self.reach = np.maximum.accumulate(self.end)
+        self.names = [
+            table.column(name).cast(pa.large_string()).combine_chunks() for name in ("fingerprint", "data")
+        ]  # large, since the names of millions of parts are more than 2 GB
+
+    def __getitem__(self, index: int) -> dict[str, list[str]]:
+        """Of the plan's shard `index`."""
+        return self.of([self.shards[index]])[0]
+
+    def of(self, shards: list[Shard]) -> list[dict[str, list[str]]]:
+        """Of each of some shards: of many at once much sooner than one after another."""
+        base = np.array([self.files[shard.fingerprint] for shard in shards], dtype=np.int64) << FILE_SHIFT
+        begin = base + np.array([shard.row_start for shard in shards])
+        first = np.searchsorted(self.reach, begin, side="right")
+        last = np.searchsorted(self.start, base + np.array([shard.row_end for shard in shards]))
+        parts = [
+            np.sort(self.order[low:high][self.end[low:high] > row])
+            for low, high, row in zip(first, last, begin, strict=True)
+        ]
+        every = pa.array(np.concatenate(parts))
+        pairs = zip(*(column.take(every).to_pylist() for column in self.names), strict=True)
+        found = []
+        for some in parts:
+            names: defaultdict[str, list[str]] = defaultdict(list)
+            for fingerprint, data in islice(pairs, len(some)):
+                names[fingerprint].append(data)
+            found.append(dict(names))
+        return found
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Some of a plan's shards, from which units are made one at a time, as they are wanted."""
+
+    work: Work
+    shards: list[Shard]
+    stored: ScoreIndex
+    groups: dict[str, dict[str, Any]]
+    sample: dict[int, tuple[int, ...]] | None
+
+    def of(self, shards: Iterable[Shard]) -> Iterator[ShardWork]:
+        """Each of some shards with what is stored about it."""
+        rest = iter(shards)
+        while some := list(islice(rest, AT_ONCE)):
+            for shard, scores in zip(some, self.stored.of(some), strict=True):
+                rows = None if self.sample is None else self.sample.get(shard.index, ())
+                yield ShardWork(self.work, shard, scores, self.groups, rows)
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __iter__(self) -> Iterator[ShardWork]:
+        return self.of(self.shards)
+
+    def __getitem__(self, place: int) -> ShardWork:
+        return next(self.of([self.shards[place]]))

@@ -1,0 +1,1 @@
+"""Statistics that several rooms need: metrics with intervals, ensembles of ranks."""

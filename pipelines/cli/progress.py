@@ -1,0 +1,166 @@
+"""What a person sees of a run, on stderr: bars in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any, TextIO
+
+from curation.report.escape import terminal
+from pipelines.cli.render import tell_text
+
+HEARTBEAT_SECONDS = 30.0
+
+
+class Progress:
+    """Told of a run's events; `quiet` says nothing but failures, `verbose` adds a line for each unit and tracebacks."""
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False, verbose: bool = False) -> None:
+        self.stream = stream or sys.stderr
+        self.quiet = quiet
+        self.verbose = verbose
+        self.bars = self.stream.isatty() and not quiet and not verbose
+        self._bar: Any = None
+        self._task: Any = None
+        self._phase: tuple[str, int] | None = None
+        self._done = 0
+        self._began = 0.0
+        self._stop = threading.Event()
+        self._failed: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, event: str, facts: dict[str, Any]) -> None:
+        handle = getattr(self, f"_on_{event}", None)
+        if handle is not None:
+            handle(facts)
+
+    def close(self) -> None:
+        """Take down what is on the screen."""
+        self._stop.set()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        """One line of talk."""
+        self._print(terminal(text))
+
+    def _print(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        else:
+            tell_text(text, self.stream)
+
+    def _on_run(self, facts: dict[str, Any]) -> None:
+        if not self.quiet:
+            self.say(f"run {facts['run']}: {facts['rows']:,} documents in {facts['shards']:,} shards")
+        if not self.bars and not self.quiet:
+            threading.Thread(target=self._heartbeat, daemon=True).start()
+
+    def _on_ignored(self, facts: dict[str, Any]) -> None:
+        self.say(
+            f"warning: {facts['files']:,} files in the input folders are neither Parquet nor JSON lines; passed over"
+        )
+
+    def _on_fit(self, facts: dict[str, Any]) -> None:
+        if not self.quiet:
+            self.say(f"fitting '{facts['stage']}' on its seeds and {facts['rows']:,} documents of the pool")
+
+    def _on_straddling(self, facts: dict[str, Any]) -> None:
+        self.say(
+            f"warning: {facts['clusters']:,} clusters of near-duplicates came to span splits;"
+            f" {facts['rows']:,} rows are quarantined"
+        )
+
+    def _on_notice(self, facts: dict[str, Any]) -> None:
+        self.say(facts["text"])
+
+    def _on_skipped(self, facts: dict[str, Any]) -> None:
+        self.say(f"warning: going on without {facts['path']}: {facts['message']}")
+
+    def _on_begin(self, facts: dict[str, Any]) -> None:
+        self._phase, self._done, self._began = (facts["what"], facts["total"]), 0, time.monotonic()
+        if self.bars:
+            self._start_bar(facts)
+
+    def _on_unit(self, facts: dict[str, Any]) -> None:
+        self._done += 1
+        outcome = facts["outcome"]
+        if self._bar is not None:
+            self._bar.advance(self._task)
+        if self.verbose and self._phase:
+            self.say(f"[{self._done}/{self._phase[1]}] {self._phase[0]}{_unit_facts(outcome)}")
+
+    def _on_end(self, facts: dict[str, Any]) -> None:
+        seconds = time.monotonic() - self._began
+        total = self._phase[1] if self._phase else 0
+        self._phase = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if not self.quiet:
+            self.say(f"{facts['what']}: {total:,} done in {seconds:.1f} s")
+
+    def _on_meter(self, facts: dict[str, Any]) -> None:
+        row = facts["row"]
+        if self.quiet:
+            return
+        share = row.reading.utilisation(row.peak)
+        said = [
+            f"{row.reading.tokens_per_second:,.0f} tokens/s",
+            f"padding {row.reading.padding:.1%}",
+            f"busy {row.reading.busy_share:.0%}",
+            *([] if share is None else [f"{share:.0%} of the device's FLOP/s"]),
+        ]
+        self.say(f"  {row.step} on {row.host} ({row.device}, {row.dtype}): {', '.join(said)}")
+
+    def _on_failed(self, facts: dict[str, Any]) -> None:
+        failure = facts["failure"]
+        path = facts.get("path")
+        same = (failure.code, failure.message.replace(path, "") if path else failure.message)
+        self._failed[same] += 1
+        if self._failed[same] > 1 and not self.verbose:  # one fault of many inputs is counted at the end
+            return
+        self.say(f"failed[{failure.code}]: {failure.message}")
+        if self.verbose and failure.trace:
+            self._print(terminal(failure.trace, lines=True))
+
+    def _start_bar(self, facts: dict[str, Any]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._bar = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=self.stream),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(terminal(facts["what"]), total=facts["total"])
+
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            if self._phase is not None:
+                what, total = self._phase
+                self.say(f"{what}: {self._done:,} of {total:,} after {time.monotonic() - self._began:.0f} s")
+
+
+def _unit_facts(outcome: Any) -> str:
+    if outcome.failure:
+        return ": failed"
+    unit, value = outcome.unit, outcome.value
+    shard = getattr(getattr(unit, "at", None), "shard", None)
+    name = f" {shard.path}" + (f" rows {shard.row_start}..{shard.row_end}" if shard.row_start else "") if shard else ""
+    if hasattr(value, "alive"):
+        rate = f", {value.rows / value.seconds:,.0f} documents/s" if value.rows and value.seconds else ""
+        return f"{name}: {shard.rows:,} → {value.alive:,} left, {value.rows:,} scored{rate}" if shard else name
+    if hasattr(unit, "said"):
+        return f": {unit.said}"
+    if isinstance(value, dict) and "kept" in value:
+        return f"{name}: {value['rows']:,} → {value['kept']:,} kept"
+    return name

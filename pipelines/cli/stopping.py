@@ -1,0 +1,68 @@
+"""How a command that takes long is stopped: what it says then, and a terminal that is closed meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import typer
+
+from pipelines.cli.render import put
+from workers.interrupt import CODE, stoppable
+
+SAID = "stopping: units that are under way end and commit first; once more to stop at once"
+
+
+@contextmanager
+def until_stopped(say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP let units that are under way end and commit; a second one ends this process at once.
+
+    What is interrupted before a run has begun, or after its end, ends the command here, with 130.
+    """
+
+    def told(number: int) -> None:
+        with suppress(OSError):  # a terminal that was closed takes no more
+            say(SAID)
+
+    try:
+        with stoppable(told):
+            yield
+    except KeyboardInterrupt:
+        say("stopped. What is committed stays: the same command goes on from there")
+        raise typer.Exit(CODE) from None
+
+
+def print_result(text: object) -> None:
+    """To stdout; where that was a terminal that has been closed, the run's records say it, too."""
+    try:
+        put(str(text))
+        sys.stdout.flush()
+    except OSError as failure:
+        if failure.errno != errno.EIO:
+            raise
+
+
+class Talk:
+    """stderr, but for its failures: a terminal that was closed, or a reader that has enough, is no reason to stop."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

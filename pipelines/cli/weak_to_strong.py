@@ -1,0 +1,117 @@
+"""`curate weak-to-strong`: check, plan, run, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from pipelines.cli.render import Format as TableFormat
+from pipelines.cli.render import put_json, tell
+from pipelines.cli.stopping import print_result, until_stopped
+
+app = typer.Typer(
+    help="Labels from weak supervisors, students that learn from them, and what was gained.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+SpecPath = Annotated[Path, typer.Argument(help="Specification, a YAML file.", metavar="SPEC")]
+Folder = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds labels and models.")
+]
+TableAs = Annotated[str, typer.Option("--format", "-f", help="table, json, jsonl or csv.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
+WORKSPACE = Path("workspace")
+
+
+@app.command(epilog="Example: curate weak-to-strong check spec.yaml")
+def check(spec: SpecPath, workspace: Folder = WORKSPACE) -> None:
+    """Check a specification against its input. All findings at once; writes nothing."""
+    loaded = _open(workspace).weak_to_strong_check(spec)
+    found = f"{len(loaded.supervisors)} supervisors, {len(loaded.students)} students"
+    tell(f"{spec}: {found}, no findings")
+
+
+@app.command(
+    epilog="Examples: curate weak-to-strong plan spec.yaml -w ws; curate weak-to-strong plan spec.yaml -f json"
+)
+def plan(spec: SpecPath, workspace: Folder = WORKSPACE, format: TableAs = "table") -> None:
+    """Say what a run would do: its units of work, and how many of them this run has done. Runs nothing."""
+    from pipelines.cli.render import print_table
+
+    run, units = _open(workspace).weak_to_strong_plan(spec)
+    tell(f"run {run}")
+    rows = [{"kind": u.kind, "name": u.name, "what": u.what, "units": u.units, "done": u.done} for u in units]
+    print_table(pa.Table.from_pylist(rows), _format(format))
+
+
+@app.command(
+    epilog="Examples: curate weak-to-strong run spec.yaml -w ws; curate weak-to-strong run spec.yaml --workers 4"
+)
+def run(
+    spec: SpecPath,
+    workspace: Folder = WORKSPACE,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Units of work at a time; networks run singly.")] = 2,
+    quiet: Quiet = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each unit, and tracebacks.")] = False,
+) -> None:
+    """Label, teach, measure. Resumes by itself; a finished run is a no-op. Prints the folder of labels and report.
+
+    Exit code 1 where a supervisor or a student was left out. A gap that is not identifiable is no failure.
+    """
+    from curation.report.weak_to_strong import lines
+    from pipelines.cli.progress import Progress
+
+    progress = Progress(quiet=quiet, verbose=verbose)
+    try:
+        with until_stopped(progress.say):
+            result = _open(workspace).weak_to_strong(spec, workers=workers, report=progress)
+    finally:
+        progress.close()
+    if not quiet and result.report is not None:
+        tell(*lines(result.report))
+    if result.folder is None:
+        for _, failure in result.failures:
+            tell(f"failed[{failure.code}]: {failure.message}")
+            if failure.hint:
+                tell(f"hint: {failure.hint}")
+    if not quiet:
+        tell(f"{result.outcome} · run {result.run} · {result.seconds:.1f} s")
+    if result.folder is not None:
+        print_result(result.folder)
+    if result.outcome == "interrupted":
+        raise typer.Exit(130)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command(epilog="Examples: curate weak-to-strong report -w ws; curate weak-to-strong report --run 41c2 --json")
+def report(
+    workspace: Folder = WORKSPACE,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Run id, a prefix of one, or a name. Default: the latest.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
+) -> None:
+    """Print what a finished run found; report.html in its folder shows it whole."""
+    from curation.report.weak_to_strong import lines
+
+    found = _open(workspace).weak_to_strong_report(run)
+    if as_json:
+        put_json(found, indent=2)
+    else:
+        tell(*lines(found), stream=sys.stdout)
+
+
+def _format(name: str) -> TableFormat:
+    if name not in ("table", "json", "jsonl", "csv"):
+        raise typer.BadParameter("table, json, jsonl or csv", param_hint="--format")
+    return name  # type: ignore[return-value]
+
+
+def _open(path: Path) -> Any:
+    from pipelines.workspace import Workspace
+
+    return Workspace(path)

@@ -1,0 +1,218 @@
+"""What a run would do, before it does it: shards, stages, documents still to score, and what that may take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import pyarrow as pa
+
+from curation.flow.score import missing_rows
+from curation.flow.units import ScoreWork, ShardWork, Work, scorer_object
+from curation.manifest.parts import Manifest
+from curation.models.hardware import hardware
+from curation.plan import Plan, StagePlan, Step
+from curation.plugins import contained
+from curation.text.edits import apply_edits
+from pipelines.planning.resolve import Resolved
+from pipelines.running.fit import read_texts, sample_rows
+from pipelines.running.run import score_index
+from schemas.recipe import Resources
+
+TIMED = 128
+"""Documents that `time` runs every step on."""
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """One step of one stage."""
+
+    step: str
+    kind: str
+    runs_in: str
+    """Where: shard tasks, or model actors, with how many there may be and what each reserves."""
+    stored: int
+    """Documents of these inputs that have a score already."""
+    to_score: int
+    """Documents that reach the step, by what is known, and have no score."""
+    at_most: int
+    """The same when every document whose way is not known yet reaches it, too."""
+    seconds: float | None
+    """Estimate of one worker's time for `at_most`; None where nothing says how fast the step is here."""
+    why: str
+    """Why something is to be scored."""
+
+
+@dataclass
+class Forecast:
+    """A plan, and what is missing to it."""
+
+    plan: Plan
+    run: str | None
+    """None while a stage has yet to be fitted: the run's id depends on what it learns."""
+    rows: int
+    bytes: int
+    shards: int
+    bad_shards: list[tuple[str, str]]
+    stages: list[StageForecast] = field(default_factory=list)
+    to_fit: list[str] = field(default_factory=list)
+    finished: bool = False
+    timed_on: str = "earlier runs in this workspace"
+    """Where the estimate comes from."""
+    notices: tuple[str, ...] = ()
+    """Lines about what was passed over in the input's folders."""
+
+    @property
+    def to_score(self) -> int:
+        return sum(stage.to_score for stage in self.stages)
+
+
+def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Forecast:
+    """Replay what is stored and count what is missing. Reads no text, unless `time` asks for a timed sample."""
+    plan = resolved.plan
+    result = Forecast(
+        plan,
+        None if resolved.unfitted else plan.run,
+        plan.rows,
+        sum(shard.bytes for shard in plan.good_shards),
+        len(plan.shards),
+        [(shard.path, shard.error) for shard in plan.shards if shard.error],
+        to_fit=[item.stage for item in resolved.unfitted],
+        finished=manifest.has("datasets", plan.run) and not resolved.unfitted,
+        notices=resolved.notices,
+    )
+    groups = _groups(plan, manifest)
+    shards = _shards(plan, manifest, groups)
+    rates = _rates(manifest)
+    if time:
+        rates, documents = timed_sample(resolved)
+        result.timed_on = f"{documents} documents of the input, timed just now"
+    possible = [at.ledger().alive for at in shards]
+    """By shard, documents that may reach the next pass."""
+    sure = True
+    for part in plan.passes:
+        first = (part.stages or part.barriers)[0].position
+        sure = sure and all(stage.id in groups for stage in plan.stages[:first] if stage.barrier)
+        exact: Counter[str] = Counter()
+        most: Counter[str] = Counter()
+        for number, at in enumerate(shards):
+            missing = missing_rows(ScoreWork(at, part), possible[number], sure)
+            exact.update(missing.exact)
+            most.update(missing.most)
+            possible[number] = missing.possible
+        for stage in (*part.stages, *part.barriers):
+            for step in stage.steps:
+                have = _stored(manifest, plan, step.fingerprint)
+                result.stages.append(
+                    StageForecast(
+                        step.name,
+                        stage.kind if step.name == stage.id else step.name.rpartition("/")[2],
+                        placement(stage, step),
+                        have,
+                        exact[step.name],
+                        most[step.name],
+                        rates[step.fingerprint] * most[step.name] if step.fingerprint in rates else None,
+                        _why(have, most[step.name]),
+                    )
+                )
+        sure = sure and not any(most.values())
+    return result
+
+
+def placement(stage: StagePlan, step: Step) -> str:
+    """Where a step runs, as a person reads it: `model actors 1..4, 0.5 GPU each`."""
+    asked = stage.resources or Resources()
+    least, most = asked.bounds
+    if not step.heavy:
+        cpus = f", {asked.num_cpus:g} CPU each" if asked.num_cpus is not None else ""
+        return f"shard tasks{f', at most {most}' if most else ''}{cpus}"
+    many = f" {least}" if least == most else f" {least}..{most if most else 'auto'}"
+    gpus = f"{asked.num_gpus:g} GPU" if asked.num_gpus else "share of a GPU" if step.device == "cuda" else ""
+    each = " and ".join(filter(None, [f"{asked.num_cpus:g} CPU" if asked.num_cpus else "", gpus]))
+    return f"model actors{many}{f', {each} each' if each else ''}"
+
+
+def _why(stored: int, most: int) -> str:
+    if not most:
+        return ""
+    return "documents not scored before" if stored else "never scored with these settings"
+
+
+def _groups(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """Resolved dataset-wide stages of this very run."""
+    records = {row["group"]: row for row in manifest.read("groups").to_pylist()}
+    return {
+        row["stage"]: records[row["group"]]
+        for row in manifest.where("barriers", run=plan.run).to_pylist()
+        if row["group"] in records
+    }
+
+
+def _shards(plan: Plan, manifest: Manifest, groups: dict[str, dict[str, Any]]) -> list[ShardWork]:
+    index = score_index(manifest, plan)
+    work = Work(
+        str(manifest.store.root),
+        plan.run,
+        "forecast",
+        plan.columns,
+        plan.stages,
+        plan.reading,
+        plan.writing,
+        plan.output_columns,
+        plan.output.row_group_rows,
+        hardware(),
+    )
+    return [
+        ShardWork(
+            work, shard, index[shard.index], groups, None if plan.sample is None else plan.sample.get(shard.index, ())
+        )
+        for shard in plan.good_shards
+    ]
+
+
+def _stored(manifest: Manifest, plan: Plan, fingerprint: str) -> int:
+    files = {shard.fingerprint for shard in plan.shards}
+    table = manifest.where("scores", fingerprint=fingerprint)
+    return sum(row["rows"] for row in table.to_pylist() if row["file_fingerprint"] in files)
+
+
+def _rates(manifest: Manifest) -> dict[str, float]:
+    """Seconds a document, by step, over everything that this workspace ever scored."""
+    table = manifest.read("scores")
+    if not table.num_rows:
+        return {}
+    sums = table.group_by("fingerprint", use_threads=False).aggregate([("rows", "sum"), ("seconds", "sum")])
+    columns = (sums.column(name).to_pylist() for name in ("fingerprint", "rows_sum", "seconds_sum"))
+    return {name: seconds / rows for name, rows, seconds in zip(*columns, strict=True) if rows}
+
+
+def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
+    """Run every step that has no need to be fitted on real documents: seconds a document by step, and how many.
+
+    Each step is loaded and warmed up first, so that compiling and reading weights do not count.
+    """
+    plan = resolved.plan
+    sampled = sample_rows(list(plan.shards), TIMED)
+    texts = read_texts(sampled, plan.reading, plan.columns)
+    waiting = {item.stage for item in resolved.unfitted}
+    rates: dict[str, float] = {}
+    made: dict[str, pa.StructArray] = {}
+    if not len(texts):
+        return rates, 0
+    for step in plan.steps():
+        if step.family == "input" or step.name in waiting or "text" not in step.reads:
+            continue
+        scorer = scorer_object(step)
+        columns = {"text": texts, **{name: made[other] for name, other in step.requires.items()}}
+        batch = pa.RecordBatch.from_pydict(columns)
+        with contained():
+            scorer.score(batch.slice(0, 8))
+            began = perf_counter()
+            scored = scorer.score(batch)
+        rates[step.fingerprint] = (perf_counter() - began) / len(texts)
+        made[step.fingerprint] = scored.to_struct_array()
+        if step.edits:
+            texts = apply_edits(texts, scored.column("edits"))
+    return rates, len(texts)

@@ -1,0 +1,1 @@
+"""A recipe: read, checked, and packed with what it needs."""

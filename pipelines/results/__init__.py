@@ -1,0 +1,1 @@
+"""What is asked of runs that were made: explain, show, audit, export."""

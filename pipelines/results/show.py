@@ -1,0 +1,133 @@
+"""Documents with their text: read from the source again, by file and row, never stored a second time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from pipelines.workspace import Workspace
+
+SHOWN = pa.schema(
+    [
+        pa.field("doc_id", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("outcome", pa.string()),
+        pa.field("dropped_by", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("text", pa.string()),
+        pa.field("edited", pa.string()),
+    ]
+)
+"""What `show` yields of each document."""
+
+
+def show(
+    workspace: Workspace, *, dropped_by: str | None, kept: bool | None, count: int, run: str | None
+) -> Iterator[dict[str, Any]]:
+    """`count` documents spread over the run by hash, in input order: the same ones each time.
+
+    Each has doc_id, id, path, row, outcome, dropped_by, reason, score, threshold, text (as in the source) and
+    `edited` (as later stages and the output have it; None where nothing was edited).
+    """
+    from curation.manifest.views import choose_run, connect
+
+    chosen = choose_run(workspace.manifest, run)
+    conditions, values = ["true"], {}
+    if kept is not None:
+        conditions.append("kept" if kept else "NOT kept")
+    with connect(workspace.manifest, chosen, query="documents") as connection:
+        if dropped_by is not None:
+            stages = [
+                row[0]
+                for row in connection.execute("SELECT stage FROM stages WHERE run = $run", {"run": chosen}).fetchall()
+            ]
+            if dropped_by not in stages:
+                raise CurationError(
+                    Finding("C032", f"run {chosen} has no stage '{dropped_by}'", f"stages: {', '.join(stages)}")
+                )
+            conditions.append("dropped_by = $stage")
+            values["stage"] = dropped_by
+        found = connection.execute(
+            f"""SELECT * FROM (SELECT doc_id, id, path, row, outcome, dropped_by, reason, score, threshold
+                FROM documents WHERE {" AND ".join(conditions)} ORDER BY hash(path, row), doc_id LIMIT {int(count)})
+                ORDER BY path, row""",
+            values,
+        )
+        names = [column[0] for column in found.description]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    found_texts = texts(workspace, str(chosen), rows)
+    for row in rows:
+        text, edited = found_texts[(row["path"], row["row"])]
+        yield {**row, "text": text, "edited": edited}
+
+
+def texts(
+    workspace: Workspace, run: str, rows: list[dict[str, Any]]
+) -> dict[tuple[str, int], tuple[str | None, str | None]]:
+    """Text and edited text by (path, row)."""
+    from pipelines.planning.resolve import resolve_recorded
+    from pipelines.running.run import score_index
+
+    if not rows:
+        return {}
+    plan = resolve_recorded(workspace.manifest, run)
+    index = score_index(workspace.manifest, plan)
+    wanted: defaultdict[int, list[int]] = defaultdict(list)
+    there = {shard.path for shard in plan.shards}
+    for row in rows:
+        if row["path"] not in there:
+            raise CurationError(
+                Finding(
+                    "R002", f"{row['path']} is gone since run {run}", "its text can no longer be shown", row["path"]
+                )
+            )
+        for shard in plan.shards:
+            if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
+                wanted[shard.index].append(row["row"])
+    found: dict[tuple[str, int], tuple[str | None, str | None]] = {}
+    for number, places in wanted.items():
+        found.update(_shard_texts(workspace, plan, plan.shards[number], index[number], np.array(places)))
+    return found
+
+
+def _shard_texts(
+    workspace: Workspace, plan: Any, shard: Any, scores: dict[str, list[str]], places: np.ndarray
+) -> dict[tuple[str, int], tuple[str | None, str | None]]:
+    from curation.flow.score import last_transform
+    from curation.flow.stored import load_known
+    from curation.sources import read_batches
+    from curation.text.edits import apply_edits
+
+    rows = np.unique(places - shard.row_start)
+    schema = pa.schema([plan.reading.field(source) for source in plan.columns.sources(["text"])])
+    wanted = np.zeros(shard.rows, dtype=bool)
+    wanted[rows] = True
+    pieces = []
+    for batch in read_batches(shard, schema, lambda start, n: bool(wanted[start : start + n].any())):
+        here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
+        pieces.append(plan.columns.open(batch.columns.take(pa.array(here))).text[0])
+    text = pa.concat_arrays(pieces)
+    edited = pa.nulls(len(text), text.type)
+    transform = last_transform(plan.stages)
+    if transform is not None:
+        step = transform.steps[-1]
+        known = load_known(
+            workspace.store, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
+        )
+        edits = pc.struct_field(known.rows(rows), "edits")
+        changed = pc.fill_null(pc.greater(pc.list_value_length(edits), 0), False)
+        edited = pc.if_else(changed, apply_edits(pc.fill_null(text, ""), edits), edited)
+    keys = [(shard.path, int(row) + shard.row_start) for row in rows]
+    return dict(zip(keys, zip(text.to_pylist(), edited.to_pylist(), strict=True), strict=True))

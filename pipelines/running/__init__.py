@@ -1,0 +1,1 @@
+"""Runs: the loop over units, what they record, and the care of a workspace."""

@@ -1,0 +1,222 @@
+"""Fitting scorers that must learn first: on a hash-chosen sample of raw rows, pinned in the workspace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.flow.faults import MACHINE, unforeseen
+from curation.flow.score import complete
+from curation.flow.stored import as_struct
+from curation.flow.units import scorer_object
+from curation.formats.columns import Columns
+from curation.manifest.parts import Manifest, later
+from curation.models.locate import ModelError
+from curation.plan import Plan
+from curation.plugins import contained
+from curation.scorers import members
+from curation.scorers.base import HEAD, Artifact, Scorer, Transform
+from curation.sources import Shard, hash_rows, read_batches
+from curation.store import Store
+from pipelines.planning.resolve import Resolved, Unfitted, head_differs
+from pipelines.recipe.load import Loaded
+from schemas.documents import INPUT, OK, TEXT
+from schemas.errors import CurationError, Finding, advice
+
+MOST_GROUPS = 64
+"""Row groups that a sample is drawn from: a few rows from each of a thousand would read the whole corpus."""
+
+
+def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit: bool = False) -> None:
+    """Fit one stage and pin what it learned. Of two that fit at once, the first to commit counts for both."""
+    manifest = Manifest(store)
+    # before the work, and 0 where `resolved` found no fit: whoever commits meanwhile takes this very generation
+    earlier = manifest.where("fits", fit=todo.key).to_pylist()
+    damaged = all(head_differs(store, row["artifact"], row["sha256"]) for row in earlier)
+    generation = len(earlier) if refit or damaged else 0
+    scorer = loaded.stages[todo.position]
+    try:
+        with contained():
+            artifact = scorer.fit(_pool(loaded, resolved, todo, scorer.fits_on_survivors))
+    except (CurationError, OSError):
+        raise
+    except Exception as failure:
+        raise CurationError(_unfit(todo.stage, failure)) from failure
+    name, sha256 = _save(store, artifact, scorer)
+    manifest.commit(
+        "fits",
+        f"{todo.key}-{generation:04d}",
+        [
+            {
+                "fit": todo.key,
+                "generation": generation,
+                "stage": todo.stage,
+                "kind": scorer.kind,
+                "artifact": name,
+                "sha256": sha256,
+                "card": json.dumps(artifact.card, sort_keys=True),
+                "created_at": later(manifest.read("fits")),
+            }
+        ],
+    )
+
+
+def _unfit(stage: str, failure: Exception) -> Finding:
+    """What a fit failed of, whose messages are its own where it refuses, and may be a document's text where not."""
+    message, hint = advice(failure)
+    if isinstance(failure, ModelError):
+        return Finding("C013", f"stage '{stage}': {message}", hint)
+    if isinstance(failure, ValueError) and not isinstance(failure, pa.ArrowException | UnicodeError):
+        return Finding("C012", f"stage '{stage}' cannot be fitted: {message}", hint)
+    found = unforeseen(failure, f"stage '{stage}' cannot be fitted", ())
+    return Finding(found.code, found.message, found.hint)
+
+
+def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.ndarray]]:
+    """`count` rows by hash, out of the MOST_GROUPS row groups of lowest hash: shard index to rows in the shard."""
+    if not count:
+        return {}
+    groups = []
+    for shard in shards:
+        start = 0
+        for rows in () if shard.error else shard.group_rows:
+            groups.append((int(hash_rows(shard, np.array([start]))[0]), shard.index, start, rows))
+            start += rows
+    by_index = {shard.index: shard for shard in shards}
+    found: list[tuple[int, int, int]] = []
+    for _, index, start, rows in sorted(groups)[:MOST_GROUPS]:
+        at = start + np.arange(rows)
+        # a second hash: the group's own decided that it is read
+        found += [
+            (int(key), index, int(row)) for key, row in zip(hash_rows(by_index[index], at + (1 << 40)), at, strict=True)
+        ]
+    chosen: dict[int, list[int]] = {}
+    for _, index, row in sorted(found)[:count]:
+        chosen.setdefault(index, []).append(row)
+    return {index: (by_index[index], np.sort(np.array(rows))) for index, rows in sorted(chosen.items())}
+
+
+def read_texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, columns: Columns) -> pa.Array:
+    """Texts (`schemas.documents.TEXT`) of sampled rows in input order, those that have none left out."""
+    pieces = [pa.array([], TEXT)]
+    for shard, rows in sampled.values():
+        wanted = np.zeros(shard.rows, dtype=bool)
+        wanted[rows] = True
+        schema = pa.schema([reading.field(source) for source in columns.sources(["text"])])
+        for batch in read_batches(shard, schema, partial(_any, wanted)):
+            here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
+            pieces.append(columns.open(batch.columns.take(pa.array(here))).text[0].drop_null())
+    return pa.concat_arrays(pieces)
+
+
+def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -> pa.RecordBatch:
+    """The sampled documents as the stage will see them: edited, and for `survivors` past the gates before the stage.
+
+    Gates that read dataset-wide stages, which are not run here, let everything through.
+    """
+    plan = resolved.plan
+    stages = plan.stages[1 : todo.position + 2]  # the first is the input's
+    steps = [step for stage in (stages if survivors else stages[-1:]) for step in stage.steps]
+    names = {"text", *(name for step in steps for name in step.reads)}
+    numbers = {name for step in steps for name in step.numbers}
+    sampled = sample_rows(list(plan.shards), todo.sample_rows)
+    pool = _read(sampled, plan, sorted(names), numbers)
+    if survivors:
+        pool = pool.filter(pc.not_equal(pc.utf8_trim_whitespace(pool.column("text")), ""))
+    size = pc.binary_length(pool.column("text"))
+    structs = {
+        INPUT: pa.record_batch(
+            {"bytes": size, "replaced": pa.repeat(0, len(size)), "status": pa.repeat(OK, len(size))}
+        ).to_struct_array()
+    }
+    waiting = {item.stage for item in resolved.unfitted}
+    for stage, built, gate in zip(stages[:-1], loaded.stages, loaded.gates, strict=False):
+        if isinstance(built, Transform):
+            pool, structs = _edited(built, pool, structs)
+        elif survivors and isinstance(built, Scorer) and stage.id not in waiting:
+            step = stage.steps[-1]
+            structs[stage.id] = as_struct(complete(members.run(scorer_object(step), pool), step), step.columns)
+        if survivors and gate is not None and len(gate.stages_of(structs)) == len({s.casefold() for s in gate.stages}):
+            pool, structs = _filtered(pa.array(gate.evaluate(structs).passed), pool, structs)
+    return pool
+
+
+def _read(
+    sampled: dict[int, tuple[Shard, np.ndarray]], plan: Plan, names: list[str], numbers: set[str]
+) -> pa.RecordBatch:
+    """Sampled rows in input order, those without text left out, with the columns `names`.
+
+    An input that cannot be read has none, where the recipe says that the run goes on without it.
+    """
+    kinds = {name: pa.float64() if name in numbers else TEXT for name in names}
+    pieces = [pa.RecordBatch.from_pydict({name: pa.array([], kind) for name, kind in kinds.items()})]
+    for shard, rows in sampled.values():
+        try:
+            pieces += _read_shard(shard, rows, plan, names, numbers)
+        except CurationError as failure:
+            if plan.on_bad_shard == "stop" or failure.findings[0].code in MACHINE:
+                raise
+    return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0] if any(map(len, pieces)) else pieces[0]
+
+
+def _read_shard(
+    shard: Shard, rows: np.ndarray, plan: Plan, names: list[str], numbers: set[str]
+) -> list[pa.RecordBatch]:
+    columns = plan.columns
+    schema = pa.schema([plan.reading.field(source) for source in columns.sources(names)])
+    wanted = np.zeros(shard.rows, dtype=bool)
+    wanted[rows] = True
+    pieces = []
+    for batch in read_batches(shard, schema, partial(_any, wanted)):
+        here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
+        opened = columns.open(batch.columns.take(pa.array(here)))
+        there = opened.text[0].is_valid()
+        made = {name: opened.field(name, name in numbers) for name in names}
+        pieces.append(pa.RecordBatch.from_pydict(made).filter(there))
+    return pieces
+
+
+def _any(wanted: np.ndarray, start: int, rows: int) -> bool:
+    return bool(wanted[start : start + rows].any())
+
+
+def _edited(
+    transform: Scorer, pool: pa.RecordBatch, structs: dict[str, pa.StructArray]
+) -> tuple[pa.RecordBatch, dict[str, pa.StructArray]]:
+    from curation.text.edits import apply_edits
+
+    after = apply_edits(pool.column("text"), members.run(transform, pool).column("edits"))
+    pool = pool.set_column(pool.schema.get_field_index("text"), "text", after)
+    return _filtered(pc.greater(pc.binary_length(after), 0), pool, structs)
+
+
+def _filtered(
+    mask: pa.Array, pool: pa.RecordBatch, structs: dict[str, pa.StructArray]
+) -> tuple[pa.RecordBatch, dict[str, pa.StructArray]]:
+    return pool.filter(mask), {name: struct.filter(mask) for name, struct in structs.items()}
+
+
+def _save(store: Store, artifact: Artifact, scorer: Scorer) -> tuple[str, str]:
+    """Content-addressed: models/<sha256 prefix>/head.safetensors and card.json."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in sorted(artifact.tensors.items())}
+    data = save(tensors)
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"models/{scorer.kind}-{sha256[:16]}"
+    card: dict[str, Any] = {"kind": scorer.kind, "sha256": sha256, **artifact.card}
+
+    def write(path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+
+    if head_differs(store, name, sha256):
+        store.write(f"{name}/card.json", lambda path: write(path, json.dumps(card, indent=2, sort_keys=True).encode()))
+        store.write(f"{name}/{HEAD}", lambda path: write(path, data))
+    return name, sha256
