@@ -143,7 +143,7 @@ def test_nothing_leaves_the_command_line_without_a_code(
     def fails(*_: Any) -> Any:
         raise raises
 
-    monkeypatch.setattr("pipelines.cli.main._open", fails)
+    monkeypatch.setattr("pipelines.cli.results.open_workspace", fails)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert _main(["funnel", "-w", "s3://user:secret@host/ws"]) == exit_code
     told = capsys.readouterr()
@@ -162,7 +162,7 @@ def test_an_interrupted_command_ends_with_130(monkeypatch: pytest.MonkeyPatch) -
     def fails(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.cli.main._open", fails)
+    monkeypatch.setattr("pipelines.cli.results.open_workspace", fails)
     assert _main(["funnel"]) == 130
 
 

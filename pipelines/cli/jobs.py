@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from pipelines.cli.render import Format, put, put_log, tell
+from pipelines.cli.options import Format, OutputFormat
+from pipelines.cli.render import print_table, put, put_log, tell
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(
@@ -111,8 +112,7 @@ def submit(
 
     Ctrl-C while following leaves the job alone, and exits with 130, as does a job that was stopped.
     """
-    from pipelines.cli.main import summary
-    from pipelines.cli.render import print_table
+    from pipelines.cli.talk import summary
     from pipelines.submit import Options
     from pipelines.submit import submit as start
 
@@ -140,10 +140,9 @@ def submit(
 @app.command("list", epilog="Examples: curate jobs list --address http://HEAD:8265; curate jobs list -f json")
 def list_jobs(
     address: Address = None,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")] = "table",
+    format: OutputFormat = Format.table,
 ) -> None:
     """Jobs on the cluster, the latest first."""
-    from pipelines.cli.render import print_table
 
     rows = [
         {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 from curation.report.escape import terminal
 from schemas.errors import Finding
 
-Format = Literal["table", "json", "jsonl", "csv"]
 SCHEMA_VERSION = 1
 """Of the JSON form of a result."""
 HEAD_ROWS = 20
@@ -135,7 +134,7 @@ def put_log(text: str, stream: TextIO) -> None:
 # --- results -----------------------------------------------------------------------------------------------------
 
 
-def print_table(table: pa.Table | pa.RecordBatchReader, format: Format = "table", stream: TextIO | None = None) -> None:
+def print_table(table: pa.Table | pa.RecordBatchReader, format: str = "table", stream: TextIO | None = None) -> None:
     """Print a result; `jsonl` and `csv` hold one record batch at a time.
 
     - `table`: boxes. On a terminal the middle of a long result is left out, and said so; elsewhere every row is

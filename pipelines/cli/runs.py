@@ -1,0 +1,150 @@
+"""Commands that make runs: check, plan, run, submit, retry, and status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.jobs import submit
+from pipelines.cli.options import (
+    WORKSPACE,
+    Address,
+    Executor,
+    Folder,
+    Format,
+    OutputFormat,
+    Quiet,
+    RecipePath,
+    Runner,
+    Verbose,
+    Workers,
+)
+from pipelines.cli.render import print_table, tell
+from pipelines.cli.talk import human_bytes, open_workspace, run_and_report
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(epilog="Example: curate check recipe.yaml")
+def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
+    """Check a recipe against its inputs. All findings at once; writes nothing."""
+    from pipelines.cli.progress import Progress
+
+    loaded = open_workspace(workspace).check(recipe, Progress(quiet=False, verbose=False))
+    tell(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings")
+
+
+@app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time --address auto")
+def plan(
+    recipe: RecipePath,
+    workspace: Folder = WORKSPACE,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="Plan for N documents chosen by hash.")] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Time every stage on a few real documents for the estimate.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Also see that this Ray cluster has room for it: host:port or auto.")
+    ] = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Say what a run would do: stages, placement, documents stored and still to score. Runs nothing."""
+    import pyarrow as pa
+
+    forecast = open_workspace(workspace).plan(recipe, sample, time)
+    if forecast.finished:
+        tell(f"run {forecast.run} is finished: running it again would do nothing")
+    else:
+        name = forecast.run or "(named once it is fitted)"
+        tell(f"run {name}: {forecast.rows:,} documents, {human_bytes(forecast.bytes)} in {forecast.shards:,} shards")
+    for stage in forecast.to_fit:
+        tell(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
+    for line in forecast.notices:
+        tell(line)
+    for path, why in forecast.bad_shards:
+        tell(f"warning: {path} {why}")
+    if address is not None:
+        from workers.on_ray import RayExecutor
+
+        executor = RayExecutor(address)
+        try:
+            tell(f"cluster at {address}: {executor.room(forecast.plan.passes)}")
+        finally:
+            executor.close()
+    rows = [
+        {
+            "stage": item.step,
+            "kind": item.kind,
+            "runs in": item.runs_in,
+            "stored": item.stored,
+            "to score": item.to_score,
+            "at most": item.at_most,
+            "estimate (s)": None if item.seconds is None else round(item.seconds, 2),
+            "because": item.why or None,
+        }
+        for item in forecast.stages
+    ]
+    print_table(pa.Table.from_pylist(rows), format)
+    known = [item.seconds for item in forecast.stages if item.seconds is not None]
+    if known:
+        tell(f"estimate: {sum(known) * 0.7:,.0f} to {sum(known) * 1.5:,.0f} s of one worker, from {forecast.timed_on}")
+    elif not forecast.finished and forecast.to_score:
+        tell("no estimate: these stages never ran here; --time measures them on a few documents")
+
+
+@app.command(
+    epilog="Examples: curate run recipe.yaml -w ws; curate run recipe.yaml --sample 1000; "
+    "curate run recipe.yaml --executor ray --workers 16; curate run recipe.yaml --address auto"
+)
+def run(
+    recipe: RecipePath,
+    workspace: Folder = WORKSPACE,
+    executor: Executor = Runner.auto,
+    address: Address = None,
+    workers: Workers = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash, as a run of its own.")
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
+    ] = False,
+    sent_from: Annotated[Path | None, typer.Option("--sent-from", hidden=True)] = None,
+    expect: Annotated[str | None, typer.Option("--expect", hidden=True)] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Curate. Resumes by itself, scores only what was never scored, does nothing when nothing is missing."""
+    from pipelines.recipe.bundle import unpacked
+
+    options = {"executor": executor.value, "address": address, "workers": workers, "sample": sample, "refit": refit}
+    given = recipe if sent_from is None else unpacked(recipe, sent_from)  # by `curate submit`
+    run_and_report(workspace, quiet, verbose, lambda ws, report: ws.run(given, report=report, expect=expect, **options))
+
+
+app.command(
+    epilog="Examples: curate submit recipe.yaml -w /shared/ws --address http://HEAD:8265; "
+    "curate submit recipe.yaml -w s3://bucket/ws --follow; curate submit recipe.yaml --code my_scorers/"
+)(submit)
+
+
+@app.command(epilog="Examples: curate retry -w ws; curate retry 41c2 --executor ray")
+def retry(
+    run: Annotated[str | None, typer.Argument(help="Run to retry. Default: the latest.", metavar="[RUN]")] = None,
+    workspace: Folder = WORKSPACE,
+    executor: Executor = Runner.auto,
+    address: Address = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run an earlier run's recipe again: what failed is tried again, what is committed stays."""
+    options = {"executor": executor.value, "address": address, "workers": workers}
+    run_and_report(workspace, quiet, verbose, lambda ws, report: ws.retry(run, report=report, **options))
+
+
+@app.command(epilog="Examples: curate status -w ws; curate status -f json")
+def status(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+    """List runs: running, done, failed or unfinished, and how far each is."""
+
+    print_table(open_workspace(workspace).status(), format)

@@ -1,0 +1,42 @@
+"""Commands that list what the engine brings: rules, recipes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.options import (
+    Format,
+    OutputFormat,
+)
+from pipelines.cli.render import print_table, put_text
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(epilog="Examples: curate rules; curate rules gopher-quality@datatrove; curate rules -f csv")
+def rules(
+    profile: Annotated[
+        str | None, typer.Argument(help="A profile of `scorer: rules`. Default: all of them.", metavar="[PROFILE]")
+    ] = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """The quality rules of each profile: what rejects a document, at what bound, for what reason, from which paper."""
+    from pipelines.results.rules import known_rules
+
+    print_table(known_rules(profile), format)
+
+
+@app.command(epilog="Examples: curate recipes; curate recipes fineweb")
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Recipe to print. Default: list them.", metavar="[NAME]")] = None,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Recipes to begin with: list them, or print one with its comments, to be kept in a file and changed."""
+    from pipelines import recipes as shipped
+
+    if name is None:
+        print_table(shipped.table(), format)
+    else:
+        put_text(shipped.read(name))

@@ -1,0 +1,102 @@
+"""Commands for a workspace's files: export, gc, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.options import (
+    WORKSPACE,
+    Folder,
+    Format,
+    OutputFormat,
+    Quiet,
+)
+from pipelines.cli.render import print_table, put, tell
+from pipelines.cli.talk import human_bytes, open_workspace
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(
+    epilog="Examples: curate export --to trl --into sft -w ws; "
+    "curate export 41c2 --to axolotl --into sft --test-rows 500; "
+    "curate export --to trl-preference --into dpo --seed 1 --test-share 0"
+)
+def export(
+    to: Annotated[str, typer.Option("--to", help="trl, trl-preference, axolotl or llama-factory.")],
+    into: Annotated[Path, typer.Option("--into", help="New folder for the files.")],
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Run id, a prefix of one, or a dataset's name. Default: the latest.", metavar="[RUN]"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the order and of the test split.")] = 0,
+    test_share: Annotated[
+        float | None,
+        typer.Option("--test-share", min=0, max=0.9, help="Part to hold out, about. Default: 0.05; 0 for none."),
+    ] = None,
+    test_rows: Annotated[
+        int | None, typer.Option("--test-rows", min=0, help="Rows to hold out, at most, in place of a share.")
+    ] = None,
+    workspace: Folder = WORKSPACE,
+    quiet: Quiet = False,
+) -> None:
+    """Write a finished run's instruction or preference rows as a trainer reads them; prints the folder.
+
+    Rows are shuffled, and near-duplicate questions stay on one side of the test split. Rows that the trainer's form
+    cannot hold are left out and counted by reason.
+    """
+    say = (lambda line: None) if quiet else tell
+    done = open_workspace(workspace).export(
+        to, into, run, seed=seed, test_share=test_share, test_rows=test_rows, say=say
+    )
+    say(f"{done.rows:,} rows: " + ", ".join(f"{count:,} to {name}" for name, count in done.written.items()))
+    for reason, count in done.refused.items():
+        say(f"left out: {count:,} rows, {reason}")
+    put(str(done.folder))
+
+
+@app.command(epilog="Examples: curate gc -w ws --dry-run; curate gc -w ws")
+def gc(
+    workspace: Folder = WORKSPACE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Remove leftovers of killed attempts, and show disk use. Never touches what a commit names."""
+    import pyarrow as pa
+
+    usage = open_workspace(workspace).gc(dry_run)
+    rows = [{"folder": name, "files": usage.files[name], "bytes": size} for name, size in sorted(usage.bytes.items())]
+    print_table(pa.Table.from_pylist(rows), format)
+    done = "would remove" if dry_run else "removed"
+    tell(f"{done} {usage.swept_files:,} leftover files, {human_bytes(usage.swept_bytes)}")
+    for place in usage.damaged:
+        tell(f"{place} is damaged; {'would be set aside' if dry_run else 'it is set aside'}")
+    for name in usage.forgotten:
+        tell(f"the dataset of run {name} is gone from disk; {'would forget it' if dry_run else 'it can be run again'}")
+
+
+@app.command(epilog="Examples: curate verify -w ws; curate verify -w ws --dry-run; curate verify -f csv")
+def verify(
+    workspace: Folder = WORKSPACE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is damaged.")] = False,
+    quiet: Quiet = False,
+    format: OutputFormat = Format.table,
+) -> None:
+    """Compare every file of a workspace and its datasets with what is recorded. Exit code 1 where one is damaged.
+
+    What is damaged is moved below damaged/ in the workspace and counts as not done: the next run does it again.
+    """
+    import pyarrow as pa
+
+    found = open_workspace(workspace).verify(dry_run, None if quiet else lambda what: tell(f"verifying {what}"))
+    rows = [{"file": item.place, "code": item.code, "what": item.why} for item in found.damaged]
+    kinds = pa.schema([("file", pa.string()), ("code", pa.string()), ("what", pa.string())])
+    print_table(pa.Table.from_pylist(rows, kinds), format)
+    what = f"{found.files:,} files verified, {len(found.damaged):,} damaged or gone"
+    tell(f"{what}, {found.set_aside:,} set aside in damaged/" if found.damaged and not dry_run else what)
+    if found.damaged:
+        tell("next: run the recipes of what is damaged again; they do what is missing and nothing else")
+        raise typer.Exit(1)
