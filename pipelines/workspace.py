@@ -163,33 +163,34 @@ class Workspace:
         from pipelines.results.show import show
 
         self.require()
-        return show(self, dropped_by=dropped_by, kept=kept, count=count, run=run)
+        return show(self.manifest, dropped_by=dropped_by, kept=kept, count=count, run=run)
 
     def explain(self, document: str, run: str | None = None) -> list[Explanation]:
         """Why a document was kept or dropped: by doc_id, by the user's id, or by `path#row`. One for each match."""
         from pipelines.results.explain import explain
 
         self.require()
-        return explain(self, document, run)
+        return explain(self.manifest, document, run)
 
     def attribute(self, explanation: Explanation, stage: str) -> Attribution | None:
         """Which pieces of an explained document moved the score that a stage gave it; None where it cannot say."""
         from pipelines.results.attribution import attribute
 
-        return attribute(self, explanation.run, explanation.path, explanation.row, stage)
+        return attribute(self.manifest, explanation.run, explanation.path, explanation.row, stage)
 
     def export(self, to: str, into: str | Path, run: str | None = None, **options: Any) -> Exported:
         """Write a finished run's rows as a trainer reads them; its options: `pipelines.results.export.export`."""
         from pipelines.results.export import export
 
-        return export(self, run, to, Path(into), **options)
+        self.require()
+        return export(self.manifest, run, to, Path(into), **options)
 
     def selections(self, run: str | None = None, stage: str | None = None) -> list[dict[str, Any]]:
         """What each selection of a run chose, beside chance and length: `pipelines.results.selections`."""
         from pipelines.results.selections import reports
 
         self.require()
-        return reports(self, run, stage)
+        return reports(self.manifest, run, stage)
 
     def audit_sample(
         self, *, rows: int = 200, into: str | Path | None = None, seed: int = 0, run: str | None = None
@@ -198,7 +199,7 @@ class Workspace:
         from pipelines.results.audit import sample
 
         self.require()
-        return sample(self, run, rows, seed, None if into is None else Path(into))
+        return sample(self.manifest, run, rows, seed, None if into is None else Path(into))
 
     def audit_label(
         self, ask: Callable[[dict[str, Any], int], audit.Answer], *, run: str | None = None
@@ -207,21 +208,21 @@ class Workspace:
         from pipelines.results.audit import label
 
         self.require()
-        return label(self, run, ask)
+        return label(self.manifest, run, ask)
 
     def audit_read(self, path: str | Path, run: str | None = None) -> audit.Taken:
         """Take the labels of a file that `audit_sample` wrote; all of them, or with an error none."""
         from pipelines.results.audit import read
 
         self.require()
-        return read(self, Path(path), run)
+        return read(self.manifest, Path(path), run)
 
     def audit_report(self, run: str | None = None, audit: str | None = None) -> audit.Report:
         """Precision, recall and false drops as the labels of the run's latest sample have them, with intervals."""
         from pipelines.results.audit import report
 
         self.require()
-        return report(self, run, audit)
+        return report(self.manifest, run, audit)
 
     def weak_to_strong_check(self, spec: str | Path | Mapping[str, Any]) -> weak_spec.Loaded:
         """Read a weak-to-strong specification and look at its input. Raises CurationError with all findings."""

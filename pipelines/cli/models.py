@@ -112,7 +112,7 @@ def models_list(workspace: Folder = WORKSPACE, format: OutputFormat = Format.tab
     """Models that scorers can use here, with licence and hash; and those that this workspace's runs used."""
     from pipelines.results.models import known_models
 
-    print_table(known_models(open_workspace(workspace)), format)
+    print_table(known_models(open_workspace(workspace).manifest), format)
 
 
 @models_app.command("pull", epilog="Example: curate models pull smollm2-135m")

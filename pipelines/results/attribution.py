@@ -12,18 +12,18 @@ from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
+    from curation.manifest.parts import Manifest
     from curation.scorers.leave_one_out import Attribution
-    from pipelines.workspace import Workspace
 
 
-def attribute(workspace: Workspace, run: str, path: str, row: int, stage: str) -> Attribution | None:
+def attribute(manifest: Manifest, run: str, path: str, row: int, stage: str) -> Attribution | None:
     """What moved the score that `stage` gave to the document at `path`, `row` (in the file); None where the scorer
     cannot say. Raises CurationError C032 for a stage that scores nothing, R002 where the file has changed."""
     from curation.flow.units import scorer_object
     from curation.plugins import contained
     from pipelines.planning.resolve import resolve_recorded
 
-    plan = resolve_recorded(workspace.manifest, run)
+    plan = resolve_recorded(manifest, run)
     scoring = [item for item in plan.stages if item.family == "scorer"]
     chosen = next((item for item in scoring if item.id == stage), None)
     if chosen is None:
@@ -34,12 +34,12 @@ def attribute(workspace: Workspace, run: str, path: str, row: int, stage: str) -
     if not shards:
         raise CurationError(Finding("R002", f"{path} is gone since run {run}", "its text can no longer be shown", path))
     names = sorted(scorer.all_reads() | {"text"})
-    document = _document(workspace, plan, shards[0], row, chosen.position, names)
+    document = _document(manifest, plan, shards[0], row, chosen.position, names)
     with contained():
         return scorer.attribution(document)
 
 
-def _document(workspace: Workspace, plan: Any, shard: Any, row: int, position: int, names: list[str]) -> pa.RecordBatch:
+def _document(manifest: Manifest, plan: Any, shard: Any, row: int, position: int, names: list[str]) -> pa.RecordBatch:
     """One document as the stage at `position` saw it: its columns by our names, its text edited."""
     from curation.flow.score import last_transform
     from curation.flow.stored import load_known
@@ -59,8 +59,8 @@ def _document(workspace: Workspace, plan: Any, shard: Any, row: int, position: i
     transform = last_transform(plan.stages[:position])
     if transform is not None:
         step = transform.steps[-1]
-        files = score_index(workspace.manifest, plan)[shard.index].get(step.fingerprint, [])
-        known = load_known(workspace.store, files, step, shard.row_start, shard.rows, ["edits"])
+        files = score_index(manifest, plan)[shard.index].get(step.fingerprint, [])
+        known = load_known(manifest.store, files, step, shard.row_start, shard.rows, ["edits"])
         edits = pc.struct_field(known.rows(np.array([at])), "edits")
         columns["text"] = apply_edits(columns["text"].cast(TEXT), edits)
     return pa.RecordBatch.from_pydict(columns)

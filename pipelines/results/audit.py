@@ -28,8 +28,8 @@ from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
+    from curation.manifest.parts import Manifest
     from curation.plan import Plan
-    from pipelines.workspace import Workspace
 
 SALT = int.from_bytes(b"audit")
 """Keeps the sample apart from others by the same hash: documents that a stage was fitted on would flatter it."""
@@ -110,7 +110,7 @@ class Taken:
     blank: int
 
 
-def sample(workspace: Workspace, run: str | None, rows: int, seed: int, into: Path | None) -> Sample:
+def sample(manifest: Manifest, run: str | None, rows: int, seed: int, into: Path | None) -> Sample:
     """Choose `rows` documents of a decided run by hash, commit them, and write them to `into` for labelling.
 
     The same documents each time; errors, rows without text and copies are in no stratum. Raises C041 for a run that is
@@ -120,7 +120,6 @@ def sample(workspace: Workspace, run: str | None, rows: int, seed: int, into: Pa
 
     if into is not None and into.exists():
         raise exists(into)
-    manifest = workspace.manifest
     chosen = _run(manifest, run)
     plan = resolve_recorded(manifest, chosen)
     decided = _decisions(manifest, chosen)
@@ -142,7 +141,7 @@ def sample(workspace: Workspace, run: str | None, rows: int, seed: int, into: Pa
     strata = [Stratum(*key, size, count) for (key, size), count in zip(sizes.items(), counts, strict=True)]
     places = {key: place for place, key in enumerate(sizes)}
     codes = {_name(*key): places[(key[0], merged[key])] for key in keys} | ({_name(None, None): 0} if kept else {})
-    drawn = _draw(workspace, plan, decided, codes, np.array(counts, dtype=np.int64), seed)
+    drawn = _draw(manifest, plan, decided, codes, np.array(counts, dtype=np.int64), seed)
     audit = f"{chosen}-{rows}-{seed}"
     moment = later(manifest.read("audits"))
     records = [
@@ -159,7 +158,7 @@ def sample(workspace: Workspace, run: str | None, rows: int, seed: int, into: Pa
     return Sample(audit, chosen, strata, *left_out)
 
 
-def label(workspace: Workspace, run: str | None, ask: Callable[[dict[str, Any], int], Answer]) -> Report:
+def label(manifest: Manifest, run: str | None, ask: Callable[[dict[str, Any], int], Answer]) -> Report:
     """Ask for a label of each document of the run's latest sample that has none, in the sample's order.
 
     `ask` is given the document (doc_id, path, row, text, and of a format its parts; nothing of what became of it) and
@@ -167,7 +166,6 @@ def label(workspace: Workspace, run: str | None, ask: Callable[[dict[str, Any], 
     """
     from pipelines.planning.resolve import resolve_recorded
 
-    manifest = workspace.manifest
     records = _latest(manifest, run)
     chosen = records[0]["run"]
     known = _labels(manifest, chosen)
@@ -179,7 +177,7 @@ def label(workspace: Workspace, run: str | None, ask: Callable[[dict[str, Any], 
             break
         if answer != "skip":
             _commit(manifest, chosen, [(document["doc_id"], answer == "good", None)])
-    return report(workspace, chosen, records[0]["audit"])
+    return report(manifest, chosen, records[0]["audit"])
 
 
 def ask(document: dict[str, Any], left: int) -> Answer:
@@ -200,13 +198,12 @@ def ask(document: dict[str, Any], left: int) -> Answer:
             return KEYS[key[:1].lower()]
 
 
-def read(workspace: Workspace, path: Path, run: str | None) -> Taken:
+def read(manifest: Manifest, path: Path, run: str | None) -> Taken:
     """Commit the labels in a file that `sample` wrote. Those that are known already count as `same`.
 
     Raises C041 with the lines where a label is none, a document was not sampled or is labelled twice and differently,
     and for an audit that is not this workspace's or not of `run`. Then nothing of the file is taken.
     """
-    manifest = workspace.manifest
     lines = list(read_rows(path))
     named = sorted({row.get("audit", "") for _, row in lines})
     known = manifest.where("audits", audit=named[0]).to_pylist() if len(named) == 1 else []
@@ -230,9 +227,8 @@ def read(workspace: Workspace, path: Path, run: str | None) -> Taken:
     return Taken(named[0], chosen, len(fresh), len(other), len(given) - len(fresh) - len(other), blank)
 
 
-def report(workspace: Workspace, run: str | None, audit: str | None = None) -> Report:
+def report(manifest: Manifest, run: str | None, audit: str | None = None) -> Report:
     """What the labels of a run say: of its latest sample, or of `audit`. Raises C032 where nothing was sampled."""
-    manifest = workspace.manifest
     records = _latest(manifest, run, audit)
     chosen = records[0]["run"]
     labels = _labels(manifest, chosen)
@@ -296,7 +292,7 @@ def _name(stage: str | None, reason: str | None) -> str:
 
 
 def _draw(
-    workspace: Workspace,
+    manifest: Manifest,
     plan: Plan,
     decided: list[dict[str, Any]],
     codes: dict[str, int],
@@ -319,7 +315,7 @@ def _draw(
         if record["path"] not in files:
             raise _gone(record["path"], record["run"])
         columns = ["row", "outcome", "dropped_by", "reason"]
-        with workspace.store.reading(record["data"]) as source:
+        with manifest.store.reading(record["data"]) as source:
             table = parquet.read(source, columns=columns)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
         ends = [pc.fill_null(column, "") for column in (table.column("dropped_by"), rules_of(table.column("reason")))]

@@ -12,7 +12,7 @@ from pipelines.results.spelling import ending, same_file, spelled
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
-    from pipelines.workspace import Workspace
+    from curation.manifest.parts import Manifest
 
 MOST = 20
 """Documents that are explained of those that have one id."""
@@ -112,22 +112,22 @@ class Explanation:
         return head
 
 
-def explain(workspace: Workspace, document: str, run: str | None) -> list[Explanation]:
+def explain(manifest: Manifest, document: str, run: str | None) -> list[Explanation]:
     """Find documents by `path#row`, else by doc_id and by the user's id. Raises C032 when none matches."""
     from curation.manifest.views import choose_run, connect
 
-    chosen = choose_run(workspace.manifest, run)
+    chosen = choose_run(manifest, run)
     if not is_text(document):
         raise _unknown(document, chosen)
-    with connect(workspace.manifest, chosen, query="documents") as connection:
+    with connect(manifest, chosen, query="documents") as connection:
         stages = connection.execute("SELECT * FROM stages WHERE run = $run ORDER BY position", {"run": chosen})
         names = [column[0] for column in stages.description]
         order = [dict(zip(names, row, strict=True)) for row in stages.fetchall()]
-        records = workspace.manifest.where("runs", run=chosen).to_pylist()
+        records = manifest.where("runs", run=chosen).to_pylist()
         bases = [record["recipe_dir"] for record in records]
 
         def recorded() -> list[str]:
-            paths: list[str] = workspace.manifest.where("shards", run=chosen).column("path").unique().to_pylist()
+            paths: list[str] = manifest.where("shards", run=chosen).column("path").unique().to_pylist()
             return paths
 
         for condition, values in _conditions(document, bases, recorded):

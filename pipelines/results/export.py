@@ -31,7 +31,7 @@ from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
-    from pipelines.workspace import Workspace
+    from curation.manifest.parts import Manifest
 
 TARGETS: dict[str, type[Target]] = {item.kind: item for item in (Trl, TrlPreference, Axolotl, LlamaFactory)}
 SHARE = 0.05
@@ -54,7 +54,7 @@ class Exported:
 
 
 def export(
-    workspace: Workspace,
+    manifest: Manifest,
     run: str | None,
     to: str,
     into: Path,
@@ -80,7 +80,7 @@ def export(
         raise CurationError(Finding("C004", "--test-share and --test-rows exclude each other", "leave one of them out"))
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
-    dataset = _dataset(workspace, run)
+    dataset = _dataset(manifest, run)
     target = _target(TARGETS[to], dataset.columns)
     names = dataset.names(target.needs)
     share = SHARE if test_share is None and test_rows is None else test_share
@@ -190,25 +190,24 @@ def _text(column: pa.Array) -> pa.Array:
     return column if nested(column.type) else column.cast(TEXT)
 
 
-def _dataset(workspace: Workspace, run: str | None) -> _Dataset:
+def _dataset(manifest: Manifest, run: str | None) -> _Dataset:
     from curation.manifest.views import choose_run
     from pipelines.recipe.load import parse
     from pipelines.running.verify import check_dataset
 
-    workspace.require()
-    chosen = choose_run(workspace.manifest, run)
-    runs = workspace.manifest.where("runs", run=chosen).to_pylist()
+    chosen = choose_run(manifest, run)
+    runs = manifest.where("runs", run=chosen).to_pylist()
     if not runs:
         raise CurationError(Finding("C032", "there is no run to export", "start one: curate run RECIPE -w WORKSPACE"))
-    done = workspace.manifest.where("datasets", run=chosen).to_pylist()
-    store = workspace.store
+    done = manifest.where("datasets", run=chosen).to_pylist()
+    store = manifest.store
     names = store.names(done[0]["path"]) if done else []
     if not names:
         raise _unfit(f"run {chosen} has no dataset", f"finish it: curate retry {chosen}")
     # without its stages: their models and seeds need not be there any more
     recipe = parse(runs[0]["recipe"], Path(runs[0]["recipe_dir"]), overrides={"stages": []}).recipe
     parts = [f"{done[0]['path']}/{name}" for name in names if name.startswith("part-")]
-    check_dataset(workspace.manifest, str(chosen), done[0]["path"])
+    check_dataset(manifest, str(chosen), done[0]["path"])
     return _Dataset(str(chosen), done[0]["name"], store, parts, Columns.of(recipe.input.columns), recipe.output.columns)
 
 

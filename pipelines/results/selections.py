@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
-    from pipelines.workspace import Workspace
+    from curation.manifest.parts import Manifest
 
 
-def reports(workspace: Workspace, run: str | None, stage: str | None) -> list[dict[str, Any]]:
+def reports(manifest: Manifest, run: str | None, stage: str | None) -> list[dict[str, Any]]:
     """The report of each selection that the run has resolved, in order.
 
     It is that of `curation.selection.report`, with `stage` and `kind`, and of each example `path`, `row`, `doc_id` and
@@ -21,8 +21,8 @@ def reports(workspace: Workspace, run: str | None, stage: str | None) -> list[di
     """
     from curation.manifest.views import choose_run
 
-    chosen = choose_run(workspace.manifest, run)
-    stages = workspace.manifest.where("stages", run=chosen).sort_by("position").to_pylist()
+    chosen = choose_run(manifest, run)
+    stages = manifest.where("stages", run=chosen).sort_by("position").to_pylist()
     selections = [row for row in stages if row["family"] == "select"]
     if stage is not None:
         selections = [row for row in selections if row["stage"] == stage]
@@ -31,28 +31,28 @@ def reports(workspace: Workspace, run: str | None, stage: str | None) -> list[di
         known = ", ".join(row["stage"] for row in stages if row["family"] == "select")
         hint = f"selections: {known}" if known else "add a stage `select:` to the recipe"
         raise CurationError(Finding("C032", f"run {chosen} has {what}", hint))
-    groups = {row["group"]: row for row in workspace.manifest.read("groups").to_pylist()}
-    used = {row["stage"]: row["group"] for row in workspace.manifest.where("barriers", run=chosen).to_pylist()}
+    groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
+    used = {row["stage"]: row["group"] for row in manifest.where("barriers", run=chosen).to_pylist()}
     found = []
     for row in selections:
         group = groups.get(used.get(row["stage"], ""))
         if group is not None and group["report"]:
             found.append({"stage": row["stage"], "kind": row["kind"], **json.loads(group["report"])})
-    _with_texts(workspace, str(chosen), found)
+    _with_texts(manifest, str(chosen), found)
     return found
 
 
-def _with_texts(workspace: Workspace, run: str, found: list[dict[str, Any]]) -> None:
+def _with_texts(manifest: Manifest, run: str, found: list[dict[str, Any]]) -> None:
     from pipelines.results.show import texts
 
-    shards = workspace.manifest.where("shards", run=run).to_pylist()
+    shards = manifest.where("shards", run=run).to_pylist()
     places = {row["file"]: (row["path"], row["file_no"]) for row in shards}
     examples = [example for report in found for name in ("picked", "near_misses") for example in report[name]]
     examples += [example["nearest_rejected"] for example in examples if "nearest_rejected" in example]
     for example in examples:
         path, number = places[example.pop("file")]
         example["path"], example["doc_id"] = path, number << 32 | example["row"]
-    read = texts(workspace, run, examples)
+    read = texts(manifest, run, examples)
     for example in examples:
         text, edited = read[(example["path"], example["row"])]
         example["text"] = text if edited is None else edited

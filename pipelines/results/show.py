@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
-    from pipelines.workspace import Workspace
+    from curation.manifest.parts import Manifest
 
 SHOWN = pa.schema(
     [
@@ -34,7 +34,7 @@ SHOWN = pa.schema(
 
 
 def show(
-    workspace: Workspace, *, dropped_by: str | None, kept: bool | None, count: int, run: str | None
+    manifest: Manifest, *, dropped_by: str | None, kept: bool | None, count: int, run: str | None
 ) -> Iterator[dict[str, Any]]:
     """`count` documents spread over the run by hash, in input order: the same ones each time.
 
@@ -43,11 +43,11 @@ def show(
     """
     from curation.manifest.views import choose_run, connect
 
-    chosen = choose_run(workspace.manifest, run)
+    chosen = choose_run(manifest, run)
     conditions, values = ["true"], {}
     if kept is not None:
         conditions.append("kept" if kept else "NOT kept")
-    with connect(workspace.manifest, chosen, query="documents") as connection:
+    with connect(manifest, chosen, query="documents") as connection:
         if dropped_by is not None:
             stages = [
                 row[0]
@@ -67,14 +67,14 @@ def show(
         )
         names = [column[0] for column in found.description]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    found_texts = texts(workspace, str(chosen), rows)
+    found_texts = texts(manifest, str(chosen), rows)
     for row in rows:
         text, edited = found_texts[(row["path"], row["row"])]
         yield {**row, "text": text, "edited": edited}
 
 
 def texts(
-    workspace: Workspace, run: str, rows: list[dict[str, Any]]
+    manifest: Manifest, run: str, rows: list[dict[str, Any]]
 ) -> dict[tuple[str, int], tuple[str | None, str | None]]:
     """Text and edited text by (path, row)."""
     from pipelines.planning.resolve import resolve_recorded
@@ -82,8 +82,8 @@ def texts(
 
     if not rows:
         return {}
-    plan = resolve_recorded(workspace.manifest, run)
-    index = score_index(workspace.manifest, plan)
+    plan = resolve_recorded(manifest, run)
+    index = score_index(manifest, plan)
     wanted: defaultdict[int, list[int]] = defaultdict(list)
     there = {shard.path for shard in plan.shards}
     for row in rows:
@@ -98,12 +98,12 @@ def texts(
                 wanted[shard.index].append(row["row"])
     found: dict[tuple[str, int], tuple[str | None, str | None]] = {}
     for number, places in wanted.items():
-        found.update(_shard_texts(workspace, plan, plan.shards[number], index[number], np.array(places)))
+        found.update(_shard_texts(manifest, plan, plan.shards[number], index[number], np.array(places)))
     return found
 
 
 def _shard_texts(
-    workspace: Workspace, plan: Any, shard: Any, scores: dict[str, list[str]], places: np.ndarray
+    manifest: Manifest, plan: Any, shard: Any, scores: dict[str, list[str]], places: np.ndarray
 ) -> dict[tuple[str, int], tuple[str | None, str | None]]:
     from curation.flow.score import last_transform
     from curation.flow.stored import load_known
@@ -124,7 +124,7 @@ def _shard_texts(
     if transform is not None:
         step = transform.steps[-1]
         known = load_known(
-            workspace.store, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
+            manifest.store, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
         )
         edits = pc.struct_field(known.rows(rows), "edits")
         changed = pc.fill_null(pc.greater(pc.list_value_length(edits), 0), False)
