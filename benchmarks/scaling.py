@@ -509,7 +509,8 @@ def resolving_child(folder: Path, files: float, rounds: float) -> None:
     import pyarrow.parquet as pq
 
     from pipelines import Workspace
-    from pipelines.planning.resolve import remember, resolve
+    from pipelines.planning.inputs import record_inputs
+    from pipelines.planning.resolve import resolve
     from pipelines.recipe.load import parse
 
     (folder / "many").mkdir(exist_ok=True)
@@ -524,7 +525,7 @@ def resolving_child(folder: Path, files: float, rounds: float) -> None:
             workspace = Workspace(folder / f"many-ws-{number}")
             workspace.create()
             cpu, wall = time.thread_time(), time.perf_counter()
-            remember(workspace.manifest, resolve(loaded, workspace.manifest))
+            record_inputs(workspace.manifest, resolve(loaded, workspace.manifest).fresh)
             cpu, wall = time.thread_time() - cpu, time.perf_counter() - wall
             found[-1][name] = [cpu / files * 1e3, wall / files * 1e3]
     print(json.dumps(_medians(found)))

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from curation import registry
 from curation.plan import fingerprint
 from curation.store import is_url
-from pipelines.planning.resolve import remember, resolve
+from pipelines.planning.inputs import record_inputs
+from pipelines.planning.resolve import resolve
 from pipelines.recipe import bundle as bundles
 from pipelines.recipe.companions import unasked
 from pipelines.recipe.load import load
@@ -102,7 +103,7 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
         what = ", ".join(["the engine", recipe.name, *made.companions, *made.code])
         say(f"sending {made.bytes / 1e6:,.1f} MB: {what}")
         workspace.create()
-        remember(workspace.manifest, resolved)  # so that the job need not read the inputs again to know them
+        record_inputs(workspace.manifest, resolved.fresh)  # so that the job need not read the inputs again to know them
         facts = {
             "run": run,
             "name": plan.name,

@@ -74,13 +74,14 @@ class Workspace:
         `time` runs every stage on a few real documents for the estimate of its seconds.
         """
         from pipelines.planning.estimate import forecast
-        from pipelines.planning.resolve import remember, resolve
+        from pipelines.planning.inputs import record_inputs
+        from pipelines.planning.resolve import resolve
 
         manifest = Manifest(self.store)
         resolved = resolve(self._load(recipe), manifest, sample)
         if self.exists:
             with suppress(OSError):  # a workspace that may only be read: files are then read again next time
-                remember(manifest, resolved)
+                record_inputs(manifest, resolved.fresh)
         return forecast(resolved, manifest, time)
 
     def run(
@@ -102,7 +103,8 @@ class Workspace:
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
-        from pipelines.planning.resolve import remember, resolve
+        from pipelines.planning.inputs import record_inputs
+        from pipelines.planning.resolve import resolve
         from pipelines.running.fit import fit
         from pipelines.running.run import execute
 
@@ -114,7 +116,7 @@ class Workspace:
             if expect is not None and (resolved.unfitted or resolved.plan.run != expect):
                 raise CurationError(_another_run(expect, resolved))
             self.create()
-            remember(manifest, resolved)
+            record_inputs(manifest, resolved.fresh)
             _tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
@@ -404,6 +406,6 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
 
 
 def _all_fits(loaded: Loaded, resolved: Any) -> list[Any]:
-    from pipelines.planning.resolve import fits
+    from pipelines.planning.fits import fits
 
     return fits(loaded, resolved.plan.columns)

@@ -25,7 +25,8 @@ from curation.scorers import members
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
 from curation.sources import Shard, hash_rows, read_batches
 from curation.store import Store
-from pipelines.planning.resolve import Resolved, Unfitted, head_differs
+from pipelines.planning.fits import Unfitted, head_differs
+from pipelines.planning.resolve import Resolved
 from pipelines.recipe.load import Loaded
 from schemas.documents import INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding, advice

@@ -15,7 +15,7 @@ from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
 from curation.store.seal import MEND
-from pipelines.planning.resolve import head_differs
+from pipelines.planning.fits import head_differs
 from schemas.errors import CurationError, Finding
 from schemas.manifest import PARTS
 

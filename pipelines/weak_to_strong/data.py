@@ -22,7 +22,7 @@ from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.supervisors.base import Rows
 from curation.weak_to_strong.task import as_text, codes
 from curation.weak_to_strong.tuning import order_keys
-from pipelines.planning.resolve import _inspect, _unify, sources_of
+from pipelines.planning.inputs import inspect_files, sources_of, unify
 from pipelines.recipe.document import excerpt_of
 from pipelines.weak_to_strong.spec import Loaded
 from schemas.documents import TEXT
@@ -78,11 +78,11 @@ def find(loaded: Loaded, manifest: Manifest) -> Found:
     found = search(patterns, loaded.base, sources, manifest.store.uri("").rstrip("/"))
     if found.findings:
         raise CurationError(*(_at(loaded, finding, "input", "path") for finding in found.findings))
-    files, _ = _inspect(found.files, manifest)
+    files, _ = inspect_files(found.files, manifest)
     unreadable = [file for file in files if file.error]
     if unreadable:
         raise CurationError(*(Finding("R001", f"{file.path} {file.error}", file=file.path) for file in unreadable))
-    unified, broken = _unify(files)
+    unified, broken = unify(files)
     findings: list[Finding] = []
     kinds: dict[str, pa.DataType] = {}
     for name in [*loaded.reads, *(["id"] if "id" in loaded.spec.input.columns else [])]:

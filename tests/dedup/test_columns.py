@@ -17,7 +17,7 @@ from curation.plan import fingerprint
 from curation.scorers.base import Context, Settings
 from curation.text.normalize import joint_digest, normalized_digest
 from pipelines import Workspace
-from pipelines.planning.resolve import step_fingerprint
+from pipelines.planning.fingerprints import step_fingerprint
 from schemas.documents import TEXT
 from schemas.errors import CurationError
 

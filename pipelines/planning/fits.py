@@ -1,0 +1,60 @@
+"""Stages that learn: which have to be fitted, and what is recorded of earlier fits."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from curation.formats.columns import Columns
+from curation.manifest.parts import Manifest
+from curation.scorers.base import HEAD, Scorer, Transform
+from curation.store import Store
+from curation.store.seal import CHANGED, GONE
+from pipelines.planning.fingerprints import fit_key, is_fitted, learns_from, step_fingerprint
+from pipelines.recipe.load import Loaded
+
+
+@dataclass(frozen=True)
+class Unfitted:
+    """A stage that has to be fitted before the plan is whole."""
+
+    position: int
+    """In the recipe, from 0."""
+    stage: str
+    key: str
+    sample_rows: int
+
+
+def fits(loaded: Loaded, available: Columns) -> list[Unfitted]:
+    """Every stage of the recipe that is fitted, whether it has been or not."""
+    found = []
+    upstream: list[str] = []
+    for place, (declared, chosen) in enumerate(zip(loaded.recipe.stages, loaded.stages, strict=True)):
+        if isinstance(chosen, Transform):
+            upstream = [*upstream, step_fingerprint(chosen, available, upstream, {})]
+        elif isinstance(chosen, Scorer) and is_fitted(chosen):
+            key = fit_key(
+                loaded.recipe.name, declared.id, chosen, available, [*upstream, *learns_from(loaded, place, available)]
+            )
+            found.append(Unfitted(place, declared.id, key, chosen.sample_rows))
+    return found
+
+
+def head_differs(store: Store, folder: str, sha256: str | None = None) -> str | None:
+    """What is wrong with a fitted head: its folder's name ends in the beginning of its SHA-256."""
+    try:
+        found = hashlib.sha256(store.read(f"{folder}/{HEAD}")).hexdigest()
+    except FileNotFoundError:
+        return GONE
+    return None if found == (sha256 or found) and found.startswith(folder.rpartition("-")[2]) else CHANGED
+
+
+def latest_fit(manifest: Manifest, key: str) -> str | None:
+    """Folder of the newest fit under this key, as a path or URL, or None: also where it is damaged or gone."""
+    records = [record for record in manifest.read("fits").to_pylist() if record["fit"] == key]
+    if not records:
+        return None
+    newest = max(records, key=lambda record: record["generation"])
+    if head_differs(manifest.store, newest["artifact"], newest["sha256"]):
+        return None
+    return manifest.store.uri(newest["artifact"])
