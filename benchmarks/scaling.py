@@ -139,6 +139,7 @@ def timed_passes(folder: Path, executor: Any, rounds: int) -> list[float]:
     """Seconds of the scoring pass, each round in a workspace of its own; the first, which warms up, is left out."""
     from pipelines import Workspace
     from pipelines.planning.resolve import resolve
+    from pipelines.running.events import Event, PhaseEnded, PhaseStarted
     from pipelines.running.run import execute
 
     seconds = []
@@ -148,9 +149,9 @@ def timed_passes(folder: Path, executor: Any, rounds: int) -> list[float]:
         plan = resolve(workspace.check(folder / "recipe.yaml"), workspace.manifest).plan
         began: dict[str, float] = {}
 
-        def report(event: str, facts: dict[str, Any], began: dict[str, float] = began) -> None:
-            if event in ("begin", "end") and facts["what"].startswith("score"):
-                began[event] = time.monotonic()
+        def report(event: Event, began: dict[str, float] = began) -> None:
+            if isinstance(event, PhaseStarted | PhaseEnded) and event.name.startswith("score"):
+                began["begin" if isinstance(event, PhaseStarted) else "end"] = time.monotonic()
 
         result = execute(plan, workspace.store, lambda: executor, report)
         assert result.outcome == "done", result.failures
@@ -406,7 +407,7 @@ def phases_child(folder: Path, shards: float, to_a_file: float) -> None:
     units: dict[str, list[float]] = {}
     for attempt in ("first", "again"):
         answers = Answers(store, records, plan.shards[0])
-        invocation = _Invocation(plan, store, lambda: answers, lambda event, facts: None)  # noqa: B023
+        invocation = _Invocation(plan, store, lambda: answers, lambda event: None)  # noqa: B023
         gc.collect()
         base = resident()
 
@@ -466,7 +467,7 @@ def submitting_child(folder: Path, rounds: float) -> None:
 
     plan, _ = real_run(folder)
     plan = many_shards(plan, 1000, 1)
-    invocation = _Invocation(plan, Store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event, facts: None)
+    invocation = _Invocation(plan, Store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event: None)
     units = [ScoreWork(at, plan.passes[0]) for at in invocation._shards()]
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="warning", log_to_driver=False)
 

@@ -203,8 +203,8 @@ def child(workspace: Path, workers: int) -> None:
 
     times: dict[str, float] = {}
 
-    def report(event: str, facts: dict[str, object]) -> None:
-        times.setdefault(event, time.monotonic())
+    def report(event: object) -> None:
+        times.setdefault(type(event).__name__, time.monotonic())
 
     watch = Peaks()
     began = time.monotonic()
@@ -212,7 +212,7 @@ def child(workspace: Path, workers: int) -> None:
     total = time.monotonic() - began
     watch.stop()
     assert result.outcome in ("done", "nothing-to-do"), result.failures
-    up = times.get("run", began)
+    up = times.get("RunStarted", began)
     flow = result.seconds - (up - began) if "run" in times else total
     print(f"total={total} start={up - began} flow={flow} driver={watch.driver} worker={watch.worker}")
 

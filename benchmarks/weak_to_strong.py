@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.report.weak_to_strong import lines, shown
+from pipelines.running.events import Event, Failed, PhaseEnded, PhaseStarted
 from pipelines.workspace import Workspace
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -162,14 +163,15 @@ class Clock:
     def __init__(self) -> None:
         self.began, self.spent = time.monotonic(), cpu()
 
-    def __call__(self, event: str, facts: dict[str, Any]) -> None:
-        if event == "begin":
-            self.began, self.spent = time.monotonic(), cpu()
-        if event == "end":
-            seconds = f"{time.monotonic() - self.began:.1f} s, CPU {cpu() - self.spent:.1f} s"
-            print(f"  {facts['what']}: {seconds}", file=sys.stderr, flush=True)
-        if event == "failed":
-            print(facts["failure"].message, file=sys.stderr)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case PhaseStarted():
+                self.began, self.spent = time.monotonic(), cpu()
+            case PhaseEnded(name):
+                seconds = f"{time.monotonic() - self.began:.1f} s, CPU {cpu() - self.spent:.1f} s"
+                print(f"  {name}: {seconds}", file=sys.stderr, flush=True)
+            case Failed(failure):
+                print(failure.message, file=sys.stderr)
 
 
 SECTIONS = {"functions": functions, "sst2": sst2}

@@ -24,7 +24,7 @@ from pipelines.planning.resolve import resolve
 from pipelines.recipe import bundle as bundles
 from pipelines.recipe.companions import unasked
 from pipelines.recipe.load import load
-from pipelines.running.run import Result, finished
+from pipelines.running.result import Result, finished
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 from workers.jobs import Job, Jobs, Submission, checked, on_loopback

@@ -15,6 +15,7 @@ import yaml
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
 from curation.store import Store, StoreError
+from pipelines.running.events import FitStarted, Notice
 from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from pipelines.results import audit
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
+    from pipelines.running.events import Report
     from pipelines.running.gc import Usage
-    from pipelines.running.run import Report, Result
+    from pipelines.running.result import Result
     from pipelines.running.verify import Verified
     from pipelines.weak_to_strong import run as weak_run
     from pipelines.weak_to_strong import spec as weak_spec
@@ -63,7 +65,7 @@ class Workspace:
             _tell_passed_over(resolved, report)
             for shard in resolved.plan.shards:
                 if shard.error:
-                    report("notice", {"text": f"warning: {shard.path} {shard.error}"})
+                    report(Notice(f"warning: {shard.path} {shard.error}"))
         return loaded
 
     def plan(
@@ -109,7 +111,7 @@ class Workspace:
         from pipelines.running.run import execute
 
         loaded = self._load(recipe)
-        tell = (lambda event, facts: None) if report is None else report
+        tell = (lambda event: None) if report is None else report
         try:
             manifest = Manifest(self.store)
             resolved = resolve(loaded, manifest, sample)
@@ -120,7 +122,7 @@ class Workspace:
             _tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
-                tell("fit", {"stage": item.stage, "rows": item.sample_rows})
+                tell(FitStarted(item.stage, item.sample_rows))
                 fit(loaded, resolved, item, self.store, refit)
                 resolved = resolve(loaded, Manifest(self.store), sample)  # a later fit may stand on this one
         except OSError as failure:
@@ -255,7 +257,7 @@ class Workspace:
 
         resolved = resolve(_specification(spec), Manifest(self.store))
         self.create()
-        return execute(resolved, self.store, report or (lambda event, facts: None), workers)
+        return execute(resolved, self.store, report or (lambda event: None), workers)
 
     def weak_to_strong_report(self, run: str | None = None) -> dict[str, Any]:
         """What a finished weak-to-strong run found: the latest, or one by id, a prefix of one, or name."""
@@ -338,9 +340,10 @@ class Workspace:
 
 def _tell_passed_over(resolved: Any, tell: Report) -> None:
     if resolved.ignored:
-        tell("ignored", {"files": resolved.ignored})
+        what = "files in the input folders are neither Parquet nor JSON lines; passed over"
+        tell(Notice(f"warning: {resolved.ignored:,} {what}"))
     for line in resolved.notices:
-        tell("notice", {"text": line})
+        tell(Notice(line))
 
 
 def _another_run(expected: str, resolved: Any) -> Finding:
@@ -400,7 +403,7 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
         from workers.on_ray import RayExecutor
 
         count = workers if address else workers or here
-        return RayExecutor(address, count, lambda text: tell("notice", {"text": text}), MARKER)
+        return RayExecutor(address, count, lambda text: tell(Notice(text)), MARKER)
 
     return make
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.running.run import Result
+from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
 STRICT, LOOSE = 0.95, 0.5

@@ -6,10 +6,26 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.report.escape import terminal
 from pipelines.cli.render import tell_text
+from pipelines.running.events import (
+    Event,
+    Failed,
+    FitStarted,
+    InputSkipped,
+    ModelMetered,
+    Notice,
+    PhaseEnded,
+    PhaseStarted,
+    RunStarted,
+    UnitEnded,
+)
+
+if TYPE_CHECKING:
+    from curation.flow import Failure, Outcome
+    from workers.executor import Metered
 
 HEARTBEAT_SECONDS = 30.0
 
@@ -28,12 +44,30 @@ class Progress:
         self._done = 0
         self._began = 0.0
         self._stop = threading.Event()
-        self._failed: Counter[tuple[str, str]] = Counter()
+        self._failures: Counter[tuple[str, str]] = Counter()
 
-    def __call__(self, event: str, facts: dict[str, Any]) -> None:
-        handle = getattr(self, f"_on_{event}", None)
-        if handle is not None:
-            handle(facts)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._run_started(event)
+            case FitStarted(stage, rows):
+                self._talk(f"fitting '{stage}' on its seeds and {rows:,} documents of the pool")
+            case PhaseStarted(name, total):
+                self._phase, self._done, self._began = (name, total), 0, time.monotonic()
+                if self.bars:
+                    self._start_bar(name, total)
+            case UnitEnded(outcome):
+                self._unit_ended(outcome)
+            case PhaseEnded(name):
+                self._phase_ended(name)
+            case ModelMetered(reading):
+                self._talk(_meter_line(reading))
+            case Failed(failure, path):
+                self._failed_line(failure, path)
+            case InputSkipped(path, message):
+                self.say(f"warning: going on without {path}: {message}")
+            case Notice(text):
+                self.say(text)
 
     def close(self) -> None:
         """Take down what is on the screen."""
@@ -52,81 +86,41 @@ class Progress:
         else:
             tell_text(text, self.stream)
 
-    def _on_run(self, facts: dict[str, Any]) -> None:
+    def _talk(self, text: str) -> None:
         if not self.quiet:
-            self.say(f"run {facts['run']}: {facts['rows']:,} documents in {facts['shards']:,} shards")
+            self.say(text)
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._talk(f"run {event.run}: {event.rows:,} documents in {event.shards:,} shards")
         if not self.bars and not self.quiet:
             threading.Thread(target=self._heartbeat, daemon=True).start()
 
-    def _on_ignored(self, facts: dict[str, Any]) -> None:
-        self.say(
-            f"warning: {facts['files']:,} files in the input folders are neither Parquet nor JSON lines; passed over"
-        )
-
-    def _on_fit(self, facts: dict[str, Any]) -> None:
-        if not self.quiet:
-            self.say(f"fitting '{facts['stage']}' on its seeds and {facts['rows']:,} documents of the pool")
-
-    def _on_straddling(self, facts: dict[str, Any]) -> None:
-        self.say(
-            f"warning: {facts['clusters']:,} clusters of near-duplicates came to span splits;"
-            f" {facts['rows']:,} rows are quarantined"
-        )
-
-    def _on_notice(self, facts: dict[str, Any]) -> None:
-        self.say(facts["text"])
-
-    def _on_skipped(self, facts: dict[str, Any]) -> None:
-        self.say(f"warning: going on without {facts['path']}: {facts['message']}")
-
-    def _on_begin(self, facts: dict[str, Any]) -> None:
-        self._phase, self._done, self._began = (facts["what"], facts["total"]), 0, time.monotonic()
-        if self.bars:
-            self._start_bar(facts)
-
-    def _on_unit(self, facts: dict[str, Any]) -> None:
+    def _unit_ended(self, outcome: Outcome) -> None:
         self._done += 1
-        outcome = facts["outcome"]
         if self._bar is not None:
             self._bar.advance(self._task)
         if self.verbose and self._phase:
             self.say(f"[{self._done}/{self._phase[1]}] {self._phase[0]}{_unit_facts(outcome)}")
 
-    def _on_end(self, facts: dict[str, Any]) -> None:
+    def _phase_ended(self, name: str) -> None:
         seconds = time.monotonic() - self._began
         total = self._phase[1] if self._phase else 0
         self._phase = None
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if not self.quiet:
-            self.say(f"{facts['what']}: {total:,} done in {seconds:.1f} s")
+        self._talk(f"{name}: {total:,} done in {seconds:.1f} s")
 
-    def _on_meter(self, facts: dict[str, Any]) -> None:
-        row = facts["row"]
-        if self.quiet:
-            return
-        share = row.reading.utilisation(row.peak)
-        said = [
-            f"{row.reading.tokens_per_second:,.0f} tokens/s",
-            f"padding {row.reading.padding:.1%}",
-            f"busy {row.reading.busy_share:.0%}",
-            *([] if share is None else [f"{share:.0%} of the device's FLOP/s"]),
-        ]
-        self.say(f"  {row.step} on {row.host} ({row.device}, {row.dtype}): {', '.join(said)}")
-
-    def _on_failed(self, facts: dict[str, Any]) -> None:
-        failure = facts["failure"]
-        path = facts.get("path")
+    def _failed_line(self, failure: Failure, path: str) -> None:
         same = (failure.code, failure.message.replace(path, "") if path else failure.message)
-        self._failed[same] += 1
-        if self._failed[same] > 1 and not self.verbose:  # one fault of many inputs is counted at the end
+        self._failures[same] += 1
+        if self._failures[same] > 1 and not self.verbose:  # one fault of many inputs is counted at the end
             return
         self.say(f"failed[{failure.code}]: {failure.message}")
         if self.verbose and failure.trace:
             self._print(terminal(failure.trace, lines=True))
 
-    def _start_bar(self, facts: dict[str, Any]) -> None:
+    def _start_bar(self, name: str, total: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
@@ -141,7 +135,7 @@ class Progress:
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(terminal(facts["what"]), total=facts["total"])
+        self._task = self._bar.add_task(terminal(name), total=total)
 
     def _heartbeat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
@@ -150,7 +144,18 @@ class Progress:
                 self.say(f"{what}: {self._done:,} of {total:,} after {time.monotonic() - self._began:.0f} s")
 
 
-def _unit_facts(outcome: Any) -> str:
+def _meter_line(meter: Metered) -> str:
+    share = meter.reading.utilisation(meter.peak)
+    figures = [
+        f"{meter.reading.tokens_per_second:,.0f} tokens/s",
+        f"padding {meter.reading.padding:.1%}",
+        f"busy {meter.reading.busy_share:.0%}",
+        *([] if share is None else [f"{share:.0%} of the device's FLOP/s"]),
+    ]
+    return f"  {meter.step} on {meter.host} ({meter.device}, {meter.dtype}): {', '.join(figures)}"
+
+
+def _unit_facts(outcome: Outcome) -> str:
     if outcome.failure:
         return ": failed"
     unit, value = outcome.unit, outcome.value

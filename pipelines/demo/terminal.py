@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.cli.render import tell_text
 
 if TYPE_CHECKING:
-    from pipelines.running.run import Result
+    from pipelines.running.result import Result
     from pipelines.workspace import Workspace
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.flow.score import missing_rows
+from curation.flow.score_index import ScoreIndex
 from curation.flow.units import ScoreWork, ShardWork, Work, scorer_object
 from curation.manifest.parts import Manifest
 from curation.models.hardware import hardware
@@ -18,7 +19,6 @@ from curation.plugins import contained
 from curation.text.edits import apply_edits
 from pipelines.planning.resolve import Resolved
 from pipelines.running.fit import read_texts, sample_rows
-from pipelines.running.run import score_index
 from schemas.recipe import Resources
 
 TIMED = 128
@@ -151,7 +151,7 @@ def _groups(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def _shards(plan: Plan, manifest: Manifest, groups: dict[str, dict[str, Any]]) -> list[ShardWork]:
-    index = score_index(manifest, plan)
+    index = ScoreIndex(manifest, plan)
     work = Work(
         str(manifest.store.root),
         plan.run,

@@ -42,10 +42,10 @@ def attribute(manifest: Manifest, run: str, path: str, row: int, stage: str) -> 
 def _document(manifest: Manifest, plan: Any, shard: Any, row: int, position: int, names: list[str]) -> pa.RecordBatch:
     """One document as the stage at `position` saw it: its columns by our names, its text edited."""
     from curation.flow.score import last_transform
+    from curation.flow.score_index import ScoreIndex
     from curation.flow.stored import load_known
     from curation.sources import read_batches
     from curation.text.edits import apply_edits
-    from pipelines.running.run import score_index
 
     numbers = {name for step in plan.steps() for name in step.numbers}
     wanted = pa.schema([plan.reading.field(source) for source in plan.columns.sources(names)])
@@ -59,7 +59,7 @@ def _document(manifest: Manifest, plan: Any, shard: Any, row: int, position: int
     transform = last_transform(plan.stages[:position])
     if transform is not None:
         step = transform.steps[-1]
-        files = score_index(manifest, plan)[shard.index].get(step.fingerprint, [])
+        files = ScoreIndex(manifest, plan)[shard.index].get(step.fingerprint, [])
         known = load_known(manifest.store, files, step, shard.row_start, shard.rows, ["edits"])
         edits = pc.struct_field(known.rows(np.array([at])), "edits")
         columns["text"] = apply_edits(columns["text"].cast(TEXT), edits)

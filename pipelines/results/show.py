@@ -77,13 +77,13 @@ def texts(
     manifest: Manifest, run: str, rows: list[dict[str, Any]]
 ) -> dict[tuple[str, int], tuple[str | None, str | None]]:
     """Text and edited text by (path, row)."""
+    from curation.flow.score_index import ScoreIndex
     from pipelines.planning.resolve import resolve_recorded
-    from pipelines.running.run import score_index
 
     if not rows:
         return {}
     plan = resolve_recorded(manifest, run)
-    index = score_index(manifest, plan)
+    index = ScoreIndex(manifest, plan)
     wanted: defaultdict[int, list[int]] = defaultdict(list)
     there = {shard.path for shard in plan.shards}
     for row in rows:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from curation import failpoints
 from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.faults import to_be_stored, unforeseen
@@ -31,26 +25,33 @@ from curation.flow.units import (
     ShardWork,
     Work,
     WriteWork,
-    contract,
-    database,
-    describe,
     higher,
     stage_object,
 )
-from curation.manifest.parts import TOGETHER, Manifest, later, now
-from curation.manifest.snapshot import publish_missing, publish_snapshot
-from curation.manifest.views import check_data
-from curation.models.hardware import difference, says_libraries
+from curation.manifest.parts import TOGETHER, Manifest
+from curation.manifest.snapshot import publish_missing
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
 from curation.registry import blames
-from curation.report.card import dataset_card
 from curation.report.duplicates import striking
 from curation.sources import Shard
 from curation.store import DamagedFileError, Store
-from curation.store.scan import scan
-from pipelines.running.attempts import alive, process_mark
+from pipelines.running.checks import check_hardware, deaths
+from pipelines.running.events import (
+    Failed,
+    InputSkipped,
+    ModelMetered,
+    Notice,
+    PhaseEnded,
+    PhaseStarted,
+    Report,
+    RunStarted,
+    UnitEnded,
+)
+from pipelines.running.publish import output_files, publish
+from pipelines.running.records import announce, new_attempt, record_end, record_failure
+from pipelines.running.result import Result, check_finished, counts, finished
 from pipelines.running.verify import mend_run
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError
 from schemas.recipe import Resources
 from workers.executor import Executor
 
@@ -58,39 +59,6 @@ MOST_RAISED = 10
 """Kinds of faults of single documents that are told at the end of a pass."""
 BUCKETS_PER_PREFIX = 20_000_000
 """Bucket rows of one pairing task: 16 bytes each in memory, twice while they are sorted."""
-
-
-@dataclass
-class Result:
-    """What an invocation came to."""
-
-    run: str
-    name: str
-    outcome: str
-    """done, nothing-to-do, failed or interrupted."""
-    rows: int = 0
-    kept: int = 0
-    dropped: int = 0
-    errored: int = 0
-    scored: int = 0
-    """Documents that got at least one new score, counted once a pass."""
-    steps: Counter[str] = field(default_factory=Counter)
-    """New scores by step."""
-    reused: int = 0
-    """Shard passes that had nothing to score."""
-    failures: list[tuple[str, Failure]] = field(default_factory=list)
-    dataset: Any = None
-    """Path of the dataset's folder, or its URL on an object store."""
-    duplicate_ids: int = 0
-    seconds: float = 0.0
-
-    @property
-    def failed(self) -> bool:
-        return self.outcome == "failed"
-
-
-Report = Callable[[str, dict[str, Any]], None]
-"""Told of everything that happens: an event's name and its facts."""
 
 
 def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> Result:
@@ -103,71 +71,6 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
         done.seconds = time.monotonic() - began
         return done
     return _Invocation(plan, store, executor, report, manifest).run()
-
-
-def finished(manifest: Manifest, run: str) -> Result | None:
-    """The result of a run whose dataset is there, or None."""
-    dataset = manifest.get("datasets", run)
-    if dataset is None:
-        return None
-    record = dataset.to_pylist()[0]
-    folder = manifest.store.place(record["path"])
-    there = manifest.store.exists(record["path"])
-    sizes = manifest.store.sizes(record["path"])
-    found = sum(name.startswith("part-") for name in sizes)
-    if found != record["files"]:
-        what = f"holds {found} of {record['files']} files" if there else "is gone"
-        first = "remove that folder, " if there else ""
-        raise CurationError(
-            Finding(
-                "C032",
-                f"the dataset of run {run} is recorded, but {folder} {what}",
-                f"{first}run `curate gc`, which forgets datasets that were removed, and then run again",
-            )
-        )
-    for part in manifest.where("written", run=run).to_pylist():
-        name = f"part-{part['part']:05d}.parquet"
-        if sizes.get(name) != part["bytes"]:
-            has = f"has {sizes[name]:,} of {part['bytes']:,} bytes" if name in sizes else "is gone"
-            what = f"{folder}/{name} {has}"
-            hint = "run `curate verify`, which sets damaged datasets aside, and then run again"
-            raise CurationError(Finding("C049", f"the dataset of run {run} is damaged: {what}", hint))
-    if not _complete(manifest, run):
-        return None  # what is damaged is made anew; the dataset stays
-    result = Result(run, record["name"], "nothing-to-do")
-    for name, value in _counts(manifest.where("decisions", run=run)).items():
-        setattr(result, name, value)
-    result.dataset = folder
-    result.duplicate_ids = record["duplicate_ids"]
-    return result
-
-
-def _complete(manifest: Manifest, run: str) -> bool:
-    """Whether all records of a finished run can be read, and all data that its views need."""
-    if not manifest.store.far:  # there each would be a request, and stores compare what they hold themselves
-        manifest.files("sketches", {key for key in manifest.keys("sketches") if key.startswith(f"{run}-")})
-    if manifest.missing(run):
-        return False
-    try:
-        _check_finished(manifest, run)
-    except DamagedFileError:
-        return False
-    return True
-
-
-def _check_finished(manifest: Manifest, run: str) -> None:
-    """Raise DamagedFileError where data of a run that has its dataset is damaged: no unit would read it again."""
-    if manifest.has("datasets", run) and not manifest.store.far:
-        check_data(manifest, run, "documents")
-
-
-def _attempt_id() -> str:
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
-
-
-def next_number(attempts: pa.Table) -> int:
-    """The number of the attempt that is made now: behind all that are there, whatever the clock says."""
-    return 1 + int(pc.max(attempts.column("number")).as_py() or attempts.num_rows)
 
 
 class _StopError(Exception):
@@ -190,7 +93,7 @@ class _Invocation:
         self.manifest = manifest or Manifest(store)
         self.make_executor = executor
         self.report = report
-        self.attempt = _attempt_id()
+        self.attempt = new_attempt()
         self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
         self.groups: dict[str, dict[str, Any]] = {}
         self.failed: dict[int, str] = {}
@@ -232,7 +135,7 @@ class _Invocation:
                 raise
             found = unforeseen(failure, "the code of a plugin failed", ())
             self.result.failures.append(("", found))
-            self.report("failed", {"path": "", "failure": found})
+            self.report(Failed(found))
         finally:
             self.result.outcome = outcome
             self.result.seconds = time.monotonic() - began
@@ -248,7 +151,7 @@ class _Invocation:
     def _attempt(self) -> str:
         self._bad_shards()
         try:
-            _check_finished(self.manifest, self.plan.run)
+            check_finished(self.manifest, self.plan.run)
             self._flow()
         except (_StopError, DamagedFileError) as stop:
             if isinstance(stop, DamagedFileError):  # met by this process itself
@@ -295,140 +198,13 @@ class _Invocation:
             raise _StopError
 
     def _announce(self) -> None:
-        """Record the run before its first unit, so that SQL shows it while it is under way."""
         plan = self.plan
-        numbers = allot_numbers(self.manifest, plan.shards)
-        key = plan.run
-        stage_rows = [
-            {
-                "run": key,
-                "position": stage.position,
-                "stage": stage.id,
-                "family": stage.family,
-                "kind": stage.kind,
-                "settings": json.dumps(stage.settings, sort_keys=True),
-                "keep": stage.keep,
-                "fingerprint": stage.fingerprint,
-                "version": stage.version,
-                "fields": pa.schema([*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])])
-                .serialize()
-                .to_pybytes(),
-            }
-            for stage in plan.stages
-        ]
-        shard_rows = [
-            {
-                "run": key,
-                "shard": shard.index,
-                "file": shard.file,
-                "file_no": numbers[(shard.path, shard.fingerprint)],
-                "path": shard.path,
-                "source": shard.source,
-                "fingerprint": shard.fingerprint,
-                "row_start": shard.row_start,
-                "rows": shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ())),
-                "bytes": shard.bytes,
-                "error": shard.error,
-            }
-            for shard in plan.shards
-        ]
-        self.manifest.commit("stages", key, stage_rows)
-        self.manifest.commit("shards", key, shard_rows)
-        scorers = [{"run": key, **contract(step)} for step in plan.steps() if step.family != "input"]
-        self.manifest.commit("scorers", key, scorers)
-        for step in plan.steps():
-            scorer = None if step.family == "input" else describe(step)
-            if scorer and not self.manifest.has("models", step.fingerprint):
-                self.manifest.commit(
-                    "models",
-                    step.fingerprint,
-                    [{"fingerprint": step.fingerprint, "step": step.name, **facts} for facts in scorer],
-                )
-        self.manifest.commit(
-            "runs",
-            key,
-            [
-                {
-                    "run": key,
-                    "name": plan.name,
-                    "recipe": plan.source,
-                    "recipe_path": plan.recipe_path,
-                    "recipe_dir": plan.recipe_dir,
-                    "plan": json.dumps(
-                        {"columns": list(plan.output_columns), "steps": [[s.name, s.fingerprint] for s in plan.steps()]}
-                    ),
-                    "sample": None if plan.sample is None else plan.rows,
-                    "rows": plan.rows,
-                    "created_at": later(self.manifest.read("runs")),
-                }
-            ],
-        )
-        self.manifest.commit(
-            "attempts",
-            self.attempt,
-            [
-                {
-                    "attempt": self.attempt,
-                    "run": key,
-                    "executor": self.executor.name,
-                    "host": socket.gethostname(),
-                    "pid": os.getpid(),
-                    "process": process_mark(os.getpid()),
-                    "hardware": self.hardware,
-                    "started_at": now(),
-                    "number": next_number(self.manifest.read("attempts")),
-                }
-            ],
-        )
-        self.report("run", {"run": key, "rows": plan.rows, "shards": len(plan.shards), "attempt": self.attempt})
-        self._say_deaths()
-        self._check_hardware()
-
-    def _say_deaths(self) -> None:
-        """Here a document that kills its process ends the run, each time anew; say who would find it."""
-        if self.executor.name != "local":
-            return
-        ended = set(self.manifest.read("ends").column("attempt").to_pylist())
-        here = [
-            row for row in self.manifest.where("attempts", run=self.plan.run).to_pylist() if row["attempt"] not in ended
-        ]
-        dead = sum(alive(row) is False for row in here)
-        if dead == 1:
-            self.report("notice", {"text": "an attempt at this run died without a word; this one goes on from there"})
-        elif dead:
-            what = f"{dead} attempts at this run died without a word; if it is a document that kills its process, "
-            self.report("notice", {"text": f"{what}--executor ray finds it and goes on without it"})
-
-    def _check_hardware(self) -> None:
-        heavy = {step.fingerprint for step in self.plan.steps() if step.heavy}
-        files = {shard.fingerprint for shard in self.plan.shards}
-        table = self.manifest.read("scores")
-        if not heavy or not table.num_rows:
-            return
-        mine = pc.and_(
-            pc.is_in(table.column("fingerprint"), pa.array(sorted(heavy))),
-            pc.is_in(table.column("file_fingerprint"), pa.array(sorted(files))),
-        )
-        stored = set(table.filter(mine).column("hardware").to_pylist())
-        apart = [found for line in sorted(stored) if (found := difference(line, self.hardware))]
-        if apart and not os.environ.get("CURATION_MIXED_HARDWARE"):
-            theirs, ours = apart[0]
-            raise CurationError(
-                Finding(
-                    "C036",
-                    f"models have scored these files with {theirs}, and this run has {ours}",
-                    "the scores would differ in the last bits: go on with what began, begin another workspace, or to "
-                    "mix them set CURATION_MIXED_HARDWARE=1",
-                )
-            )
-        if not all(map(says_libraries, stored)):
-            self.report(
-                "notice",
-                {
-                    "text": "some scores here were made before versions of torch and its like were recorded: they are "
-                    "taken for these versions'; if you have upgraded since, score in another workspace"
-                },
-            )
+        announce(self.manifest, plan, self.attempt, self.executor.name, self.hardware)
+        self.report(RunStarted(plan.run, plan.rows, len(plan.shards)))
+        died = deaths(self.manifest, plan.run) if self.executor.name == "local" else None
+        for text in (died, check_hardware(self.manifest, plan, self.hardware)):
+            if text is not None:
+                self.report(Notice(text))
 
     def _bad_shards(self) -> None:
         self.failed, self.faultless, self.fault_causes = {}, [], set()
@@ -438,7 +214,7 @@ class _Invocation:
                 self._fail(shard, Failure("R001", f"{shard.path} {shard.error}", hint, shard=shard.index))
             elif shard.error and shard.index not in self.set_aside:
                 self.set_aside.add(shard.index)
-                self.report("skipped", {"path": shard.path, "message": shard.error})
+                self.report(InputSkipped(shard.path, shard.error))
 
     def _mend(self) -> bool:
         """Where damaged files of the workspace stopped the run, set all of them aside that it reads, and begin anew."""
@@ -448,9 +224,9 @@ class _Invocation:
         used, files = ({item.fingerprint for item in some} for some in (self.plan.steps(), self.plan.shards))
         found = mend_run(self.store, self.plan.run, used, files)
         text = f"{len(found.damaged)} damaged files of the workspace are set aside; what they held is done again"
-        self.report("notice", {"text": text})
+        self.report(Notice(text))
         self._end("failed")
-        self.attempt = _attempt_id()
+        self.attempt = new_attempt()
         self.manifest = Manifest(self.store)
         self.groups = {}
         self.faultless, self.fault_causes = [], set()
@@ -462,10 +238,10 @@ class _Invocation:
     def _without_failed(self) -> str:
         """Go on as the run that leaves the failed shards out; what the others have is stored already."""
         for path, failure in self.result.failures:
-            self.report("skipped", {"path": path, "message": failure.message})
+            self.report(InputSkipped(path, failure.message))
         self.set_aside |= set(self.failed)
         self._end("failed")
-        self.attempt = _attempt_id()
+        self.attempt = new_attempt()
         self.plan = self.plan.without(self.failed)
         self.groups = {}
         done = finished(self.manifest, self.plan.run)
@@ -482,7 +258,7 @@ class _Invocation:
         found = system_failure(failure)
         if not any(earlier.code == found.code for _, earlier in self.result.failures):
             self.result.failures.append(("", found))
-            self.report("failed", {"path": "", "failure": found})
+            self.report(Failed(found))
 
     def _fail(self, shard: Shard | None, failure: Failure, step: str = "") -> None:
         """Take note of what a unit failed of: `shard` is what it was about, the failure says whose fault it is."""
@@ -497,23 +273,9 @@ class _Invocation:
                 self.failed[at.index] = to_be_stored(one.message)
             path = at.path if at else ""
             self.result.failures.append((path, one))
-            self.report("failed", {"path": path, "failure": one})
-            self.manifest.commit(
-                "failures",
-                f"{self.attempt}-{len(self.result.failures):06d}",
-                [
-                    {
-                        "run": self.plan.run,
-                        "attempt": self.attempt,
-                        "shard": at.index if at else -1,
-                        "path": path,
-                        "step": step,
-                        "code": one.code,
-                        "message": to_be_stored(one.message),
-                        "failed_at": now(),
-                    }
-                ],
-            )
+            self.report(Failed(one, path))
+            number = len(self.result.failures)
+            record_failure(self.manifest, self.plan.run, self.attempt, number, at, step, one)
 
     @property
     def work(self) -> Work:
@@ -535,7 +297,7 @@ class _Invocation:
     def _shards(self) -> Shards:
         """Good shards that have not failed, with what is stored about each by now."""
         good = [shard for shard in self.plan.good_shards if shard.index not in self.failed]
-        stored = score_index(self.manifest, self.plan)
+        stored = ScoreIndex(self.manifest, self.plan)
         return Shards(self.work, good, stored, dict(self.groups), self.plan.sample)
 
     def _perform(
@@ -548,11 +310,11 @@ class _Invocation:
     ) -> Iterator[Outcome]:
         if not total:
             return
-        self.report("begin", {"what": what, "total": total})
+        self.report(PhaseStarted(what, total))
         for outcome in self.executor.run(units, list(steps), filter(None, tasks)):
-            self.report("unit", {"what": what, "outcome": outcome})
+            self.report(UnitEnded(outcome))
             yield outcome
-        self.report("end", {"what": what})
+        self.report(PhaseEnded(what))
 
     def _score(self, part: Pass) -> None:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
@@ -569,7 +331,7 @@ class _Invocation:
                 self.result.reused += scored.rows == 0
                 raised.update(scored.raised)
         for what, count in raised.most_common(MOST_RAISED):
-            self.report("notice", {"text": f"{what} on {count:,} document{'s' if count > 1 else ''}"})
+            self.report(Notice(f"{what} on {count:,} document{'s' if count > 1 else ''}"))
         if any(step.heavy for step in part.steps) and self._executor is not None:
             self._meter(part)
 
@@ -582,7 +344,7 @@ class _Invocation:
         names = {"run": self.plan.run, "attempt": self.attempt}
         self.manifest.commit("meters", key, [{**names, **row.record()} for row in rows])
         for row in rows:
-            self.report("meter", {"row": row})
+            self.report(ModelMetered(row))
 
     def _group(self, stage: StagePlan) -> None:
         """Resolve one dataset-wide stage, or find it resolved: the same entrants give the same result."""
@@ -699,27 +461,16 @@ class _Invocation:
             rows = shard.rows if self.plan.sample is None else len(self.plan.sample.get(shard.index, ()))
             if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
                 raise AssertionError(f"shard {shard.index} of run {self.plan.run}: {record} for {rows} rows")
-        counts = _counts(table)
-        for name, value in counts.items():
+        totals = counts(table)
+        for name, value in totals.items():
             if name != "rows":
                 setattr(self.result, name, value)
-        if not self.failed and counts["rows"] != self.plan.rows:
-            raise AssertionError(f"run {self.plan.run}: {counts['rows']} decisions for {self.plan.rows} rows")
+        if not self.failed and totals["rows"] != self.plan.rows:
+            raise AssertionError(f"run {self.plan.run}: {totals['rows']} decisions for {self.plan.rows} rows")
         return list(zip(decided, records, strict=True))
 
     def _write(self, decided: list[tuple[Shard, dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Neighbouring shards share an output file up to `file_bytes` of kept text; which ones, the decisions say."""
-        parts: list[list[tuple[Shard, str]]] = []
-        size = 0
-        for shard, record in decided:
-            if not record["kept"]:
-                continue
-            if not parts or size + record["kept_bytes"] > self.plan.output.file_bytes:
-                parts.append([])
-                size = 0
-            parts[-1].append((shard, record["data"]))
-            size += record["kept_bytes"]
-        parts = parts or [[]]  # a dataset without documents is one empty file with the right columns
+        parts = output_files(decided, self.plan.output.file_bytes)
         shards = self._shards()
         keys = {f"{self.plan.run}-{number:05d}": number for number in range(len(parts))}
         records = {keys[key]: record for key, record in self.manifest.records("written", keys).items()}
@@ -737,97 +488,9 @@ class _Invocation:
         return [records[number] for number in sorted(records)]
 
     def _publish(self, written: list[dict[str, Any]]) -> None:
-        """Put the finished files, the card and nothing else at the dataset's name, all at once."""
-        plan = self.plan
-        name = f"datasets/{plan.name}/{plan.run}"
-        failpoints.hit("before-publish")
-        duplicates = self._duplicate_ids()
-        files = {f"part-{record['part']:05d}.parquet": record["data"] for record in written}
-        card = partial(dataset_card, plan, self.manifest, written, duplicates)
-        self.store.publish(name, files, card, self.attempt)
-        self.manifest.commit(
-            "datasets",
-            plan.run,
-            [
-                {
-                    "run": plan.run,
-                    "name": plan.name,
-                    "path": name,
-                    "files": len(written),
-                    "rows": sum(record["rows"] for record in written),
-                    "bytes": sum(record["bytes"] for record in written),
-                    "duplicate_ids": duplicates,
-                    "skipped_shards": sum(shard.error is not None for shard in plan.shards),
-                    "created_at": later(self.manifest.read("datasets")),
-                }
-            ],
-        )
-        for record in written:
-            self.store.remove(record["data"])
-        self.result.dataset = self.store.place(name)
-        self.result.duplicate_ids = duplicates
-        for text in striking(plan, self.manifest):
-            self.report("notice", {"text": text})
-
-    def _duplicate_ids(self) -> int:
-        """How many documents carry an id that an earlier one has; 0 where no id is mapped."""
-        if "id" not in self.plan.columns.mapping:
-            return 0
-        paths = [
-            self.store.checked(record["data"])
-            for record in self.manifest.where("decisions", run=self.plan.run).to_pylist()
-        ]
-        if not paths:
-            return 0
-        with database(self.store, "groups", self.attempt) as connection:
-            row = connection.execute(f"SELECT count(id) - count(DISTINCT id) FROM {scan(paths)}").fetchone()
-        return int(row[0]) if row else 0
+        self.result.dataset, self.result.duplicate_ids = publish(self.plan, self.manifest, written, self.attempt)
+        for text in striking(self.plan, self.manifest):
+            self.report(Notice(text))
 
     def _end(self, outcome: str) -> None:
-        self.manifest.commit(
-            "ends",
-            self.attempt,
-            [
-                {
-                    "attempt": self.attempt,
-                    "run": self.plan.run,
-                    "outcome": outcome,
-                    "scored": self.result.scored,
-                    "reused": self.result.reused,
-                    "seconds": self.result.seconds,
-                    "ended_at": now(),
-                }
-            ],
-        )
-        self.manifest.compact()
-        publish_snapshot(self.store)
-
-
-def score_index(manifest: Manifest, plan: Plan) -> ScoreIndex:
-    """What is stored of a plan's shards."""
-    return ScoreIndex(manifest, plan)
-
-
-def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[str, str], int]:
-    """A number for each (path, fingerprint), new ones after all that were ever allotted; safe between runs."""
-    wanted = list(dict.fromkeys((shard.path, shard.fingerprint) for shard in shards))
-    while True:
-        known = {(row["path"], row["fingerprint"]): row["file_no"] for row in manifest.read("files").to_pylist()}
-        if not known.keys() >= set(wanted):  # a record may be damaged or gone: what it allotted, runs still have
-            used = manifest.read("shards").select(["path", "fingerprint", "file_no"])
-            latest = pc.max(used.column("file_no")).as_py()
-            if manifest.damaged or (latest is not None and latest > max(known.values(), default=-1)):
-                known = {(row["path"], row["fingerprint"]): row["file_no"] for row in used.to_pylist()} | known
-        missing = [pair for pair in wanted if pair not in known]
-        if not missing:
-            return {pair: known[pair] for pair in wanted}
-        first = max(known.values(), default=-1) + 1
-        rows = [
-            {"file_no": first + place, "path": path, "fingerprint": print_}
-            for place, (path, print_) in enumerate(missing)
-        ]
-        manifest.commit("files", f"{first:012d}", rows)
-
-
-def _counts(decisions: pa.Table) -> dict[str, int]:
-    return {name: pc.sum(decisions.column(name)).as_py() or 0 for name in ("rows", "kept", "dropped", "errored")}
+        record_end(self.manifest, self.attempt, outcome, self.result)

@@ -41,7 +41,8 @@ from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.labels import Evidence, Labels, label
 from curation.weak_to_strong.students.base import Lesson, Student
 from curation.weak_to_strong.supervisors.base import Fixed, Learning, Said, Supervisor
-from pipelines.running.run import allot_numbers
+from pipelines.running.events import Failed, Notice, PhaseEnded, PhaseStarted, Report, RunStarted, UnitEnded
+from pipelines.running.records import allot_numbers
 from pipelines.weak_to_strong.data import read
 from pipelines.weak_to_strong.plan import CHUNK, FULL, PORTION, REPORT, VERSION, Resolved, read_report
 from schemas.errors import CurationError, Finding, Refusal, advice
@@ -54,7 +55,6 @@ VALIDATION = 10
 """One part in so many of the `transfer` split, by clusters, is not learned from: students choose their epoch and their
 penalty by its weak labels."""
 TARGETS = ("weak", "ceiling")
-Tell = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass
@@ -111,7 +111,7 @@ def finished(resolved: Resolved, manifest: Manifest) -> Result | None:
     return Result(resolved.run, row["name"], "nothing-to-do", failures, folder, report)
 
 
-def execute(resolved: Resolved, store: Store, tell: Tell, workers: int = 2) -> Result:
+def execute(resolved: Resolved, store: Store, tell: Report, workers: int = 2) -> Result:
     """Bring a specification to its labels and report."""
     began = time.monotonic()
     manifest = Manifest(store)
@@ -135,7 +135,7 @@ def execute(resolved: Resolved, store: Store, tell: Tell, workers: int = 2) -> R
 
 
 class Invocation:
-    def __init__(self, resolved: Resolved, store: Store, tell: Tell, workers: int, result: Result) -> None:
+    def __init__(self, resolved: Resolved, store: Store, tell: Report, workers: int, result: Result) -> None:
         self.resolved = resolved
         self.loaded = resolved.loaded
         self.spec = resolved.loaded.spec
@@ -154,9 +154,9 @@ class Invocation:
     # --- the flow ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        self.tell("run", {"run": self.resolved.run, "rows": self.resolved.found.rows, "shards": len(self._shards)})
+        self.tell(RunStarted(self.resolved.run, self.resolved.found.rows, len(self._shards)))
         for line in self.resolved.found.notices:
-            self.tell("notice", {"text": line})
+            self.tell(Notice(line))
         self.data = read(self.loaded, self.resolved.found)
         self._announce()
         self.splits = [self._split(seed) for seed in range(self.spec.seeds)]
@@ -203,7 +203,7 @@ class Invocation:
 
     def _all(self, what: str, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         """Run jobs on the threads, in order of their results."""
-        self.tell("begin", {"what": what, "total": len(jobs)})
+        self.tell(PhaseStarted(what, len(jobs)))
         with ThreadPoolExecutor(self.workers) as pool:
             futures = [pool.submit(job) for job in jobs]
             try:
@@ -212,7 +212,7 @@ class Invocation:
                 for future in futures:
                     future.cancel()
                 raise
-        self.tell("end", {"what": what})
+        self.tell(PhaseEnded(what))
         return results
 
     def unit(self, unit: Unit, key: str, make: Callable[[], dict[str, Any]], heavy: bool = False) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class Invocation:
             self.manifest.commit("weak_units", key, [row])
             record = self._record(key)
             assert record is not None
-        self.tell("unit", {"outcome": Outcome(unit, record)})
+        self.tell(UnitEnded(Outcome(unit, record)))
         return record
 
     def _record(self, key: str) -> dict[str, Any] | None:
@@ -335,7 +335,7 @@ class Invocation:
         if who not in self.broken:
             self.broken[who] = failure.message
             self.result.failures.append((who, failure))
-            self.tell("failed", {"failure": failure})
+            self.tell(Failed(failure))
 
     # --- splits --------------------------------------------------------------------------------------------------
 
@@ -393,7 +393,8 @@ class Invocation:
         split[data.blank] = SET_ASIDE_BLANK
         quarantined = int((split == QUARANTINED).sum())
         if len(settled.straddling):
-            self.tell("straddling", {"clusters": len(settled.straddling), "rows": quarantined})
+            clusters = f"{len(settled.straddling):,} clusters of near-duplicates came to span splits"
+            self.tell(Notice(f"warning: {clusters}; {quarantined:,} rows are quarantined"))
         return split, {"quarantined": quarantined, "straddling": len(settled.straddling)}
 
     def _ordered(self, rows: NDArray[np.bool_], seed: int, most: int | None) -> NDArray[np.int64]:

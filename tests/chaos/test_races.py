@@ -40,7 +40,7 @@ def first_unit(root: Path, settings: dict[str, Any]) -> ScoreWork:
     for item in resolved.unfitted:
         fit(loaded, resolved, item, workspace.store)
     plan = resolve(loaded, Workspace(root).manifest).plan
-    invocation = _Invocation(plan, workspace.store, lambda: LocalExecutor(1), lambda event, facts: None)
+    invocation = _Invocation(plan, workspace.store, lambda: LocalExecutor(1), lambda event: None)
     invocation._announce()
     return ScoreWork(invocation._shards()[0], plan.passes[0])
 

@@ -15,6 +15,7 @@ from curation import parquet
 from curation.manifest.parts import KEY, Manifest, part_name
 from pipelines import Workspace
 from pipelines.recipe.load import parse
+from pipelines.running.events import Event, Notice
 from schemas.errors import CurationError
 
 SYLLABLES = ["ba", "ke", "lo", "mi", "nu", "ra", "se", "to", "vi", "zu"]
@@ -387,9 +388,9 @@ def test_a_source_that_loses_half_and_a_cluster_that_is_large_are_told(tmp_path:
     }
     workspace = Workspace(tmp_path / "ws")
 
-    def report(event: str, facts: dict[str, Any]) -> None:
-        if event == "notice":
-            told.append(facts["text"])
+    def report(event: Event) -> None:
+        if isinstance(event, Notice):
+            told.append(event.text)
 
     result = workspace.run(recipe, executor="local", workers=1, report=report)
     assert result.outcome == "done", result.failures

@@ -73,7 +73,7 @@ def run(tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(local, "hardware", lambda: line)
     told: list[str] = []
     result = Workspace(tmp_path / "ws").run(
-        settings, executor="local", report=lambda event, facts: told.append(facts.get("text", ""))
+        settings, executor="local", report=lambda event: told.append(getattr(event, "text", ""))
     )
     return result, [text for text in told if "before versions" in text]
 

@@ -17,6 +17,7 @@ import pytest
 from curation.flow.units import _build
 from curation.manifest import parts
 from curation.models.locate import sha256
+from pipelines.running.events import Event, PhaseStarted
 from pipelines.workspace import Workspace
 
 WORDS = [f"word{n} and more of number {n} in a longer line" for n in range(40)]
@@ -103,8 +104,8 @@ def test_a_hash_follows_the_file(tmp_path: Path, times: str, monkeypatch: pytest
 def test_a_list_that_changes_while_the_run_is_under_way_is_committed_under_no_fingerprint(place: Path) -> None:
     settings = recipe(place, domains(place / "list.txt", "site1.org"))
 
-    def change(event: str, facts: dict[str, Any]) -> None:
-        if event == "begin":
+    def change(event: Event) -> None:
+        if isinstance(event, PhaseStarted):
             (place / "list.txt").write_text("site2.org")
 
     result = run(place, settings, report=change)
@@ -154,7 +155,7 @@ def test_the_last_attempts_outcome_is_the_runs(place: Path, clock: Any) -> None:
     content = (place / "in.parquet").read_bytes()
     settings["input"]["path"] = str(place / "*.parquet")
     shutil.copy(place / "in.parquet", place / "other.parquet")
-    spoiled = lambda event, facts: event == "begin" and (place / "other.parquet").write_bytes(content[:99])  # noqa: E731
+    spoiled = lambda event: isinstance(event, PhaseStarted) and (place / "other.parquet").write_bytes(content[:99])  # noqa: E731
     failed = run(place, settings, report=spoiled)
     assert failed.outcome == "failed"
     clock(3)

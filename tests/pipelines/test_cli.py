@@ -25,7 +25,7 @@ from curation.flow import Failure
 from pipelines.cli.main import _main, app
 from pipelines.cli.progress import Progress
 from pipelines.cli.talk import summary
-from pipelines.running.run import Result
+from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
 HEAVY = ("torch", "ray", "transformers", "numba", "sentence_transformers", "scipy")

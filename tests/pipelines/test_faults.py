@@ -15,6 +15,7 @@ from curation import registry
 from curation.dedup.exact import Exact
 from curation.scorers.base import Scorer
 from curation.selection.longest import Longest
+from pipelines.running.events import Event, PhaseStarted
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 
@@ -106,8 +107,8 @@ def run(place: Path, settings: dict[str, Any], when: str = "", then: Callable[[]
     """Run, and do something to the inputs the first time that a phase begins."""
     waiting = [then]
 
-    def report(event: str, facts: dict[str, Any]) -> None:
-        if event == "begin" and facts["what"] == when and waiting:
+    def report(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.name == when and waiting:
             waiting.pop()()
 
     return Workspace(place / "ws").run(settings, executor="local", workers=2, report=report)

@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.planning.resolve import resolve
 from pipelines.recipe.load import parse
+from pipelines.running.events import Event, FitStarted
 from pipelines.running.fit import fit, read_texts, sample_rows
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
@@ -39,11 +40,11 @@ def settings(recipe: Callable[..., Settings], crawl: Path) -> Settings:
     return {**made, "stages": [{"transform": "remove-lines", "profile": "c4@datatrove"}, {**head, "sample": 20}]}
 
 
-class Told(list[str]):
-    """Events of runs, by name."""
+class Told(list[type[Event]]):
+    """Kinds of the events of runs."""
 
-    def __call__(self, event: str, facts: dict[str, Any]) -> None:
-        self.append(event)
+    def __call__(self, event: Event) -> None:
+        self.append(type(event))
 
 
 def fits(workspace: Workspace) -> list[dict[str, Any]]:
@@ -56,7 +57,7 @@ def test_what_was_fitted_stays_pinned_until_refit(
     workspace, told = Workspace(tmp_path / "ws"), Told()
     first = workspace.run(settings, executor="local", workers=1, report=told)
     assert first.outcome == "done", first.failures
-    assert told.count("fit") == 1
+    assert told.count(FitStarted) == 1
     [pinned] = fits(workspace)
     folder = workspace.store.path(pinned["artifact"])
     assert pinned["sha256"].startswith(folder.name.rpartition("-")[2])
@@ -66,7 +67,7 @@ def test_what_was_fitted_stays_pinned_until_refit(
     told.clear()
     grown = workspace.run(settings, executor="local", workers=1, report=told)
     assert grown.outcome == "done", grown.failures
-    assert "fit" not in told
+    assert FitStarted not in told
     assert fits(workspace) == [pinned]
     # so what was scored before need not be scored again
     assert 0 < grown.steps["tutorial"] < first.steps["tutorial"]
@@ -76,7 +77,7 @@ def test_what_was_fitted_stays_pinned_until_refit(
 
     told.clear()
     refitted = workspace.run(settings, executor="local", workers=1, refit=True, report=told)
-    assert told.count("fit") == 1
+    assert told.count(FitStarted) == 1
     assert [record["generation"] for record in fits(workspace)] == [0, 1]
     assert refitted.run != grown.run
     assert refitted.steps["tutorial"] == first.steps["tutorial"] + grown.steps["tutorial"]

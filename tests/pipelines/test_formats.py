@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import Workspace
-from pipelines.running.run import Result
+from pipelines.running.result import Result
 from schemas.errors import CurationError
 from small_models import write_tiny_causal
 

@@ -12,7 +12,7 @@ import pytest
 
 from curation.models.causal import Causal
 from pipelines import Workspace
-from pipelines.running.run import Result
+from pipelines.running.result import Result
 from schemas.errors import CurationError
 from small_models import CORPUS, write_tiny_causal
 

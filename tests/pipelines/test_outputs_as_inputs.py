@@ -66,7 +66,7 @@ def test_run_after_run_has_the_same_documents(finished: Path, capsys: pytest.Cap
     told: list[str] = []
     for number in range(2):
         given = recipe(str(finished / "data"), f"again{number}")
-        result = space.run(given, executor="local", workers=1, report=lambda event, facts: told.append(str(facts)))
+        result = space.run(given, executor="local", workers=1, report=lambda event: told.append(str(event)))
         assert (result.outcome, result.rows) == ("done", ROWS)
     assert sum("left out of the input" in line for line in told) == 2
     (finished / "r.yaml").write_text(json.dumps(recipe("data")))

@@ -12,7 +12,7 @@ import yaml
 
 from pipelines.cli.main import _main
 from pipelines.planning.estimate import Forecast
-from pipelines.running.run import Result
+from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
 Light = Callable[..., dict[str, Any]]

@@ -16,6 +16,7 @@ from curation.flow import Failure
 from curation.manifest.parts import now
 from pipelines.cli import progress
 from pipelines.cli.progress import Progress
+from pipelines.running.events import Failed, FitStarted, PhaseEnded, PhaseStarted, RunStarted
 from pipelines.workspace import Workspace
 
 
@@ -63,12 +64,12 @@ def test_a_pipe_gets_one_line_a_phase_and_no_control_codes(
 def test_quiet_is_silent_unless_something_fails() -> None:
     stream = io.StringIO()
     teller = Progress(stream, quiet=True)
-    teller("run", {"run": "r", "rows": 1, "shards": 1})
-    teller("fit", {"stage": "s", "rows": 1})
-    teller("begin", {"what": "score", "total": 2})
-    teller("end", {"what": "score"})
+    teller(RunStarted("r", 1, 1))
+    teller(FitStarted("s", 1))
+    teller(PhaseStarted("score", 2))
+    teller(PhaseEnded("score"))
     assert stream.getvalue() == ""
-    teller("failed", {"path": "a.parquet", "failure": Failure("R001", "a.parquet is empty", None)})
+    teller(Failed(Failure("R001", "a.parquet is empty", None), "a.parquet"))
     assert stream.getvalue() == "failed[R001]: a.parquet is empty\n"
     teller.close()
 
@@ -79,9 +80,9 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end_and_lines_that_do_not_mix
     monkeypatch.setenv("TERM", "xterm-256color")  # a dumb terminal has no line to wipe
     stream = Terminal()
     teller = Progress(stream)
-    teller("begin", {"what": "score", "total": 3})
+    teller(PhaseStarted("score", 3))
     teller.say("something odd [bold]")
-    teller("end", {"what": "score"})
+    teller(PhaseEnded("score"))
     teller.close()
     said = stream.getvalue()
     assert "\x1b[" in said
@@ -94,18 +95,14 @@ def test_a_long_phase_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", 0.05)
     stream = io.StringIO()
     teller = Progress(stream)
-    teller("run", {"run": "r", "rows": 1, "shards": 1})
-    teller("begin", {"what": "score", "total": 2_000})
+    teller(RunStarted("r", 1, 1))
+    teller(PhaseStarted("score", 2_000))
     time.sleep(0.2)
     teller.close()
     count = stream.getvalue().count("score: 0 of 2,000 after 0 s")
     assert count >= 1
     time.sleep(0.2)
     assert stream.getvalue().count("score: 0 of 2,000") <= count + 1  # and stops when the run does
-
-
-def test_an_event_that_is_not_known_here_is_passed_over() -> None:
-    Progress(io.StringIO())("somethingnew", {})
 
 
 def test_a_run_that_died_twice_here_is_told_who_finds_the_document(

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import recipes
-from pipelines.running.run import Result
+from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

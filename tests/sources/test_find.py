@@ -260,7 +260,7 @@ def test_check_and_run_end_and_name_what_is_no_file(root: Path, recipe_path: str
     recipe = {"name": "x", "input": {"path": recipe_path}, "stages": [{"dedup": "exact"}]}
     told: list[str] = []
     space = Workspace(root / "ws")
-    space.check(recipe, lambda event, facts: told.append(str(facts)))
+    space.check(recipe, lambda event: told.append(str(event)))
     assert any("pipe.parquet is no file but a named pipe" in line for line in told)
     result = space.run(recipe, executor="local", workers=1)
     assert {failure.code for _, failure in result.failures} == {"R001"}

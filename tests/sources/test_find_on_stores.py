@@ -88,7 +88,7 @@ def test_outputs_on_a_store_are_left_out_and_named(tmp_path: Path) -> None:
     told: list[str] = []
     for number, way in enumerate(("in", "in/**", "in/*/*.parquet", "in/**/*.parquet")):
         recipe = {"name": f"n{number}", "input": {"path": f"{url}/{way}"}, "stages": [{"dedup": "exact"}]}
-        result = space.run(recipe, executor="local", workers=1, report=lambda _, facts: told.append(str(facts)))
+        result = space.run(recipe, executor="local", workers=1, report=lambda event: told.append(str(event)))
         assert (result.outcome, result.rows) == ("done", 20)
     assert sum(f"{url}/in/ws is a workspace" in line for line in told) == 3  # at first there was none
     remote.put(f"{url}/in/copy/README.md", remote.fetch(f"{result.dataset}/README.md"))

@@ -20,6 +20,7 @@ import yaml
 
 from curation import registry
 from pipelines.planning.resolve import resolve
+from pipelines.running.events import Event, Notice, PhaseStarted, UnitEnded
 from pipelines.running.run import _Invocation
 from pipelines.workspace import MARKER, Workspace
 from schemas.errors import CurationError
@@ -156,7 +157,7 @@ def test_a_scorer_that_kills_its_process_over_everything_is_said_and_given_up(
     said: list[str] = []
     settings = recipe([texts(2)] * 6, {"scorer": scorer, "id": "deadly", "name": "always"}, on_bad_shard="skip")
     result = Workspace(tmp_path / "ws").run(
-        settings, address=address, workers=2, report=lambda event, facts: said.append(facts.get("text", ""))
+        settings, address=address, workers=2, report=lambda event: said.append(getattr(event, "text", ""))
     )
     assert result.outcome == "failed"
     assert {(failure.code, failure.message) for _, failure in result.failures} == {
@@ -273,8 +274,12 @@ def test_actors_grow_while_they_are_busy_and_shrink_when_they_are_not(
     executor = RayExecutor(address, 6, marker=MARKER, idle_seconds=1)
     sizes: list[int] = []
 
-    def watch(event: str, facts: dict[str, Any]) -> None:
-        if event == "unit" and facts["what"].startswith("score"):
+    phases: list[str] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, PhaseStarted):
+            phases.append(event.name)
+        if isinstance(event, UnitEnded) and phases[-1].startswith("score"):
             sizes.append(sum(len(pool.members) for pool in executor._pools.values()))
             end = time.monotonic() + 60
             while len(sizes) == 60 and sizes[-1] == 3 and time.monotonic() < end:  # among the quick ones: time to idle
@@ -322,7 +327,7 @@ def test_what_others_hold_is_waited_for_and_said(
     second = recipe([["quick"]], {**stage, "id": "other"}, into="other")
     said: list[str] = []
     result = Workspace(tmp_path / "ws2").run(
-        second, address=address, report=lambda event, facts: said.append(facts["text"]) if event == "notice" else None
+        second, address=address, report=lambda event: said.append(event.text) if isinstance(event, Notice) else None
     )
     assert (result.outcome, result.failures) == ("done", [])
     _, talk = first.communicate(timeout=60)

@@ -1,0 +1,186 @@
+"""What a run records of itself: its plan, its attempts, their failures and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.flow import Failure
+from curation.flow.faults import to_be_stored
+from curation.flow.units import (
+    contract,
+    describe,
+)
+from curation.manifest.parts import Manifest, later, now
+from curation.manifest.snapshot import publish_snapshot
+from curation.plan import Plan
+from curation.sources import Shard
+from pipelines.running.attempts import process_mark
+from pipelines.running.result import Result
+
+
+def new_attempt() -> str:
+    """An id for an attempt: when it began, and eight characters of chance."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+
+
+def next_number(attempts: pa.Table) -> int:
+    """The number of the attempt that is made now: behind all that are there, whatever the clock says."""
+    return 1 + int(pc.max(attempts.column("number")).as_py() or attempts.num_rows)
+
+
+def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardware: str) -> None:
+    """Record a run and this attempt before the first unit, so that SQL shows them while they are under way."""
+    numbers = allot_numbers(manifest, plan.shards)
+    key = plan.run
+    stage_rows = [
+        {
+            "run": key,
+            "position": stage.position,
+            "stage": stage.id,
+            "family": stage.family,
+            "kind": stage.kind,
+            "settings": json.dumps(stage.settings, sort_keys=True),
+            "keep": stage.keep,
+            "fingerprint": stage.fingerprint,
+            "version": stage.version,
+            "fields": pa.schema([*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])])
+            .serialize()
+            .to_pybytes(),
+        }
+        for stage in plan.stages
+    ]
+    shard_rows = [
+        {
+            "run": key,
+            "shard": shard.index,
+            "file": shard.file,
+            "file_no": numbers[(shard.path, shard.fingerprint)],
+            "path": shard.path,
+            "source": shard.source,
+            "fingerprint": shard.fingerprint,
+            "row_start": shard.row_start,
+            "rows": shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ())),
+            "bytes": shard.bytes,
+            "error": shard.error,
+        }
+        for shard in plan.shards
+    ]
+    manifest.commit("stages", key, stage_rows)
+    manifest.commit("shards", key, shard_rows)
+    scorers = [{"run": key, **contract(step)} for step in plan.steps() if step.family != "input"]
+    manifest.commit("scorers", key, scorers)
+    for step in plan.steps():
+        scorer = None if step.family == "input" else describe(step)
+        if scorer and not manifest.has("models", step.fingerprint):
+            manifest.commit(
+                "models",
+                step.fingerprint,
+                [{"fingerprint": step.fingerprint, "step": step.name, **facts} for facts in scorer],
+            )
+    manifest.commit(
+        "runs",
+        key,
+        [
+            {
+                "run": key,
+                "name": plan.name,
+                "recipe": plan.source,
+                "recipe_path": plan.recipe_path,
+                "recipe_dir": plan.recipe_dir,
+                "plan": json.dumps(
+                    {"columns": list(plan.output_columns), "steps": [[s.name, s.fingerprint] for s in plan.steps()]}
+                ),
+                "sample": None if plan.sample is None else plan.rows,
+                "rows": plan.rows,
+                "created_at": later(manifest.read("runs")),
+            }
+        ],
+    )
+    manifest.commit(
+        "attempts",
+        attempt,
+        [
+            {
+                "attempt": attempt,
+                "run": key,
+                "executor": executor,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "process": process_mark(os.getpid()),
+                "hardware": hardware,
+                "started_at": now(),
+                "number": next_number(manifest.read("attempts")),
+            }
+        ],
+    )
+
+
+def record_failure(
+    manifest: Manifest, run: str, attempt: str, number: int, shard: Shard | None, step: str, failure: Failure
+) -> None:
+    """Record what a unit failed of; `number` is the failure's among those of the attempt."""
+    manifest.commit(
+        "failures",
+        f"{attempt}-{number:06d}",
+        [
+            {
+                "run": run,
+                "attempt": attempt,
+                "shard": shard.index if shard else -1,
+                "path": shard.path if shard else "",
+                "step": step,
+                "code": failure.code,
+                "message": to_be_stored(failure.message),
+                "failed_at": now(),
+            }
+        ],
+    )
+
+
+def record_end(manifest: Manifest, attempt: str, outcome: str, result: Result) -> None:
+    """Record how an attempt ended, and publish what SQL reads."""
+    manifest.commit(
+        "ends",
+        attempt,
+        [
+            {
+                "attempt": attempt,
+                "run": result.run,
+                "outcome": outcome,
+                "scored": result.scored,
+                "reused": result.reused,
+                "seconds": result.seconds,
+                "ended_at": now(),
+            }
+        ],
+    )
+    manifest.compact()
+    publish_snapshot(manifest.store)
+
+
+def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[str, str], int]:
+    """A number for each (path, fingerprint), new ones after all that were ever allotted; safe between runs."""
+    wanted = list(dict.fromkeys((shard.path, shard.fingerprint) for shard in shards))
+    while True:
+        known = {(row["path"], row["fingerprint"]): row["file_no"] for row in manifest.read("files").to_pylist()}
+        if not known.keys() >= set(wanted):  # a record may be damaged or gone: what it allotted, runs still have
+            used = manifest.read("shards").select(["path", "fingerprint", "file_no"])
+            latest = pc.max(used.column("file_no")).as_py()
+            if manifest.damaged or (latest is not None and latest > max(known.values(), default=-1)):
+                known = {(row["path"], row["fingerprint"]): row["file_no"] for row in used.to_pylist()} | known
+        missing = [pair for pair in wanted if pair not in known]
+        if not missing:
+            return {pair: known[pair] for pair in wanted}
+        first = max(known.values(), default=-1) + 1
+        rows = [
+            {"file_no": first + place, "path": path, "fingerprint": print_}
+            for place, (path, print_) in enumerate(missing)
+        ]
+        manifest.commit("files", f"{first:012d}", rows)
