@@ -17,6 +17,7 @@ from curation import registry
 from curation.plan import StagePlan
 from curation.store import Store
 from schemas.errors import CurationError, Finding
+from workers.ray_private import autoscaler_limits, available_by_node
 
 PATIENCE = 600.0
 """Seconds that a run waits, saying so, for what other runs hold."""
@@ -28,7 +29,7 @@ LOOK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Ask:
+class ResourceRequest:
     """What one actor or one task reserves."""
 
     cpus: float = 0.0
@@ -48,12 +49,12 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Demand:
     """So many of one kind, all of which a pass needs before it can begin."""
 
     who: str
     """As a message has it: stage 'x'."""
-    ask: Ask
+    request: ResourceRequest
     count: int
 
 
@@ -69,7 +70,7 @@ class Node:
 
 def nodes() -> list[Node]:
     """Machines that are alive, in the order of their ids."""
-    free = ray._private.state.available_resources_per_node()
+    free = available_by_node()
     alive = [node for node in ray.nodes() if node["Alive"]]
     return sorted(
         (Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"], free.get(n["NodeID"], {})) for n in alive),
@@ -82,21 +83,21 @@ def total(resource: str) -> float:
     return float(ray.cluster_resources().get(resource, 0.0))
 
 
-def has_room(ask: Ask) -> bool:
+def has_room(request: ResourceRequest) -> bool:
     """Whether some machine has room for one right now."""
-    return any(ask.fits(node.free) for node in nodes())
+    return any(request.fits(node.free) for node in nodes())
 
 
-def may_grow(ask: Ask) -> bool:
+def may_grow(request: ResourceRequest) -> bool:
     """Whether an autoscaler says that it could add machines with room for one more."""
-    most = ray._private.state.state.get_max_resources_from_cluster_config()
+    most = autoscaler_limits()
     if not most:
         return False
     left = {name: most.get(name, 0.0) - total(name) for name in ("CPU", "GPU")}
-    return ask.fits(left)
+    return request.fits(left)
 
 
-def admit(wanted: list[Wanted], beside: list[Wanted], tell: Callable[[str], None]) -> None:
+def admit(wanted: list[Demand], beside: list[Demand], tell: Callable[[str], None]) -> None:
     """Return once all that is `wanted` has room. Raises C043 at once where the cluster could never hold it together
     with what is to run `beside` it: an actor that takes the last CPU would wait for ever for tasks to feed it.
 
@@ -128,18 +129,18 @@ def admit(wanted: list[Wanted], beside: list[Wanted], tell: Callable[[str], None
         time.sleep(0.25)
 
 
-def could_hold(wanted: list[Wanted]) -> bool:
+def could_hold(wanted: list[Demand]) -> bool:
     """Whether machines and autoscaler have room for all of it at once, whatever runs there now."""
     short = _first_without_room(wanted, [node.total for node in nodes()])
-    return short is None or may_grow(short.ask)
+    return short is None or may_grow(short.request)
 
 
-def refuse_impossible(wanted: list[Wanted]) -> Wanted | None:
+def refuse_impossible(wanted: list[Demand]) -> Demand | None:
     """Raise C043 where the cluster could never hold all of it at once. Returns what only an autoscaler can make room
     for, or None."""
     here = nodes()
     never = _first_without_room(wanted, [node.total for node in here])
-    if never is None or may_grow(never.ask):
+    if never is None or may_grow(never.request):
         return never
     raise CurationError(
         Finding(
@@ -150,21 +151,21 @@ def refuse_impossible(wanted: list[Wanted]) -> Wanted | None:
     )
 
 
-def _first_without_room(wanted: Iterable[Wanted], machines: list[dict[str, float]]) -> Wanted | None:
+def _first_without_room(wanted: Iterable[Demand], machines: list[dict[str, float]]) -> Demand | None:
     """Place the largest first, each where it fits; the first that does not, or None."""
     free = [dict(machine) for machine in machines]
-    for item in sorted(wanted, key=lambda item: (-item.ask.gpus, -item.ask.cpus)):
+    for item in sorted(wanted, key=lambda item: (-item.request.gpus, -item.request.cpus)):
         for _ in range(item.count):
-            place = next((machine for machine in free if item.ask.fits(machine)), None)
+            place = next((machine for machine in free if item.request.fits(machine)), None)
             if place is None:
                 return item
-            place["CPU"] = place.get("CPU", 0.0) - item.ask.cpus
-            place["GPU"] = place.get("GPU", 0.0) - item.ask.gpus
+            place["CPU"] = place.get("CPU", 0.0) - item.request.cpus
+            place["GPU"] = place.get("GPU", 0.0) - item.request.gpus
     return None
 
 
-def _sentence(wanted: Wanted) -> str:
-    return f"{wanted.who} needs {wanted.count} × {wanted.ask}"
+def _sentence(wanted: Demand) -> str:
+    return f"{wanted.who} needs {wanted.count} × {wanted.request}"
 
 
 def free_now(here: list[Node]) -> str:
@@ -232,7 +233,7 @@ def _look(root: str | None, marker: str, kinds: list[tuple[str, str]]) -> dict[s
     return found
 
 
-def look_round(
+def preflight(
     root: str | None, marker: str, tell: Callable[[str], None], kinds: Mapping[tuple[str, str], str] = NO_KINDS
 ) -> None:
     """Raise C044 unless every machine that takes tasks has what stages need, as the driver has it, sees the workspace

@@ -145,7 +145,7 @@ class Jobs:
             return str(self._client.get_job_logs(job))
 
     def stop(self, job: str) -> bool:
-        """Ask it to stop; False where it had ended by itself."""
+        """ResourceRequest it to stop; False where it had ended by itself."""
         with self._known(job):
             return bool(self._client.stop_job(job))
 

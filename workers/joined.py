@@ -10,7 +10,7 @@ import ray
 
 from schemas.errors import CurationError, Finding
 from workers.interrupt import held
-from workers.private import no_handlers
+from workers.ray_private import no_handlers
 
 ANSWER_SECONDS = 10.0
 """How long a head may take to accept a connection; Ray itself would ask for two minutes."""

@@ -10,8 +10,8 @@ from typing import Any
 import ray
 
 from curation.plan import Step
-from workers import shared_kv as board
-from workers.cluster import SAY_EVERY, Ask
+from workers import shared_kv
+from workers.cluster import SAY_EVERY, ResourceRequest
 
 BUSY = 0.7
 """Share of its time that an actor works from which another would help."""
@@ -20,12 +20,12 @@ REFRESH_SECONDS = 5.0
 
 
 class Pool:
-    """The actors that hold one step's model. Kept by the driver; tasks find them by name on the board."""
+    """The actors that hold one step's model. Kept by the driver; tasks find them by name on the shared_kv."""
 
     def __init__(
         self,
         step: Step,
-        ask: Ask,
+        request: ResourceRequest,
         bounds: tuple[int, int | None],
         start: Callable[[str], Any],
         room: Callable[[], bool],
@@ -33,7 +33,7 @@ class Pool:
         idle_seconds: float,
     ) -> None:
         self.step = step
-        self.ask = ask
+        self.request = request
         self.least, self.most = bounds
         self.members: dict[str, Any] = {}
         self._start = start
@@ -58,11 +58,11 @@ class Pool:
     def close(self) -> None:
         for handle in [*self.members.values(), *(handle for handle, _ in self._leaving.values())]:
             ray.kill(handle)
-        board.erase(place(self.step))
+        shared_kv.erase(pool_key(self.step))
         self.members.clear()
         self._leaving.clear()
 
-    def tend(self, flying: int) -> None:
+    def autoscale(self, flying: int) -> None:
         """Grow while all are busy and there are more units than actors, shrink when one would do without another."""
         now = time.monotonic()
         self._listen(now)
@@ -98,11 +98,9 @@ class Pool:
                 self._last[name] = busy, clock
         if now - self._heard > SAY_EVERY:
             self._heard = now
-            waiting = len(self.members) - len(self._share)
-            self._tell(
-                f"stage '{self.step.name}': {waiting or 'all'} of {len(self.members)} actors, {self.ask} each, do not "
-                f"answer: they load the model, or wait for room"
-            )
+            waiting = len(self.members) - len(self._share) or "all"
+            who = f"stage '{self.step.name}': {waiting} of {len(self.members)} actors, {self.request} each,"
+            self._tell(f"{who} do not answer: they load the model, or wait for room")
 
     def _grow(self, wanted: int) -> None:
         for _ in range(wanted):
@@ -111,7 +109,7 @@ class Pool:
             if not self._room():
                 break
             self._add()
-            if self.ask.cpus or self.ask.gpus:
+            if self.request.cpus or self.request.gpus:
                 break  # what is free is known only when the last one has its place
         self._publish()
 
@@ -137,9 +135,9 @@ class Pool:
         self.members[name] = self._start(name)
 
     def _publish(self) -> None:
-        board.write(place(self.step), json.dumps(list(self.members)))
+        shared_kv.write(pool_key(self.step), json.dumps(list(self.members)))
 
 
-def place(step: Step) -> str:
-    """Where on the board the names of a step's actors stand."""
+def pool_key(step: Step) -> str:
+    """Where in the shared store the names of a step's actors stand."""
     return f"pool/{step.actor}"

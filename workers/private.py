@@ -16,8 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import ray
 
 from schemas.errors import CurationError, Finding
 from workers.interrupt import held
+from workers.ray_private import no_handlers, on_loopback, own_sessions
 from workers.watcher import LOCK, MARK, end_and_remove
 
 PREFIX = "curation-ray-"
@@ -60,7 +60,7 @@ class PrivateCluster:
         self._stopped = False
         self._processes: list[subprocess.Popen[bytes]] = []
         try:
-            with held(), _on_loopback(), _apart(self.folder, self._tell), no_handlers():
+            with held(), on_loopback(), own_sessions({MARK: str(self.folder)}, _unhearing, self._tell), no_handlers():
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -156,57 +156,3 @@ def _sweep(parent: Path) -> None:
                 end_and_remove(str(folder))
             finally:
                 os.close(lock)
-
-
-@contextmanager
-def _apart(folder: Path, started: Callable[[subprocess.Popen[bytes]], None]) -> Iterator[None]:
-    """Ray starts its processes with a session of their own, marked, and deaf to what is meant for this process.
-    `started` is told of each.
-
-    A private class of Ray's: where it is gone, tests/workers/test_private.py tells.
-    """
-    services = ray._private.services
-    before = services.ConsolePopen
-
-    class Apart(before):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: Any, preexec_fn: Any, env: dict[str, str], **options: Any) -> None:
-            def deaf() -> None:
-                preexec_fn()
-                _unhearing()
-
-            marked = {**env, MARK: str(folder)}
-            super().__init__(*arguments, preexec_fn=deaf, env=marked, start_new_session=True, **options)
-            started(self)
-
-        def terminate(self) -> None:
-            self.kill()
-
-    services.ConsolePopen = Apart
-    try:
-        yield
-    finally:
-        services.ConsolePopen = before
-
-
-@contextmanager
-def no_handlers() -> Iterator[None]:
-    """Ray would take SIGTERM for itself, and end the process; ours drains. A private function of Ray's: where it is
-    gone, tests/workers/test_interrupt.py tells."""
-    utils = ray._private.utils
-    before, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None
-    try:
-        yield
-    finally:
-        utils.set_sigterm_handler = before
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray binds every port to 127.0.0.1 then, as it does on macOS. A private constant of Ray's: where it is gone,
-    tests/workers/test_ports.py tells."""
-    constants = ray._private.ray_constants
-    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before

@@ -18,9 +18,9 @@ from curation.flow.perform import prepare_here, score_here
 from curation.flow.score import ScorerError, plain_batch
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
-from workers import metrics
-from workers import shared_kv as board
-from workers.pool import REFRESH_SECONDS, place
+from workers import metrics, shared_kv
+from workers.actor import Model, actor_name, loading
+from workers.pool import REFRESH_SECONDS, pool_key
 
 DEATHS_OF_ONE = 3
 """A document over which a process dies this often is set aside."""
@@ -34,16 +34,14 @@ LOOK_SECONDS = 5.0
 """How often a batch that waits looks whether its actor loads at all."""
 OUTAGE_SECONDS = 600.0
 """How long a batch waits for an actor that is up."""
-
-
 Call = Callable[[Any, pa.RecordBatch, str], Any]
 """Sends rows to an actor, with a token under which it notes that they are under way."""
 Plain = Callable[[], pa.RecordBatch]
 DIED = "died"
-"""On the board: the step whose process was last seen to die over what it had."""
+"""In the shared store: the step whose process was last seen to die over what it had."""
 
 
-class Calls:
+class RemoteScorer:
     """What one unit sends to other processes: model batches, and where `careful` everything that scores.
 
     Scoring is pure, so what was lost is sent again. After a first loss the process that scores notes each batch on the
@@ -126,14 +124,14 @@ class Calls:
                 metrics.RETRIES.inc(1, {"what": "batch"})
                 deaths += _was_under_way(token)
                 if deaths:
-                    board.write(DIED, step.name)
+                    shared_kv.write(DIED, step.name)
                 if deaths >= limit:
                     self._suspicious.add(step.name)
                     if plain is not None:
                         self._suspect(step, choose, call, plain, one)
                     what = f"the process that scored it died{f' {deaths} times' if one else ''}"
                     raise ScorerError(what, type(lost).__name__) from lost
-                self._hope(step, name, lost, began)
+                self._check_retry(step, name, lost, began)
             token = _token()
             time.sleep(min(2.0, 0.2 * losses))
 
@@ -163,7 +161,7 @@ class Calls:
                 )
             )
 
-    def _hope(self, step: Step, name: str, lost: Exception, began: float) -> None:
+    def _check_retry(self, step: Step, name: str, lost: Exception, began: float) -> None:
         """Raise where another try is pointless."""
         self._check_loading(step, name, lost)
         if time.monotonic() - began > OUTAGE_SECONDS:
@@ -172,7 +170,7 @@ class Calls:
         self._handles.pop(name, None)
 
     def _check_loading(self, step: Step, name: str, lost: Exception | None) -> None:
-        if name and int(board.read(loading(name)) or 0) > LOADS:
+        if name and int(shared_kv.read(loading(name)) or 0) > LOADS:
             raise CurationError(
                 Finding(
                     "R006",
@@ -185,7 +183,7 @@ class Calls:
         """The actor whose turn it is, of those that there are."""
         read, names = self._pools.get(step.actor, (0.0, []))
         if time.monotonic() - read > REFRESH_SECONDS:
-            names = json.loads(board.read(place(step)) or "[]")
+            names = json.loads(shared_kv.read(pool_key(step)) or "[]")
             self._pools[step.actor] = time.monotonic(), names
         if not names:
             raise CurationError(Finding("R006", f"stage '{step.name}': its model's actors are gone", "run again"))
@@ -199,8 +197,6 @@ class Calls:
     def _own(self) -> tuple[str, Any]:
         """A process for this unit alone, so that what dies there is its own doing."""
         if self._sandbox is None:
-            from workers.on_ray import Model
-
             self._sandbox = Model.options(num_cpus=0).remote(None, self.hardware, "")  # type: ignore[attr-defined]
         return "", self._sandbox
 
@@ -215,22 +211,12 @@ class _Gone:
         raise ray.exceptions.ActorUnavailableError("retired", None)
 
 
-def actor_name(name: str) -> str:
-    """As Ray knows it: unique in a cluster that several runs share."""
-    return f"curation-{ray.get_runtime_context().get_job_id()}-{name}"
-
-
-def loading(name: str) -> str:
-    """Where on the board stands how often an actor began to load its model without an end."""
-    return f"loading/{name}"
-
-
 def _token() -> str:
     return f"batch/{os.urandom(8).hex()}"
 
 
 def _was_under_way(token: str) -> bool:
-    if not token or board.read(token) is None:
+    if not token or shared_kv.read(token) is None:
         return False
-    board.erase(token)
+    shared_kv.erase(token)
     return True

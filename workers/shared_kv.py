@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import ray
-from ray.experimental import internal_kv
+
+from workers.ray_private import kv_delete, kv_get, kv_put
 
 NAMESPACE = b"curation"
 
 
 def write(key: str, value: str) -> None:
     """Put a value; it is there for every reader once this returns."""
-    internal_kv._internal_kv_put(_key(key), value.encode(), overwrite=True, namespace=NAMESPACE)
+    kv_put(_key(key), value.encode(), NAMESPACE)
 
 
 def read(key: str) -> str | None:
     """The value, or None where nobody put one."""
-    found = internal_kv._internal_kv_get(_key(key), namespace=NAMESPACE)
-    return None if found is None else found.decode()
+    value = kv_get(_key(key), NAMESPACE)
+    return None if value is None else value.decode()
 
 
 def erase(key: str) -> None:
     """Take a value away; nothing where there is none."""
-    internal_kv._internal_kv_del(_key(key), namespace=NAMESPACE)
+    kv_delete(_key(key), NAMESPACE)
 
 
 def _key(key: str) -> bytes:

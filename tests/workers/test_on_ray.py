@@ -25,8 +25,7 @@ from pipelines.running.run import _Invocation
 from pipelines.workspace import MARKER, Workspace
 from schemas.errors import CurationError
 from workers import cluster as asking
-from workers import on_ray
-from workers import shared_kv as board
+from workers import on_ray, shared_kv
 from workers.on_ray import RayExecutor  # before Ray, which reads RAY_AUTH_MODE once
 
 import ray  # isort: skip
@@ -206,7 +205,7 @@ def test_ray_that_this_process_is_on_is_used_and_left_alone(address: str, recipe
     settings = recipe([texts(2)], {"scorer": "model-length", "id": "heavy"})
     ray.init(address=address, log_to_driver=False)
     try:
-        board.write(on_ray._STOP, "")  # as a run that was interrupted leaves it
+        shared_kv.write(on_ray._STOP, "")  # as a run that was interrupted leaves it
         for number, there in enumerate((address, "auto")):
             result = Workspace(tmp_path / f"ws{number}").run(settings, executor="ray", address=there)
             assert (result.outcome, result.kept) == ("done", 2)
@@ -285,7 +284,7 @@ def test_actors_grow_while_they_are_busy_and_shrink_when_they_are_not(
             while len(sizes) == 60 and sizes[-1] == 3 and time.monotonic() < end:  # among the quick ones: time to idle
                 time.sleep(0.2)
                 for pool in executor._pools.values():
-                    pool.tend(1)
+                    pool.autoscale(1)
                 sizes[-1] = sum(len(pool.members) for pool in executor._pools.values())
 
     result = _Invocation(plan, workspace.store, lambda: executor, watch).run()
@@ -374,7 +373,7 @@ def test_a_node_that_does_not_see_the_workspace_is_named(address: str, tmp_path:
     executor = RayExecutor(address)
     try:
         with pytest.raises(CurationError) as failure:
-            asking.look_round(str(tmp_path / "elsewhere"), MARKER, lambda text: None)
+            asking.preflight(str(tmp_path / "elsewhere"), MARKER, lambda text: None)
     finally:
         executor.close()
     finding = failure.value.findings[0]
