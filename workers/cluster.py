@@ -103,15 +103,15 @@ def admit(wanted: list[Demand], beside: list[Demand], tell: Callable[[str], None
 
     What other runs hold is waited for, at most PATIENCE seconds, with a line now and then.
     """
-    began = said = time.monotonic()
+    began = last_told = time.monotonic()
     first = True
     while True:
-        here = nodes()
+        machines = nodes()
         growing = refuse_impossible([*wanted, *beside])
         if growing is not None:
-            tell(f"{_sentence(growing)}; waiting for the autoscaler. {free_now(here)}")
+            tell(f"{_sentence(growing)}; waiting for the autoscaler. {free_now(machines)}")
             return  # what waits to be started is what the autoscaler goes by
-        short = _first_without_room(wanted, [node.free for node in here])
+        short = _first_without_room(wanted, [node.free for node in machines])
         if short is None:
             return
         now = time.monotonic()
@@ -119,13 +119,13 @@ def admit(wanted: list[Demand], beside: list[Demand], tell: Callable[[str], None
             raise CurationError(
                 Finding(
                     "C043",
-                    f"{_sentence(short)}; others held it for {PATIENCE:.0f} s. {free_now(here)}",
+                    f"{_sentence(short)}; others held it for {PATIENCE:.0f} s. {free_now(machines)}",
                     "run again when they are done, or lower the stage's `resources:`",
                 )
             )
-        if now - said > (SAY_AFTER if first else SAY_EVERY):
-            first, said = False, now
-            tell(f"waiting: {_sentence(short)}, which others hold. {free_now(here)}")
+        if now - last_told > (SAY_AFTER if first else SAY_EVERY):
+            first, last_told = False, now
+            tell(f"waiting: {_sentence(short)}, which others hold. {free_now(machines)}")
         time.sleep(0.25)
 
 
@@ -138,14 +138,14 @@ def could_hold(wanted: list[Demand]) -> bool:
 def refuse_impossible(wanted: list[Demand]) -> Demand | None:
     """Raise C043 where the cluster could never hold all of it at once. Returns what only an autoscaler can make room
     for, or None."""
-    here = nodes()
-    never = _first_without_room(wanted, [node.total for node in here])
+    machines = nodes()
+    never = _first_without_room(wanted, [node.total for node in machines])
     if never is None or may_grow(never.request):
         return never
     raise CurationError(
         Finding(
             "C043",
-            f"{_sentence(never)}, and the cluster has no room for that. {free_now(here)}",
+            f"{_sentence(never)}, and the cluster has no room for that. {free_now(machines)}",
             "lower the stage's `resources:`, or add machines; without a GPU: CURATION_DEVICE=cpu",
         )
     )
@@ -156,11 +156,11 @@ def _first_without_room(wanted: Iterable[Demand], machines: list[dict[str, float
     free = [dict(machine) for machine in machines]
     for item in sorted(wanted, key=lambda item: (-item.request.gpus, -item.request.cpus)):
         for _ in range(item.count):
-            place = next((machine for machine in free if item.request.fits(machine)), None)
-            if place is None:
+            machine_with_room = next((machine for machine in free if item.request.fits(machine)), None)
+            if machine_with_room is None:
                 return item
-            place["CPU"] = place.get("CPU", 0.0) - item.request.cpus
-            place["GPU"] = place.get("GPU", 0.0) - item.request.gpus
+            machine_with_room["CPU"] = machine_with_room.get("CPU", 0.0) - item.request.cpus
+            machine_with_room["GPU"] = machine_with_room.get("GPU", 0.0) - item.request.gpus
     return None
 
 
@@ -168,10 +168,10 @@ def _sentence(wanted: Demand) -> str:
     return f"{wanted.who} needs {wanted.count} × {wanted.request}"
 
 
-def free_now(here: list[Node]) -> str:
+def free_now(machines: list[Node]) -> str:
     """Free and total of each machine that differs in them, the commonest first."""
     counts: dict[str, int] = {}
-    for node in here:
+    for node in machines:
         parts = [
             f"{node.free.get(name, 0.0):g} of {node.total[name]:g} {name}"
             for name in ("CPU", "GPU")
@@ -197,40 +197,40 @@ def code() -> str:
 
 def kinds_of(stages: Iterable[StagePlan]) -> dict[tuple[str, str], str]:
     """Family and kind of all that stages are made of, scorers inside others too, with a stage that needs it."""
-    found: dict[tuple[str, str], str] = {}
+    kinds: dict[tuple[str, str], str] = {}
 
     def inside(value: Any, stage: str) -> None:
         if isinstance(value, dict):
             if isinstance(value.get("scorer"), str):
-                found.setdefault(("scorer", value["scorer"]), stage)
+                kinds.setdefault(("scorer", value["scorer"]), stage)
             value = list(value.values())
         for item in value if isinstance(value, list) else ():
             inside(item, stage)
 
     for stage in stages:
         if stage.family in registry.GROUPS:
-            found.setdefault((stage.family, stage.kind), stage.id)
+            kinds.setdefault((stage.family, stage.kind), stage.id)
             inside(stage.settings, stage.id)
-    return found
+    return kinds
 
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _look(root: str | None, marker: str, kinds: list[tuple[str, str]]) -> dict[str, Any]:
     """What a machine sees of the workspace, which code it would run, and what it lacks of what the stages need."""
-    found: dict[str, Any] = {"code": code(), "problem": None, "versions": {}, "lacking": {}}
+    report: dict[str, Any] = {"code": code(), "problem": None, "versions": {}, "lacking": {}}
     try:
         if root is not None and not Store(root).exists(marker):
-            found["problem"] = "it is not there"
+            report["problem"] = "it is not there"
     except Exception as failure:
-        found["problem"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+        report["problem"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
     for kind in kinds:
         try:
-            found["versions"][kind] = registry.find(*kind).version
+            report["versions"][kind] = registry.find(*kind).version
         except KeyError:
-            found["lacking"][kind] = "it is not installed there"
+            report["lacking"][kind] = "it is not installed there"
         except BaseException as failure:  # others' code, which may do anything when it is imported
-            found["lacking"][kind] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
-    return found
+            report["lacking"][kind] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]
+    return report
 
 
 def preflight(
@@ -238,12 +238,12 @@ def preflight(
 ) -> None:
     """Raise C044 unless every machine that takes tasks has what stages need, as the driver has it, sees the workspace
     and would run the driver's code. Without `root` the machine is this one."""
-    here = [node for node in nodes() if node.total.get("CPU")]
+    machines = [node for node in nodes() if node.total.get("CPU")]
     asked = {
         _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(
             root, marker, list(kinds)
         ): node
-        for node in here
+        for node in machines
     }
     done, late = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
     for reference in late:
@@ -253,31 +253,31 @@ def preflight(
     for reference in done:
         where = f"node {asked[reference].address}" if root is not None else "this machine, in a process of its own,"
         try:
-            found = ray.get(reference)
+            report = ray.get(reference)
         except ray.exceptions.RayError as failure:
-            said = (str(failure).strip() or type(failure).__name__).splitlines()[-1]
+            reason = (str(failure).strip() or type(failure).__name__).splitlines()[-1]
             if isinstance(failure, ray.exceptions.RayTaskError):  # it cannot import us, or not all that we need
                 hint = "give every node the same image, or `curate submit`, which brings the code along"
-                findings.append(Finding("C044", f"{where} cannot run this version: {said[:200]}", hint))
+                findings.append(Finding("C044", f"{where} cannot run this version: {reason[:200]}", hint))
             continue
-        if found["code"] != code():
+        if report["code"] != code():
             hint = "give every node the same version, or `curate submit`, which brings the code along"
             findings.append(Finding("C044", f"{where} has another version of the engine than the driver", hint))
-        findings += _unlike(where, kinds, found)
-        if found["problem"]:
+        findings += _unlike(where, kinds, report)
+        if report["problem"]:
             hint = "put the workspace on a disk that all nodes share, or on an object store"
-            findings.append(Finding("C044", f"{where} does not see the workspace {root}: {found['problem']}", hint))
+            findings.append(Finding("C044", f"{where} does not see the workspace {root}: {report['problem']}", hint))
     if findings:
         raise CurationError(*findings)
 
 
-def _unlike(where: str, kinds: Mapping[tuple[str, str], str], found: dict[str, Any]) -> Iterator[Finding]:
+def _unlike(where: str, kinds: Mapping[tuple[str, str], str], report: dict[str, Any]) -> Iterator[Finding]:
     """What a machine does not have, or not as the driver has it."""
     hint = "install it on every node, or send it along: curate submit --code; what a notebook defines is in no package"
     for (family, kind), stage in kinds.items():
         what = f"the {family} '{kind}' of stage '{stage}'"
-        if (family, kind) in found["lacking"]:
-            why = found["lacking"][family, kind]
+        if (family, kind) in report["lacking"]:
+            why = report["lacking"][family, kind]
             yield Finding("C044", f"{where} does not have {what}, which the driver has: {why}", hint)
-        elif found["versions"][family, kind] != registry.find(family, kind).version:
+        elif report["versions"][family, kind] != registry.find(family, kind).version:
             yield Finding("C044", f"{where} has another version of {what} than the driver", hint)

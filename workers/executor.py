@@ -63,16 +63,16 @@ def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
     """Readings of a scorer's models in this process, less those `before`; none of models that did nothing."""
     from curation.models.devices import peak_flops
 
-    found = []
+    models = []
     with contained():
         readings = scorer.readings()
     for place, (reader, reading) in enumerate(readings):
-        here = reading.since(before[place]) if place < len(before) else reading
-        if here.slots:
+        since_mark = reading.since(before[place]) if place < len(before) else reading
+        if since_mark.slots:
             facts = (reader.model.address, reader.device, reader.dtype)
             peak = peak_flops(reader.device, reader.dtype)
-            found.append(Metered(step.name, socket.gethostname(), os.getpid(), *facts, here, peak))
-    return found
+            models.append(Metered(step.name, socket.gethostname(), os.getpid(), *facts, since_mark, peak))
+    return models
 
 
 def marked(scorer: Scorer) -> list[Reading]:

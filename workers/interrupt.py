@@ -69,11 +69,11 @@ def held() -> Iterator[None]:
     Ctrl-C is, and a second one is not."""
     before = _in_force()
     stops = {handler for handler in before.values() if isinstance(handler, Stop)}
-    own = None
+    deferring = None
     if not stops and before.get(signal.SIGINT) is signal.default_int_handler:
-        own = Stop(lambda number: None, _interrupt)
-        signal.signal(signal.SIGINT, own)
-        stops = {own}
+        deferring = Stop(lambda number: None, _interrupt)
+        signal.signal(signal.SIGINT, deferring)
+        stops = {deferring}
     for stop in stops:
         stop.holds += 1
     try:

@@ -94,12 +94,12 @@ class Jobs:
 
     def same_version(self) -> None:
         """Raise C045 unless the cluster runs the Ray that is installed here."""
-        there = self._client._server_ray_version
-        if there != ray.__version__:
+        cluster_version = self._client._server_ray_version
+        if cluster_version != ray.__version__:
             raise CurationError(
                 Finding(
                     "C045",
-                    f"the cluster at {self.address} runs Ray {there}, and here is Ray {ray.__version__}",
+                    f"the cluster at {self.address} runs Ray {cluster_version}, and here is Ray {ray.__version__}",
                     "a driver and its cluster need the same version: submit from an environment with the cluster's",
                 )
             )
@@ -167,10 +167,10 @@ class Jobs:
             try:
                 with self._known(job):
                     told = asyncio.run(self._stream(job, told, write))
-                found = self.get(job)
-                if not found.under_way:
+                state = self.get(job)
+                if not state.under_way:
                     write(self.logs(job)[told:])  # what a broken stream did not bring
-                    return found
+                    return state
             except CurationError as failure:
                 tries = 0 if told > before else tries + 1
                 if failure.findings[0].code != "C045" or tries == TRIES:
@@ -179,12 +179,12 @@ class Jobs:
 
     async def _stream(self, job: str, told: int, write: Callable[[str], None]) -> int:
         """Write what comes after the first `told` characters; returns how many have been told then."""
-        at = 0
+        position = 0
         with suppress(aiohttp.ClientConnectionError, RuntimeError):  # the connection was lost
             async for chunk in self._client.tail_job_logs(job):
-                write(chunk[max(0, told - at) :])
-                at += len(chunk)
-                told = max(at, told)
+                write(chunk[max(0, told - position) :])
+                position += len(chunk)
+                told = max(position, told)
         return told
 
     @contextmanager
@@ -253,14 +253,14 @@ def _unauthorised(address: str, failure: Exception) -> Finding:
     text = str(failure)
     mode = os.environ["RAY_AUTH_MODE"]
     if "invalid or incorrect" in text or getattr(failure, "status", 0) == 403:
-        said = "refuses the token"
+        complaint = "refuses the token"
     elif "RAY_AUTH_TOKEN_PATH is set" in text:
         return Finding("C045", "the file that RAY_AUTH_TOKEN_PATH names cannot be read, or is empty", _TOKEN)
     elif mode != "token":
-        said = f"asks for a token, and RAY_AUTH_MODE is {mode}"
+        complaint = f"asks for a token, and RAY_AUTH_MODE is {mode}"
     else:
-        said = "asks for a token, and there is none here"
-    return Finding("C045", f"{address} {said}", _TOKEN)
+        complaint = "asks for a token, and there is none here"
+    return Finding("C045", f"{address} {complaint}", _TOKEN)
 
 
 _TOKEN = (

@@ -33,14 +33,14 @@ class JoinedCluster:
         self.address = address
         self._ours = not ray.is_initialized()
         if not self._ours:
-            here = _initialised()
-            if not _same(address, here):
+            current = _initialised()
+            if not _same(address, current):
                 raise CurationError(
                     Finding(
                         "C061",
-                        f"Ray is initialised in this process, on the cluster at {here}, and the run is to be on "
+                        f"Ray is initialised in this process, on the cluster at {current}, and the run is to be on "
                         f"{_named(address)}",
-                        f"name that cluster: address={here}; or leave it first: ray.shutdown()",
+                        f"name that cluster: address={current}; or leave it first: ray.shutdown()",
                     )
                 )
             return
@@ -65,21 +65,21 @@ def _initialised() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _same(address: str, here: str) -> bool:
+def _same(address: str, current: str) -> bool:
     if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or here
-    return address == here or bool(_endpoints(address) & _endpoints(here))
+        address = os.environ.get("RAY_ADDRESS") or current
+    return address == current or bool(_endpoints(address) & _endpoints(current))
 
 
 def _endpoints(address: str) -> set[tuple[str, str]]:
     """IP addresses and port; those of this machine have one name."""
     host, _, port = address.rpartition(":")
     try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host.strip("[]"), None)}
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host.strip("[]"), None)}
     except OSError:
         return set()
     own = ray.util.get_node_ip_address()
-    return {("here" if ip == own or ip.startswith("127.") or ip == "::1" else ip, port) for ip in found}
+    return {("here" if ip == own or ip.startswith("127.") or ip == "::1" else ip, port) for ip in addresses}
 
 
 def _named(address: str) -> str:
@@ -90,10 +90,10 @@ def _named(address: str) -> str:
 def _reachable(address: str) -> None:
     """Raise C035 for an address of another kind, and for one where nothing listens."""
     name = _named(address)
-    place = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
-    if place == "auto":
+    target = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
+    if target == "auto":
         return  # Ray looks for a cluster on this machine, and says at once where there is none
-    parts = urlsplit(place if "://" in place else f"//{place}")
+    parts = urlsplit(target if "://" in target else f"//{target}")
     try:
         host, port = parts.hostname, parts.port
     except ValueError:

@@ -328,11 +328,11 @@ class RayExecutor:
         heavy = {step.actor for step in steps if step.heavy}
         pools = [pool for key, pool in self._pools.items() if key in heavy]
         asked = [handle.meters.remote() for pool in pools for handle in pool.members.values()]
-        found: list[Metered] = []
+        rows: list[Metered] = []
         for reference in asked:
             with suppress(ray.exceptions.RayError):  # figures are not worth a run
-                found += ray.get(reference)
-        return sorted(found, key=lambda row: (row.step, row.model, row.pid))
+                rows += ray.get(reference)
+        return sorted(rows, key=lambda row: (row.step, row.model, row.pid))
 
     def close(self) -> None:
         if self._cluster.alive:
@@ -379,8 +379,8 @@ def _perform(unit: Any, careful: bool, wanted: str) -> Any:
     clock = metrics.UnitClock(unit)
     calls = RemoteScorer(careful, wanted)
     context = ray.get_runtime_context()
-    here = _node_key(context.get_task_id())
-    shared_kv.write(here, context.get_node_id())
+    node_key = _node_key(context.get_task_id())
+    shared_kv.write(node_key, context.get_node_id())
 
     def scoring(step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         with clock.step(step):
@@ -390,7 +390,7 @@ def _perform(unit: Any, careful: bool, wanted: str) -> Any:
         value = perform(unit, scoring)
     finally:
         calls.close()
-        shared_kv.erase(here)
+        shared_kv.erase(node_key)
     clock.done(value)
     return value
 
@@ -408,8 +408,8 @@ def _described(unit: Any) -> str:
     return f"{what} on {shard.path}" if shard is not None else what
 
 
-def _authenticate(own: bool) -> None:
+def _authenticate(private: bool) -> None:
     """Give a private cluster a token of its own; one that is joined has its token where Ray's documentation says."""
     known = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if own and os.environ["RAY_AUTH_MODE"] == "token" and not any(name in os.environ for name in known):
+    if private and os.environ["RAY_AUTH_MODE"] == "token" and not any(name in os.environ for name in known):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -68,11 +68,11 @@ class Pool:
         self._listen(now)
         self._let_go(now)
         shares = [self._share.get(name) for name in self.members]
-        known = [share for share in shares if share is not None]
-        if len(known) == len(shares):
-            if min(known) >= BUSY and flying > len(known):
-                self._grow(min(flying, 2 * len(known)) - len(known))
-            spare = sum(known) < BUSY * (len(known) - 1)
+        measured = [share for share in shares if share is not None]
+        if len(measured) == len(shares):
+            if min(measured) >= BUSY and flying > len(measured):
+                self._grow(min(flying, 2 * len(measured)) - len(measured))
+            spare = sum(measured) < BUSY * (len(measured) - 1)
             self._idle_since = (self._idle_since or now) if spare else None
             if self._idle_since is not None and now - self._idle_since >= self._idle_seconds:
                 self._retire(now)

@@ -106,11 +106,11 @@ class PrivateCluster:
 
 
 def _occupied() -> Finding:
-    here = ray.get_runtime_context().gcs_address
+    address = ray.get_runtime_context().gcs_address
     return Finding(
         "C061",
-        f"Ray is initialised in this process, on the cluster at {here}, and without an address a run starts its own",
-        f"use that cluster: address={here}; or leave it first: ray.shutdown(); or use executor=local",
+        f"Ray is initialised in this process, on the cluster at {address}, and without an address a run starts its own",
+        f"use that cluster: address={address}; or leave it first: ray.shutdown(); or use executor=local",
     )
 
 
@@ -138,11 +138,11 @@ def _unhearing() -> None:
 def _folder(parent: Path) -> tuple[Path, int]:
     """A new folder, and a lock that says that it is in use."""
     while True:
-        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        lock = os.open(made / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if (made / LOCK).exists():  # nobody swept it away before it was locked
-            return made, lock
+        if (folder / LOCK).exists():  # nobody swept it away before it was locked
+            return folder, lock
         os.close(lock)
 
 

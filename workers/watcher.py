@@ -38,7 +38,7 @@ def end_and_remove(folder: str, sessions: frozenset[int] = frozenset()) -> None:
 def members(folder: str, sessions: frozenset[int]) -> list[int]:
     """Processes of a private cluster that are not dead; on a system without /proc none are found."""
     wanted = f"{MARK}={folder}".encode()
-    found = []
+    pids = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdigit() and int(name) != os.getpid():
             try:
@@ -49,8 +49,8 @@ def members(folder: str, sessions: frozenset[int]) -> list[int]:
             except OSError:  # another user's, or it has just ended
                 continue
             if state != b"Z" and (inherited or int(session) in sessions):
-                found.append(int(name))
-    return found
+                pids.append(int(name))
+    return pids
 
 
 if __name__ == "__main__":

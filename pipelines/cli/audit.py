@@ -47,16 +47,16 @@ def audit_sample(
     """
     import pyarrow as pa
 
-    made = open_workspace(workspace).audit_sample(rows=rows, into=into, seed=seed, run=run)
+    sampled = open_workspace(workspace).audit_sample(rows=rows, into=into, seed=seed, run=run)
     strata = [
         {"stratum": item.name, "documents": item.size, "sampled": item.sampled, "weight": item.size / item.sampled}
-        for item in made.strata
+        for item in sampled.strata
     ]
     print_table(pa.Table.from_pylist(strata), format)
-    tell(made.left_out)
+    tell(sampled.left_out)
     place = shlex.quote(str(workspace))
     then = f"curate audit read {shlex.quote(str(into))} -w {place}" if into else f"curate audit label -w {place}"
-    tell(f"audit {made.audit}; {'when it is labelled' if into else 'next'}: {then}")
+    tell(f"audit {sampled.audit}; {'when it is labelled' if into else 'next'}: {then}")
 
 
 @audit_app.command("label", epilog="Examples: curate audit label -w ws; curate audit label --run 41c2")
@@ -87,8 +87,8 @@ def audit_report(workspace: Folder = WORKSPACE, run: RunId = None, format: Outpu
     _report(open_workspace(workspace).audit_report(run), format)
 
 
-def _report(found: Any, format: Format) -> None:
+def _report(report: Any, format: Format) -> None:
 
-    print_table(found.table(), format)
-    for line in found.lines():
+    print_table(report.table(), format)
+    for line in report.lines():
         tell(line)

@@ -119,22 +119,22 @@ def submit(
     where = _where(address) if not dry_run else ""
     say = _say if not quiet else (lambda text: None)
     options = Options(workspace, sample, refit, workers, python, tuple(code or ()), tuple(env or ()), quiet, dry_run)
-    made = start(recipe, where, options, say)
+    submission = start(recipe, where, options, say)
     if dry_run:
-        rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in made.files]
+        rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in submission.files]
         print_table(pa.Table.from_pylist(rows), "table")
         return
-    if made.result is not None:
-        for line in summary(made.result, workspace):
+    if submission.result is not None:
+        for line in summary(submission.result, workspace):
             say(line)
-        put(str(made.result.dataset))
+        put(str(submission.result.dataset))
         return
-    assert made.job is not None
-    put(made.job)
+    assert submission.job is not None
+    put(submission.job)
     if follow:
-        raise typer.Exit(_follow(_jobs(where), made.job, sys.stderr))
-    say(f"follow: {_command('logs', made.job, where)} --follow")
-    say(f"stop:   {_command('stop', made.job, where)}")
+        raise typer.Exit(_follow(_jobs(where), submission.job, sys.stderr))
+    say(f"follow: {_command('logs', submission.job, where)} --follow")
+    say(f"stop:   {_command('stop', submission.job, where)}")
 
 
 @app.command("list", epilog="Examples: curate jobs list --address http://HEAD:8265; curate jobs list -f json")
@@ -169,10 +169,10 @@ def logs(
 ) -> None:
     """Print what a job's driver has written, to stdout."""
     jobs = _jobs(_where(address))
-    found = _find(jobs, job)
+    chosen = _find(jobs, job)
     if follow:
-        raise typer.Exit(_follow(jobs, found.id, sys.stdout))
-    put_log(jobs.logs(found.id), sys.stdout)
+        raise typer.Exit(_follow(jobs, chosen.id, sys.stdout))
+    put_log(jobs.logs(chosen.id), sys.stdout)
 
 
 @app.command(epilog="Examples: curate jobs stop 41c2; curate jobs stop 41c2 --no-wait")
@@ -183,17 +183,17 @@ def stop(
 ) -> None:
     """Stop a job: it commits what is in flight, and ends. Says how to resume it."""
     jobs = _jobs(_where(address))
-    found = _find(jobs, job)
-    if found.under_way:
-        jobs.stop(found.id)
-        found = jobs.wait(found.id, STOP_SECONDS) if wait else jobs.get(found.id)
-    state = found.status.lower()
-    _say(f"{found.id}: {'stopping' if found.under_way else state}")
-    if found.status == "SUCCEEDED":
+    current = _find(jobs, job)
+    if current.under_way:
+        jobs.stop(current.id)
+        current = jobs.wait(current.id, STOP_SECONDS) if wait else jobs.get(current.id)
+    state = current.status.lower()
+    _say(f"{current.id}: {'stopping' if current.under_way else state}")
+    if current.status == "SUCCEEDED":
         return
-    if found.metadata.get("resume"):
-        _say(f"resume: {found.metadata['resume']}")
-    if found.under_way and wait:
+    if current.metadata.get("resume"):
+        _say(f"resume: {current.metadata['resume']}")
+    if current.under_way and wait:
         raise typer.Exit(1)
 
 
@@ -204,19 +204,19 @@ def _follow(jobs: Any, job: str, stream: Any) -> int:
         put_log(text, stream)
 
     try:
-        found = jobs.follow(job, write)
+        ended = jobs.follow(job, write)
     except KeyboardInterrupt:
         _say("", f"{job} goes on")
         _say(f"follow: {_command('logs', job, jobs.address)} --follow")
         _say(f"stop:   {_command('stop', job, jobs.address)}")
         return 130
-    if found.status != "SUCCEEDED":
-        _say(f"{job}: {found.status.lower()}{f', {found.message}' if found.message else ''}")
-        if found.exit_code in (126, 127):
+    if ended.status != "SUCCEEDED":
+        _say(f"{job}: {ended.status.lower()}{f', {ended.message}' if ended.message else ''}")
+        if ended.exit_code in (126, 127):
             _say("hint: name the cluster's interpreter by its path: --python PATH")
-        if found.metadata.get("resume"):
-            _say(f"resume: {found.metadata['resume']}")
-    return int(found.code)
+        if ended.metadata.get("resume"):
+            _say(f"resume: {ended.metadata['resume']}")
+    return int(ended.code)
 
 
 def _find(jobs: Any, name: str) -> Any:

@@ -89,7 +89,7 @@ def train_scorer(
     from pipelines.train import train_scorer as learn
 
     columns = tuple(name.strip() for name in annotators.split(",")) if annotators else ()
-    made = learn(
+    folder = learn(
         Source(data, label, text, other, columns, test, seeds, background),
         into,
         method=method.value,
@@ -102,9 +102,9 @@ def train_scorer(
         say=(lambda line: None) if quiet else tell,
     )
     if not quiet:
-        card = (made / "README.md").read_text(encoding="utf-8")
+        card = (folder / "README.md").read_text(encoding="utf-8")
         tell_text(card.partition("## Held-out figures\n\n")[2].split("\n## ")[0])
-    put(str(made))
+    put(str(folder))
 
 
 @models_app.command("list", epilog="Examples: curate models list; curate models list -w ws -f json")

@@ -233,18 +233,18 @@ def _moments(column: pa.Array) -> list[Any]:
     numbers = column.cast(_WIDTHS[kind.bit_width])
     zone = "" if date or kind.tz is None else "+00:00"
     most = 2 ** (kind.bit_width - 1) - 1
-    found: list[Any] = []
+    texts: list[Any] = []
     for number, single in zip(numbers.to_pylist(), column, strict=True):
         if number is None or abs(number) == most:
-            found.append(None if number is None else "infinity" if number > 0 else "-infinity")
+            texts.append(None if number is None else "infinity" if number > 0 else "-infinity")
             continue
         if unit == "ns" and number % 1000 == 0:
             single = pa.scalar(number // 1000, pa.timestamp("us", kind.tz))
         try:
-            found.append(single.as_py())
+            texts.append(single.as_py())
         except (OverflowError, ValueError):
-            found.append(str(np.datetime_as_string(np.datetime64(number, unit))) + zone)
-    return found
+            texts.append(str(np.datetime_as_string(np.datetime64(number, unit))) + zone)
+    return texts
 
 
 def _clock(value: int, unit: str) -> str:

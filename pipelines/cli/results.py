@@ -109,13 +109,13 @@ def explain(
     import pyarrow as pa
 
     opened = open_workspace(workspace)
-    found = opened.explain(document, run)
+    explanations = opened.explain(document, run)
     if why is not None:
-        for item in found:
+        for item in explanations:
             _print_pieces(item, why, opened.attribute(item, why), count, format)
         return
     if format in (Format.json, Format.jsonl):
-        rows = [item.as_dict() for item in found]
+        rows = [item.as_dict() for item in explanations]
         if format is Format.jsonl:
             for row in rows:
                 put_json(row)
@@ -123,28 +123,32 @@ def explain(
             put_json({"schema_version": 1, "documents": rows}, indent=2)
         return
     if format is not None:
-        rows = [row for item in found for row in item.rows()]
+        rows = [row for item in explanations for row in item.rows()]
         print_table(pa.Table.from_pylist(rows), "csv" if format is Format.csv else "table")
         return
-    for item in found:
+    for item in explanations:
         tell(*item.lines(), stream=sys.stdout)
-    if len(found) > 1:
-        tell(f"{len(found)} documents match; path#row names one")
+    if len(explanations) > 1:
+        tell(f"{len(explanations)} documents match; path#row names one")
 
 
-def _print_pieces(item: Any, stage: str, found: Any, count: int, format: Format | None) -> None:
+def _print_pieces(item: Any, stage: str, attribution: Any, count: int, format: Format | None) -> None:
     """Pieces of one document: those that weigh most, or where the text itself is told in order, all of it."""
     import pyarrow as pa
 
-    if found is None:
+    if attribution is None:
         tell(f"{item.path}#{item.row}: '{stage}' has no score here that pieces of the text would explain")
         return
-    shown = found.pieces if found.in_order else found.pieces[:count]
-    rest = sum(weight for _, weight in found.pieces[len(shown) :])
+    shown = attribution.pieces if attribution.in_order else attribution.pieces[:count]
+    rest = sum(weight for _, weight in attribution.pieces[len(shown) :])
     rows = [{"piece": piece, "weight": weight} for piece, weight in shown]
-    if len(shown) < len(found.pieces):
-        rows.append({"piece": f"({len(found.pieces) - len(shown)} more)", "weight": rest})
-    how = f"add up to {found.what} = {found.total:.6g}" if found.exact else f"fall of {found.what} without each"
+    if len(shown) < len(attribution.pieces):
+        rows.append({"piece": f"({len(attribution.pieces) - len(shown)} more)", "weight": rest})
+    how = (
+        f"add up to {attribution.what} = {attribution.total:.6g}"
+        if attribution.exact
+        else f"fall of {attribution.what} without each"
+    )
     tell(f"{item.path}#{item.row}, {stage}: {how}")
     print_table(pa.Table.from_pylist(rows), (format or Format.table).value)
 
@@ -194,14 +198,14 @@ def selection(
     """What a selection chose: overlap with chance and with the longest, lengths, sources, coverage, examples."""
     from pipelines.results.selections import lines
 
-    found = open_workspace(workspace).selections(run, stage)
+    reports = open_workspace(workspace).selections(run, stage)
     if format is Format.json:
-        put_json({"schema_version": 1, "selections": found}, indent=2)
+        put_json({"schema_version": 1, "selections": reports}, indent=2)
     elif format is Format.jsonl:
-        for report in found:
+        for report in reports:
             put_json(report)
     elif format is not None:
         raise CurationError(Finding("C004", f"--format {format.value}: a report is no table", "use json or jsonl"))
     else:
-        for place, report in enumerate(found):
+        for place, report in enumerate(reports):
             tell(*([""] if place else []), *lines(report), stream=sys.stdout)

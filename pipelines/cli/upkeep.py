@@ -91,12 +91,12 @@ def verify(
     """
     import pyarrow as pa
 
-    found = open_workspace(workspace).verify(dry_run, None if quiet else lambda what: tell(f"verifying {what}"))
-    rows = [{"file": item.place, "code": item.code, "what": item.why} for item in found.damaged]
+    verified = open_workspace(workspace).verify(dry_run, None if quiet else lambda what: tell(f"verifying {what}"))
+    rows = [{"file": item.place, "code": item.code, "what": item.why} for item in verified.damaged]
     kinds = pa.schema([("file", pa.string()), ("code", pa.string()), ("what", pa.string())])
     print_table(pa.Table.from_pylist(rows, kinds), format)
-    what = f"{found.files:,} files verified, {len(found.damaged):,} damaged or gone"
-    tell(f"{what}, {found.set_aside:,} set aside in damaged/" if found.damaged and not dry_run else what)
-    if found.damaged:
+    what = f"{verified.files:,} files verified, {len(verified.damaged):,} damaged or gone"
+    tell(f"{what}, {verified.set_aside:,} set aside in damaged/" if verified.damaged and not dry_run else what)
+    if verified.damaged:
         tell("next: run the recipes of what is damaged again; they do what is missing and nothing else")
         raise typer.Exit(1)

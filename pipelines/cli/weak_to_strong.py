@@ -96,8 +96,8 @@ def report(
     """Print what a finished run found; report.html in its folder shows it whole."""
     from curation.report.weak_to_strong import lines
 
-    found = open_workspace(workspace).weak_to_strong_report(run)
+    findings = open_workspace(workspace).weak_to_strong_report(run)
     if as_json:
-        put_json(found, indent=2)
+        put_json(findings, indent=2)
     else:
-        tell(*lines(found), stream=sys.stdout)
+        tell(*lines(findings), stream=sys.stdout)

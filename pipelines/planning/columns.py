@@ -120,8 +120,8 @@ def check_output(
     stages = {stage.id for stage in loaded.recipe.stages}
     ambiguous = list(_ambiguous(loaded, columns, mapping, unified)) if loaded.recipe.output.columns else []
     doubtful = {column for _, column, _ in ambiguous}
-    for place, column, told in ambiguous:
-        line = loaded.line("output", "columns", place) or loaded.line("output", "columns")
+    for position, column, told in ambiguous:
+        line = loaded.line("output", "columns", position) or loaded.line("output", "columns")
         hint = "give the stage another `id:`, map the column to a name of its own in input.columns, or leave one out"
         findings.append(
             at_line(loaded, line, Finding("C058", f"output column '{column}' has two meanings: {told}", hint))
@@ -129,9 +129,9 @@ def check_output(
     if not columns:
         finding = Finding("C025", "output.columns is empty", "without `columns`, all source columns are written")
         findings.append(at_line(loaded, loaded.line("output", "columns"), finding))
-    for place, column in enumerate(columns):
+    for position, column in enumerate(columns):
         stage = column.partition(".")[0]
-        line = loaded.line("output", "columns", place) or loaded.line("output", "columns")
+        line = loaded.line("output", "columns", position) or loaded.line("output", "columns")
         if column not in mapping and column not in unified and stage not in stages:
             known = sorted({*unified, *mapping, *stages})
             near = get_close_matches(column, known, 1)
@@ -152,28 +152,28 @@ def _ambiguous(
 
     A mapped name comes before a column of the input that is called so.
     """
-    made: dict[str, str] = {}
+    meaning_of: dict[str, str] = {}
     for stage, built in zip(loaded.recipe.stages, loaded.stages, strict=True):
-        made[stage.id.casefold()] = f"stage '{stage.id}'"
+        meaning_of[stage.id.casefold()] = f"stage '{stage.id}'"
         names = ["status", *(field.name for field in built.fields)]
-        made.update({f"{stage.id}.{name}".casefold(): f"'{name}' of stage '{stage.id}'" for name in names})
+        meaning_of.update({f"{stage.id}.{name}".casefold(): f"'{name}' of stage '{stage.id}'" for name in names})
     theirs: dict[str, str] = {}
     for name in unified:
         theirs.setdefault(name.casefold(), name)
     earlier: dict[str, str] = {}
-    for place, column in enumerate(columns):
+    for position, column in enumerate(columns):
         folded = column.casefold()
         meanings = []
         if column in mapping and mapping[column] in unified:
             meanings.append(f"column '{mapping[column]}' of the input, mapped to '{column}'")
         elif folded in theirs:
             meanings.append(f"column '{theirs[folded]}' of the input")
-        if folded in made:
-            meanings.append(made[folded])
+        if folded in meaning_of:
+            meanings.append(meaning_of[folded])
         if len(meanings) > 1:
-            yield place, column, " and ".join(meanings[:2])
+            yield position, column, " and ".join(meanings[:2])
         elif earlier.get(folded, column) != column:
-            yield place, column, f"'{earlier[folded]}' differs in case only"
+            yield position, column, f"'{earlier[folded]}' differs in case only"
         earlier.setdefault(folded, column)
 
 
@@ -188,7 +188,7 @@ def at_line(loaded: Loaded, line: int | None, finding: Finding) -> Finding:
 def schema_of(
     unified: dict[str, pa.DataType],
     names: set[str],
-    own: set[str],
+    document_texts: set[str],
     texts: set[str] | None = None,
     available: Columns | None = None,
 ) -> pa.Schema:
@@ -197,7 +197,7 @@ def schema_of(
     parts = {available.mapping[name] for name in available.parts} if available else set()
 
     def field(name: str) -> pa.Field:
-        if name in own:
+        if name in document_texts:
             return pa.field(name, TEXT, metadata=STRICT)
         if name in parts:
             kind = unified.get(name, TEXT)

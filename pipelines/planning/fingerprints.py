@@ -33,15 +33,15 @@ def is_fitted(scorer: Scorer) -> bool:
     return type(scorer).fit is not Scorer.fit
 
 
-def learns_from(loaded: Loaded, place: int, available: Columns) -> list[str]:
+def learns_from(loaded: Loaded, position: int, available: Columns) -> list[str]:
     """What a fit depends on beside the text as it stands: columns that it reads, and gates that choose its rows."""
-    scorer = loaded.stages[place]
+    scorer = loaded.stages[position]
     named = []
     columns = {name: available.identity(name) for name in scorer.all_reads()} if scorer.requires() else {}
     if columns.keys() - {"text"}:
         named.append(fingerprint(columns))
     if scorer.fits_on_survivors:
-        earlier = zip(loaded.recipe.stages[:place], loaded.stages[:place], loaded.gates[:place], strict=True)
+        earlier = zip(loaded.recipe.stages[:position], loaded.stages[:position], loaded.gates[:position], strict=True)
         gates = [[d.id, d.kind, s.settings.model_dump(mode="json"), gate.sql] for d, s, gate in earlier if gate]
         named.append(fingerprint(gates))
     return named

@@ -27,26 +27,30 @@ class Unfitted:
 
 def fits(loaded: Loaded, available: Columns) -> list[Unfitted]:
     """Every stage of the recipe that is fitted, whether it has been or not."""
-    found = []
+    unfitted = []
     upstream: list[str] = []
-    for place, (declared, chosen) in enumerate(zip(loaded.recipe.stages, loaded.stages, strict=True)):
+    for position, (declared, chosen) in enumerate(zip(loaded.recipe.stages, loaded.stages, strict=True)):
         if isinstance(chosen, Transform):
             upstream = [*upstream, step_fingerprint(chosen, available, upstream, {})]
         elif isinstance(chosen, Scorer) and is_fitted(chosen):
             key = fit_key(
-                loaded.recipe.name, declared.id, chosen, available, [*upstream, *learns_from(loaded, place, available)]
+                loaded.recipe.name,
+                declared.id,
+                chosen,
+                available,
+                [*upstream, *learns_from(loaded, position, available)],
             )
-            found.append(Unfitted(place, declared.id, key, chosen.sample_rows))
-    return found
+            unfitted.append(Unfitted(position, declared.id, key, chosen.sample_rows))
+    return unfitted
 
 
 def head_differs(store: Store, folder: str, sha256: str | None = None) -> str | None:
     """What is wrong with a fitted head: its folder's name ends in the beginning of its SHA-256."""
     try:
-        found = hashlib.sha256(store.read(f"{folder}/{HEAD}")).hexdigest()
+        actual = hashlib.sha256(store.read(f"{folder}/{HEAD}")).hexdigest()
     except FileNotFoundError:
         return GONE
-    return None if found == (sha256 or found) and found.startswith(folder.rpartition("-")[2]) else CHANGED
+    return None if actual == (sha256 or actual) and actual.startswith(folder.rpartition("-")[2]) else CHANGED
 
 
 def latest_fit(manifest: Manifest, key: str) -> str | None:

@@ -32,11 +32,11 @@ def sources_of(given: Input) -> tuple[list[str], list[str]]:
 
 
 def inspect_files(
-    found: dict[str, str], manifest: Manifest, max_document_bytes: int = MAX_DOCUMENT_BYTES
+    source_of_path: dict[str, str], manifest: Manifest, max_document_bytes: int = MAX_DOCUMENT_BYTES
 ) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
     """Every file, and those among them that had to be read, because they were not seen as they are now.
 
-    `found` gives the source of each path.
+    `source_of_path` gives the source of each path.
     """
     seen: dict[tuple[str, Stamp], dict[str, Any]] = {}
     for record in manifest.read("seen").to_pylist():
@@ -45,7 +45,7 @@ def inspect_files(
             seen[record["path"], there] = record
     fresh: list[SourceFile] = []
     result: list[SourceFile] = []
-    for path, source in found.items():
+    for path, source in source_of_path.items():
         try:
             record = seen.get((path, stamp(path)))
         except StoreError:
@@ -152,11 +152,11 @@ def sampled_rows(shards: list[Shard], count: int) -> dict[int, tuple[int, ...]]:
     for shard in shards:
         if shard.error:
             continue
-        here = np.zeros(shard.rows, dtype=best.dtype)
-        here["row"] = np.arange(shard.rows)
-        here["shard"] = shard.index
-        here["hash"] = hash_rows(shard, here["row"])
-        best = np.concatenate([best, here])
+        candidates = np.zeros(shard.rows, dtype=best.dtype)
+        candidates["row"] = np.arange(shard.rows)
+        candidates["shard"] = shard.index
+        candidates["hash"] = hash_rows(shard, candidates["row"])
+        best = np.concatenate([best, candidates])
         if len(best) > count:
             best = best[np.argsort(best, order=("hash", "shard", "row"))[:count]]
     return {

@@ -49,12 +49,12 @@ def resolve(loaded: Loaded, manifest: Manifest, sample: int | None = None) -> Re
 def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved:
     recipe = loaded.recipe
     patterns, sources = sources_of(recipe.input)
-    found = find(patterns, loaded.home or loaded.base, sources, manifest.store.uri("").rstrip("/"))
+    listing = find(patterns, loaded.home or loaded.base, sources, manifest.store.uri("").rstrip("/"))
     line = loaded.line("input", "path")
-    if found.findings:
-        raise CurationError(*(at_line(loaded, line, finding) for finding in found.findings))
+    if listing.findings:
+        raise CurationError(*(at_line(loaded, line, finding) for finding in listing.findings))
     limit = recipe.input.max_document_bytes
-    files, fresh = inspect_files(found.files, manifest, limit)
+    files, fresh = inspect_files(listing.files, manifest, limit)
     available = Columns.of(recipe.input.columns)
     mapping = available.mapping
     unified, broken = unify(files)
@@ -65,8 +65,8 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     else:
         origins = {name: mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
         if not unified:  # no line can be read: each column may be there, and is null
-            own = {stage.id for stage in recipe.stages}
-            origins = {name: mapping.get(name, name) for name in columns if name.partition(".")[0] not in own}
+            own_columns = {stage.id for stage in recipe.stages}
+            origins = {name: mapping.get(name, name) for name in columns if name.partition(".")[0] not in own_columns}
     stages, unfitted = stage_plans(loaded, manifest, available)
     steps = [step for stage in stages for step in stage.steps]
     numbers = {name for step in steps for name in step.numbers}
@@ -83,12 +83,14 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     findings += [at_line(loaded, line, finding) for name, finding in broken.items() if name in used]
     if findings:
         raise CurationError(*findings)
-    own = {mapping["text"]} if "text" in mapping else set()
+    own_columns = {mapping["text"]} if "text" in mapping else set()
     named = {mapping["id"]} if "id" in mapping else set()
     seen = unified | dict.fromkeys(apart, TEXT)
     alone = {name for name in measured - texts - named if stringlike(seen.get(name, pa.null()))}
-    reading = schema_of(seen | dict.fromkeys(alone, pa.float64()), texts | measured | named, own, texts, available)
-    writing = schema_of(unified, set(origins.values()), own)
+    reading = schema_of(
+        seen | dict.fromkeys(alone, pa.float64()), texts | measured | named, own_columns, texts, available
+    )
+    writing = schema_of(unified, set(origins.values()), own_columns)
     shards = cut_shards(list(files), recipe.input.shard_bytes, limit)
     chosen = None if sample is None else sampled_rows(shards, sample)
     settings: dict[str, Any] = {
@@ -122,7 +124,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
         origins=origins,
         sample=chosen,
     )
-    return Resolved(plan, tuple(unfitted), found.ignored, fresh, tuple(found.notices))
+    return Resolved(plan, tuple(unfitted), listing.ignored, fresh, tuple(listing.notices))
 
 
 def resolve_recorded(manifest: Manifest, run: str) -> Plan:

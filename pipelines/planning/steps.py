@@ -46,10 +46,10 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
     upstream: list[str] = []
     base = str(loaded.base)
     findings: list[Finding] = []
-    for place, (declared, chosen, gate) in enumerate(
+    for position, (declared, chosen, gate) in enumerate(
         zip(loaded.recipe.stages, loaded.stages, loaded.gates, strict=True)
     ):
-        unusable = _unusable(loaded, place, chosen)
+        unusable = _unusable(loaded, position, chosen)
         if unusable is not None:
             findings.append(unusable)
             continue
@@ -58,11 +58,15 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
         shape = turns_of(available, declared.turns)
         if isinstance(chosen, Scorer) and is_fitted(chosen):
             key = fit_key(
-                loaded.recipe.name, declared.id, chosen, available, [*upstream, *learns_from(loaded, place, available)]
+                loaded.recipe.name,
+                declared.id,
+                chosen,
+                available,
+                [*upstream, *learns_from(loaded, position, available)],
             )
             artifact = latest_fit(manifest, key)
             if artifact is None:
-                unfitted.append(Unfitted(place, declared.id, key, chosen.sample_rows))
+                unfitted.append(Unfitted(position, declared.id, key, chosen.sample_rows))
             else:
                 chosen = type(chosen)(chosen.settings, Context(loaded.base, local_copy(artifact), turns=shape))
         content = content_of(chosen)
@@ -83,7 +87,7 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
         asked = declared.resources
         stages.append(
             StagePlan(
-                position=place + 1,
+                position=position + 1,
                 id=declared.id,
                 family=declared.family,
                 kind=declared.kind,
@@ -110,7 +114,7 @@ def _limit(loaded: Loaded) -> list[int]:
     return [] if given == MAX_DOCUMENT_BYTES else [given]
 
 
-def _unusable(loaded: Loaded, place: int, chosen: Any) -> Finding | None:
+def _unusable(loaded: Loaded, position: int, chosen: Any) -> Finding | None:
     """What is wrong with a stage's model; None where it can be used. Models are looked for when they are asked for."""
     try:
         with contained():
@@ -121,14 +125,14 @@ def _unusable(loaded: Loaded, place: int, chosen: Any) -> Finding | None:
                     asked.identity()
                 waiting += asked.requires().values()
     except ModelError as error:
-        line = loaded.line("stages", place, "model") or loaded.line("stages", place)
-        message = f"stage '{loaded.recipe.stages[place].id}': {' '.join(str(error).split())}"
+        line = loaded.line("stages", position, "model") or loaded.line("stages", position)
+        message = f"stage '{loaded.recipe.stages[position].id}': {' '.join(str(error).split())}"
         return at_line(loaded, line, Finding("C013", message, error.hint or None))
     except Exception as error:
         if isinstance(error, CurationError) or not blames(error):
             raise
-        message = f"stage '{loaded.recipe.stages[place].id}': {raised(error)}"
-        return at_line(loaded, loaded.line("stages", place), Finding("C054", message, PLUGIN_HINT))
+        message = f"stage '{loaded.recipe.stages[position].id}': {raised(error)}"
+        return at_line(loaded, loaded.line("stages", position), Finding("C054", message, PLUGIN_HINT))
     return None
 
 

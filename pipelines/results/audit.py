@@ -81,21 +81,21 @@ class Report:
         """What the table does not say."""
         strata = self.sample.strata
         labelled, sampled = (sum(getattr(item, name) for item in strata) for name in ("labelled", "sampled"))
-        said = [f"audit {self.sample.audit}: {labelled:,} of {sampled:,} sampled documents have a label"]
+        lines = [f"audit {self.sample.audit}: {labelled:,} of {sampled:,} sampled documents have a label"]
         if self.relabelled:
-            said.append(f"{self.relabelled:,} were labelled otherwise before; the latest label counts")
+            lines.append(f"{self.relabelled:,} were labelled otherwise before; the latest label counts")
         wanting = [f"{item.name} ({item.size:,} documents)" for item in strata if not item.labelled]
         if wanting:
             recall = next(item for item in self.measures if item.name == "recall")
-            said.append(f"no label yet in {'; '.join(wanting)}")
-            said.append(
+            lines.append(f"no label yet in {'; '.join(wanting)}")
+            lines.append(
                 f"so recall may be anything from {recall.least:.3f} to {recall.most:.3f}; its interval allows for both"
             )
-        said.append(self.sample.left_out)
-        said.append(
+        lines.append(self.sample.left_out)
+        lines.append(
             "95 % intervals: Clopper-Pearson for finite populations within a stratum, melded from them over strata"
         )
-        return said
+        return lines
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def sample(manifest: Manifest, run: str | None, rows: int, seed: int, into: Path
     kept, reasons, *left_out = _counted(manifest, chosen, decided)
     if not kept and not reasons:
         raise CurationError(Finding("C041", f"run {chosen} has no document that could be labelled"))
-    order = {stage.id: place for place, stage in enumerate(plan.stages)}
+    order = {stage.id: number for number, stage in enumerate(plan.stages)}
     keys = sorted(reasons, key=lambda key: (order[key[0]], -reasons[key], key[1]))
     merged = cut(reasons, rows - min(kept, rows // 2))
     sizes: Counter[tuple[str | None, str | None]] = Counter({(None, None): kept} if kept else {})
@@ -139,17 +139,17 @@ def sample(manifest: Manifest, run: str | None, rows: int, seed: int, into: Path
         raise CurationError(Finding("C041", f"{rows} rows are too few: {failure}", "raise --rows")) from failure
     counts = [of_kept, *of_dropped] if kept else of_dropped
     strata = [Stratum(*key, size, count) for (key, size), count in zip(sizes.items(), counts, strict=True)]
-    places = {key: place for place, key in enumerate(sizes)}
+    places = {key: number for number, key in enumerate(sizes)}
     codes = {_name(*key): places[(key[0], merged[key])] for key in keys} | ({_name(None, None): 0} if kept else {})
     drawn = _draw(manifest, plan, decided, codes, np.array(counts, dtype=np.int64), seed)
     audit = f"{chosen}-{rows}-{seed}"
     moment = later(manifest.read("audits"))
     records = [
         {
-            "audit": audit, "run": chosen, "place": place, "doc_id": doc_id, "stage": strata[at].stage,
-            "reason": strata[at].reason, "size": strata[at].size, "sampled": strata[at].sampled, "created_at": moment,
+            "audit": audit, "run": chosen, "place": number, "doc_id": doc_id, "stage": stratum.stage,
+            "reason": stratum.reason, "size": stratum.size, "sampled": stratum.sampled, "created_at": moment,
         }
-        for place, (doc_id, at) in enumerate(drawn)
+        for number, (doc_id, stratum) in enumerate((doc_id, strata[index]) for doc_id, index in drawn)
     ]  # fmt: skip
     texts = _documents(manifest, plan, [doc_id for doc_id, _ in drawn]) if into is not None else None
     manifest.commit("audits", audit, records)
@@ -206,15 +206,15 @@ def read(manifest: Manifest, path: Path, run: str | None) -> Taken:
     """
     lines = list(read_rows(path))
     named = sorted({row.get("audit", "") for _, row in lines})
-    known = manifest.where("audits", audit=named[0]).to_pylist() if len(named) == 1 else []
-    if not known:
+    recorded = manifest.where("audits", audit=named[0]).to_pylist() if len(named) == 1 else []
+    if not recorded:
         what = "holds no audit" if not named else f"is of {' and '.join(map(repr, named[:3]))}, not of one audit here"
         raise refused(path, f"{path} {what}", "read the file that `curate audit sample` wrote for this workspace")
-    chosen = known[0]["run"]
+    chosen = recorded[0]["run"]
     if run is not None and _run(manifest, run) != chosen:
         raise refused(path, f"{path} is of run {chosen}, not of {run}", "leave --run out, or read the other file")
     # spreadsheets write long numbers as 4.29E+11, so documents can be named by path and row as well
-    doc_ids = [record["doc_id"] for record in known]
+    doc_ids = [record["doc_id"] for record in recorded]
     placed = zip(_places(manifest, doc_ids), doc_ids, strict=True)
     names = {str(doc_id): doc_id for doc_id in doc_ids} | {f"{place}#{row}": doc_id for (place, row), doc_id in placed}
     given, blank = given_labels(path, lines, names)
@@ -232,17 +232,18 @@ def report(manifest: Manifest, run: str | None, audit: str | None = None) -> Rep
     records = _latest(manifest, run, audit)
     chosen = records[0]["run"]
     labels = _labels(manifest, chosen)
-    found: dict[tuple[str | None, str | None, int, int], list[bool]] = {}
+    answers_of: dict[tuple[str | None, str | None, int, int], list[bool]] = {}
     for record in records:
         key = (record["stage"], record["reason"], record["size"], record["sampled"])
-        answers = found.setdefault(key, [])
+        answers = answers_of.setdefault(key, [])
         answers += [labels[record["doc_id"]][0]] if record["doc_id"] in labels else []
     order = {row["stage"]: row["position"] for row in manifest.where("stages", run=chosen).to_pylist()}
-    place = {
-        stratum: (order.get(stratum[0] or "", -1), stratum[1] is None, -stratum[2], stratum[1]) for stratum in found
+    order_of = {
+        stratum: (order.get(stratum[0] or "", -1), stratum[1] is None, -stratum[2], stratum[1])
+        for stratum in answers_of
     }
-    sizes = sorted(found, key=lambda stratum: place[stratum])
-    strata = [Stratum(*key, labelled=len(found[key]), good=sum(found[key])) for key in sizes]
+    sizes = sorted(answers_of, key=lambda stratum: order_of[stratum])
+    strata = [Stratum(*key, labelled=len(answers_of[key]), good=sum(answers_of[key])) for key in sizes]
     _, _, *left_out = _counted(manifest, chosen, _decisions(manifest, chosen))
     relabelled = sum(labels[record["doc_id"]][2] for record in records if record["doc_id"] in labels)
     return Report(Sample(records[0]["audit"], chosen, strata, *left_out), measures(strata), relabelled)
@@ -311,7 +312,7 @@ def _draw(
     numbers = np.array(list(codes.values()), dtype=np.int64)
     key = np.zeros(0, dtype=np.uint64)
     stratum, shard, row = np.zeros((3, 0), dtype=np.int64)
-    for place, record in enumerate(decided):
+    for index, record in enumerate(decided):
         if record["path"] not in files:
             raise _gone(record["path"], record["run"])
         columns = ["row", "outcome", "dropped_by", "reason"]
@@ -319,19 +320,19 @@ def _draw(
             table = parquet.read(source, columns=columns)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
         ends = [pc.fill_null(column, "") for column in (table.column("dropped_by"), rules_of(table.column("reason")))]
-        at = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)
-        table = table.filter(at.is_valid())
-        here = table.column("row").to_numpy()
-        key = np.append(key, scramble(hash_rows(files[record["path"]], here), SALT + seed))
-        stratum = np.append(stratum, numbers[at.drop_null().to_numpy()])
-        shard = np.append(shard, np.full(len(here), place))
-        row = np.append(row, here)
+        stratum_of_name = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)
+        table = table.filter(stratum_of_name.is_valid())
+        rows_of_shard = table.column("row").to_numpy()
+        key = np.append(key, scramble(hash_rows(files[record["path"]], rows_of_shard), SALT + seed))
+        stratum = np.append(stratum, numbers[stratum_of_name.drop_null().to_numpy()])
+        shard = np.append(shard, np.full(len(rows_of_shard), index))
+        row = np.append(row, rows_of_shard)
         order = np.lexsort((row, shard, key, stratum))
         start = np.searchsorted(stratum[order], np.arange(len(counts)))
         best = order[np.arange(len(order)) - start[stratum[order]] < counts[stratum[order]]]
         key, stratum, shard, row = key[best], stratum[best], shard[best], row[best]
     order = np.lexsort((row, shard, scramble(key, SALT)))
-    return [(decided[shard[at]]["file_no"] << 32 | int(row[at]), int(stratum[at])) for at in order]
+    return [(decided[shard[index]]["file_no"] << 32 | int(row[index]), int(stratum[index])) for index in order]
 
 
 # --- documents -----------------------------------------------------------------------------------------------------
@@ -412,12 +413,12 @@ def _latest(manifest: Manifest, run: str | None, audit: str | None = None) -> li
 
 def _labels(manifest: Manifest, run: str) -> dict[int, tuple[bool, str | None, bool]]:
     """By doc_id: the latest label, its note, and whether it was another before."""
-    found: dict[int, tuple[bool, str | None, bool]] = {}
+    label_of: dict[int, tuple[bool, str | None, bool]] = {}
     for row in manifest.where("audit_labels", run=run).sort_by("number").to_pylist():
-        before = found.get(row["doc_id"])
+        before = label_of.get(row["doc_id"])
         other = before is not None and (before[2] or before[0] != row["good"])
-        found[row["doc_id"]] = (row["good"], row["note"], other)
-    return found
+        label_of[row["doc_id"]] = (row["good"], row["note"], other)
+    return label_of
 
 
 def _commit(manifest: Manifest, run: str, labels: list[tuple[int, bool, str | None]]) -> None:

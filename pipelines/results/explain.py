@@ -83,10 +83,10 @@ class Explanation:
         if self.outcome == "kept":
             head.append("kept: it passed every stage")
         else:
-            said = f"{self.outcome} by {self.dropped_by}: {self.reason}"
+            verdict = f"{self.outcome} by {self.dropped_by}: {self.reason}"
             if self.score is not None and self.threshold is not None:
-                said += f" (score {self.score:.6g}, threshold {self.threshold:.6g})"
-            head.append(said)
+                verdict += f" (score {self.score:.6g}, threshold {self.threshold:.6g})"
+            head.append(verdict)
             if self.details:
                 head.append(
                     "  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items())
@@ -131,11 +131,11 @@ def explain(manifest: Manifest, document: str, run: str | None) -> list[Explanat
             return paths
 
         for condition, values in _conditions(document, bases, recorded):
-            found = connection.execute(
+            selected = connection.execute(
                 f"SELECT * FROM documents WHERE {condition} ORDER BY path, row LIMIT {MOST}", values
             )
-            columns = [column[0] for column in found.description]
-            rows = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+            columns = [column[0] for column in selected.description]
+            rows = [dict(zip(columns, row, strict=True)) for row in selected.fetchall()]
             if rows:
                 places = _places(connection, rows)
                 return [_explanation(row, order, places) for row in rows]
@@ -172,10 +172,10 @@ def _places(connection: Any, rows: list[dict[str, Any]]) -> dict[int, str]:
     wanted = sorted({row[name] for row in rows for name in ("twin", "link") if row[name] is not None})
     if not wanted:
         return {}
-    found = connection.execute(
+    selected = connection.execute(
         "SELECT doc_id, path || '#' || row FROM documents WHERE doc_id IN (SELECT unnest($ids))", {"ids": wanted}
     )
-    return dict(found.fetchall())
+    return dict(selected.fetchall())
 
 
 def _explanation(row: dict[str, Any], order: list[dict[str, Any]], places: dict[int, str]) -> Explanation:

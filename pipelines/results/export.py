@@ -84,19 +84,19 @@ def export(
     target = _target(TARGETS[to], dataset.columns)
     names = dataset.names(target.needs)
     share = SHARE if test_share is None and test_rows is None else test_share
-    with new_folder(into) as made:
-        spilled = made / ".shuffle"
+    with new_folder(into) as folder:
+        spilled = folder / ".shuffle"
         spilled.mkdir()
         shuffle = Shuffle(spilled, dataset.bytes, seed)
         rows, kept, counts, rich = 0, 0, Counter[str](), False
         asked: list[pa.Array] = []
         for batch in dataset.batches(names):
-            found = target.read(dataset.columns.open(batch))
-            shuffle.add(np.arange(kept, kept + len(found.lines)), found.lines)
-            rows, kept = rows + batch.num_rows, kept + len(found.lines)
-            counts, rich = counts + found.refused, rich or found.rich
+            lines_read = target.read(dataset.columns.open(batch))
+            shuffle.add(np.arange(kept, kept + len(lines_read.lines)), lines_read.lines)
+            rows, kept = rows + batch.num_rows, kept + len(lines_read.lines)
+            counts, rich = counts + lines_read.refused, rich or lines_read.rich
             if share or test_rows:
-                asked.append(found.asked)
+                asked.append(lines_read.asked)
         refused = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
         if not kept:
             told = "; ".join(f"{count:,} {reason}" for reason, count in refused.items())
@@ -104,13 +104,13 @@ def export(
         say(f"read {rows:,} rows")
         held, division = _held_out(asked, kept, share, test_rows, seed)
         files = {"train": f"train.{target.suffix}", **({"test": f"test.{target.suffix}"} if held.any() else {})}
-        _write(target, shuffle, held, made, files, rich)
+        _write(target, shuffle, held, folder, files, rich)
         shutil.rmtree(spilled)
         written = dict(zip(files, (int((~held).sum()), int(held.sum())), strict=False))
         done = Exported(into, dataset.run, rows, written, refused)
         texts = {**target.beside(dataset.name, files), "README.md": _readme(target, dataset, done, files, division)}
         for name, text in texts.items():
-            (made / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8")
         facts = {
             "format": 1,
             "to": to,
@@ -119,9 +119,9 @@ def export(
             "seed": seed,
             "rows": {"in": rows, "written": written, "refused": refused},
             "split": division,
-            "files": _listed(made),
+            "files": _listed(folder),
         }
-        (made / LISTED).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        (folder / LISTED).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return done
 
 
@@ -156,20 +156,20 @@ class _Dataset:
 
     def names(self, needed: list[str]) -> dict[str, str]:
         """Source columns by the names that they have in the files. Raises C040 where one was left out."""
-        found = {}
+        sources = {}
         for ours in needed:
             theirs = self.columns.mapping[ours]
             if self.chosen is None:
-                found[theirs] = theirs
+                sources[theirs] = theirs
                 continue
-            there = [name for name in self.chosen if self.columns.mapping.get(name, name) == theirs]
-            if not there:
+            candidates = [name for name in self.chosen if self.columns.mapping.get(name, name) == theirs]
+            if not candidates:
                 raise _unfit(
                     f"the output of run {self.run} was written without '{ours}'",
                     f"add {ours} to output.columns of the recipe, and run it again: nothing is scored twice",
                 )
-            found[theirs] = there[0]
-        return found
+            sources[theirs] = candidates[0]
+        return sources
 
     @property
     def bytes(self) -> int:
@@ -240,14 +240,14 @@ def _write(
 
 
 def _listed(folder: Path) -> dict[str, dict[str, Any]]:
-    found = {}
+    files = {}
     for path in sorted(folder.iterdir()):
         with open(path, "rb") as file:
-            found[path.name] = {
+            files[path.name] = {
                 "bytes": path.stat().st_size,
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
             }
-    return found
+    return files
 
 
 def _readme(

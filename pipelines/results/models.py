@@ -33,11 +33,11 @@ def known_models(manifest: Manifest) -> pa.Table:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for address in PACKAGED:
         try:
-            found = locate(address)
+            model = locate(address)
         except ModelError as failure:
             rows[(address, "")] = {"address": address, "where": f"not usable: {failure}", "file": ""}
             continue
-        for facts in found.describe(*found.weights(".safetensors", ".ftz")):
+        for facts in model.describe(*model.weights(".safetensors", ".ftz")):
             rows[(address, facts["file"])] = {**_facts(facts), "where": "installed package"}
     for facts in manifest.read("models").to_pylist():
         if facts["address"].startswith(LIST):

@@ -33,7 +33,7 @@ def known_rules(profile: str | None = None) -> pa.Table:
     signs = {("min", False): "<", ("min", True): "<=", ("max", False): ">", ("max", True): ">="}
     rows = [
         {
-            "profile": found.name,
+            "profile": item.name,
             "threshold": rule.name,
             "default": rule.default,
             "measurement": rule.column,
@@ -41,7 +41,7 @@ def known_rules(profile: str | None = None) -> pa.Table:
             "reason": rule.reason,
             "source": rule.paper,
         }
-        for found in chosen
-        for rule in found.rules
+        for item in chosen
+        for rule in item.rules
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)

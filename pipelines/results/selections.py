@@ -33,21 +33,21 @@ def reports(manifest: Manifest, run: str | None, stage: str | None) -> list[dict
         raise CurationError(Finding("C032", f"run {chosen} has {what}", hint))
     groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
     used = {row["stage"]: row["group"] for row in manifest.where("barriers", run=chosen).to_pylist()}
-    found = []
+    stage_reports = []
     for row in selections:
         group = groups.get(used.get(row["stage"], ""))
         if group is not None and group["report"]:
-            found.append({"stage": row["stage"], "kind": row["kind"], **json.loads(group["report"])})
-    _with_texts(manifest, str(chosen), found)
-    return found
+            stage_reports.append({"stage": row["stage"], "kind": row["kind"], **json.loads(group["report"])})
+    _with_texts(manifest, str(chosen), stage_reports)
+    return stage_reports
 
 
-def _with_texts(manifest: Manifest, run: str, found: list[dict[str, Any]]) -> None:
+def _with_texts(manifest: Manifest, run: str, stage_reports: list[dict[str, Any]]) -> None:
     from pipelines.results.show import texts
 
     shards = manifest.where("shards", run=run).to_pylist()
     places = {row["file"]: (row["path"], row["file_no"]) for row in shards}
-    examples = [example for report in found for name in ("picked", "near_misses") for example in report[name]]
+    examples = [example for report in stage_reports for name in ("picked", "near_misses") for example in report[name]]
     examples += [example["nearest_rejected"] for example in examples if "nearest_rejected" in example]
     for example in examples:
         path, number = places[example.pop("file")]

@@ -59,14 +59,14 @@ def show(
                 )
             conditions.append("dropped_by = $stage")
             values["stage"] = dropped_by
-        found = connection.execute(
+        selected = connection.execute(
             f"""SELECT * FROM (SELECT doc_id, id, path, row, outcome, dropped_by, reason, score, threshold
                 FROM documents WHERE {" AND ".join(conditions)} ORDER BY hash(path, row), doc_id LIMIT {int(count)})
                 ORDER BY path, row""",
             values,
         )
-        names = [column[0] for column in found.description]
-        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        names = [column[0] for column in selected.description]
+        rows = [dict(zip(names, row, strict=True)) for row in selected.fetchall()]
     found_texts = texts(manifest, str(chosen), rows)
     for row in rows:
         text, edited = found_texts[(row["path"], row["row"])]
@@ -96,10 +96,10 @@ def texts(
         for shard in plan.shards:
             if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
                 wanted[shard.index].append(row["row"])
-    found: dict[tuple[str, int], tuple[str | None, str | None]] = {}
+    texts_by_row: dict[tuple[str, int], tuple[str | None, str | None]] = {}
     for number, places in wanted.items():
-        found.update(_shard_texts(manifest, plan, plan.shards[number], index[number], np.array(places)))
-    return found
+        texts_by_row.update(_shard_texts(manifest, plan, plan.shards[number], index[number], np.array(places)))
+    return texts_by_row
 
 
 def _shard_texts(

@@ -21,10 +21,10 @@ def spelled(path: str, bases: Iterable[str | Path] = ()) -> list[str]:
         inside = re.sub(r"/(\./)+", "/", f"/{rest}")[1:]
         return list(dict.fromkeys([path, f"{scheme}://{inside}", f"{scheme.replace('s3a', 's3')}://{inside}"]))
     try:
-        place = str(expanded(path))
+        given_path = str(expanded(path))
     except CurationError:  # `~nobody`, which may be a folder's name
-        place = path
-    there = [absolute(os.path.join(base, place)) for base in (os.getcwd(), *bases)]
+        given_path = path
+    there = [absolute(os.path.join(base, given_path)) for base in (os.getcwd(), *bases)]
     found = [path, *there, *(os.path.realpath(name) for name in there if os.path.lexists(name))]
     return [name for name in dict.fromkeys(found) if is_text(name)]
 
@@ -42,14 +42,14 @@ def same_file(path: str, recorded: Iterable[str], bases: Iterable[str | Path] = 
     wanted = set()
     for name in spelled(path, bases):
         if not is_url(name) and os.path.isfile(name):
-            found = os.stat(name)
-            wanted.add((found.st_dev, found.st_ino))
+            status = os.stat(name)
+            wanted.add((status.st_dev, status.st_ino))
     result = []
     for name in recorded if wanted else ():
         try:
-            found = os.stat(name)
+            status = os.stat(name)
         except (OSError, ValueError):
             continue
-        if (found.st_dev, found.st_ino) in wanted:
+        if (status.st_dev, status.st_ino) in wanted:
             result.append(name)
     return result

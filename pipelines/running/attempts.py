@@ -44,7 +44,7 @@ def alive(row: dict[str, Any]) -> bool | None:
 def running(manifest: Manifest) -> dict[str, str]:
     """Attempts under way, with their runs."""
     ended = set(manifest.read("ends").column("attempt").to_pylist())
-    found = {}
+    run_of_attempt = {}
     for row in manifest.read("attempts").to_pylist():
         if row["attempt"] in ended:
             continue
@@ -52,8 +52,8 @@ def running(manifest: Manifest) -> dict[str, str]:
         if at_work is None:
             at_work = time.time() - row["started_at"].timestamp() < GRACE_SECONDS
         if at_work:
-            found[row["attempt"]] = row["run"]
-    return found
+            run_of_attempt[row["attempt"]] = row["run"]
+    return run_of_attempt
 
 
 @lru_cache(maxsize=1)

@@ -35,11 +35,11 @@ def check_hardware(manifest: Manifest, plan: Plan, hardware: str) -> str | None:
     table = manifest.read("scores")
     if not heavy or not table.num_rows:
         return None
-    mine = pc.and_(
+    of_this_run = pc.and_(
         pc.is_in(table.column("fingerprint"), pa.array(sorted(heavy))),
         pc.is_in(table.column("file_fingerprint"), pa.array(sorted(files))),
     )
-    stored = set(table.filter(mine).column("hardware").to_pylist())
+    stored = set(table.filter(of_this_run).column("hardware").to_pylist())
     apart = [found for line in sorted(stored) if (found := difference(line, hardware))]
     if apart and not os.environ.get("CURATION_MIXED_HARDWARE"):
         theirs, ours = apart[0]

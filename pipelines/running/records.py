@@ -169,16 +169,16 @@ def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[s
     """A number for each (path, fingerprint), new ones after all that were ever allotted; safe between runs."""
     wanted = list(dict.fromkeys((shard.path, shard.fingerprint) for shard in shards))
     while True:
-        known = {(row["path"], row["fingerprint"]): row["file_no"] for row in manifest.read("files").to_pylist()}
-        if not known.keys() >= set(wanted):  # a record may be damaged or gone: what it allotted, runs still have
+        number_of = {(row["path"], row["fingerprint"]): row["file_no"] for row in manifest.read("files").to_pylist()}
+        if not number_of.keys() >= set(wanted):  # a record may be damaged or gone: what it allotted, runs still have
             used = manifest.read("shards").select(["path", "fingerprint", "file_no"])
             latest = pc.max(used.column("file_no")).as_py()
-            if manifest.damaged or (latest is not None and latest > max(known.values(), default=-1)):
-                known = {(row["path"], row["fingerprint"]): row["file_no"] for row in used.to_pylist()} | known
-        missing = [pair for pair in wanted if pair not in known]
+            if manifest.damaged or (latest is not None and latest > max(number_of.values(), default=-1)):
+                number_of = {(row["path"], row["fingerprint"]): row["file_no"] for row in used.to_pylist()} | number_of
+        missing = [pair for pair in wanted if pair not in number_of]
         if not missing:
-            return {pair: known[pair] for pair in wanted}
-        first = max(known.values(), default=-1) + 1
+            return {pair: number_of[pair] for pair in wanted}
+        first = max(number_of.values(), default=-1) + 1
         rows = [
             {"file_no": first + place, "path": path, "fingerprint": print_}
             for place, (path, print_) in enumerate(missing)

@@ -52,12 +52,12 @@ def finished(manifest: Manifest, run: str) -> Result | None:
         return None
     record = dataset.to_pylist()[0]
     folder = manifest.store.place(record["path"])
-    there = manifest.store.exists(record["path"])
+    exists = manifest.store.exists(record["path"])
     sizes = manifest.store.sizes(record["path"])
     found = sum(name.startswith("part-") for name in sizes)
     if found != record["files"]:
-        what = f"holds {found} of {record['files']} files" if there else "is gone"
-        first = "remove that folder, " if there else ""
+        what = f"holds {found} of {record['files']} files" if exists else "is gone"
+        first = "remove that folder, " if exists else ""
         raise CurationError(
             Finding(
                 "C032",

@@ -255,10 +255,10 @@ class _Invocation:
 
     def _refused(self, failure: OSError) -> None:
         """What the operating system refused this process itself, said once: a full disk refuses many things."""
-        found = system_failure(failure)
-        if not any(earlier.code == found.code for _, earlier in self.result.failures):
-            self.result.failures.append(("", found))
-            self.report(Failed(found))
+        fault = system_failure(failure)
+        if not any(earlier.code == fault.code for _, earlier in self.result.failures):
+            self.result.failures.append(("", fault))
+            self.report(Failed(fault))
 
     def _fail(self, shard: Shard | None, failure: Failure, step: str = "") -> None:
         """Take note of what a unit failed of: `shard` is what it was about, the failure says whose fault it is."""

@@ -107,14 +107,14 @@ class _Verification:
         self._records()
         manifest = Manifest(self.store)
         done = manifest.has("datasets", run)
-        mine = set(manifest.where("barriers", run=run).column("group").to_pylist())
+        groups = set(manifest.where("barriers", run=run).column("group").to_pylist())
 
         def others(row: dict[str, Any]) -> bool:
             if "step" in row:
                 return row["fingerprint"] not in steps or row["file_fingerprint"] not in files
             if "prefix" in row:
                 return row["group"] in resolved
-            return row["group"] not in mine if "group" in row else row["run"] != run
+            return row["group"] not in groups if "group" in row else row["run"] != run
 
         for kind in ("scores", "groups"):
             self._data(manifest, kind, others)
@@ -153,15 +153,15 @@ class _Verification:
         """Compare the data files that the records of a kind name."""
         rows = manifest.read(kind).to_pylist()
         named: list[tuple[int, str, str | None]] = []
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             for column in () if passed_over(row) else DATA[kind]:
                 names = row[column] if column == "files" else [row[column]]
                 content = row.get("content") if column == "data" else None
-                named += [(place, name, content) for name in names if name]
+                named += [(index, name, content) for name in names if name]
         bad: set[int] = set()
-        for (place, name, _), why in zip(named, self._many(lambda one: self._differs(*one[1:]), named), strict=True):
+        for (index, name, _), why in zip(named, self._many(lambda one: self._differs(*one[1:]), named), strict=True):
             if why is not None:
-                bad.add(place)
+                bad.add(index)
                 self._damaged(name, why)
         if bad:
             self._forget(kind, rows, bad)
