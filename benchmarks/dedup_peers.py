@@ -29,7 +29,7 @@ def main() -> None:
     MinhashDedupSignature(signatures, config=config).run(iter(documents), rank=0, world_size=1)
     for bucket in range(14):
         MinhashDedupBuckets(signatures, buckets, config=config).run(rank=bucket, world_size=14)
-    MinhashDedupCluster(buckets, removed, config=config).run(rank=0, world_size=1)
+    MinhashDedupCluster(buckets, removed, config=config).run(None, 0, 1)
     kept = MinhashDedupFilter(removed).run(iter(documents), rank=0, world_size=1)
     print(*(document.id for document in kept))
 
