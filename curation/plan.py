@@ -23,14 +23,33 @@ BULKY = ("vector", "evidence", "edits")
 
 
 @dataclass(frozen=True)
+class StageSpec:
+    """All that a stage's object is built from (`curation.flow.objects`), and so the key under which it is kept: other
+    settings, other code or other files behind it are another object, in one process, too."""
+
+    stage: str
+    family: str
+    kind: str
+    settings: str = "{}"
+    """Canonical JSON."""
+    recipe_dir: str = "."
+    artifact: str | None = None
+    """Folder of what a fit learned, as a path or URL."""
+    cache: str | None = None
+    """Folder for answers that cost money, in the workspace."""
+    turns: str | None = None
+    """As in `curation.scorers.base.Context`."""
+    content: str = ""
+    """Hash of the code's version and of the files behind it, as they were planned; "" for what is not checked."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One scorer's work: the scorer of a stage itself, or one that it requires."""
 
     name: str
     """Stage id, or `stage/requirement`."""
-    family: str
-    kind: str
-    settings: dict[str, Any]
+    spec: StageSpec
     path: tuple[str, ...]
     """Which requirement of the stage's object this is; empty for the object itself."""
     fingerprint: str
@@ -48,16 +67,12 @@ class Step:
     device: str = "cpu"
     """Of a heavy step: cpu or cuda."""
     edits: bool = False
-    recipe_dir: str = "."
-    artifact: str | None = None
-    cache: str | None = None
-    """Folder for answers that cost money, in the workspace."""
-    turns: str | None = None
-    """As in `curation.scorers.base.Context`."""
     resources: Resources | None = None
     """Of a heavy step: what each actor that holds its model reserves."""
-    content: str = ""
-    """Of the stage's object: hash of its code's version and of the files behind it, as they were planned."""
+
+    @property
+    def family(self) -> str:
+        return self.spec.family
 
     @cached_property
     def columns(self) -> pa.Schema:
@@ -71,11 +86,8 @@ class StagePlan:
     """One stage of the run. A dataset-wide one (`barrier`) has steps only for what it needs computed beforehand."""
 
     position: int
-    id: str
-    family: str
-    kind: str
+    spec: StageSpec
     version: int
-    settings: dict[str, Any]
     keep: str | None
     fingerprint: str
     steps: tuple[Step, ...]
@@ -83,10 +95,19 @@ class StagePlan:
     """The struct that gates, SQL and output see: without bulky columns, which the output can name."""
     columns: tuple[str, ...] = ()
     """Dotted columns of earlier stages that a selection ranks by."""
-    recipe_dir: str = "."
     resources: Resources | None = None
-    content: str = ""
-    """As in `Step`."""
+
+    @property
+    def id(self) -> str:
+        return self.spec.stage
+
+    @property
+    def family(self) -> str:
+        return self.spec.family
+
+    @property
+    def kind(self) -> str:
+        return self.spec.kind
 
     @property
     def barrier(self) -> bool:

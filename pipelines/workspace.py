@@ -20,7 +20,7 @@ from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from curation.scorers.leave_one_out import Attribution
+    from curation.scorers.attribution import Attribution
     from pipelines.planning.estimate import Forecast
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -210,7 +211,7 @@ def kinds_of(stages: Iterable[StagePlan]) -> dict[tuple[str, str], str]:
     for stage in stages:
         if stage.family in registry.GROUPS:
             found.setdefault((stage.family, stage.kind), stage.id)
-            inside(stage.settings, stage.id)
+            inside(json.loads(stage.spec.settings), stage.id)
     return found
 
 

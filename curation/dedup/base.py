@@ -132,7 +132,7 @@ class Sketch(Scorer):
 
     def __init__(self, settings: BaseModel, context: Context, columns: list[str]) -> None:
         super().__init__(settings, context)
-        self.reads = tuple(columns)  # type: ignore[misc]
+        self.reads = tuple(columns)
 
     @abstractmethod
     def evidence(self, columns: list[pa.Array]) -> dict[str, pa.Array]:

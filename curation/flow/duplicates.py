@@ -22,8 +22,9 @@ from curation.duplicates.grams import FEW, WORDS, Grams
 from curation.duplicates.keepers import Walk, best_of, joined, links, oriented
 from curation.flow.enter import BY
 from curation.flow.entrants import Entrants
+from curation.flow.objects import higher
 from curation.flow.texts import text_grams
-from curation.flow.units import ResolveWork, database, higher
+from curation.flow.units import ResolveWork, database
 from curation.store.scan import scan
 from schemas.manifest import TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from curation import failpoints, parquet
 from curation.dedup.base import Dedup
-from curation.flow.units import EnterWork, stage_object
+from curation.flow.objects import stage_object
+from curation.flow.units import EnterWork
 from curation.flow.verdicts import ranking_facts, stage_values
 from curation.manifest.parts import now
 from curation.plan import StagePlan

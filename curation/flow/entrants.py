@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from curation import parquet
 from curation.flow.enter import entrants_schema, evidence_matrix
-from curation.flow.units import ResolveWork, stage_object
+from curation.flow.objects import stage_object
+from curation.flow.units import ResolveWork
 
 
 class Entrants:

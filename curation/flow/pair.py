@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from curation import failpoints, parquet
 from curation.dedup.base import Dedup
-from curation.flow.units import PairWork, stage_object
+from curation.flow.objects import stage_object
+from curation.flow.units import PairWork
 from curation.manifest.parts import now
 
 

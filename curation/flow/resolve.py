@@ -7,8 +7,9 @@ from typing import Any
 
 from curation import failpoints
 from curation.dedup.base import Dedup
+from curation.flow.objects import stage_object
 from curation.flow.select import choose, rank
-from curation.flow.units import ResolveWork, stage_object
+from curation.flow.units import ResolveWork
 from curation.manifest.parts import now
 from curation.selection.base import Choosing, Ranking
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from curation import failpoints, parquet
 from curation.flow.faults import fault_of, place_of, read_input
 from curation.flow.ledger import PENDING, Ledger
+from curation.flow.objects import verify_object
 from curation.flow.stored import Known, as_struct
-from curation.flow.units import ScoreWork, Scoring, ShardWork, verify_object
+from curation.flow.units import ScoreWork, Scoring, ShardWork
 from curation.manifest.parts import now
 from curation.models.hardware import of_step
 from curation.plan import BULKY, Pass, StagePlan, Step
@@ -357,18 +358,18 @@ def complete(result: pa.RecordBatch, step: Step) -> pa.RecordBatch:
 def _checked(step: Step, result: pa.RecordBatch, rows: int) -> pa.RecordBatch:
     if not isinstance(result, pa.RecordBatch):
         what = f"is {type(result).__name__}, not a record batch"
-        raise CurationError(Finding("R003", f"stage '{step.name}': what scorer '{step.kind}' returned {what}"))
+        raise CurationError(Finding("R003", f"stage '{step.name}': what scorer '{step.spec.kind}' returned {what}"))
     expected = [item for item in step.columns if item.name not in ("status", "message")]
     wrong = [item.name for item in expected if item.name not in result.schema.names]
     if wrong or result.num_rows != rows:
         what = f"lacks the column '{wrong[0]}'" if wrong else f"has {result.num_rows} rows for {rows} documents"
-        raise CurationError(Finding("R003", f"stage '{step.name}': what scorer '{step.kind}' returned {what}"))
+        raise CurationError(Finding("R003", f"stage '{step.name}': what scorer '{step.spec.kind}' returned {what}"))
     for item in expected:
         if result.column(item.name).type != item.type:
             raise CurationError(
                 Finding(
                     "R003",
-                    f"stage '{step.name}': scorer '{step.kind}' declared {item.name} as {item.type}"
+                    f"stage '{step.name}': scorer '{step.spec.kind}' declared {item.name} as {item.type}"
                     f" and returned {result.column(item.name).type}",
                 )
             )

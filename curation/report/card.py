@@ -155,7 +155,7 @@ def _relative(address: str) -> str:
 
 
 def _fits(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
-    artifacts = {step.artifact: stage.id for stage in plan.stages for step in stage.steps if step.artifact}
+    artifacts = {stage.spec.artifact: stage.id for stage in plan.stages if stage.spec.artifact}
     found = {}
     for row in manifest.read("fits").to_pylist():
         path = manifest.store.uri(row["artifact"])

@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.flow.objects import scorer_object
 from curation.flow.score import missing_rows
 from curation.flow.score_index import ScoreIndex
-from curation.flow.units import ScoreWork, ShardWork, Work, scorer_object
+from curation.flow.units import ScoreWork, ShardWork, Work
 from curation.manifest.parts import Manifest
 from curation.models.hardware import hardware
 from curation.plan import Plan, StagePlan, Step

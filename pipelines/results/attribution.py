@@ -13,14 +13,15 @@ from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
     from curation.manifest.parts import Manifest
-    from curation.scorers.leave_one_out import Attribution
+    from curation.scorers.attribution import Attribution
 
 
 def attribute(manifest: Manifest, run: str, path: str, row: int, stage: str) -> Attribution | None:
     """What moved the score that `stage` gave to the document at `path`, `row` (in the file); None where the scorer
     cannot say. Raises CurationError C032 for a stage that scores nothing, R002 where the file has changed."""
-    from curation.flow.units import scorer_object
+    from curation.flow.objects import scorer_object
     from curation.plugins import contained
+    from curation.scorers.leave_one_out import attribution_of
     from pipelines.planning.resolve import resolve_recorded
 
     plan = resolve_recorded(manifest, run)
@@ -36,7 +37,7 @@ def attribute(manifest: Manifest, run: str, path: str, row: int, stage: str) -> 
     names = sorted(scorer.all_reads() | {"text"})
     document = _document(manifest, plan, shards[0], row, chosen.position, names)
     with contained():
-        return scorer.attribution(document)
+        return attribution_of(scorer, document)
 
 
 def _document(manifest: Manifest, plan: Any, shard: Any, row: int, position: int, names: list[str]) -> pa.RecordBatch:

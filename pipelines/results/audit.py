@@ -348,8 +348,8 @@ def _documents(manifest: Manifest, plan: Plan, doc_ids: list[int]) -> pa.Table:
     Transforms are run again, since a document that was dropped before one was never edited by it: it would be judged by
     lines that the output does not have, and be known by them.
     """
-    from curation.flow.units import scorer_object
-    from curation.scorers import members
+    from curation.flow.objects import scorer_object
+    from curation.scorers import alone
     from curation.sources import read_batches
     from curation.text.edits import apply_edits
 
@@ -380,7 +380,7 @@ def _documents(manifest: Manifest, plan: Plan, doc_ids: list[int]) -> pa.Table:
             found += [(shard.path, int(row)) for row in here + batch.start + shard.row_start]
     [documents] = pa.Table.from_batches(pieces).combine_chunks().to_batches()
     for transform in transforms:
-        text = apply_edits(documents.column("text"), members.run(transform, documents).column("edits"))
+        text = apply_edits(documents.column("text"), alone.run(transform, documents).column("edits"))
         documents = documents.set_column(documents.schema.get_field_index("text"), "text", text)
     at = {place: number for number, place in enumerate(found)}
     documents = documents.select(shown).take(pa.array([at[place] for place in places]))

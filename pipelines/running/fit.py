@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.flow.faults import MACHINE, unforeseen
+from curation.flow.objects import scorer_object
 from curation.flow.score import complete
 from curation.flow.stored import as_struct
-from curation.flow.units import scorer_object
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest, later
 from curation.models.locate import ModelError
 from curation.plan import Plan
 from curation.plugins import contained
-from curation.scorers import members
+from curation.scorers import alone
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
 from curation.sources import Shard, hash_rows, read_batches
 from curation.store import Store
@@ -143,7 +143,7 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
             pool, structs = _edited(built, pool, structs)
         elif survivors and isinstance(built, Scorer) and stage.id not in waiting:
             step = stage.steps[-1]
-            structs[stage.id] = as_struct(complete(members.run(scorer_object(step), pool), step), step.columns)
+            structs[stage.id] = as_struct(complete(alone.run(scorer_object(step), pool), step), step.columns)
         if survivors and gate is not None and len(gate.stages_of(structs)) == len({s.casefold() for s in gate.stages}):
             pool, structs = _filtered(pa.array(gate.evaluate(structs).passed), pool, structs)
     return pool
@@ -193,7 +193,7 @@ def _edited(
 ) -> tuple[pa.RecordBatch, dict[str, pa.StructArray]]:
     from curation.text.edits import apply_edits
 
-    after = apply_edits(pool.column("text"), members.run(transform, pool).column("edits"))
+    after = apply_edits(pool.column("text"), alone.run(transform, pool).column("edits"))
     pool = pool.set_column(pool.schema.get_field_index("text"), "text", after)
     return _filtered(pc.greater(pc.binary_length(after), 0), pool, structs)
 

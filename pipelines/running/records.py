@@ -13,10 +13,7 @@ import pyarrow.compute as pc
 
 from curation.flow import Failure
 from curation.flow.faults import to_be_stored
-from curation.flow.units import (
-    contract,
-    describe,
-)
+from curation.flow.objects import contract, describe
 from curation.manifest.parts import Manifest, later, now
 from curation.manifest.snapshot import publish_snapshot
 from curation.plan import Plan
@@ -46,7 +43,7 @@ def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardwa
             "stage": stage.id,
             "family": stage.family,
             "kind": stage.kind,
-            "settings": json.dumps(stage.settings, sort_keys=True),
+            "settings": stage.spec.settings,
             "keep": stage.keep,
             "fingerprint": stage.fingerprint,
             "version": stage.version,

@@ -14,20 +14,10 @@ import pyarrow as pa
 from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
 from curation.flow.faults import to_be_stored, unforeseen
+from curation.flow.objects import higher, stage_object
 from curation.flow.score import last_transform
 from curation.flow.score_index import ScoreIndex, Shards
-from curation.flow.units import (
-    DecideWork,
-    EnterWork,
-    PairWork,
-    ResolveWork,
-    ScoreWork,
-    ShardWork,
-    Work,
-    WriteWork,
-    higher,
-    stage_object,
-)
+from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, ShardWork, Work, WriteWork
 from curation.manifest.parts import TOGETHER, Manifest
 from curation.manifest.snapshot import publish_missing
 from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
