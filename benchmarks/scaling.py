@@ -395,13 +395,13 @@ def many_shards(plan: Any, count: int, to_a_file: int) -> Any:
 
 def phases_child(folder: Path, shards: float, to_a_file: float) -> None:
     """Run all phases twice, as a fresh run and as one that finds everything done."""
-    from curation.store import Store
+    from curation.store import open_store
     from pipelines.running.run import _Invocation
 
     count = int(shards)
     plan, records = real_run(folder)
     plan = many_shards(plan, count, int(to_a_file))
-    store = Store(folder / f"ws-{os.getpid()}")
+    store = open_store(folder / f"ws-{os.getpid()}")
     phases: dict[str, list[float]] = {}
     memory = {}
     units: dict[str, list[float]] = {}
@@ -460,14 +460,14 @@ def resident() -> int:
 def submitting_child(folder: Path, rounds: float) -> None:
     """What Ray takes of the driver's thread for one unit: to hand it over, to fetch what came of it, to wait."""
     from curation.flow.units import ScoreWork
-    from curation.store import Store
+    from curation.store import open_store
     from pipelines.running.run import _Invocation
     from workers.local import LocalExecutor
     from workers.on_ray import ray  # with the token that `workers` asks for
 
     plan, _ = real_run(folder)
     plan = many_shards(plan, 1000, 1)
-    invocation = _Invocation(plan, Store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event: None)
+    invocation = _Invocation(plan, open_store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event: None)
     units = [ScoreWork(at, plan.passes[0]) for at in invocation._shards()]
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="warning", log_to_driver=False)
 

@@ -14,7 +14,7 @@ import yaml
 
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
-from curation.store import Store, StoreError
+from curation.store import Store, StoreError, open_store
 from pipelines.running.events import FitStarted, Notice
 from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
@@ -48,7 +48,7 @@ class Workspace:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.store = Store(path)
+        self.store = open_store(path)
         self.manifest = Manifest(self.store, strict=True)
         _check_format(self.store)
 

@@ -21,7 +21,7 @@ from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.plan import Pass, StagePlan, Step
 from curation.sources import Shard
-from curation.store import TEMPORARY, Store
+from curation.store import TEMPORARY, Store, open_store
 from curation.store.files import StoreFiles
 
 Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
@@ -60,7 +60,7 @@ class Work:
 
     @property
     def store(self) -> Store:
-        return Store(self.root)
+        return open_store(self.root)
 
     @property
     def manifest(self) -> Manifest:
