@@ -302,7 +302,8 @@ class Answers:
         return True
 
     def _answer(self, unit: Any) -> Any:
-        from curation.flow.score import Scored, _part_key
+        from curation.flow.parts import part_key
+        from curation.flow.score import Scored
 
         kind = type(unit).__name__
         if kind == "ScoreWork":
@@ -313,7 +314,7 @@ class Answers:
                 for row in self.records["scores"]
                 if row["fingerprint"] in steps
             ]
-            won = self._put("scores", _part_key(unit, 0), rows)
+            won = self._put("scores", part_key(unit, 0), rows)
             return Scored(shard.rows, shard.rows, {row["step"]: row["rows"] for row in rows} if won else {}, 0.1, won)
         if kind == "EnterWork":
             key = f"{unit.stage.id}-{unit.at.shard.index:08d}"

@@ -114,6 +114,11 @@ class StagePlan:
         return self.family not in SHARD_LOCAL
 
     @property
+    def shown(self) -> tuple[pa.Field, ...]:
+        """What the stage's struct in gates and decisions holds: its fields, and of a shard-local one its `status`."""
+        return self.fields if self.barrier else (*self.fields, pa.field("status", STATUS))
+
+    @property
     def bulky(self) -> tuple[pa.Field, ...]:
         """Columns of the stage's own step that only an output which names them shows."""
         return () if self.barrier else tuple(item for item in self.steps[-1].fields if item.name in BULKY)
@@ -126,6 +131,11 @@ class Pass:
     number: int
     stages: tuple[StagePlan, ...]
     barriers: tuple[StagePlan, ...]
+
+    @property
+    def first(self) -> int:
+        """Position of the pass's first stage."""
+        return (self.stages or self.barriers)[0].position
 
     @property
     def steps(self) -> list[Step]:
@@ -166,7 +176,6 @@ class Plan:
     output_columns: tuple[str, ...]
     sample: dict[int, tuple[int, ...]] | None = None
     """For a sample run: shard index to rows (counted in the shard)."""
-    file_numbers: dict[str, int] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     """Source column behind each output column that is not a stage's."""
 
@@ -193,6 +202,15 @@ class Plan:
         if self.sample is not None:
             return sum(len(rows) for rows in self.sample.values())
         return sum(shard.rows for shard in self.good_shards)
+
+    def sampled(self, shard: Shard) -> tuple[int, ...] | None:
+        """Of a sample run, rows of a shard (counted in it) that are in the sample; None where all are."""
+        return None if self.sample is None else self.sample.get(shard.index, ())
+
+    def rows_of(self, shard: Shard) -> int:
+        """How many documents of a shard take part."""
+        sampled = self.sampled(shard)
+        return shard.rows if sampled is None else len(sampled)
 
     def without(self, failed: dict[int, str]) -> Plan:
         """The same plan with shards set aside: another run, since its output is another."""

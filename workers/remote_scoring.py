@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from curation.flow.isolate import ScorerError, plain_batch
 from curation.flow.perform import prepare_here, score_here
-from curation.flow.score import ScorerError, plain_batch
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
 from workers import metrics, shared_kv

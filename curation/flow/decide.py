@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet
+from curation.flow.commit import once
 from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
 from curation.flow.units import DecideWork
-from curation.manifest.parts import now
 from curation.manifest.sketch import sketch_struct
 from curation.plan import StagePlan
 from curation.reasons import rules_of
@@ -22,12 +22,15 @@ from schemas.manifest import DECISION
 def decide_shard(task: DecideWork) -> dict[str, Any]:
     """Commit the shard's `decisions` record and return it: in = kept + dropped + errored, or an error."""
     failpoints.hit("in-decide")
+    work = task.at.work
+    key = f"{work.run}-{task.at.shard.index:08d}"
+    sketched = lambda: work.manifest.has("sketches", key)  # noqa: E731
+    return once(work, "decisions", key, lambda: _decided(task, key), sketched)
+
+
+def _decided(task: DecideWork, key: str) -> tuple[dict[str, Any], list[str]]:
     at = task.at
     work = at.work
-    key = f"{work.run}-{at.shard.index:08d}"
-    earlier = work.earlier("decisions", key)
-    if earlier is not None and work.manifest.has("sketches", key):
-        return earlier
     ledger = at.replay(len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
     counts = ledger.counts()
@@ -40,13 +43,11 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
     data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
     written = store.add(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
-    failpoints.hit("after-data")
     size = at.known(work.stages[0].steps[-1], ["bytes"]).struct
     kept = pa.array(ledger.outcome == KEPT)
     record = {
         "run": work.run,
         "shard": at.shard.index,
-        "attempt": work.attempt,
         "data": written.name,
         "rows": len(inside),
         "kept": counts["kept"],
@@ -57,11 +58,10 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         "content": written.content,
         "tally": _tally(table),
         "lost": _lost(table),
-        "created_at": now(),
     }
     # Before the decision, so that a decided shard has its sketches; those of somebody who was killed here are the same.
     work.manifest.commit("sketches", key, _sketches(task, table))
-    return work.settle("decisions", key, record, [written.name])
+    return record, [written.name]
 
 
 def _table(
@@ -92,8 +92,7 @@ def _table(
     for stage in stages:
         struct = ledger.structs.get(stage.id)
         if struct is None:  # no document reached it
-            kinds = [*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])]
-            struct = pa.nulls(ledger.rows, pa.struct(kinds))
+            struct = pa.nulls(ledger.rows, pa.struct(stage.shown))
         columns[stage.id] = struct.take(taken)
         fields.append(pa.field(stage.id, struct.type))
     return pa.table([columns[item.name] for item in fields], schema=pa.schema(fields))

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import failpoints, parquet
+from curation import parquet
 from curation.dedup.base import Dedup
+from curation.flow.commit import once
 from curation.flow.objects import stage_object
 from curation.flow.units import EnterWork
 from curation.flow.verdicts import ranking_facts, stage_values
-from curation.manifest.parts import now
 from curation.plan import StagePlan
 from curation.selection.base import Choosing, Ranking
 
@@ -27,12 +27,14 @@ BUCKETS = pa.schema([pa.field("bucket", pa.uint64()), pa.field("node", pa.uint32
 
 def enter_shard(task: EnterWork) -> dict[str, Any]:
     """Commit the shard's `entrants` record and return it; an earlier one stands."""
+    at = task.at
+    key = f"{at.work.run}-{task.stage.id}-{at.shard.index:08d}"
+    return once(at.work, "entrants", key, lambda: _entered(task))
+
+
+def _entered(task: EnterWork) -> tuple[dict[str, Any], list[str]]:
     at, stage = task.at, task.stage
     store = at.work.store
-    key = f"{at.work.run}-{stage.id}-{at.shard.index:08d}"
-    earlier = at.work.earlier("entrants", key)
-    if earlier is not None:
-        return earlier
     ledger = at.replay(stage.position)
     rows = np.flatnonzero(ledger.alive)
     chosen = stage_object(stage)
@@ -64,10 +66,8 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
                 columns[name] = pc.struct_field(at.known(step, [name]).rows(rows), name)
     table = pa.table(columns).cast(entrants_schema(stage, chosen))
     written = store.add(f"{base}.parquet", lambda path: parquet.write(table, path))
-    failpoints.hit("after-data")
     record = {
         "run": at.work.run,
-        "attempt": at.work.attempt,
         "stage": stage.id,
         "shard": at.shard.index,
         "key": at.shard.key,
@@ -76,9 +76,8 @@ def enter_shard(task: EnterWork) -> dict[str, Any]:
         "rows": len(rows),
         "bytes": written.bytes,
         "content": written.content,
-        "created_at": now(),
     }
-    return at.work.settle("entrants", key, record, [written.name, *([bucketed.name] if bucketed else [])])
+    return record, [written.name, *([bucketed.name] if bucketed else [])]
 
 
 def entrants_schema(stage: StagePlan, chosen: Any) -> pa.Schema:

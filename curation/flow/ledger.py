@@ -135,12 +135,11 @@ class Ledger:
     def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
         """Keep the stage's columns for the documents that reached it, null for the others."""
         self.plans.append(stage)
-        wanted = [*stage.fields, *([pa.field("status", pa.string())] if not stage.barrier else [])]
-        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in wanted], fields=wanted)
+        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in stage.shown], fields=stage.shown)
         if len(at) == self.rows:
             self.structs[stage.id] = shown
         elif not len(at):
-            self.structs[stage.id] = empty_struct(pa.schema(wanted), self.rows)
+            self.structs[stage.id] = empty_struct(pa.schema(stage.shown), self.rows)
         else:
             place = np.full(self.rows, -1, dtype=np.int64)
             place[at] = np.arange(len(at))

@@ -9,22 +9,21 @@ import pyarrow as pa
 
 from curation import failpoints, parquet
 from curation.dedup.base import Dedup
+from curation.flow.commit import once
 from curation.flow.objects import stage_object
 from curation.flow.units import PairWork
-from curation.manifest.parts import now
 
 
 def pair_prefix(task: PairWork) -> dict[str, Any]:
     """Commit the `pairs` record of one prefix and return it. Pairs are numbers of entrants over all shards, a < b."""
+    failpoints.hit("in-group")
+    return once(task.work, "pairs", f"{task.group}-{task.prefix:04d}", lambda: _paired(task))
+
+
+def _paired(task: PairWork) -> tuple[dict[str, Any], list[str]]:
     from curation.duplicates.candidates import candidate_pairs
 
-    failpoints.hit("in-group")
-    work = task.work
-    store = work.store
-    key = f"{task.group}-{task.prefix:04d}"
-    earlier = work.earlier("pairs", key)
-    if earlier is not None:
-        return earlier
+    store = task.work.store
     chosen = stage_object(task.stage)
     assert isinstance(chosen, Dedup)
     buckets, nodes = [], []
@@ -36,19 +35,16 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
             nodes.append(batch.column("node").to_numpy().astype(np.int64) + base)
         base += record["rows"]
     a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
-    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.mark()}.parquet"
+    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{task.work.mark()}.parquet"
     written = store.add(data, lambda path: parquet.write(pa.table({"a": a, "b": b}), path))
-    failpoints.hit("after-data")
     record = {
         "group": task.group,
         "prefix": task.prefix,
-        "attempt": work.attempt,
         "data": written.name,
         "rows": len(a),
         "bytes": written.bytes,
-        "created_at": now(),
     }
-    return work.settle("pairs", key, record, [written.name])
+    return record, [written.name]
 
 
 def _join(arrays: list[np.ndarray], kind: type) -> np.ndarray:

@@ -11,11 +11,21 @@ import pyarrow as pa
 from curation.flow.decide import decide_shard
 from curation.flow.enter import enter_shard
 from curation.flow.faults import FULL, MACHINE, Failure, Outcome, faulty, system_failure, trace_of, unforeseen
+from curation.flow.isolate import ScorerError, is_infrastructure
 from curation.flow.objects import scorer_object, tokenising_object
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
-from curation.flow.score import ScorerError, is_infrastructure, score_shard
-from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, Scoring, Work, WriteWork
+from curation.flow.score import score_shard
+from curation.flow.units import (
+    DecideWork,
+    EnterWork,
+    PairWork,
+    ResolveWork,
+    ScoreWork,
+    Scoring,
+    Work,
+    WriteWork,
+)
 from curation.flow.write import faults_of_others, write_part
 from curation.models.locate import ModelError
 from curation.plan import Step

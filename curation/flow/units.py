@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,7 +19,7 @@ from curation.flow.stored import Known, load_known
 from curation.flow.verdicts import load_grouped
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
-from curation.plan import Pass, StagePlan, Step
+from curation.plan import Pass, Plan, StagePlan, Step
 from curation.sources import Shard
 from curation.store import TEMPORARY, Store, open_store
 from curation.store.files import StoreFiles
@@ -44,6 +44,23 @@ class Work:
     hardware: str
     origins: dict[str, str] = field(default_factory=dict)
     """Source column behind each output column that is not a stage's."""
+
+    @classmethod
+    def of(cls, plan: Plan, store: Store, attempt: str = "", hardware: str = "") -> Work:
+        """A plan's; those who only look need no attempt."""
+        return cls(
+            root=str(store.root),
+            run=plan.run,
+            attempt=attempt,
+            columns=plan.columns,
+            stages=plan.stages,
+            reading=plan.reading,
+            writing=plan.writing,
+            output_columns=plan.output_columns,
+            row_group_rows=plan.output.row_group_rows,
+            hardware=hardware,
+            origins=plan.origins,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened, (self._packed,)
@@ -73,21 +90,6 @@ class Work:
         again when it finds itself late, must not be what was committed.
         """
         return f"{self.attempt}-{os.urandom(4).hex()}"
-
-    def settle(self, kind: str, key: str, record: dict[str, Any], files: Iterable[str]) -> dict[str, Any]:
-        """Commit a unit's record and return it; where somebody was first, remove our files and return theirs."""
-        if self.manifest.commit(kind, key, [record]):
-            return record
-        for name in files:
-            self.store.remove(name)
-        earlier = self.earlier(kind, key)
-        assert earlier is not None
-        return earlier
-
-    def earlier(self, kind: str, key: str) -> dict[str, Any] | None:
-        """The record of a unit that is done."""
-        table = self.manifest.get(kind, key)
-        return None if table is None else table.to_pylist()[0]
 
 
 @lru_cache(maxsize=16)

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet
-from curation.flow.faults import fault_of, faulty, read_input
-from curation.flow.score import last_transform
+from curation.flow.commit import once
+from curation.flow.documents import rows_at
+from curation.flow.faults import fault_of, faults_of, faulty
 from curation.flow.units import ShardWork, Work, WriteWork
-from curation.manifest.parts import now
-from curation.plan import StagePlan
 from curation.selection.base import COPIES
-from curation.sources.texts import binary, repaired, stringlike, valid_text
+from curation.sources.texts import binary, repaired, stringlike
 from schemas.documents import TEXT
 
 GROUP_BYTES = 32 * 1024 * 1024
@@ -28,12 +27,11 @@ CHUNK_ROWS = 1024
 def write_part(task: WriteWork) -> dict[str, Any]:
     """Commit the `written` record of one output file and return it."""
     failpoints.hit("in-write")
+    return once(task.work, "written", f"{task.work.run}-{task.part:05d}", lambda: _written(task))
+
+
+def _written(task: WriteWork) -> tuple[dict[str, Any], list[str]]:
     work = task.work
-    store = work.store
-    key = f"{work.run}-{task.part:05d}"
-    earlier = work.earlier("written", key)
-    if earlier is not None:
-        return earlier
     data = f"datasets/.staging-{work.run}/part-{task.part:05d}-{work.mark()}.parquet"
     schema = output_schema(work)
     rows = 0
@@ -46,19 +44,16 @@ def write_part(task: WriteWork) -> dict[str, Any]:
                 rows += table.num_rows
                 del table
 
-    written = store.add(data, produce)
-    failpoints.hit("after-data")
+    written = work.store.add(data, produce)
     record = {
         "run": work.run,
         "part": task.part,
-        "attempt": work.attempt,
         "data": written.name,
         "rows": rows,
         "bytes": written.bytes,
         "content": written.content,
-        "created_at": now(),
     }
-    return work.settle("written", key, record, [written.name])
+    return record, [written.name]
 
 
 def output_schema(work: Work) -> pa.Schema:
@@ -71,16 +66,11 @@ def output_schema(work: Work) -> pa.Schema:
         else:
             head, _, chosen = name.partition(".")
             stage = next(stage for stage in work.stages if stage.id == head)
-            known = {item.name: item for item in (*shown_fields(stage), *stage.bulky)}
+            known = {item.name: item for item in (*stage.shown, *stage.bulky)}
             parts = {item.name: item for item in fields[head].type} if head in fields else {}
             parts |= {item: known[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
             fields[head] = pa.field(head, pa.struct(list(parts.values())))
     return pa.schema(list(fields.values()))
-
-
-def shown_fields(stage: StagePlan) -> list[pa.Field]:
-    """What a stage's struct in the decisions holds."""
-    return [*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])]
 
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -124,34 +114,25 @@ def _documents(
 ) -> Iterator[pa.Table]:
     """The rows (int64 [n], in the shard) with what was decided about each, as often as `copies` says."""
     work = at.work
-    transform = last_transform(work.stages)
     bulky = {
         (stage.id, item.name): at.known(stage.steps[-1], [item.name])
         for stage in work.stages
         for item in stage.bulky
         if stage.id in schema.names and schema.field(stage.id).type.get_field_index(item.name) >= 0
     }
-    edits = None
-    if transform is not None:
-        edits = pc.struct_field(at.known(transform.steps[-1], ["edits"]).struct, "edits")
-    keep = np.zeros(at.shard.rows, dtype=bool)
-    keep[rows] = True
     source = work.columns.mapping.get("text")
-    wanted = work.writing
-    for batch in read_input(at.shard, wanted, lambda start, count: bool(keep[start : start + count].any())):
-        span = np.flatnonzero(keep[batch.start : batch.start + batch.columns.num_rows])
-        if not len(span):
-            continue
-        span = np.repeat(span, copies[np.searchsorted(rows, span + batch.start)])
-        taken = pa.array(span)
+    for documents in faults_of(at.shard, rows_at(at, rows, len(work.stages), work.writing)):
+        in_decided = np.searchsorted(rows, documents.rows)
+        times = copies[in_decided]
+        repeated = None if (times == 1).all() else pa.array(np.repeat(np.arange(len(times)), times))
+        in_decided = np.repeat(in_decided, times)
         columns: dict[str, pa.Array] = {}
-        place = pa.array(np.searchsorted(rows, span + batch.start))
         for item in schema:
             origin = work.origins.get(item.name)
             if origin is None:
-                struct = decided.column(item.name).take(place).combine_chunks()
+                struct = decided.column(item.name).take(pa.array(in_decided)).combine_chunks()
                 children = [
-                    pc.struct_field(bulky[item.name, child.name].rows(span + batch.start), child.name)
+                    pc.struct_field(bulky[item.name, child.name].rows(rows[in_decided]), child.name)
                     if (item.name, child.name) in bulky
                     else pc.struct_field(struct, child.name)
                     for child in item.type
@@ -159,15 +140,10 @@ def _documents(
                 columns[item.name] = pa.StructArray.from_arrays(children, fields=list(item.type))
                 continue
             with fault_of(at.shard):
-                column = batch.columns.column(origin).take(taken)
-                if origin == source:
-                    column, _ = valid_text(column)
-                    if edits is not None:
-                        from curation.text.edits import apply_edits
-
-                        column = apply_edits(column, edits.take(pa.array(span + batch.start)))
-                elif stringlike(column.type):
+                column = documents.text if origin == source else documents.opened.batch.column(origin)
+                if origin != source and stringlike(column.type):
                     column = repaired(column)
+                column = column if repeated is None else column.take(repeated)
                 columns[item.name] = column.cast(item.type)
         yield pa.table([columns[item.name] for item in schema], schema=schema)
 

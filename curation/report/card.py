@@ -116,9 +116,8 @@ def _reasons(tally: list[dict[str, Any]]) -> list[list[str]]:
 def _inputs(plan: Plan) -> list[list[str]]:
     files: dict[str, list[Any]] = {}
     for shard in plan.shards:
-        rows = shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ()))
         entry = files.setdefault(shard.path, [0, shard.fingerprint])
-        entry[0] += rows
+        entry[0] += plan.rows_of(shard)
     return [[path, f"{rows:,}", fingerprint] for path, (rows, fingerprint) in files.items()]
 
 

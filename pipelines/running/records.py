@@ -47,9 +47,7 @@ def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardwa
             "keep": stage.keep,
             "fingerprint": stage.fingerprint,
             "version": stage.version,
-            "fields": pa.schema([*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])])
-            .serialize()
-            .to_pybytes(),
+            "fields": pa.schema(stage.shown).serialize().to_pybytes(),
         }
         for stage in plan.stages
     ]
@@ -63,7 +61,7 @@ def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardwa
             "source": shard.source,
             "fingerprint": shard.fingerprint,
             "row_start": shard.row_start,
-            "rows": shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ())),
+            "rows": plan.rows_of(shard),
             "bytes": shard.bytes,
             "error": shard.error,
         }

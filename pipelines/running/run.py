@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
+from curation.flow.documents import last_transform
 from curation.flow.faults import to_be_stored, unforeseen
 from curation.flow.objects import higher, stage_object
-from curation.flow.score import last_transform
 from curation.flow.score_index import ScoreIndex, Shards
 from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, ShardWork, Work, WriteWork
 from curation.manifest.parts import TOGETHER, Manifest
@@ -269,26 +269,12 @@ class _Invocation:
 
     @property
     def work(self) -> Work:
-        plan = self.plan
-        return Work(
-            root=str(self.store.root),
-            run=plan.run,
-            attempt=self.attempt,
-            columns=plan.columns,
-            stages=plan.stages,
-            reading=plan.reading,
-            writing=plan.writing,
-            output_columns=plan.output_columns,
-            row_group_rows=plan.output.row_group_rows,
-            hardware=self.hardware,
-            origins=plan.origins,
-        )
+        return Work.of(self.plan, self.store, self.attempt, self.hardware)
 
     def _shards(self) -> Shards:
         """Good shards that have not failed, with what is stored about each by now."""
         good = [shard for shard in self.plan.good_shards if shard.index not in self.failed]
-        stored = ScoreIndex(self.manifest, self.plan)
-        return Shards(self.work, good, stored, dict(self.groups), self.plan.sample)
+        return Shards(self.work, self.plan, ScoreIndex(self.manifest, self.plan), good, dict(self.groups))
 
     def _perform(
         self,
@@ -448,7 +434,7 @@ class _Invocation:
         columns = ["rows", "kept", "dropped", "errored", "kept_bytes", "data"]
         records = table.select(columns).to_pylist()
         for shard, record in zip(decided, records, strict=True):
-            rows = shard.rows if self.plan.sample is None else len(self.plan.sample.get(shard.index, ()))
+            rows = self.plan.rows_of(shard)
             if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
                 raise AssertionError(f"shard {shard.index} of run {self.plan.run}: {record} for {rows} rows")
         totals = counts(table)
