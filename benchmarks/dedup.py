@@ -29,7 +29,8 @@ from curation.dedup.minhash import MinHash, MinHashSettings, evidence_of
 from curation.duplicates.candidates import candidate_pairs
 from curation.duplicates.grams import Grams, grams_of, losses
 from curation.duplicates.keepers import Walk, oriented
-from curation.flow.duplicates import Clusters, Comparison, connect, resolve_duplicates
+from curation.flow.clusters import Clusters, Comparison, connect
+from curation.flow.deduplicate import resolve_duplicates
 from curation.flow.units import ResolveWork, ShardWork, Work
 from curation.formats.columns import Columns
 from curation.plan import StagePlan, StageSpec, Step
@@ -236,7 +237,7 @@ def _resolve(folder: Path, documents: int, how: str) -> float:
     seconds = []
     for turn in range(3 if documents <= 1_000_000 else 1):
         began = time.process_time()
-        found = resolve_duplicates(task, stage, f"groups/{how}", str(turn))
+        found = resolve_duplicates(task, stage, {}, str(turn))
         seconds.append(time.process_time() - began)
         chained = json.loads(found["report"])["chained"]
         print(

@@ -469,7 +469,7 @@ def submitting_child(folder: Path, rounds: float) -> None:
     plan, _ = real_run(folder)
     plan = many_shards(plan, 1000, 1)
     invocation = _Invocation(plan, open_store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event: None)
-    units = [ScoreWork(at, plan.passes[0]) for at in invocation._shards()]
+    units = [ScoreWork(at, 0) for at in invocation._shards()]
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="warning", log_to_driver=False)
 
     @ray.remote(num_cpus=1, max_retries=0)

@@ -153,6 +153,20 @@ class Pass:
         return fingerprint([step.fingerprint for step in self.steps])
 
 
+def passes_of(plan: tuple[StagePlan, ...]) -> tuple[Pass, ...]:
+    """Stages cut at the barriers; barriers that follow one another share the pass before them."""
+    passes: list[Pass] = []
+    stages: list[StagePlan] = []
+    barriers: list[StagePlan] = []
+    for stage in plan:
+        if barriers and not stage.barrier:
+            passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
+            stages, barriers = [], []
+        (barriers if stage.barrier else stages).append(stage)
+    passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
+    return tuple(passes)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A recipe resolved against its inputs. `run` is the hash of everything that decides the output."""
@@ -181,17 +195,7 @@ class Plan:
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:
-        """Stages cut at the barriers; barriers that follow one another share the pass before them."""
-        passes: list[Pass] = []
-        stages: list[StagePlan] = []
-        barriers: list[StagePlan] = []
-        for stage in self.stages:
-            if barriers and not stage.barrier:
-                passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
-                stages, barriers = [], []
-            (barriers if stage.barrier else stages).append(stage)
-        passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
-        return tuple(passes)
+        return passes_of(self.stages)
 
     @property
     def good_shards(self) -> list[Shard]:

@@ -108,6 +108,10 @@ class Dedup(ABC):
         """`sketch`: a scorer with the columns `evidence` (binary of one fixed width; null for what resembles nothing)
         and `bytes` (int64)."""
 
+    def identity(self) -> dict[str, Any]:
+        """Whatever beside settings and documents decides what is dropped, such as a file's hash."""
+        return {}
+
     @property
     @abstractmethod
     def threshold(self) -> float:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from curation import failpoints, parquet
 from curation.flow.commit import once
 from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
+from curation.flow.replay import replay
 from curation.flow.units import DecideWork
 from curation.manifest.sketch import sketch_struct
 from curation.plan import StagePlan
@@ -31,7 +32,7 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
 def _decided(task: DecideWork, key: str) -> tuple[dict[str, Any], list[str]]:
     at = task.at
     work = at.work
-    ledger = at.replay(len(work.stages))
+    ledger = replay(at, len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
     counts = ledger.counts()
     if counts["pending"] or len(inside) != counts["kept"] + counts["dropped"] + counts["errored"]:

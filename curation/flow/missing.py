@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from curation.flow.ledger import PENDING, Ledger
+from curation.flow.replay import replay
 from curation.flow.stored import Known
 from curation.flow.units import ScoreWork
 from curation.plan import BULKY, Pass, Step
@@ -31,7 +32,7 @@ def missing_rows(task: ScoreWork, possible: np.ndarray, sure: bool) -> Missing:
     known = {step.fingerprint: at.known(step, light_columns(step)) for step in part.steps}
     exact: dict[str, int] = {}
     most: dict[str, int] = {}
-    ledger = at.replay(part.first) if sure else None
+    ledger = replay(at, part.first) if sure else None
     for stage in (*part.stages, *part.barriers):
         for step in stage.steps:
             have = known[step.fingerprint].have

@@ -55,9 +55,13 @@ def content_of(built: Any) -> str:
 
 
 def _content(built: Any) -> list[Any]:
-    identity = built.identity() if isinstance(built, Scorer | Selection) else {}
     required = sorted(built.requires().items())
-    return [built.kind, built.version, _portable(identity), [[name, _content(other)] for name, other in required]]
+    return [
+        built.kind,
+        built.version,
+        _portable(built.identity()),
+        [[name, _content(other)] for name, other in required],
+    ]
 
 
 def _portable(value: Any) -> Any:

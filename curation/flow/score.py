@@ -18,6 +18,7 @@ from curation.flow.ledger import Ledger
 from curation.flow.missing import light_columns, missing_of_pass, needed_rows
 from curation.flow.objects import verify_object
 from curation.flow.parts import StepWriter, commit_parts, refreshed
+from curation.flow.replay import replay
 from curation.flow.stored import Known, as_struct
 from curation.flow.units import ScoreWork, Scoring
 from curation.plan import StagePlan, Step
@@ -44,7 +45,7 @@ class Scored:
 def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     """Bring the score store up to date for one shard and pass. Commits nothing where nothing is missing."""
     began = time.monotonic()
-    before = task.at.replay(task.part.first)
+    before = replay(task.at, task.part.first)
     known = _stored(task)
     todo, alive = missing_of_pass(before, task.part, known)
     if todo.any():

@@ -97,6 +97,17 @@ def field(struct: pa.StructArray, name: str) -> pa.Array:
     return pc.struct_field(struct, name)
 
 
+def binary_matrix(column: pa.Array) -> NDArray[np.uint8]:
+    """Fixed-size binaries as uint8 [n, width]."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    width = column.type.byte_width
+    if not len(column):
+        return np.zeros((0, width), dtype=np.uint8)
+    data = np.frombuffer(column.buffers()[1], dtype=np.uint8)
+    return data[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
+
+
 def _one(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 

@@ -10,16 +10,12 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
-from curation.flow.ledger import Grouped, Ledger, replay
-from curation.flow.objects import stage_object
 from curation.flow.stored import Known, load_known
-from curation.flow.verdicts import load_grouped
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
-from curation.plan import Pass, Plan, StagePlan, Step
+from curation.plan import Pass, Plan, StagePlan, Step, passes_of
 from curation.sources import Shard
 from curation.store import TEMPORARY, Store, open_store
 from curation.store.files import StoreFiles
@@ -69,11 +65,9 @@ class Work:
     def _packed(self) -> bytes:
         return pickle.dumps([getattr(self, item.name) for item in fields(self)])
 
-    def place(self, stage: StagePlan) -> int:
-        """Where a stage, one of the work's own, stands in it."""
-        if self.stages[stage.position] is not stage:
-            raise ValueError(f"stage '{stage.id}' is not one of this work's")
-        return stage.position
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        return passes_of(self.stages)
 
     @property
     def store(self) -> Store:
@@ -115,41 +109,18 @@ class ShardWork:
             self.work.store, self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
         )
 
-    def ledger(self) -> Ledger:
-        if self.sample is None:
-            return Ledger(self.shard.rows)
-        inside = np.zeros(self.shard.rows, dtype=bool)
-        inside[list(self.sample)] = True
-        return Ledger(self.shard.rows, inside)
-
-    def replay(self, upto: int) -> Ledger:
-        """What is decided by the stages before position `upto`, from stored columns alone."""
-        return replay(
-            self.work.stages[:upto],
-            self.ledger(),
-            lambda stage: self.known(stage.steps[-1], decisive(stage)),
-            self.grouped,
-        )
-
-    def grouped(self, stage: StagePlan, ledger: Ledger) -> Grouped:
-        return load_grouped(self.work.store, stage, stage_object(stage), self.groups[stage.id], self.shard, ledger)
-
 
 @dataclass(frozen=True)
 class ScoreWork:
     """Score one shard in one pass."""
 
     at: ShardWork
-    part: Pass
+    number: int
+    """Of the pass."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        places = ([self.at.work.place(stage) for stage in some] for some in (self.part.stages, self.part.barriers))
-        return _score_work, (self.at, self.part.number, *places)
-
-
-def _score_work(at: ShardWork, number: int, *places: list[int]) -> ScoreWork:
-    stages, barriers = (tuple(at.work.stages[place] for place in some) for some in places)
-    return ScoreWork(at, Pass(number, stages, barriers))
+    @property
+    def part(self) -> Pass:
+        return self.at.work.passes[self.number]
 
 
 @dataclass(frozen=True)
@@ -157,15 +128,14 @@ class EnterWork:
     """List the documents of one shard that reach a dataset-wide stage."""
 
     at: ShardWork
-    stage: StagePlan
-    prefixes: int
+    position: int
+    """Of the stage."""
+    ranges: int
+    """Into how many equal ones bucket keys are cut."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _enter_work, (self.at, self.at.work.place(self.stage), self.prefixes)
-
-
-def _enter_work(at: ShardWork, place: int, prefixes: int) -> EnterWork:
-    return EnterWork(at, at.work.stages[place], prefixes)
+    @property
+    def stage(self) -> StagePlan:
+        return self.at.work.stages[self.position]
 
 
 @dataclass(frozen=True)
@@ -224,8 +194,3 @@ def database(store: Store, folder: str, mark: str) -> duckdb.DuckDBPyConnection:
     if store.far:
         connection.register_filesystem(StoreFiles(store))
     return connection
-
-
-def decisive(stage: StagePlan) -> list[str]:
-    """Columns of a stage's own step that decisions need: edits stay on disk."""
-    return [*(item.name for item in stage.fields), "status", "message"]

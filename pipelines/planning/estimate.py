@@ -12,6 +12,7 @@ import pyarrow as pa
 from curation.flow.isolate import complete, score_rows
 from curation.flow.missing import missing_rows
 from curation.flow.perform import score_here
+from curation.flow.replay import beginning
 from curation.flow.score_index import Shards
 from curation.flow.units import ScoreWork
 from curation.manifest.parts import Manifest
@@ -91,7 +92,7 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
     if time:
         rates, documents = timed_sample(resolved)
         result.timed_on = f"{documents} documents of the input, timed just now"
-    possible = [at.ledger().alive for at in shards]
+    possible = [beginning(at).alive for at in shards]
     """By shard, documents that may reach the next pass."""
     sure = True
     for part in plan.passes:
@@ -99,7 +100,7 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
         exact: Counter[str] = Counter()
         most: Counter[str] = Counter()
         for number, at in enumerate(shards):
-            missing = missing_rows(ScoreWork(at, part), possible[number], sure)
+            missing = missing_rows(ScoreWork(at, part.number), possible[number], sure)
             exact.update(missing.exact)
             most.update(missing.most)
             possible[number] = missing.possible

@@ -16,7 +16,6 @@ from curation.plugins import contained
 from curation.registry import blames
 from curation.scorers import input as input_step
 from curation.scorers.base import Scorer, Transform
-from curation.selection.base import Selection
 from curation.sources.streams import MAX_DOCUMENT_BYTES
 from curation.store import Store
 from pipelines.planning.columns import at_line
@@ -82,7 +81,7 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
         else:
             for name, required in chosen.requires().items():
                 _steps(f"{declared.id}/{name}", required, (name,), spec, available, upstream, steps)
-            more = [chosen.identity()] if isinstance(chosen, Selection) and chosen.identity() else []
+            more = [chosen.identity()] if chosen.identity() else []
             made = [step.fingerprint for step in steps]
             identity = fingerprint([declared.family, declared.kind, chosen.version, settings, made, *more])
         asked = declared.resources

@@ -11,16 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
+from curation.flow.dataset_wide import family_of
 from curation.flow.documents import last_transform
 from curation.flow.faults import to_be_stored, unforeseen
-from curation.flow.objects import higher, stage_object
 from curation.flow.score_index import ScoreIndex, Shards
 from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, ShardWork, Work, WriteWork
 from curation.manifest.parts import TOGETHER, Manifest
 from curation.manifest.snapshot import publish_missing
-from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
+from curation.plan import Pass, Plan, StagePlan, Step
 from curation.registry import blames
 from curation.report.duplicates import striking
 from curation.sources import Shard
@@ -47,8 +46,6 @@ from workers.executor import Executor
 
 MOST_RAISED = 10
 """Kinds of faults of single documents that are told at the end of a pass."""
-BUCKETS_PER_PREFIX = 20_000_000
-"""Bucket rows of one pairing task: 16 bytes each in memory, twice while they are sorted."""
 
 
 def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> Result:
@@ -295,7 +292,7 @@ class _Invocation:
     def _score(self, part: Pass) -> None:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
         shards = self._shards()
-        units = (ScoreWork(at, part) for at in shards)
+        units = (ScoreWork(at, part.number) for at in shards)
         raised: Counter[str] = Counter()
         for outcome in self._perform(f"score {name}", units, len(shards), part.steps, part.tasks):
             if outcome.failure:
@@ -325,36 +322,18 @@ class _Invocation:
     def _group(self, stage: StagePlan) -> None:
         """Resolve one dataset-wide stage, or find it resolved: the same entrants give the same result."""
         shards = self._shards()
-        chosen = stage_object(stage)
-        prefixes = 1
-        if isinstance(chosen, Dedup):
-            while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * chosen.buckets_each:
-                prefixes *= 2
-        enter = partial(EnterWork, stage=stage, prefixes=prefixes)
+        family = family_of(stage)
+        ranges = family.ranges(self.plan.rows)
+        enter = partial(EnterWork, position=stage.position, ranges=max(1, ranges))
         table = self._recorded("entrants", stage.id, shards, f"{self.plan.run}-{stage.id}", enter, stage.resources)
         if self.stopped:
             return
-        content = table.column("content").to_pylist()
-
-        def by_source(shard: Shard) -> list[str]:
-            return [] if isinstance(chosen, Dedup) and not chosen.by_source else [shard.source]
-
-        better = [higher(self.plan.stages, chosen)] if isinstance(chosen, Dedup) and chosen.columns else []
-        key = fingerprint(
-            [
-                stage.fingerprint,
-                prefixes,
-                *better,
-                [
-                    [shard.index, shard.key, shard.file, entrants, *by_source(shard)]
-                    for shard, entrants in zip(shards.shards, content, strict=True)
-                ],
-            ]
-        )
+        contents = table.column("content").to_pylist()
+        key = family.key(ranges, self.plan.stages, zip(shards.shards, contents, strict=True))
         group = self.manifest.get("groups", key)
         if group is None:
             entered = tuple(table.select(["data", "buckets", "rows"]).to_pylist())
-            record = self._resolve(stage, key, shards, entered, prefixes if isinstance(chosen, Dedup) else 0)
+            record = self._resolve(stage, key, shards, entered, ranges)
             if record is None:
                 return
         else:
@@ -400,9 +379,9 @@ class _Invocation:
         key: str,
         shards: Shards,
         entrants: tuple[dict[str, Any], ...],
-        prefixes: int,
+        ranges: int,
     ) -> dict[str, Any] | None:
-        keys = {f"{key}-{prefix:04d}": prefix for prefix in range(prefixes)}
+        keys = {f"{key}-{prefix:04d}": prefix for prefix in range(ranges)}
         pairs = {keys[name]: record["data"] for name, record in self.manifest.records("pairs", keys).items()}
         units = [PairWork(shards.work, stage, key, prefix, entrants) for prefix in keys.values() if prefix not in pairs]
         for outcome in self._perform(f"{stage.id}: candidate pairs", units, len(units), (), [stage.resources]):

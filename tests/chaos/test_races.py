@@ -42,7 +42,7 @@ def first_unit(root: Path, settings: dict[str, Any]) -> ScoreWork:
     plan = resolve(loaded, Workspace(root).manifest).plan
     invocation = _Invocation(plan, workspace.store, lambda: LocalExecutor(1), lambda event: None)
     invocation._announce()
-    return ScoreWork(invocation._shards()[0], plan.passes[0])
+    return ScoreWork(invocation._shards()[0], 0)
 
 
 def as_attempt(unit: ScoreWork, attempt: str) -> ScoreWork:
