@@ -110,7 +110,7 @@ def _vectors(task: ResolveWork, entrants: Entrants, scratch: Any) -> Vectors:
     scratch.parent.mkdir(parents=True, exist_ok=True)
     matrix = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.float32, shape=(entrants.count, width))
     for number, item in enumerate(task.shards):
-        taken = pc.struct_field(item.known(step, ["vector"]).rows(entrants.of(number)), "vector")
+        taken = pc.struct_field(item.stored(step, ["vector"]).rows(entrants.of(number)), "vector")
         there = np.asarray(taken.is_valid()).astype(bool)
         values = taken.filter(pa.array(there)).flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
         block = np.zeros((len(taken), width), dtype=np.float32)

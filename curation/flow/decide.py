@@ -39,12 +39,12 @@ def _decided(task: DecideWork, key: str) -> tuple[dict[str, Any], list[str]]:
         raise CurationError(
             Finding("R003", f"{at.shard.path} rows {at.shard.row_start}..{at.shard.row_end}: {counts} do not add up")
         )
-    ids = pc.struct_field(at.known(work.stages[0].steps[-1], ["id"]).struct, "id")
+    ids = pc.struct_field(at.stored(work.stages[0].steps[-1], ["id"]).struct, "id")
     table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
     data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
     written = store.add(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
-    size = at.known(work.stages[0].steps[-1], ["bytes"]).struct
+    size = at.stored(work.stages[0].steps[-1], ["bytes"]).struct
     kept = pa.array(ledger.outcome == KEPT)
     record = {
         "run": work.run,

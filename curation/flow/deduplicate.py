@@ -287,7 +287,7 @@ def _evidence(nodes: Entrants, some: np.ndarray, scratch: Path) -> Iterator[np.n
         shard = nodes.shard_at(some)
         for number in np.unique(shard):
             wanted = np.flatnonzero(shard == number)
-            taken = nodes.task.shards[number].known(step, ["evidence"]).rows(nodes.rows[some[wanted]])
+            taken = nodes.task.shards[number].stored(step, ["evidence"]).rows(nodes.rows[some[wanted]])
             matrix[wanted] = binary_matrix(pc.struct_field(taken, "evidence"))
         yield matrix
     finally:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.flow.stored import Known
+from curation.flow.stored import StoredColumns
 from curation.flow.units import ShardWork, Work
 from curation.formats.columns import Columns, Opened
 from curation.plan import Plan, StagePlan
@@ -85,9 +85,9 @@ class Documents:
         self.__dict__.pop("text", None)
         self._narrow = None
 
-    def edit_as_stored(self, known: Known) -> None:
+    def edit_as_stored(self, stored: StoredColumns) -> None:
         """Take the edits of a transform's stored columns, which are those of all before it, too; for all n rows."""
-        self.edit(pc.struct_field(known.struct, "edits"))
+        self.edit(pc.struct_field(stored.struct, "edits"))
 
     def field(self, name: str, number: bool = False, some: Rows | None = None) -> pa.Array:
         """A column as stages see it, of all documents or of `some`, ascending."""
@@ -125,10 +125,10 @@ def rows_at(shard_work: ShardWork, rows: Rows, position: int, wanted: pa.Schema)
     """
     work = shard_work.work
     last = last_transform(work.stages[:position])
-    known = None if last is None else shard_work.known(last.steps[-1], ["edits"])
+    stored = None if last is None else shard_work.stored(last.steps[-1], ["edits"])
     for documents in source_rows(shard_work.shard, rows, work.columns, wanted):
-        if known is not None:
-            documents.edit(pc.struct_field(known.rows(documents.rows), "edits"))
+        if stored is not None:
+            documents.edit(pc.struct_field(stored.rows(documents.rows), "edits"))
         yield documents
 
 

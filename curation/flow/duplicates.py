@@ -33,7 +33,7 @@ class DedupFamily(Family):
         return pa.schema([pa.field("row", pa.int64()), pa.field("bytes", pa.int64()), *by])
 
     def enter(self, shard_work: ShardWork, ledger: Ledger, rows: Rows) -> Entered:
-        sketch = shard_work.known(self.stage.steps[0], ["evidence", "bytes"]).rows(rows)
+        sketch = shard_work.stored(self.stage.steps[0], ["evidence", "bytes"]).rows(rows)
         columns = {"row": pa.array(rows), "bytes": pc.struct_field(sketch, "bytes")}
         for name in self.chosen.columns:
             values = ledger.values(name)[rows]

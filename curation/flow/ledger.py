@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.flow.grounds import grounds
-from curation.flow.stored import Known, empty_struct, field
+from curation.flow.stored import StoredColumns, empty_struct, field
 from curation.flow.verdicts import StageVerdicts
 from curation.gates import Gate
 from curation.plan import StagePlan
@@ -38,13 +38,13 @@ class Ledger:
         self.plans: list[StagePlan] = []
         """Stages of `structs`."""
 
-    def score_stage(self, stage: StagePlan, known: Known) -> None:
+    def score_stage(self, stage: StagePlan, stored: StoredColumns) -> None:
         """Apply one shard-local stage. Documents that reach it without a stored score become pending."""
         at = np.flatnonzero(self.alive)
-        here = known.have[at]
+        here = stored.have[at]
         self._end(at[~here], PENDING, stage)
         at = at[here]
-        struct = known.rows(at) if len(at) < self.rows else known.struct
+        struct = stored.rows(at) if len(at) < self.rows else stored.struct
         status = field(struct, "status")
         self._show(stage, struct, at)
         errors = _mask(pc.is_in(status, value_set=pa.array(FAULTS)))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from curation.flow.ledger import PENDING, Ledger
 from curation.flow.replay import replay
-from curation.flow.stored import Known
+from curation.flow.stored import StoredColumns
 from curation.flow.units import ScoreWork
 from curation.plan import BULKY, Pass, Step
 
@@ -29,45 +29,45 @@ class Missing:
 def missing_rows(task: ScoreWork, possible: np.ndarray, sure: bool) -> Missing:
     """For `plan`: what a pass has yet to score. Unless `sure`, which of `possible` reach it is not known."""
     at, part = task.at, task.part
-    known = {step.fingerprint: at.known(step, light_columns(step)) for step in part.steps}
+    stored = {step.fingerprint: at.stored(step, light_columns(step)) for step in part.steps}
     exact: dict[str, int] = {}
     most: dict[str, int] = {}
     ledger = replay(at, part.first) if sure else None
     for stage in (*part.stages, *part.barriers):
         for step in stage.steps:
-            have = known[step.fingerprint].have
+            have = stored[step.fingerprint].have
             alive = np.zeros_like(have) if ledger is None else ledger.alive
             waiting = possible if ledger is None else ledger.outcome == PENDING
-            needed = needed_rows(step, known)
+            needed = needed_rows(step, stored)
             exact[step.name] = int((alive & ~have & needed).sum())
-            open_yet = needed if step.only is None else needed | ~known[step.only[0]].have
+            open_yet = needed if step.only is None else needed | ~stored[step.only[0]].have
             most[step.name] = int(((alive | waiting) & ~have & open_yet).sum())
         if ledger is not None and not stage.barrier:
-            ledger.score_stage(stage, known[stage.steps[-1].fingerprint])
+            ledger.score_stage(stage, stored[stage.steps[-1].fingerprint])
     return Missing(exact, most, possible if ledger is None else ledger.alive | (ledger.outcome == PENDING))
 
 
-def needed_rows(step: Step, known: dict[str, Known]) -> np.ndarray:
+def needed_rows(step: Step, stored: dict[str, StoredColumns]) -> np.ndarray:
     """Documents (bool [n]) that need the step; where that is not known yet, none."""
     if step.only is None:
-        return np.ones(len(known[step.fingerprint].have), dtype=bool)
+        return np.ones(len(stored[step.fingerprint].have), dtype=bool)
     where, flag = step.only
-    return np.asarray(pc.fill_null(pc.struct_field(known[where].struct, flag), False)).astype(bool)
+    return np.asarray(pc.fill_null(pc.struct_field(stored[where].struct, flag), False)).astype(bool)
 
 
 def light_columns(step: Step) -> list[str]:
     return [name for name in step.columns.names if name not in BULKY]
 
 
-def missing_of_pass(before: Ledger, part: Pass, known: dict[str, Known]) -> tuple[np.ndarray, int]:
+def missing_of_pass(before: Ledger, part: Pass, stored: dict[str, StoredColumns]) -> tuple[np.ndarray, int]:
     """Rows (bool [n]) that lack a score which the pass needs, and how many documents are alive after its gates."""
     ledger = _copy(before)
     for stage in part.stages:
-        ledger.score_stage(stage, known[stage.steps[-1].fingerprint])
+        ledger.score_stage(stage, stored[stage.steps[-1].fingerprint])
     todo = ledger.outcome == PENDING
     for stage in part.barriers:
         for step in stage.steps:
-            todo |= ledger.alive & ~known[step.fingerprint].have & needed_rows(step, known)
+            todo |= ledger.alive & ~stored[step.fingerprint].have & needed_rows(step, stored)
     return todo, int(ledger.alive.sum() + (ledger.outcome == PENDING).sum())
 
 

@@ -17,7 +17,7 @@ def replay(shard_work: ShardWork, position: int) -> Ledger:
         if stage.barrier:
             ledger.group_stage(stage, family_of(stage).verdicts(shard_work, ledger))
         else:
-            ledger.score_stage(stage, shard_work.known(stage.steps[-1], decisive(stage)))
+            ledger.score_stage(stage, shard_work.stored(stage.steps[-1], decisive(stage)))
     return ledger
 
 

@@ -19,7 +19,7 @@ from curation.flow.missing import light_columns, missing_of_pass, needed_rows
 from curation.flow.objects import verify_object
 from curation.flow.parts import StepWriter, commit_parts, refreshed
 from curation.flow.replay import replay
-from curation.flow.stored import Known, as_struct
+from curation.flow.stored import StoredColumns, as_struct
 from curation.flow.units import ScoreWork, Scoring
 from curation.plan import StagePlan, Step
 from curation.scorers.input import examine
@@ -46,17 +46,17 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     """Bring the score store up to date for one shard and pass. Commits nothing where nothing is missing."""
     began = time.monotonic()
     before = replay(task.at, task.part.first)
-    known = _stored(task)
-    todo, alive = missing_of_pass(before, task.part, known)
+    stored = _stored(task)
+    todo, alive = missing_of_pass(before, task.part, stored)
     if todo.any():
         task = refreshed(task)
-        known = _stored(task)
-        todo, alive = missing_of_pass(before, task.part, known)
+        stored = _stored(task)
+        todo, alive = missing_of_pass(before, task.part, stored)
     if not todo.any():
         return Scored(0, alive, {}, time.monotonic() - began, False)
     shard, work = task.at.shard, task.at.work
     failpoints.hit("in-score")
-    scoring_pass = _ScoringPass(task, before, _with_bulky(task, known), scoring)
+    scoring_pass = _ScoringPass(task, before, _with_bulky(task, stored), scoring)
     reading = rows_at(task.at, np.flatnonzero(todo), task.part.first, work.reading)
     scored = 0
     try:
@@ -78,29 +78,29 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     return Scored(scored, alive, steps, seconds, committed, dict(scoring_pass.raised))
 
 
-def _stored(task: ScoreWork) -> dict[str, Known]:
-    return {step.fingerprint: task.at.known(step, light_columns(step)) for step in task.part.steps}
+def _stored(task: ScoreWork) -> dict[str, StoredColumns]:
+    return {step.fingerprint: task.at.stored(step, light_columns(step)) for step in task.part.steps}
 
 
-def _with_bulky(task: ScoreWork, light: dict[str, Known]) -> dict[str, Known]:
+def _with_bulky(task: ScoreWork, light: dict[str, StoredColumns]) -> dict[str, StoredColumns]:
     """What is stored about the pass's steps: bulky columns only of steps that another, which lacks rows, builds on."""
     stored = {}
     for step in task.part.steps:
         own = light[step.fingerprint]
         users = [other for other in task.part.steps if step.fingerprint in other.requires.values()]
         needed = step.edits or any((own.have & ~light[other.fingerprint].have).any() for other in users)
-        stored[step.fingerprint] = task.at.known(step) if needed else own
+        stored[step.fingerprint] = task.at.stored(step) if needed else own
     return stored
 
 
 class _ScoringPass:
     """The stages of a pass, and the writers of what they say."""
 
-    def __init__(self, task: ScoreWork, before: Ledger, known: dict[str, Known], scoring: Scoring) -> None:
+    def __init__(self, task: ScoreWork, before: Ledger, stored: dict[str, StoredColumns], scoring: Scoring) -> None:
         work, mark = task.at.work, task.at.work.mark()
         self.task = task
         self.before = before
-        self.known = known
+        self.stored = stored
         self.scoring = scoring
         self.raised: Counter[str] = Counter()
         self.writers = {step.fingerprint: StepWriter(work, mark, step, task.at.shard.key) for step in task.part.steps}
@@ -111,7 +111,7 @@ class _ScoringPass:
         taken = pa.array(documents.rows)
         ledger = Ledger(rows)
         ledger.structs = {name: struct.take(taken) for name, struct in self.before.structs.items()}
-        stored = {name: item.part(documents.rows) for name, item in self.known.items()}
+        stored = {name: item.part(documents.rows) for name, item in self.stored.items()}
         touched = np.zeros(rows, dtype=bool)
         for stage in (*self.task.part.stages, *self.task.part.barriers):
             for step in stage.steps:
@@ -133,7 +133,7 @@ class _ScoringPass:
         return int(touched.sum())
 
     def _score_step(
-        self, documents: Documents, stage: StagePlan, step: Step, missing: Rows, stored: dict[str, Known]
+        self, documents: Documents, stage: StagePlan, step: Step, missing: Rows, stored: dict[str, StoredColumns]
     ) -> pa.StructArray:
         if stage.family == INPUT:
             return as_struct(_examined(documents, missing), step.columns)

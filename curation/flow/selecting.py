@@ -48,7 +48,7 @@ class SelectionFamily(Family):
         for step in self.stage.steps:
             if step.path in LISTED:
                 name = step.path[0]
-                columns[name] = pc.struct_field(shard_work.known(step, [name]).rows(rows), name)
+                columns[name] = pc.struct_field(shard_work.stored(step, [name]).rows(rows), name)
         return pa.table(columns)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from curation.flow.stored import Known, load_known
+from curation.flow.stored import StoredColumns, load_stored
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.plan import Pass, Plan, StagePlan, Step, passes_of
@@ -103,9 +103,9 @@ class ShardWork:
     """Stage id: the `groups` record of a dataset-wide stage that is resolved."""
     sample: tuple[int, ...] | None = None
 
-    def known(self, step: Step, columns: list[str] | None = None) -> Known:
+    def stored(self, step: Step, columns: list[str] | None = None) -> StoredColumns:
         shard = self.shard
-        return load_known(
+        return load_stored(
             self.work.store, self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
         )
 

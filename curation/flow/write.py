@@ -115,7 +115,7 @@ def _documents(
     """The rows (int64 [n], in the shard) with what was decided about each, as often as `copies` says."""
     work = at.work
     bulky = {
-        (stage.id, item.name): at.known(stage.steps[-1], [item.name])
+        (stage.id, item.name): at.stored(stage.steps[-1], [item.name])
         for stage in work.stages
         for item in stage.bulky
         if stage.id in schema.names and schema.field(stage.id).type.get_field_index(item.name) >= 0
