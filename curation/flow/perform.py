@@ -23,7 +23,6 @@ from curation.flow.units import (
     ResolveWork,
     ScoreWork,
     Scoring,
-    Work,
     WriteWork,
 )
 from curation.flow.write import faults_of_others, write_part
@@ -84,9 +83,7 @@ def _of_file(unit: Unit, failure: Exception) -> list[int | None]:
     """Inputs of a unit that are the file which cannot be read, or is another one, of whoever read it there."""
     if not isinstance(failure, CurationError) or failure.findings[0].code not in ("R001", "R002"):
         return []
-    shards: tuple[Any, ...] = getattr(unit, "shards", ())
-    shards = (unit.at,) if isinstance(unit, ScoreWork | EnterWork | DecideWork) else shards
-    return [at.shard.index for at in shards if at.shard.path == failure.findings[0].file]
+    return [at.shard.index for at in unit.shards if at.shard.path == failure.findings[0].file]
 
 
 def _in_words(unit: Unit, failure: Exception) -> Failure:
@@ -95,15 +92,11 @@ def _in_words(unit: Unit, failure: Exception) -> Failure:
         return Failure(first.code, first.message, first.hint, trace_of(failure))
     if isinstance(failure, OSError):
         return system_failure(failure)
-    work = _work(unit)
+    work = unit.work
     names = {stage.id for stage in work.stages}
     names |= {name for stage in work.stages for step in stage.steps for name in step.columns.names}
     names |= {*work.reading.names, *work.writing.names, *work.output_columns}
     return unforeseen(failure, _doing(unit), names, work.root)
-
-
-def _work(unit: Unit) -> Work:
-    return unit.at.work if isinstance(unit, ScoreWork | EnterWork | DecideWork) else unit.work
 
 
 def _doing(unit: Unit) -> str:

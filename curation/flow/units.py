@@ -111,10 +111,24 @@ class ShardWork:
 
 
 @dataclass(frozen=True)
-class ScoreWork:
-    """Score one shard in one pass."""
+class ShardUnit:
+    """A unit about one shard."""
 
     at: ShardWork
+
+    @property
+    def work(self) -> Work:
+        return self.at.work
+
+    @property
+    def shards(self) -> tuple[ShardWork, ...]:
+        return (self.at,)
+
+
+@dataclass(frozen=True)
+class ScoreWork(ShardUnit):
+    """Score one shard in one pass."""
+
     number: int
     """Of the pass."""
 
@@ -124,10 +138,9 @@ class ScoreWork:
 
 
 @dataclass(frozen=True)
-class EnterWork:
+class EnterWork(ShardUnit):
     """List the documents of one shard that reach a dataset-wide stage."""
 
-    at: ShardWork
     position: int
     """Of the stage."""
     ranges: int
@@ -148,6 +161,8 @@ class PairWork:
     prefix: int
     entrants: tuple[dict[str, Any], ...]
     """`entrants` records, in shard order."""
+    shards: tuple[ShardWork, ...] = ()
+    """None: no file is read that is an input's."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +178,8 @@ class ResolveWork:
 
 
 @dataclass(frozen=True)
-class DecideWork:
+class DecideWork(ShardUnit):
     """Write down what became of each document of one shard."""
-
-    at: ShardWork
 
 
 @dataclass(frozen=True)
