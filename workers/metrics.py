@@ -118,7 +118,7 @@ def publish_tally() -> None:
 
 def run_of(unit: Any) -> str:
     """The run that a unit belongs to."""
-    return str(getattr(unit, "at", unit).work.run)
+    return str(unit.work.run)
 
 
 def _place(unit: Any) -> str:

@@ -317,7 +317,7 @@ class RayExecutor:
         if self._looked:
             return
         self._looked = True
-        work = getattr(unit, "at", unit).work
+        work = unit.work
         kinds = cluster.kinds_of(work.stages)
         if not self._own and self._marker is not None:
             cluster.preflight(work.root, self._marker, self._tell, kinds)

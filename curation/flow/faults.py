@@ -41,6 +41,10 @@ class Failure:
     """Of a unit of several inputs: those of the others that are at fault, too."""
 
 
+class WorkerLostError(Exception):
+    """What was to score was lost, and no document is at fault: the unit is for another try."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A unit's value, or its failure."""

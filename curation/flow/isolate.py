@@ -7,13 +7,15 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.flow.faults import place_of
+from curation.flow.faults import WorkerLostError, place_of
 from curation.flow.units import Scoring
 from curation.plan import Step
 from curation.plugins import kind_of
 from schemas.documents import ERROR, OK, TEXT
 from schemas.errors import CurationError, Finding
 
+PASSED_ON = (MemoryError, OSError, CurationError, WorkerLostError)
+"""What is no single document's fault."""
 MANY = 32
 """Documents in a row that must fail one by one before the stage itself is suspected."""
 PLAIN_MESSAGES = '[{"role":"user","content":"Say a plain sentence."},{"role":"assistant","content":"Here is one."}]'
@@ -29,17 +31,10 @@ def score_rows(
     """
     try:
         return _checked(step, scoring(step, batch), batch.num_rows)
-    except (MemoryError, OSError, CurationError):
+    except PASSED_ON:
         raise
-    except Exception as failure:
-        if is_infrastructure(failure):
-            raise
+    except Exception:
         return _isolate(step, batch, scoring, Counter() if raised is None else raised)
-
-
-def is_infrastructure(failure: BaseException) -> bool:
-    """Whether an exception says that a worker was lost rather than that a document is bad."""
-    return type(failure).__module__.split(".")[0] == "ray" and not hasattr(failure, "cause")
 
 
 def complete(result: pa.RecordBatch, step: Step) -> pa.RecordBatch:
@@ -85,11 +80,9 @@ def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, raised: Counte
         start, rows = pieces.pop()
         try:
             done = _checked(step, scoring(step, batch.slice(start, rows)), rows)
-        except (MemoryError, OSError, CurationError):
+        except PASSED_ON:
             raise
         except Exception as caught:
-            if is_infrastructure(caught):
-                raise
             if rows > 1:
                 half = rows // 2
                 pieces += [(start + half, rows - half), (start, half)]
@@ -114,9 +107,9 @@ def _is_broken(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> bool:
     documents happen to be left for one batch: those that fail where the scorer works are errors, and stored."""
     try:
         _checked(step, scoring(step, plain_batch(batch.schema)), 1)
-    except Exception as caught:
-        if is_infrastructure(caught):
-            raise
+    except WorkerLostError:
+        raise
+    except Exception:
         return True
     return False
 

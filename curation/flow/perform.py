@@ -10,8 +10,18 @@ import pyarrow as pa
 
 from curation.flow.decide import decide_shard
 from curation.flow.enter import enter_shard
-from curation.flow.faults import FULL, MACHINE, Failure, Outcome, faulty, system_failure, trace_of, unforeseen
-from curation.flow.isolate import ScorerError, is_infrastructure
+from curation.flow.faults import (
+    FULL,
+    MACHINE,
+    Failure,
+    Outcome,
+    WorkerLostError,
+    faulty,
+    system_failure,
+    trace_of,
+    unforeseen,
+)
+from curation.flow.isolate import ScorerError
 from curation.flow.objects import scorer_object, tokenising_object
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
@@ -41,9 +51,9 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
     try:
         with contained():
             return _done(unit, scoring)
+    except WorkerLostError:
+        raise
     except Exception as failure:
-        if is_infrastructure(failure):
-            raise
         found = _failure(unit, failure)
         if isinstance(unit, WriteWork) and found.shard is not None:
             others = faults_of_others(unit, found.shard)
