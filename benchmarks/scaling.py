@@ -307,7 +307,7 @@ class Answers:
 
         kind = type(unit).__name__
         if kind == "ScoreWork":
-            shard, steps = unit.at.shard, {step.fingerprint for step in unit.part.steps}
+            shard, steps = unit.shard, {step.fingerprint for step in unit.part.steps}
             place = {"file_fingerprint": shard.fingerprint, "row_start": shard.row_start, "row_end": shard.row_end}
             rows = [
                 {**row, **place, "data": row["data"].replace(self.shard.key, shard.key)}
@@ -317,14 +317,14 @@ class Answers:
             won = self._put("scores", part_key(unit, 0), rows)
             return Scored(shard.rows, shard.rows, {row["step"]: row["rows"] for row in rows} if won else {}, 0.1, won)
         if kind == "EnterWork":
-            key = f"{unit.stage.id}-{unit.at.shard.index:08d}"
+            key = f"{unit.stage.id}-{unit.shard.index:08d}"
             record = next(row for row in self.records["entrants"] if row["stage"] == unit.stage.id)
             moved = {
                 name: record[name] and record[name].replace(f"{unit.stage.id}-00000000", key)
                 for name in ("data", "buckets")
             }
-            record = {**record, **moved, "shard": unit.at.shard.index, "key": unit.at.shard.key}
-            self._put("entrants", f"{unit.at.work.run}-{key}", [record])
+            record = {**record, **moved, "shard": unit.shard.index, "key": unit.shard.key}
+            self._put("entrants", f"{unit.work.run}-{key}", [record])
         elif kind == "PairWork":
             record = {**self.records["pairs"][0], "group": unit.group, "prefix": unit.prefix}
             self._put("pairs", f"{unit.group}-{unit.prefix:04d}", [record])
@@ -333,15 +333,15 @@ class Answers:
             record = {**record, "group": unit.group}
             self._put("groups", unit.group, [record])
         elif kind == "DecideWork":
-            index = unit.at.shard.index
+            index = unit.shard.index
             record = self.records["decisions"][0]
             record = {**record, "shard": index, "data": record["data"].replace("00000000", f"{index:08d}")}
             self._put(
                 "sketches",
-                f"{unit.at.work.run}-{index:08d}",
+                f"{unit.work.run}-{index:08d}",
                 [{**row, "shard": index} for row in self.records["sketches"]],
             )
-            self._put("decisions", f"{unit.at.work.run}-{index:08d}", [record])
+            self._put("decisions", f"{unit.work.run}-{index:08d}", [record])
         else:
             record = {**self.records["written"][0], "part": unit.part}
             self._put("written", f"{unit.work.run}-{unit.part:05d}", [record])

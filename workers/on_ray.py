@@ -402,7 +402,7 @@ def _hardware() -> str:
 
 def _described(unit: Any) -> str:
     """A unit, as a message has it."""
-    shard = getattr(getattr(unit, "at", None), "shard", None)
+    shard = getattr(unit, "shard", None)
     stages = [f"'{stage.id}'" for stage in getattr(getattr(unit, "part", None), "stages", ()) if stage.id != INPUT]
     what = f"stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}" if stages else "a unit of work"
     return f"{what} on {shard.path}" if shard is not None else what

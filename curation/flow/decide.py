@@ -23,32 +23,33 @@ from schemas.manifest import DECISION
 def decide_shard(task: DecideWork) -> dict[str, Any]:
     """Commit the shard's `decisions` record and return it: in = kept + dropped + errored, or an error."""
     failpoints.hit("in-decide")
-    work = task.at.work
-    key = f"{work.run}-{task.at.shard.index:08d}"
+    work = task.work
+    key = f"{work.run}-{task.shard.index:08d}"
     sketched = lambda: work.manifest.has("sketches", key)  # noqa: E731
     return once(work, "decisions", key, lambda: _decided(task, key), sketched)
 
 
 def _decided(task: DecideWork, key: str) -> tuple[dict[str, Any], list[str]]:
-    at = task.at
-    work = at.work
-    ledger = replay(at, len(work.stages))
+    shard_work, work = task.shard_work, task.work
+    ledger = replay(shard_work, len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
     counts = ledger.counts()
     if counts["pending"] or len(inside) != counts["kept"] + counts["dropped"] + counts["errored"]:
         raise CurationError(
-            Finding("R003", f"{at.shard.path} rows {at.shard.row_start}..{at.shard.row_end}: {counts} do not add up")
+            Finding(
+                "R003", f"{task.shard.path} rows {task.shard.row_start}..{task.shard.row_end}: {counts} do not add up"
+            )
         )
-    ids = pc.struct_field(at.stored(work.stages[0].steps[-1], ["id"]).struct, "id")
-    table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
-    data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
+    ids = pc.struct_field(shard_work.stored(work.stages[0].steps[-1], ["id"]).struct, "id")
+    table = _table(task.shard.row_start, ledger, inside, work.stages, ids)
+    data = f"decisions/{work.run}/{task.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
     written = store.add(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
-    size = at.stored(work.stages[0].steps[-1], ["bytes"]).struct
+    size = shard_work.stored(work.stages[0].steps[-1], ["bytes"]).struct
     kept = pa.array(ledger.outcome == KEPT)
     record = {
         "run": work.run,
-        "shard": at.shard.index,
+        "shard": task.shard.index,
         "data": written.name,
         "rows": len(inside),
         "kept": counts["kept"],
@@ -100,11 +101,10 @@ def _table(
 
 
 def _sketches(task: DecideWork, table: pa.Table) -> list[dict[str, Any]]:
-    at = task.at
-    common = {"run": at.work.run, "shard": at.shard.index, "source": at.shard.source}
+    common = {"run": task.work.run, "shard": task.shard.index, "source": task.shard.source}
     return [
         {**common, "stage": stage.id, "field": name, **sketch.record()}
-        for stage in at.work.stages
+        for stage in task.work.stages
         for name, sketch in sketch_struct(table.column(stage.id).combine_chunks())
     ]
 

@@ -269,7 +269,7 @@ class _Facts:
         return np.asarray(np.asarray(values, np.float64)[self.some])
 
     def sources(self) -> tuple[list[str], np.ndarray]:
-        names = [at.shard.source for at in self.nodes.task.shards]
+        names = [item.shard.source for item in self.nodes.task.shards]
         return names, self.nodes.shard_at(self.some)
 
 

@@ -20,19 +20,18 @@ BUCKETS = pa.schema([pa.field("bucket", pa.uint64()), pa.field("node", pa.uint32
 
 def enter_shard(task: EnterWork) -> dict[str, Any]:
     """Commit the shard's `entrants` record and return it; an earlier one stands."""
-    at = task.at
-    key = f"{at.work.run}-{task.stage.id}-{at.shard.index:08d}"
-    return once(at.work, "entrants", key, partial(_entered, task))
+    key = f"{task.work.run}-{task.stage.id}-{task.shard.index:08d}"
+    return once(task.work, "entrants", key, partial(_entered, task))
 
 
 def _entered(task: EnterWork) -> tuple[dict[str, Any], list[str]]:
-    at, stage = task.at, task.stage
-    store = at.work.store
-    ledger = replay(at, stage.position)
+    stage, work = task.stage, task.work
+    store = work.store
+    ledger = replay(task.shard_work, stage.position)
     rows = np.flatnonzero(ledger.alive)
     family = family_of(stage)
-    entered = family.enter(at, ledger, rows)
-    base = f"groups/entrants/{at.work.run}/{stage.id}-{at.shard.index:08d}-{at.work.mark()}"
+    entered = family.enter(task.shard_work, ledger, rows)
+    base = f"groups/entrants/{work.run}/{stage.id}-{task.shard.index:08d}-{work.mark()}"
     files = []
     if entered.keyed is not None and entered.keys is not None:
         write = partial(_write_buckets, nodes=entered.keyed, buckets=entered.keys, ranges=task.ranges)
@@ -40,10 +39,10 @@ def _entered(task: EnterWork) -> tuple[dict[str, Any], list[str]]:
     table = entered.table.cast(family.schema)
     written = store.add(f"{base}.parquet", lambda path: parquet.write(table, path))
     record = {
-        "run": at.work.run,
+        "run": work.run,
         "stage": stage.id,
-        "shard": at.shard.index,
-        "key": at.shard.key,
+        "shard": task.shard.index,
+        "key": task.shard.key,
         "data": written.name,
         "buckets": files[0] if files else None,
         "rows": len(rows),

@@ -28,11 +28,11 @@ class Missing:
 
 def missing_rows(task: ScoreWork, possible: np.ndarray, sure: bool) -> Missing:
     """For `plan`: what a pass has yet to score. Unless `sure`, which of `possible` reach it is not known."""
-    at, part = task.at, task.part
-    stored = {step.fingerprint: at.stored(step, light_columns(step)) for step in part.steps}
+    part = task.part
+    stored = {step.fingerprint: task.shard_work.stored(step, light_columns(step)) for step in part.steps}
     exact: dict[str, int] = {}
     most: dict[str, int] = {}
-    ledger = replay(at, part.first) if sure else None
+    ledger = replay(task.shard_work, part.first) if sure else None
     for stage in (*part.stages, *part.barriers):
         for step in stage.steps:
             have = stored[step.fingerprint].have

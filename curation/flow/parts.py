@@ -95,16 +95,15 @@ class StepWriter:
 
 def commit_parts(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
     """Make the new scores count. An attempt that comes late, for rows that are committed by now, is discarded."""
-    at = task.at
-    manifest = at.work.manifest
+    manifest = task.work.manifest
     records = [
         {
             **file,
-            "run": at.work.run,
-            "attempt": at.work.attempt,
-            "file_fingerprint": at.shard.fingerprint,
-            "row_start": at.shard.row_start,
-            "row_end": at.shard.row_end,
+            "run": task.work.run,
+            "attempt": task.work.attempt,
+            "file_fingerprint": task.shard.fingerprint,
+            "row_start": task.shard.row_start,
+            "row_end": task.shard.row_end,
             "created_at": now(),
         }
         for file in files
@@ -117,7 +116,7 @@ def commit_parts(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
                 return True
             continue  # somebody was first, and can be read now
         for record in [record for record in records if _covered(task, record, earlier)]:
-            at.work.store.remove(record["data"])
+            task.work.store.remove(record["data"])
             records.remove(record)
         if not records:
             return False
@@ -126,13 +125,13 @@ def commit_parts(task: ScoreWork, files: list[dict[str, Any]]) -> bool:
 
 def part_key(task: ScoreWork, number: int) -> str:
     """A shard's commits of one pass are numbered from 0, without gaps: whoever is late meets those before."""
-    return f"{task.part.key[:16]}-{task.at.shard.key}-{number}"
+    return f"{task.part.key[:16]}-{task.shard.key}-{number}"
 
 
 def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool:
     """Whether an earlier commit, one that the task did not know of, holds every row of ours."""
-    store = task.at.work.store
-    known = task.at.scores.get(record["fingerprint"], [])
+    store = task.work.store
+    known = task.shard_work.scores.get(record["fingerprint"], [])
 
     def rows(name: str) -> pa.ChunkedArray:
         with store.reading(name) as source:
@@ -149,8 +148,8 @@ def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool
 
 def refreshed(task: ScoreWork) -> ScoreWork:
     """The task with what was committed for it since it was planned, by another run or by a worker that then died."""
-    manifest = task.at.work.manifest
-    scores = {fingerprint: list(names) for fingerprint, names in task.at.scores.items()}
+    manifest = task.work.manifest
+    scores = {fingerprint: list(names) for fingerprint, names in task.shard_work.scores.items()}
     number = 0
     while (part := manifest.get("scores", part_key(task, number))) is not None:
         for record in part.to_pylist():
@@ -158,4 +157,4 @@ def refreshed(task: ScoreWork) -> ScoreWork:
             if record["data"] not in names:
                 names.append(record["data"])
         number += 1
-    return replace(task, at=replace(task.at, scores=scores))
+    return replace(task, shard_work=replace(task.shard_work, scores=scores))

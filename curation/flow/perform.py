@@ -93,7 +93,7 @@ def _of_file(unit: Unit, failure: Exception) -> list[int | None]:
     """Inputs of a unit that are the file which cannot be read, or is another one, of whoever read it there."""
     if not isinstance(failure, CurationError) or failure.findings[0].code not in ("R001", "R002"):
         return []
-    return [at.shard.index for at in unit.shards if at.shard.path == failure.findings[0].file]
+    return [item.shard.index for item in unit.shards if item.shard.path == failure.findings[0].file]
 
 
 def _in_words(unit: Unit, failure: Exception) -> Failure:
@@ -113,13 +113,13 @@ def _doing(unit: Unit) -> str:
     """What a unit is about, in a few words."""
     match unit:
         case ScoreWork():
-            return f"scoring {unit.at.shard.path}"
+            return f"scoring {unit.shard.path}"
         case EnterWork():
-            return f"stage '{unit.stage.id}' on {unit.at.shard.path}"
+            return f"stage '{unit.stage.id}' on {unit.shard.path}"
         case PairWork() | ResolveWork():
             return f"stage '{unit.stage.id}'"
         case DecideWork():
-            return f"deciding {unit.at.shard.path}"
+            return f"deciding {unit.shard.path}"
         case WriteWork():
             return f"writing part {unit.part} of the dataset"
 

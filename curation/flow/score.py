@@ -45,7 +45,7 @@ class Scored:
 def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     """Bring the score store up to date for one shard and pass. Commits nothing where nothing is missing."""
     began = time.monotonic()
-    before = replay(task.at, task.part.first)
+    before = replay(task.shard_work, task.part.first)
     stored = _stored(task)
     todo, alive = missing_of_pass(before, task.part, stored)
     if todo.any():
@@ -54,10 +54,10 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
         todo, alive = missing_of_pass(before, task.part, stored)
     if not todo.any():
         return Scored(0, alive, {}, time.monotonic() - began, False)
-    shard, work = task.at.shard, task.at.work
+    shard, work = task.shard, task.work
     failpoints.hit("in-score")
     scoring_pass = _ScoringPass(task, before, _with_bulky(task, stored), scoring)
-    reading = rows_at(task.at, np.flatnonzero(todo), task.part.first, work.reading)
+    reading = rows_at(task.shard_work, np.flatnonzero(todo), task.part.first, work.reading)
     scored = 0
     try:
         for documents in faults_of(shard, reading):
@@ -79,7 +79,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
 
 
 def _stored(task: ScoreWork) -> dict[str, StoredColumns]:
-    return {step.fingerprint: task.at.stored(step, light_columns(step)) for step in task.part.steps}
+    return {step.fingerprint: task.shard_work.stored(step, light_columns(step)) for step in task.part.steps}
 
 
 def _with_bulky(task: ScoreWork, light: dict[str, StoredColumns]) -> dict[str, StoredColumns]:
@@ -89,7 +89,7 @@ def _with_bulky(task: ScoreWork, light: dict[str, StoredColumns]) -> dict[str, S
         own = light[step.fingerprint]
         users = [other for other in task.part.steps if step.fingerprint in other.requires.values()]
         needed = step.edits or any((own.have & ~light[other.fingerprint].have).any() for other in users)
-        stored[step.fingerprint] = task.at.stored(step) if needed else own
+        stored[step.fingerprint] = task.shard_work.stored(step) if needed else own
     return stored
 
 
@@ -97,13 +97,13 @@ class _ScoringPass:
     """The stages of a pass, and the writers of what they say."""
 
     def __init__(self, task: ScoreWork, before: Ledger, stored: dict[str, StoredColumns], scoring: Scoring) -> None:
-        work, mark = task.at.work, task.at.work.mark()
+        work, mark = task.work, task.work.mark()
         self.task = task
         self.before = before
         self.stored = stored
         self.scoring = scoring
         self.raised: Counter[str] = Counter()
-        self.writers = {step.fingerprint: StepWriter(work, mark, step, task.at.shard.key) for step in task.part.steps}
+        self.writers = {step.fingerprint: StepWriter(work, mark, step, task.shard.key) for step in task.part.steps}
 
     def score(self, documents: Documents) -> int:
         """Send documents, which all lack some score, through the pass; how many of them got one."""
@@ -122,7 +122,7 @@ class _ScoringPass:
                     writer = self.writers[step.fingerprint]
                     writer.seconds += time.perf_counter() - began
                     stored[step.fingerprint] = stored[step.fingerprint].fill(missing, struct)
-                    writer.add(self.task.at.shard.row_start + documents.rows[missing], struct)
+                    writer.add(self.task.shard.row_start + documents.rows[missing], struct)
                     touched[missing] = True
             if stage.barrier:
                 continue

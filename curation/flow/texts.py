@@ -63,12 +63,12 @@ def _in_order(
     task: ResolveWork, nodes: Entrants, wanted: np.ndarray, columns: Sequence[str], n: int
 ) -> Iterator[tuple[np.ndarray, Grams]]:
     """Places in `wanted` (entrants) and their grams, ascending: read one batch after another, and hashed by threads."""
-    at = nodes.shard_at(wanted)
+    shards = nodes.shard_at(wanted)
     waiting: deque[tuple[np.ndarray, Future[Grams]]] = deque()
     threads = min(AT_ONCE, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        for number in np.unique(at):
-            places = np.flatnonzero(at == number)
+        for number in np.unique(shards):
+            places = np.flatnonzero(shards == number)
             rows = nodes.rows[wanted[places]]
             for some, text in _texts(task, task.shards[number], rows, columns):
                 waiting.append((places[some], pool.submit(grams_of, text, n)))
@@ -80,11 +80,11 @@ def _in_order(
 
 
 def _texts(
-    task: ResolveWork, at: ShardWork, rows: np.ndarray, columns: Sequence[str]
+    task: ResolveWork, shard_work: ShardWork, rows: np.ndarray, columns: Sequence[str]
 ) -> Iterator[tuple[slice, pa.Array]]:
     """Which of some ascending rows of a shard come, and the columns of each as one text, as the stage sees them."""
     start = 0
-    for documents in rows_at(at, rows, task.stage.position, wanted_columns(at.work, columns)):
+    for documents in rows_at(shard_work, rows, task.stage.position, wanted_columns(task.work, columns)):
         end = start + len(documents.rows)
         yield slice(start, end), joint_text([documents.field(name) for name in columns])
         start = end

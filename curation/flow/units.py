@@ -114,15 +114,19 @@ class ShardWork:
 class ShardUnit:
     """A unit about one shard."""
 
-    at: ShardWork
+    shard_work: ShardWork
 
     @property
     def work(self) -> Work:
-        return self.at.work
+        return self.shard_work.work
+
+    @property
+    def shard(self) -> Shard:
+        return self.shard_work.shard
 
     @property
     def shards(self) -> tuple[ShardWork, ...]:
-        return (self.at,)
+        return (self.shard_work,)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class ScoreWork(ShardUnit):
 
     @property
     def part(self) -> Pass:
-        return self.at.work.passes[self.number]
+        return self.work.passes[self.number]
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class EnterWork(ShardUnit):
 
     @property
     def stage(self) -> StagePlan:
-        return self.at.work.stages[self.position]
+        return self.work.stages[self.position]
 
 
 @dataclass(frozen=True)

@@ -74,34 +74,34 @@ def output_schema(work: Work) -> pa.Schema:
 
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
-    for at, decisions in zip(task.shards, task.decisions, strict=True):
-        yield from _kept_of(at, decisions, schema)
+    for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
+        yield from _kept_of(shard_work, decisions, schema)
 
 
-def _kept_of(at: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    work = at.work
+def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    work = shard_work.work
     repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
     structs = [name for name in schema.names if name not in work.origins]
     structs += [name for name in repeating if name not in structs]
     with work.store.reading(decisions) as opened:
         table = parquet.read(opened, columns=["row", "outcome", *structs])
     table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
-    rows = table.column("row").to_numpy() - at.shard.row_start
+    rows = table.column("row").to_numpy() - shard_work.shard.row_start
     copies = np.ones(len(rows), dtype=np.int64)
     for name in repeating:
         copies *= pc.fill_null(pc.struct_field(table.column(name), COPIES), 1).to_numpy()
     if len(rows):
-        yield from _documents(at, schema, table, rows, copies)
+        yield from _documents(shard_work, schema, table, rows, copies)
 
 
 def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
     """What else would have failed a part that the input `failed` has failed, so that all are known at once."""
     schema = output_schema(task.work)
     found: list[Exception] = []
-    for at, decisions in zip(task.shards, task.decisions, strict=True):
+    for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
         try:
-            if at.shard.index != failed:
-                for _ in _kept_of(at, decisions, schema):
+            if shard_work.shard.index != failed:
+                for _ in _kept_of(shard_work, decisions, schema):
                     pass
         except Exception as failure:
             if faulty(failure) is not None:
@@ -110,18 +110,18 @@ def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
 
 
 def _documents(
-    at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray, copies: np.ndarray
+    shard_work: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray, copies: np.ndarray
 ) -> Iterator[pa.Table]:
     """The rows (int64 [n], in the shard) with what was decided about each, as often as `copies` says."""
-    work = at.work
+    work = shard_work.work
     bulky = {
-        (stage.id, item.name): at.stored(stage.steps[-1], [item.name])
+        (stage.id, item.name): shard_work.stored(stage.steps[-1], [item.name])
         for stage in work.stages
         for item in stage.bulky
         if stage.id in schema.names and schema.field(stage.id).type.get_field_index(item.name) >= 0
     }
     source = work.columns.mapping.get("text")
-    for documents in faults_of(at.shard, rows_at(at, rows, len(work.stages), work.writing)):
+    for documents in faults_of(shard_work.shard, rows_at(shard_work, rows, len(work.stages), work.writing)):
         in_decided = np.searchsorted(rows, documents.rows)
         times = copies[in_decided]
         repeated = None if (times == 1).all() else pa.array(np.repeat(np.arange(len(times)), times))
@@ -139,7 +139,7 @@ def _documents(
                 ]
                 columns[item.name] = pa.StructArray.from_arrays(children, fields=list(item.type))
                 continue
-            with fault_of(at.shard):
+            with fault_of(shard_work.shard):
                 column = documents.text if origin == source else documents.opened.batch.column(origin)
                 if origin != source and stringlike(column.type):
                     column = repaired(column)

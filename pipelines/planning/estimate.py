@@ -92,15 +92,15 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
     if time:
         rates, documents = timed_sample(resolved)
         result.timed_on = f"{documents} documents of the input, timed just now"
-    possible = [beginning(at).alive for at in shards]
+    possible = [beginning(shard).alive for shard in shards]
     """By shard, documents that may reach the next pass."""
     sure = True
     for part in plan.passes:
         sure = sure and all(stage.id in groups for stage in plan.stages[: part.first] if stage.barrier)
         exact: Counter[str] = Counter()
         most: Counter[str] = Counter()
-        for number, at in enumerate(shards):
-            missing = missing_rows(ScoreWork(at, part.number), possible[number], sure)
+        for number, shard in enumerate(shards):
+            missing = missing_rows(ScoreWork(shard, part.number), possible[number], sure)
             exact.update(missing.exact)
             most.update(missing.most)
             possible[number] = missing.possible

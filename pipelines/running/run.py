@@ -292,11 +292,11 @@ class _Invocation:
     def _score(self, part: Pass) -> None:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
         shards = self._shards()
-        units = (ScoreWork(at, part.number) for at in shards)
+        units = (ScoreWork(shard_work, part.number) for shard_work in shards)
         raised: Counter[str] = Counter()
         for outcome in self._perform(f"score {name}", units, len(shards), part.steps, part.tasks):
             if outcome.failure:
-                self._fail(outcome.unit.at.shard, outcome.failure, name)
+                self._fail(outcome.unit.shard, outcome.failure, name)
             else:
                 scored = outcome.value
                 self.result.scored += scored.rows
@@ -362,7 +362,7 @@ class _Invocation:
         what = step if step == "decide" else f"{step}: {kind}"
         learned: dict[str, list[dict[str, Any]]] = {}
         for outcome in self._perform(what, map(unit, shards.of(todo)), len(todo), (), [resources]):
-            shard = outcome.unit.at.shard
+            shard = outcome.unit.shard
             if outcome.failure:
                 self._fail(shard, outcome.failure, step)
                 continue

@@ -46,7 +46,7 @@ def first_unit(root: Path, settings: dict[str, Any]) -> ScoreWork:
 
 
 def as_attempt(unit: ScoreWork, attempt: str) -> ScoreWork:
-    return replace(unit, at=replace(unit.at, work=replace(unit.at.work, attempt=attempt)))
+    return replace(unit, shard_work=replace(unit.shard_work, work=replace(unit.work, attempt=attempt)))
 
 
 def score_files(root: Path) -> set[str]:
