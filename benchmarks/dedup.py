@@ -29,10 +29,11 @@ from curation.dedup.minhash import MinHash, MinHashSettings, evidence_of
 from curation.duplicates.candidates import candidate_pairs
 from curation.duplicates.grams import Grams, grams_of, losses
 from curation.duplicates.keepers import Walk, oriented
-from curation.flow.duplicates import Clusters, Comparison, connect, resolve_duplicates
+from curation.flow.clusters import Clusters, Comparison, connect
+from curation.flow.deduplicate import resolve_duplicates
 from curation.flow.units import ResolveWork, ShardWork, Work
 from curation.formats.columns import Columns
-from curation.plan import StagePlan, Step
+from curation.plan import StagePlan, StageSpec, Step
 from curation.scorers.base import Context
 from curation.sources import Shard
 from curation.text.arrow import buffers
@@ -236,7 +237,7 @@ def _resolve(folder: Path, documents: int, how: str) -> float:
     seconds = []
     for turn in range(3 if documents <= 1_000_000 else 1):
         began = time.process_time()
-        found = resolve_duplicates(task, stage, f"groups/{how}", str(turn))
+        found = resolve_duplicates(task, stage, {}, str(turn))
         seconds.append(time.process_time() - began)
         chained = json.loads(found["report"])["chained"]
         print(
@@ -251,8 +252,9 @@ def _task(folder: Path, documents: int, how: str) -> ResolveWork:
     """A dedup that waits to be resolved, in a workspace in `folder`."""
     stage = MinHash(MinHashSettings(connect=how), Context(folder))
     sketch = stage.requires()["sketch"]
-    step = Step("minhash/sketch", "dedup", "minhash", {}, ("sketch",), "sketch", tuple(sketch.fields))
-    plan = StagePlan(0, "minhash", "dedup", "minhash", stage.version, {}, None, how, (step,), tuple(stage.fields))
+    spec = StageSpec("minhash", "dedup", "minhash")
+    step = Step("minhash/sketch", spec, ("sketch",), "sketch", tuple(sketch.fields))
+    plan = StagePlan(0, spec, stage.version, None, how, (step,), tuple(stage.fields))
     nothing = pa.schema([])
     work = Work(str(folder), "run", how, Columns.of({}), (plan,), nothing, nothing, (), 1, "here")
     shards, entrants = [], []

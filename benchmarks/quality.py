@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from curation import registry
 from curation.duplicates.groups import clusters
 from curation.models.pull import models_folder
+from curation.scorers.alone import run
 from curation.scorers.base import Context, Scorer
 from curation.scorers.cascade_gate import calibrate, frontier
-from curation.scorers.members import run
 from curation.statistics import metrics
 from curation.statistics.metrics import Interval, bootstrap
 from curation.training import logistic
@@ -365,7 +365,7 @@ def _made(kind: str, folder: Path, **settings: Any) -> Scorer:
 
     cls = registry.find("scorer", kind)
     scorer = cls(cls.Settings(**settings), Context(folder))
-    if type(scorer).fit is Scorer.fit:
+    if not scorer.fitted:
         return scorer  # type: ignore[no-any-return]
     artifact = scorer.fit(_batch(pa.array([], TEXT)))
     into = Path(tempfile.mkdtemp(dir=folder))

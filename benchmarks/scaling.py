@@ -302,28 +302,29 @@ class Answers:
         return True
 
     def _answer(self, unit: Any) -> Any:
-        from curation.flow.score import Scored, _part_key
+        from curation.flow.parts import part_key
+        from curation.flow.score import Scored
 
         kind = type(unit).__name__
         if kind == "ScoreWork":
-            shard, steps = unit.at.shard, {step.fingerprint for step in unit.part.steps}
+            shard, steps = unit.shard, {step.fingerprint for step in unit.part.steps}
             place = {"file_fingerprint": shard.fingerprint, "row_start": shard.row_start, "row_end": shard.row_end}
             rows = [
                 {**row, **place, "data": row["data"].replace(self.shard.key, shard.key)}
                 for row in self.records["scores"]
                 if row["fingerprint"] in steps
             ]
-            won = self._put("scores", _part_key(unit, 0), rows)
+            won = self._put("scores", part_key(unit, 0), rows)
             return Scored(shard.rows, shard.rows, {row["step"]: row["rows"] for row in rows} if won else {}, 0.1, won)
         if kind == "EnterWork":
-            key = f"{unit.stage.id}-{unit.at.shard.index:08d}"
+            key = f"{unit.stage.id}-{unit.shard.index:08d}"
             record = next(row for row in self.records["entrants"] if row["stage"] == unit.stage.id)
             moved = {
                 name: record[name] and record[name].replace(f"{unit.stage.id}-00000000", key)
                 for name in ("data", "buckets")
             }
-            record = {**record, **moved, "shard": unit.at.shard.index, "key": unit.at.shard.key}
-            self._put("entrants", f"{unit.at.work.run}-{key}", [record])
+            record = {**record, **moved, "shard": unit.shard.index, "key": unit.shard.key}
+            self._put("entrants", f"{unit.work.run}-{key}", [record])
         elif kind == "PairWork":
             record = {**self.records["pairs"][0], "group": unit.group, "prefix": unit.prefix}
             self._put("pairs", f"{unit.group}-{unit.prefix:04d}", [record])
@@ -332,15 +333,15 @@ class Answers:
             record = {**record, "group": unit.group}
             self._put("groups", unit.group, [record])
         elif kind == "DecideWork":
-            index = unit.at.shard.index
+            index = unit.shard.index
             record = self.records["decisions"][0]
             record = {**record, "shard": index, "data": record["data"].replace("00000000", f"{index:08d}")}
             self._put(
                 "sketches",
-                f"{unit.at.work.run}-{index:08d}",
+                f"{unit.work.run}-{index:08d}",
                 [{**row, "shard": index} for row in self.records["sketches"]],
             )
-            self._put("decisions", f"{unit.at.work.run}-{index:08d}", [record])
+            self._put("decisions", f"{unit.work.run}-{index:08d}", [record])
         else:
             record = {**self.records["written"][0], "part": unit.part}
             self._put("written", f"{unit.work.run}-{unit.part:05d}", [record])
@@ -395,13 +396,13 @@ def many_shards(plan: Any, count: int, to_a_file: int) -> Any:
 
 def phases_child(folder: Path, shards: float, to_a_file: float) -> None:
     """Run all phases twice, as a fresh run and as one that finds everything done."""
-    from curation.store import Store
+    from curation.store import open_store
     from pipelines.running.run import _Invocation
 
     count = int(shards)
     plan, records = real_run(folder)
     plan = many_shards(plan, count, int(to_a_file))
-    store = Store(folder / f"ws-{os.getpid()}")
+    store = open_store(folder / f"ws-{os.getpid()}")
     phases: dict[str, list[float]] = {}
     memory = {}
     units: dict[str, list[float]] = {}
@@ -460,15 +461,15 @@ def resident() -> int:
 def submitting_child(folder: Path, rounds: float) -> None:
     """What Ray takes of the driver's thread for one unit: to hand it over, to fetch what came of it, to wait."""
     from curation.flow.units import ScoreWork
-    from curation.store import Store
+    from curation.store import open_store
     from pipelines.running.run import _Invocation
     from workers.local import LocalExecutor
     from workers.on_ray import ray  # with the token that `workers` asks for
 
     plan, _ = real_run(folder)
     plan = many_shards(plan, 1000, 1)
-    invocation = _Invocation(plan, Store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event: None)
-    units = [ScoreWork(at, plan.passes[0]) for at in invocation._shards()]
+    invocation = _Invocation(plan, open_store(folder / "one-ws"), lambda: LocalExecutor(1), lambda event: None)
+    units = [ScoreWork(at, 0) for at in invocation._shards()]
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="warning", log_to_driver=False)
 
     @ray.remote(num_cpus=1, max_retries=0)

@@ -23,14 +23,33 @@ BULKY = ("vector", "evidence", "edits")
 
 
 @dataclass(frozen=True)
+class StageSpec:
+    """All that a stage's object is built from (`curation.flow.objects`), and so the key under which it is kept: other
+    settings, other code or other files behind it are another object, in one process, too."""
+
+    stage: str
+    family: str
+    kind: str
+    settings: str = "{}"
+    """Canonical JSON."""
+    recipe_dir: str = "."
+    artifact: str | None = None
+    """Folder of what a fit learned, as a path or URL."""
+    cache: str | None = None
+    """Folder for answers that cost money, in the workspace."""
+    turns: str | None = None
+    """As in `curation.scorers.base.Context`."""
+    content: str = ""
+    """Hash of the code's version and of the files behind it, as they were planned; "" for what is not checked."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One scorer's work: the scorer of a stage itself, or one that it requires."""
 
     name: str
     """Stage id, or `stage/requirement`."""
-    family: str
-    kind: str
-    settings: dict[str, Any]
+    spec: StageSpec
     path: tuple[str, ...]
     """Which requirement of the stage's object this is; empty for the object itself."""
     fingerprint: str
@@ -48,16 +67,12 @@ class Step:
     device: str = "cpu"
     """Of a heavy step: cpu or cuda."""
     edits: bool = False
-    recipe_dir: str = "."
-    artifact: str | None = None
-    cache: str | None = None
-    """Folder for answers that cost money, in the workspace."""
-    turns: str | None = None
-    """As in `curation.scorers.base.Context`."""
     resources: Resources | None = None
     """Of a heavy step: what each actor that holds its model reserves."""
-    content: str = ""
-    """Of the stage's object: hash of its code's version and of the files behind it, as they were planned."""
+
+    @property
+    def family(self) -> str:
+        return self.spec.family
 
     @cached_property
     def columns(self) -> pa.Schema:
@@ -71,11 +86,8 @@ class StagePlan:
     """One stage of the run. A dataset-wide one (`barrier`) has steps only for what it needs computed beforehand."""
 
     position: int
-    id: str
-    family: str
-    kind: str
+    spec: StageSpec
     version: int
-    settings: dict[str, Any]
     keep: str | None
     fingerprint: str
     steps: tuple[Step, ...]
@@ -83,14 +95,28 @@ class StagePlan:
     """The struct that gates, SQL and output see: without bulky columns, which the output can name."""
     columns: tuple[str, ...] = ()
     """Dotted columns of earlier stages that a selection ranks by."""
-    recipe_dir: str = "."
     resources: Resources | None = None
-    content: str = ""
-    """As in `Step`."""
+
+    @property
+    def id(self) -> str:
+        return self.spec.stage
+
+    @property
+    def family(self) -> str:
+        return self.spec.family
+
+    @property
+    def kind(self) -> str:
+        return self.spec.kind
 
     @property
     def barrier(self) -> bool:
         return self.family not in SHARD_LOCAL
+
+    @property
+    def shown(self) -> tuple[pa.Field, ...]:
+        """What the stage's struct in gates and decisions holds: its fields, and of a shard-local one its `status`."""
+        return self.fields if self.barrier else (*self.fields, pa.field("status", STATUS))
 
     @property
     def bulky(self) -> tuple[pa.Field, ...]:
@@ -107,6 +133,11 @@ class Pass:
     barriers: tuple[StagePlan, ...]
 
     @property
+    def first(self) -> int:
+        """Position of the pass's first stage."""
+        return (self.stages or self.barriers)[0].position
+
+    @property
     def steps(self) -> list[Step]:
         return [step for stage in (*self.stages, *self.barriers) for step in stage.steps]
 
@@ -120,6 +151,20 @@ class Pass:
     def key(self) -> str:
         """Names the work: the fingerprints of all its steps."""
         return fingerprint([step.fingerprint for step in self.steps])
+
+
+def passes_of(plan: tuple[StagePlan, ...]) -> tuple[Pass, ...]:
+    """Stages cut at the barriers; barriers that follow one another share the pass before them."""
+    passes: list[Pass] = []
+    stages: list[StagePlan] = []
+    barriers: list[StagePlan] = []
+    for stage in plan:
+        if barriers and not stage.barrier:
+            passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
+            stages, barriers = [], []
+        (barriers if stage.barrier else stages).append(stage)
+    passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
+    return tuple(passes)
 
 
 @dataclass(frozen=True)
@@ -145,23 +190,12 @@ class Plan:
     output_columns: tuple[str, ...]
     sample: dict[int, tuple[int, ...]] | None = None
     """For a sample run: shard index to rows (counted in the shard)."""
-    file_numbers: dict[str, int] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     """Source column behind each output column that is not a stage's."""
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:
-        """Stages cut at the barriers; barriers that follow one another share the pass before them."""
-        passes: list[Pass] = []
-        stages: list[StagePlan] = []
-        barriers: list[StagePlan] = []
-        for stage in self.stages:
-            if barriers and not stage.barrier:
-                passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
-                stages, barriers = [], []
-            (barriers if stage.barrier else stages).append(stage)
-        passes.append(Pass(len(passes), tuple(stages), tuple(barriers)))
-        return tuple(passes)
+        return passes_of(self.stages)
 
     @property
     def good_shards(self) -> list[Shard]:
@@ -172,6 +206,15 @@ class Plan:
         if self.sample is not None:
             return sum(len(rows) for rows in self.sample.values())
         return sum(shard.rows for shard in self.good_shards)
+
+    def sampled(self, shard: Shard) -> tuple[int, ...] | None:
+        """Of a sample run, rows of a shard (counted in it) that are in the sample; None where all are."""
+        return None if self.sample is None else self.sample.get(shard.index, ())
+
+    def rows_of(self, shard: Shard) -> int:
+        """How many documents of a shard take part."""
+        sampled = self.sampled(shard)
+        return shard.rows if sampled is None else len(sampled)
 
     def without(self, failed: dict[int, str]) -> Plan:
         """The same plan with shards set aside: another run, since its output is another."""

@@ -64,6 +64,13 @@ BUILTIN = {
         "mix": "curation.selection.mix:Mix",
     },
 }
+BASES = {
+    "scorer": "curation.scorers.base:Scorer",
+    "transform": "curation.scorers.base:Transform",
+    "dedup": "curation.dedup.base:Dedup",
+    "select": "curation.selection.base:Selection",
+}
+"""By name, since families look up one another's classes here."""
 GROUPS = {
     "scorer": "curation.scorers",
     "transform": "curation.transforms",
@@ -87,9 +94,8 @@ def find(family: str, kind: str) -> type[Any]:
     is not installed, PluginError, an ImportError, where another's cannot be loaded, whatever its code does."""
     target = BUILTIN[family].get(kind)
     if target is not None:
-        module, name = target.split(":")
         with contained():
-            return getattr(import_module(module), name)  # type: ignore[no-any-return]
+            return _named(target)
     for point in _installed(family):
         if point.name == kind:
             return _plugin(family, point)
@@ -129,7 +135,7 @@ def _plugin(family: str, point: Any) -> type[Any]:
         raise PluginError(
             f"{label} cannot be loaded: {why}", "mend or remove the package that registers it"
         ) from failure
-    base = _base(family)
+    base = _named(BASES[family])
     if not (isinstance(found, type) and issubclass(found, base)):
         raise PluginError(f"{label} is no {base.__name__}", f"name a class that inherits from {base.__module__}")
     file = getattr(sys.modules.get(found.__module__), "__file__", None)
@@ -137,12 +143,9 @@ def _plugin(family: str, point: Any) -> type[Any]:
     return found
 
 
-def _base(family: str) -> type[Any]:
-    from curation.dedup.base import Dedup
-    from curation.scorers.base import Scorer, Transform
-    from curation.selection.base import Selection
-
-    return {"scorer": Scorer, "transform": Transform, "dedup": Dedup, "select": Selection}[family]
+def _named(target: str) -> type[Any]:
+    module, name = target.split(":")
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
 def _state(file: Path) -> tuple[int, ...]:

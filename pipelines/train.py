@@ -21,7 +21,7 @@ from curation.scorers.examples import distinct, read_texts
 from curation.sources import cut_shards, find, inspect, read_batches
 from curation.sources.column_types import numeric
 from curation.sources.texts import valid_text
-from curation.store import Store, local_copy, new_folder
+from curation.store import local_copy, new_folder, open_store
 from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding, advice
@@ -105,7 +105,7 @@ def card_of(address: str, workspace: Path | str) -> str:
     from curation.models.locate import ModelError, locate
     from curation.models.pull import models_folder
 
-    store = Store(workspace)
+    store = open_store(workspace)
     fitted = local_copy(store.uri(f"models/{address}")) if store.names(f"models/{address}") else Path(address)
     places = [Path(address), fitted, models_folder() / address]
     for folder in places:

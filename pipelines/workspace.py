@@ -14,13 +14,13 @@ import yaml
 
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
-from curation.store import Store, StoreError
+from curation.store import Store, StoreError, open_store
 from pipelines.running.events import FitStarted, Notice
 from schemas.errors import CurationError, Finding
 from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from curation.scorers.leave_one_out import Attribution
+    from curation.scorers.attribution import Attribution
     from pipelines.planning.estimate import Forecast
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
@@ -48,7 +48,7 @@ class Workspace:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.store = Store(path)
+        self.store = open_store(path)
         self.manifest = Manifest(self.store, strict=True)
         _check_format(self.store)
 

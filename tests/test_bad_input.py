@@ -18,7 +18,7 @@ import yaml
 from curation import registry
 from curation.manifest.parts import Manifest
 from curation.scorers.base import Scorer, Settings
-from curation.store import Store
+from curation.store import open_store
 from pipelines import Workspace
 from pipelines.recipe.load import load
 from schemas.errors import CODES, CurationError
@@ -103,7 +103,7 @@ def files(folder):
 
 def named_files(place, workspace="ws"):
     """Data files that the manifest's parts name, relative to the workspace."""
-    manifest = Manifest(Store(place / workspace))
+    manifest = Manifest(open_store(place / workspace))
     found = []
     for kind in ("scores", "entrants", "pairs", "groups", "decisions"):
         for row in manifest.read(kind).to_pylist():
@@ -277,7 +277,7 @@ def test_an_unreadable_file_stops_the_run_after_the_others_were_scored(place, sp
     path, found = failure(result, "R001")
     assert Path(path).stem.startswith("b")
     assert path in found.message
-    scored = {row["row_start"] for row in Manifest(Store(place / "ws")).read("scores").to_pylist()}
+    scored = {row["row_start"] for row in Manifest(open_store(place / "ws")).read("scores").to_pylist()}
     assert scored == {0}
     assert result.scored == 40
     (error,) = sql(place, "SELECT kind, path, code, message FROM errors WHERE kind = 'shard'")
@@ -656,7 +656,7 @@ def test_a_disk_that_is_really_full_harms_nothing(place):
         from pathlib import Path
         import pyarrow.parquet as pq
         from curation.manifest.parts import Manifest
-        from curation.store import Store
+        from curation.store import open_store
         from pipelines import Workspace
         from schemas.errors import CurationError
 
@@ -670,7 +670,7 @@ def test_a_disk_that_is_really_full_harms_nothing(place):
                 codes = [failure.code for _, failure in result.failures]
             except CurationError as error:
                 codes = [finding.code for finding in error.findings]
-            manifest = Manifest(Store(root))
+            manifest = Manifest(open_store(root))
             for kind in ("scores", "entrants", "groups", "decisions"):
                 for row in manifest.read(kind).to_pylist():
                     for column in ("data", "members", "links"):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from curation import tally
 from curation.manifest.parts import Manifest
-from curation.store import Store
+from curation.store import open_store
 
 
 def test_a_commit_and_a_lost_race_are_counted_by_kind_and_taken_once(tmp_path: Path) -> None:
     tally.take()
-    first, second = Manifest(Store(tmp_path)), Manifest(Store(tmp_path))
+    first, second = Manifest(open_store(tmp_path)), Manifest(open_store(tmp_path))
     assert first.commit("failures", "a", [])
     assert not second.commit("failures", "a", [])
     assert first.commit("runs", "a", [])

@@ -10,8 +10,8 @@ import pyarrow as pa
 import ray
 
 from curation import failpoints
+from curation.flow.objects import scorer_object
 from curation.flow.perform import infer_here, prepare_here, score_here
-from curation.flow.units import scorer_object
 from curation.models.hardware import difference, hardware
 from curation.models.meter import Reading
 from curation.plan import Step

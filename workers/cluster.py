@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curation import registry
 from curation.plan import StagePlan
-from curation.store import Store
+from curation.store import open_store
 from schemas.errors import CurationError, Finding
 from workers.ray_private import autoscaler_limits, available_by_node
 
@@ -210,7 +211,7 @@ def kinds_of(stages: Iterable[StagePlan]) -> dict[tuple[str, str], str]:
     for stage in stages:
         if stage.family in registry.GROUPS:
             kinds.setdefault((stage.family, stage.kind), stage.id)
-            inside(stage.settings, stage.id)
+            inside(json.loads(stage.spec.settings), stage.id)
     return kinds
 
 
@@ -219,7 +220,7 @@ def _look(root: str | None, marker: str, kinds: list[tuple[str, str]]) -> dict[s
     """What a machine sees of the workspace, which code it would run, and what it lacks of what the stages need."""
     report: dict[str, Any] = {"code": code(), "problem": None, "versions": {}, "lacking": {}}
     try:
-        if root is not None and not Store(root).exists(marker):
+        if root is not None and not open_store(root).exists(marker):
             report["problem"] = "it is not there"
     except Exception as failure:
         report["problem"] = f"{type(failure).__name__}: {failure}".splitlines()[0][:200]

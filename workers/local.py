@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from curation import failpoints
 from curation.flow import Failure, Outcome, perform
+from curation.flow.objects import tokenising_object
 from curation.flow.perform import infer_here, prepare_here, score_here
-from curation.flow.units import tokenising_object
 from curation.models.hardware import hardware
 from curation.models.meter import Reading
 from curation.plan import Step

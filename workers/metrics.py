@@ -18,8 +18,9 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 from curation import tally
 from curation.flow import Failure
+from curation.flow.objects import tokenising_object
 from curation.flow.score import Scored
-from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, WriteWork, tokenising_object
+from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, WriteWork
 from curation.plan import Step
 from schemas.errors import CurationError
 
@@ -117,7 +118,7 @@ def publish_tally() -> None:
 
 def run_of(unit: Any) -> str:
     """The run that a unit belongs to."""
-    return str(getattr(unit, "at", unit).work.run)
+    return str(unit.work.run)
 
 
 def _place(unit: Any) -> str:

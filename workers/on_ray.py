@@ -317,7 +317,7 @@ class RayExecutor:
         if self._looked:
             return
         self._looked = True
-        work = getattr(unit, "at", unit).work
+        work = unit.work
         kinds = cluster.kinds_of(work.stages)
         if not self._own and self._marker is not None:
             cluster.preflight(work.root, self._marker, self._tell, kinds)
@@ -402,7 +402,7 @@ def _hardware() -> str:
 
 def _described(unit: Any) -> str:
     """A unit, as a message has it."""
-    shard = getattr(getattr(unit, "at", None), "shard", None)
+    shard = getattr(unit, "shard", None)
     stages = [f"'{stage.id}'" for stage in getattr(getattr(unit, "part", None), "stages", ()) if stage.id != INPUT]
     what = f"stage{'s' if len(stages) > 1 else ''} {', '.join(stages)}" if stages else "a unit of work"
     return f"{what} on {shard.path}" if shard is not None else what

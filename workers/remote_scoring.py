@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from curation.flow.faults import WorkerLostError
+from curation.flow.isolate import ScorerError, plain_batch
 from curation.flow.perform import prepare_here, score_here
-from curation.flow.score import ScorerError, plain_batch
 from curation.plan import Step
 from schemas.errors import CurationError, Finding
 from workers import metrics, shared_kv
@@ -63,7 +64,16 @@ class RemoteScorer:
         """By step: documents one after another over which its process died."""
 
     def score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A step's columns for a batch. Raises ScorerError where the process dies over it, again and again."""
+        """A step's columns for a batch. Raises ScorerError where the process dies over it, again and again, and
+        WorkerLostError where it is lost otherwise."""
+        try:
+            return self._score(step, batch)
+        except ray.exceptions.RayTaskError:
+            raise  # the scorer's own
+        except ray.exceptions.RayError as lost:
+            raise WorkerLostError(f"{type(lost).__name__}: {lost}") from lost
+
+    def _score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         plain = partial(plain_batch, batch.schema)
         if not step.heavy:
             if not self.careful:

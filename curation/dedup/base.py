@@ -108,6 +108,10 @@ class Dedup(ABC):
         """`sketch`: a scorer with the columns `evidence` (binary of one fixed width; null for what resembles nothing)
         and `bytes` (int64)."""
 
+    def identity(self) -> dict[str, Any]:
+        """Whatever beside settings and documents decides what is dropped, such as a file's hash."""
+        return {}
+
     @property
     @abstractmethod
     def threshold(self) -> float:
@@ -132,7 +136,7 @@ class Sketch(Scorer):
 
     def __init__(self, settings: BaseModel, context: Context, columns: list[str]) -> None:
         super().__init__(settings, context)
-        self.reads = tuple(columns)  # type: ignore[misc]
+        self.reads = tuple(columns)
 
     @abstractmethod
     def evidence(self, columns: list[pa.Array]) -> dict[str, pa.Array]:

@@ -1,4 +1,5 @@
-"""The flow: score, enter, pair, resolve, decide, write. Each file is one unit of work that commits once, or never."""
+"""The flow: units of work that commit once, or never (score, enter, pair, resolve, decide, write), and what they share:
+documents as a stage sees them, decisions replayed, a file for each family of dataset-wide stages."""
 
 from curation.flow.faults import Failure, Outcome, system_failure
 from curation.flow.perform import perform

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet
+from curation.flow.commit import once
 from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
+from curation.flow.replay import replay
 from curation.flow.units import DecideWork
-from curation.manifest.parts import now
 from curation.manifest.sketch import sketch_struct
 from curation.plan import StagePlan
 from curation.reasons import rules_of
@@ -22,31 +23,33 @@ from schemas.manifest import DECISION
 def decide_shard(task: DecideWork) -> dict[str, Any]:
     """Commit the shard's `decisions` record and return it: in = kept + dropped + errored, or an error."""
     failpoints.hit("in-decide")
-    at = task.at
-    work = at.work
-    key = f"{work.run}-{at.shard.index:08d}"
-    earlier = work.earlier("decisions", key)
-    if earlier is not None and work.manifest.has("sketches", key):
-        return earlier
-    ledger = at.replay(len(work.stages))
+    work = task.work
+    key = f"{work.run}-{task.shard.index:08d}"
+    sketched = lambda: work.manifest.has("sketches", key)  # noqa: E731
+    return once(work, "decisions", key, lambda: _decided(task, key), sketched)
+
+
+def _decided(task: DecideWork, key: str) -> tuple[dict[str, Any], list[str]]:
+    shard_work, work = task.shard_work, task.work
+    ledger = replay(shard_work, len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
     counts = ledger.counts()
     if counts["pending"] or len(inside) != counts["kept"] + counts["dropped"] + counts["errored"]:
         raise CurationError(
-            Finding("R003", f"{at.shard.path} rows {at.shard.row_start}..{at.shard.row_end}: {counts} do not add up")
+            Finding(
+                "R003", f"{task.shard.path} rows {task.shard.row_start}..{task.shard.row_end}: {counts} do not add up"
+            )
         )
-    ids = pc.struct_field(at.known(work.stages[0].steps[-1], ["id"]).struct, "id")
-    table = _table(at.shard.row_start, ledger, inside, work.stages, ids)
-    data = f"decisions/{work.run}/{at.shard.index:08d}-{work.mark()}.parquet"
+    ids = pc.struct_field(shard_work.stored(work.stages[0].steps[-1], ["id"]).struct, "id")
+    table = _table(task.shard.row_start, ledger, inside, work.stages, ids)
+    data = f"decisions/{work.run}/{task.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
     written = store.add(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
-    failpoints.hit("after-data")
-    size = at.known(work.stages[0].steps[-1], ["bytes"]).struct
+    size = shard_work.stored(work.stages[0].steps[-1], ["bytes"]).struct
     kept = pa.array(ledger.outcome == KEPT)
     record = {
         "run": work.run,
-        "shard": at.shard.index,
-        "attempt": work.attempt,
+        "shard": task.shard.index,
         "data": written.name,
         "rows": len(inside),
         "kept": counts["kept"],
@@ -57,11 +60,10 @@ def decide_shard(task: DecideWork) -> dict[str, Any]:
         "content": written.content,
         "tally": _tally(table),
         "lost": _lost(table),
-        "created_at": now(),
     }
     # Before the decision, so that a decided shard has its sketches; those of somebody who was killed here are the same.
     work.manifest.commit("sketches", key, _sketches(task, table))
-    return work.settle("decisions", key, record, [written.name])
+    return record, [written.name]
 
 
 def _table(
@@ -92,19 +94,17 @@ def _table(
     for stage in stages:
         struct = ledger.structs.get(stage.id)
         if struct is None:  # no document reached it
-            kinds = [*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])]
-            struct = pa.nulls(ledger.rows, pa.struct(kinds))
+            struct = pa.nulls(ledger.rows, pa.struct(stage.shown))
         columns[stage.id] = struct.take(taken)
         fields.append(pa.field(stage.id, struct.type))
     return pa.table([columns[item.name] for item in fields], schema=pa.schema(fields))
 
 
 def _sketches(task: DecideWork, table: pa.Table) -> list[dict[str, Any]]:
-    at = task.at
-    common = {"run": at.work.run, "shard": at.shard.index, "source": at.shard.source}
+    common = {"run": task.work.run, "shard": task.shard.index, "source": task.shard.source}
     return [
         {**common, "stage": stage.id, "field": name, **sketch.record()}
-        for stage in at.work.stages
+        for stage in task.work.stages
         for name, sketch in sketch_struct(table.column(stage.id).combine_chunks())
     ]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation import parquet
-from curation.flow.enter import entrants_schema, evidence_matrix
-from curation.flow.units import ResolveWork, stage_object
+from curation.flow.dataset_wide import family_of
+from curation.flow.units import ResolveWork
+
+BY = "by:"
+"""Before the names of columns of earlier stages that a stage goes by."""
 
 
 class Entrants:
@@ -23,17 +23,13 @@ class Entrants:
         for item in task.entrants:
             with task.work.store.reading(item["data"]) as source:
                 tables.append(parquet.read(source))
-        whole = pa.concat_tables(tables) if tables else _nothing(task)
+        whole = pa.concat_tables(tables) if tables else family_of(task.stage).schema.empty_table()
         self.table = whole
         self.rows: np.ndarray = np.asarray(whole.column("row"))
 
     @property
     def count(self) -> int:
         return len(self.rows)
-
-    @property
-    def bytes(self) -> np.ndarray:
-        return np.asarray(self.column("bytes"))
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One of the columns that the stage had written down, [n]."""
@@ -59,22 +55,3 @@ class Entrants:
         file = np.array([item.shard.file for item in self.task.shards], dtype=np.int32)
         first = np.array([item.shard.row_start for item in self.task.shards], dtype=np.int64)
         return file[at], first[at] + self.rows[nodes]
-
-    def evidence(self, nodes: np.ndarray, scratch: Path) -> np.ndarray:
-        """Evidence uint8 [n, width] of ascending nodes, in a file mapped into memory: the kernel pages it."""
-        step = self.task.stage.steps[0]
-        width = step.columns.field("evidence").type.byte_width
-        if not len(nodes):
-            return np.zeros((0, width), dtype=np.uint8)
-        scratch.parent.mkdir(parents=True, exist_ok=True)
-        matrix = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(len(nodes), width))
-        at = self.shard_at(nodes)
-        for number in np.unique(at):
-            wanted = np.flatnonzero(at == number)
-            taken = self.task.shards[number].known(step, ["evidence"]).rows(self.rows[nodes[wanted]])
-            matrix[wanted] = evidence_matrix(pc.struct_field(taken, "evidence"))
-        return matrix
-
-
-def _nothing(task: ResolveWork) -> pa.Table:
-    return entrants_schema(task.stage, stage_object(task.stage)).empty_table()

@@ -5,17 +5,14 @@ from __future__ import annotations
 import errno
 import re
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import Any, TypeVar
 
 from curation.plugins import kind_of
-from curation.sources import Shard, read_batches
-from curation.sources.reading import Batch
+from curation.sources import Shard
 from curation.store import StoreError
 
 MACHINE = ("R005", "R006", "R007", "R008", "R010", "R011", "R017", "R019")
@@ -27,6 +24,7 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`")
 _CUT = re.compile(r"(CSV parse error: .*?got \d+).*|(.*?\bInput: ).*")
 _PLACE = re.compile(r" \(at [^\s:()]+:\d+\)| at [^\s:()]+\.p(?:y|yx|xi):\d+")
 _LONGEST = 300
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,10 @@ class Failure:
     """Index of the input at fault; None where none is."""
     more: tuple[Failure, ...] = ()
     """Of a unit of several inputs: those of the others that are at fault, too."""
+
+
+class WorkerLostError(Exception):
+    """What was to score was lost, and no document is at fault: the unit is for another try."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ def faulty(failure: BaseException) -> int | None:
     return getattr(failure, "faulty_shard", None)
 
 
-def read_input(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
-    """`read_batches`, whose failures are the input's."""
+def faults_of(shard: Shard, reading: Iterator[T]) -> Iterator[T]:
+    """What is read of an input, its failures being the input's."""
     with fault_of(shard):
-        yield from read_batches(shard, wanted, needed)
+        yield from reading
 
 
 def system_failure(failure: OSError) -> Failure:

@@ -1,9 +1,7 @@
-"""Replaying decisions from stored columns: the same few lines plan, score, enter, decide and explain."""
+"""What became of each document, from stored columns: the same few lines plan, score, enter and decide."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.flow.grounds import grounds
-from curation.flow.stored import Known, empty_struct, field
+from curation.flow.stored import StoredColumns, empty_struct, field
+from curation.flow.verdicts import StageVerdicts
 from curation.gates import Gate
 from curation.plan import StagePlan
 from schemas.documents import EMPTY, FAULTS, INPUT, OK, TOO_LONG
@@ -20,22 +19,6 @@ UNKNOWN = "unknown"
 """The reason of a gate that is neither true nor false."""
 KEPT, DROPPED, ERRORED, PENDING, OUTSIDE = range(5)
 OUTCOMES = ("kept", "dropped", "errored", "pending", "outside")
-
-
-@dataclass(frozen=True)
-class Grouped:
-    """What a dataset-wide stage said about the rows of one shard."""
-
-    struct: pa.StructArray
-    drop: np.ndarray
-    """bool [n]: what the stage drops by itself."""
-    reason: str | np.ndarray
-    """Of all, or [n]."""
-    score: np.ndarray
-    threshold: float | np.ndarray | None
-    """Of each row, or one for all."""
-    twins: dict[str, np.ndarray]
-    """Columns of `schemas.manifest.TWIN`; rows of -1 and NaN where there is none."""
 
 
 class Ledger:
@@ -55,13 +38,13 @@ class Ledger:
         self.plans: list[StagePlan] = []
         """Stages of `structs`."""
 
-    def score_stage(self, stage: StagePlan, known: Known) -> None:
+    def score_stage(self, stage: StagePlan, stored: StoredColumns) -> None:
         """Apply one shard-local stage. Documents that reach it without a stored score become pending."""
         at = np.flatnonzero(self.alive)
-        here = known.have[at]
+        here = stored.have[at]
         self._end(at[~here], PENDING, stage)
         at = at[here]
-        struct = known.rows(at) if len(at) < self.rows else known.struct
+        struct = stored.rows(at) if len(at) < self.rows else stored.struct
         status = field(struct, "status")
         self._show(stage, struct, at)
         errors = _mask(pc.is_in(status, value_set=pa.array(FAULTS)))
@@ -74,26 +57,33 @@ class Ledger:
         if stage.keep:
             self._gate(stage, _parsed(stage.keep))
 
-    def group_stage(self, stage: StagePlan, grouped: Grouped) -> None:
+    def group_stage(self, stage: StagePlan, verdicts: StageVerdicts) -> None:
         """Apply one dataset-wide stage."""
         at = np.flatnonzero(self.alive)
-        self._show(stage, grouped.struct.take(pa.array(at)), at)
+        self._show(stage, verdicts.struct.take(pa.array(at)), at)
         if stage.keep:
             self._gate(stage, _parsed(stage.keep))
             ended = at[~self.alive[at]]
         else:
-            ended = at[grouped.drop[at]]
-            whole = isinstance(grouped.reason, str)
-            self._end(ended, DROPPED, stage, grouped.reason if whole else grouped.reason[ended])
-            self.score[ended] = grouped.score[ended]
-            if grouped.threshold is not None:
-                self.threshold[ended] = np.broadcast_to(grouped.threshold, self.rows)[ended]
-        ended = ended[grouped.drop[ended]]  # what a gate drops of those that stay goes for nobody
-        for name, values in grouped.twins.items():
+            ended = at[verdicts.drop[at]]
+            whole = isinstance(verdicts.reason, str)
+            self._end(ended, DROPPED, stage, verdicts.reason if whole else verdicts.reason[ended])
+            self.score[ended] = verdicts.score[ended]
+            if verdicts.threshold is not None:
+                self.threshold[ended] = np.broadcast_to(verdicts.threshold, self.rows)[ended]
+        ended = ended[verdicts.drop[ended]]  # what a gate drops of those that stay goes for nobody
+        for name, values in verdicts.twins.items():
             column = self.twins.setdefault(
                 name, np.full(self.rows, np.nan if values.dtype.kind == "f" else -1, values.dtype)
             )
             column[ended] = values[ended]
+
+    def values(self, column: str) -> np.ndarray:
+        """A stage's column (`stage.column`) as float64 [n], NaN where there is no value."""
+        stage, name = column.split(".", 1)
+        values = pc.struct_field(self.structs[stage], name.split("."))
+        filled = pc.fill_null(values.cast(pa.float64()), float("nan"))
+        return filled.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
     def counts(self) -> dict[str, int]:
         return {name: int((self.outcome == number).sum()) for number, name in enumerate(OUTCOMES)}
@@ -135,12 +125,11 @@ class Ledger:
     def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
         """Keep the stage's columns for the documents that reached it, null for the others."""
         self.plans.append(stage)
-        wanted = [*stage.fields, *([pa.field("status", pa.string())] if not stage.barrier else [])]
-        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in wanted], fields=wanted)
+        shown = pa.StructArray.from_arrays([field(struct, item.name) for item in stage.shown], fields=stage.shown)
         if len(at) == self.rows:
             self.structs[stage.id] = shown
         elif not len(at):
-            self.structs[stage.id] = empty_struct(pa.schema(wanted), self.rows)
+            self.structs[stage.id] = empty_struct(pa.schema(stage.shown), self.rows)
         else:
             place = np.full(self.rows, -1, dtype=np.int64)
             place[at] = np.arange(len(at))
@@ -156,21 +145,6 @@ class Ledger:
 @cache
 def _parsed(keep: str) -> Gate:
     return Gate.parse(keep)  # ten milliseconds each time, and every shard of a run has the same gates
-
-
-def replay(
-    stages: tuple[StagePlan, ...],
-    ledger: Ledger,
-    known: Callable[[StagePlan], Known],
-    grouped: Callable[[StagePlan, Ledger], Grouped],
-) -> Ledger:
-    """Apply stages in order to a ledger, from what is stored."""
-    for stage in stages:
-        if stage.barrier:
-            ledger.group_stage(stage, grouped(stage, ledger))
-        else:
-            ledger.score_stage(stage, known(stage))
-    return ledger
 
 
 def _mask(array: pa.Array) -> np.ndarray:

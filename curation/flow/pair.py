@@ -1,31 +1,28 @@
-"""Find candidate pairs among all shards' entrants, in one range of bucket keys."""
+"""Find candidate pairs among all shards' entrants, in one range of bucket keys; and read those of all ranges."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from curation import failpoints, parquet
-from curation.dedup.base import Dedup
-from curation.flow.units import PairWork, stage_object
-from curation.manifest.parts import now
+from curation.flow.commit import once
+from curation.flow.dataset_wide import Rows, family_of
+from curation.flow.units import PairWork, ResolveWork, database
+from curation.store.scan import scan
 
 
 def pair_prefix(task: PairWork) -> dict[str, Any]:
     """Commit the `pairs` record of one prefix and return it. Pairs are numbers of entrants over all shards, a < b."""
-    from curation.duplicates.candidates import candidate_pairs
-
     failpoints.hit("in-group")
-    work = task.work
-    store = work.store
-    key = f"{task.group}-{task.prefix:04d}"
-    earlier = work.earlier("pairs", key)
-    if earlier is not None:
-        return earlier
-    chosen = stage_object(task.stage)
-    assert isinstance(chosen, Dedup)
+    return once(task.work, "pairs", f"{task.group}-{task.prefix:04d}", partial(_paired, task))
+
+
+def _paired(task: PairWork) -> tuple[dict[str, Any], list[str]]:
+    store = task.work.store
     buckets, nodes = [], []
     base = 0
     for record in task.entrants:
@@ -34,20 +31,31 @@ def pair_prefix(task: PairWork) -> dict[str, Any]:
             buckets.append(batch.column("bucket").to_numpy().copy())
             nodes.append(batch.column("node").to_numpy().astype(np.int64) + base)
         base += record["rows"]
-    a, b = candidate_pairs(_join(buckets, np.uint64), _join(nodes, np.int64), chosen.members)
-    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{work.mark()}.parquet"
+    a, b = family_of(task.stage).pair(_join(buckets, np.uint64), _join(nodes, np.int64))
+    data = f"groups/{task.group}/pairs-{task.prefix:04d}-{task.work.mark()}.parquet"
     written = store.add(data, lambda path: parquet.write(pa.table({"a": a, "b": b}), path))
-    failpoints.hit("after-data")
     record = {
         "group": task.group,
         "prefix": task.prefix,
-        "attempt": work.attempt,
         "data": written.name,
         "rows": len(a),
         "bytes": written.bytes,
-        "created_at": now(),
     }
-    return work.settle("pairs", key, record, [written.name])
+    return record, [written.name]
+
+
+def distinct_pairs(task: ResolveWork) -> tuple[Rows, Rows]:
+    """All prefixes' pairs, each once, sorted: two documents often meet in several bands."""
+    if not task.pairs:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if len(task.pairs) == 1:
+        with task.work.store.reading(task.pairs[0]) as source:
+            table = parquet.read(source)
+        return table.column("a").to_numpy(), table.column("b").to_numpy()
+    paths = [task.work.store.checked(name) for name in task.pairs]
+    with database(task.work.store, f"groups/{task.group}", task.work.mark()) as connection:
+        result = connection.execute(f"SELECT DISTINCT a, b FROM {scan(paths)} ORDER BY a, b").fetchnumpy()
+    return np.asarray(result["a"]), np.asarray(result["b"])
 
 
 def _join(arrays: list[np.ndarray], kind: type) -> np.ndarray:

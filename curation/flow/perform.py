@@ -10,10 +10,22 @@ import pyarrow as pa
 
 from curation.flow.decide import decide_shard
 from curation.flow.enter import enter_shard
-from curation.flow.faults import FULL, MACHINE, Failure, Outcome, faulty, system_failure, trace_of, unforeseen
+from curation.flow.faults import (
+    FULL,
+    MACHINE,
+    Failure,
+    Outcome,
+    WorkerLostError,
+    faulty,
+    system_failure,
+    trace_of,
+    unforeseen,
+)
+from curation.flow.isolate import ScorerError
+from curation.flow.objects import scorer_object, tokenising_object
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
-from curation.flow.score import ScorerError, is_infrastructure, score_shard
+from curation.flow.score import score_shard
 from curation.flow.units import (
     DecideWork,
     EnterWork,
@@ -21,10 +33,7 @@ from curation.flow.units import (
     ResolveWork,
     ScoreWork,
     Scoring,
-    Work,
     WriteWork,
-    scorer_object,
-    tokenising_object,
 )
 from curation.flow.write import faults_of_others, write_part
 from curation.models.locate import ModelError
@@ -42,9 +51,9 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
     try:
         with contained():
             return _done(unit, scoring)
+    except WorkerLostError:
+        raise
     except Exception as failure:
-        if is_infrastructure(failure):
-            raise
         found = _failure(unit, failure)
         if isinstance(unit, WriteWork) and found.shard is not None:
             others = faults_of_others(unit, found.shard)
@@ -84,9 +93,7 @@ def _of_file(unit: Unit, failure: Exception) -> list[int | None]:
     """Inputs of a unit that are the file which cannot be read, or is another one, of whoever read it there."""
     if not isinstance(failure, CurationError) or failure.findings[0].code not in ("R001", "R002"):
         return []
-    shards: tuple[Any, ...] = getattr(unit, "shards", ())
-    shards = (unit.at,) if isinstance(unit, ScoreWork | EnterWork | DecideWork) else shards
-    return [at.shard.index for at in shards if at.shard.path == failure.findings[0].file]
+    return [item.shard.index for item in unit.shards if item.shard.path == failure.findings[0].file]
 
 
 def _in_words(unit: Unit, failure: Exception) -> Failure:
@@ -95,28 +102,24 @@ def _in_words(unit: Unit, failure: Exception) -> Failure:
         return Failure(first.code, first.message, first.hint, trace_of(failure))
     if isinstance(failure, OSError):
         return system_failure(failure)
-    work = _work(unit)
+    work = unit.work
     names = {stage.id for stage in work.stages}
     names |= {name for stage in work.stages for step in stage.steps for name in step.columns.names}
     names |= {*work.reading.names, *work.writing.names, *work.output_columns}
     return unforeseen(failure, _doing(unit), names, work.root)
 
 
-def _work(unit: Unit) -> Work:
-    return unit.at.work if isinstance(unit, ScoreWork | EnterWork | DecideWork) else unit.work
-
-
 def _doing(unit: Unit) -> str:
     """What a unit is about, in a few words."""
     match unit:
         case ScoreWork():
-            return f"scoring {unit.at.shard.path}"
+            return f"scoring {unit.shard.path}"
         case EnterWork():
-            return f"stage '{unit.stage.id}' on {unit.at.shard.path}"
+            return f"stage '{unit.stage.id}' on {unit.shard.path}"
         case PairWork() | ResolveWork():
             return f"stage '{unit.stage.id}'"
         case DecideWork():
-            return f"deciding {unit.at.shard.path}"
+            return f"deciding {unit.shard.path}"
         case WriteWork():
             return f"writing part {unit.part} of the dataset"
 

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from curation import failpoints
-from curation.dedup.base import Dedup
-from curation.flow.select import choose, rank
-from curation.flow.units import ResolveWork, stage_object
-from curation.manifest.parts import now
-from curation.selection.base import Choosing, Ranking
+from curation.flow.commit import once
+from curation.flow.dataset_wide import family_of
+from curation.flow.units import ResolveWork
 
 
 def resolve_group(task: ResolveWork) -> dict[str, Any]:
     """Commit the stage's `groups` record and return it."""
     failpoints.hit("in-group")
+    return once(task.work, "groups", task.group, partial(_resolved, task))
+
+
+def _resolved(task: ResolveWork) -> tuple[dict[str, Any], list[str]]:
     began = time.monotonic()
-    work = task.work
-    earlier = work.earlier("groups", task.group)
-    if earlier is not None:
-        return earlier
-    chosen = stage_object(task.stage)
-    record: dict[str, Any] = {
+    record = {
         "group": task.group,
-        "attempt": work.attempt,
         "kind": task.stage.kind,
         "entrants": sum(item["rows"] for item in task.entrants),
+        **family_of(task.stage).resolve(task, task.work.mark()),
     }
-    folder, mark = f"groups/{task.group}", work.mark()
-    if isinstance(chosen, Dedup):
-        from curation.flow.duplicates import resolve_duplicates  # compiled code, so only where there is a dedup
-
-        record |= resolve_duplicates(task, chosen, folder, mark)
-    elif isinstance(chosen, Ranking):
-        record |= rank(task, chosen, record["entrants"])
-    else:
-        assert isinstance(chosen, Choosing)
-        record |= choose(task, chosen, folder, mark)
-    failpoints.hit("after-data")
-    record |= {"seconds": time.monotonic() - began, "created_at": now()}
-    files = [record[name] for name in ("members", "links", "choice") if name in record]
-    return work.settle("groups", task.group, record, files)
+    record["seconds"] = time.monotonic() - began
+    return record, [record[name] for name in ("members", "links", "choice") if name in record]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -75,18 +75,23 @@ class Shards:
     """Some of a plan's shards, from which units are made one at a time, as they are wanted."""
 
     work: Work
-    shards: list[Shard]
+    plan: Plan
     stored: ScoreIndex
-    groups: dict[str, dict[str, Any]]
-    sample: dict[int, tuple[int, ...]] | None
+    shards: list[Shard]
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def recorded(cls, manifest: Manifest, plan: Plan, groups: dict[str, dict[str, Any]] | None = None) -> Shards:
+        """All good ones of a plan, for those who only look."""
+        work = Work.of(plan, manifest.store)
+        return cls(work, plan, ScoreIndex(manifest, plan), plan.good_shards, groups or {})
 
     def of(self, shards: Iterable[Shard]) -> Iterator[ShardWork]:
         """Each of some shards with what is stored about it."""
         rest = iter(shards)
         while some := list(islice(rest, AT_ONCE)):
             for shard, scores in zip(some, self.stored.of(some), strict=True):
-                rows = None if self.sample is None else self.sample.get(shard.index, ())
-                yield ShardWork(self.work, shard, scores, self.groups, rows)
+                yield ShardWork(self.work, shard, scores, self.groups, self.plan.sampled(shard))
 
     def __len__(self) -> int:
         return len(self.shards)

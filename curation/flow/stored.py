@@ -15,56 +15,56 @@ from curation.store import Store
 
 
 @dataclass(frozen=True)
-class Known:
-    """A step's stored columns for n rows, without a place for those that are not stored."""
+class StoredColumns:
+    """A step's stored columns for n rows, without an index for those that are not stored."""
 
-    place: NDArray[np.int64]
-    """[n]: where in `stored` each row is, -1 for nowhere."""
-    stored: pa.StructArray
+    index: NDArray[np.int64]
+    """[n]: where in `data` each row is, -1 for nowhere."""
+    data: pa.StructArray
 
     @property
     def have(self) -> NDArray[np.bool_]:
         """[n]: which rows are stored."""
-        return self.place >= 0
+        return self.index >= 0
 
     @property
     def struct(self) -> pa.StructArray:
         """All n rows, null where nothing is stored."""
-        n = len(self.place)
-        if len(self.stored) == n and bool((self.place == np.arange(n)).all()):
-            return self.stored
+        n = len(self.index)
+        if len(self.data) == n and bool((self.index == np.arange(n)).all()):
+            return self.data
         return self.rows(np.arange(n))
 
     def rows(self, at: NDArray[np.int64]) -> pa.StructArray:
         """Some of the rows, null where nothing is stored."""
-        place = self.place[at]
-        return self.stored.take(pa.array(place, mask=place < 0))
+        index = self.index[at]
+        return self.data.take(pa.array(index, mask=index < 0))
 
-    def part(self, at: NDArray[np.int64]) -> Known:
+    def part(self, at: NDArray[np.int64]) -> StoredColumns:
         """The same of some of the rows, with a copy of what is stored of them."""
-        place = self.place[at]
-        there = place >= 0
-        return Known(np.where(there, np.cumsum(there) - 1, -1), self.stored.take(pa.array(place[there])))
+        index = self.index[at]
+        there = index >= 0
+        return StoredColumns(np.where(there, np.cumsum(there) - 1, -1), self.data.take(pa.array(index[there])))
 
-    def fill(self, at: NDArray[np.int64], struct: pa.StructArray) -> Known:
+    def fill(self, at: NDArray[np.int64], struct: pa.StructArray) -> StoredColumns:
         """The same with newly computed rows put in at positions `at`, where nothing was stored.
 
-        Columns that `stored` was read without are null in it.
+        Columns that `data` was read without are null in it.
         """
-        place = self.place.copy()
-        place[at] = len(self.stored) + np.arange(len(at))
-        return Known(place, pa.concat_arrays([_widened(self.stored, struct.type), struct]))
+        index = self.index.copy()
+        index[at] = len(self.data) + np.arange(len(at))
+        return StoredColumns(index, pa.concat_arrays([_widened(self.data, struct.type), struct]))
 
 
-def load_known(
+def load_stored(
     store: Store, files: list[str], step: Step, row_start: int, rows: int, columns: list[str] | None = None
-) -> Known:
+) -> StoredColumns:
     """Read the parts of one step for rows [row_start, row_start + rows) of a file; of a row scored twice, the first.
 
     Scores are the same bits whoever computed them, so the order of `files` decides nothing but which copy is read.
     """
     schema = step.columns if columns is None else pa.schema([step.columns.field(name) for name in columns])
-    place = np.full(rows, -1, dtype=np.int64)
+    index = np.full(rows, -1, dtype=np.int64)
     tables: list[pa.Table] = []
     base = 0
     for name in files:
@@ -74,14 +74,16 @@ def load_known(
         inside = (at >= 0) & (at < rows)
         if not inside.all():  # a part of another cut of the same file
             table, at = table.filter(pa.array(inside)), at[inside]
-        new = place[at] < 0
-        place[at[new]] = base + np.flatnonzero(new)
+        new = index[at] < 0
+        index[at[new]] = base + np.flatnonzero(new)
         tables.append(table.select(schema.names))
         base += table.num_rows
     if not tables:
-        return Known(place, empty_struct(schema, 0))
+        return StoredColumns(index, empty_struct(schema, 0))
     table = pa.concat_tables(tables).cast(schema)
-    return Known(place, pa.StructArray.from_arrays([_one(column) for column in table.columns], fields=list(schema)))
+    return StoredColumns(
+        index, pa.StructArray.from_arrays([_one(column) for column in table.columns], fields=list(schema))
+    )
 
 
 def empty_struct(schema: pa.Schema, rows: int) -> pa.StructArray:
@@ -95,6 +97,17 @@ def as_struct(batch: pa.RecordBatch, schema: pa.Schema) -> pa.StructArray:
 def field(struct: pa.StructArray, name: str) -> pa.Array:
     """A child with the parent's nulls, whatever the slice."""
     return pc.struct_field(struct, name)
+
+
+def binary_matrix(column: pa.Array) -> NDArray[np.uint8]:
+    """Fixed-size binaries as uint8 [n, width]."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    width = column.type.byte_width
+    if not len(column):
+        return np.zeros((0, width), dtype=np.uint8)
+    data = np.frombuffer(column.buffers()[1], dtype=np.uint8)
+    return data[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.duplicates.grams import Grams, grams_of
+from curation.flow.documents import rows_at, wanted_columns
 from curation.flow.entrants import Entrants
-from curation.flow.score import last_transform
 from curation.flow.units import ResolveWork, ShardWork
-from curation.sources import read_batches
 from schemas.documents import TEXT
 
 AT_ONCE = 4
@@ -64,12 +63,12 @@ def _in_order(
     task: ResolveWork, nodes: Entrants, wanted: np.ndarray, columns: Sequence[str], n: int
 ) -> Iterator[tuple[np.ndarray, Grams]]:
     """Places in `wanted` (entrants) and their grams, ascending: read one batch after another, and hashed by threads."""
-    at = nodes.shard_at(wanted)
+    shards = nodes.shard_at(wanted)
     waiting: deque[tuple[np.ndarray, Future[Grams]]] = deque()
     threads = min(AT_ONCE, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        for number in np.unique(at):
-            places = np.flatnonzero(at == number)
+        for number in np.unique(shards):
+            places = np.flatnonzero(shards == number)
             rows = nodes.rows[wanted[places]]
             for some, text in _texts(task, task.shards[number], rows, columns):
                 waiting.append((places[some], pool.submit(grams_of, text, n)))
@@ -81,34 +80,14 @@ def _in_order(
 
 
 def _texts(
-    task: ResolveWork, at: ShardWork, rows: np.ndarray, columns: Sequence[str]
+    task: ResolveWork, shard_work: ShardWork, rows: np.ndarray, columns: Sequence[str]
 ) -> Iterator[tuple[slice, pa.Array]]:
     """Which of some ascending rows of a shard come, and the columns of each as one text, as the stage sees them."""
-    inside = np.zeros(at.shard.rows, dtype=bool)
-    inside[rows] = True
-    edits = _edits(task, at) if "text" in columns else None
-    needed = lambda start, count: bool(inside[start : start + count].any())  # noqa: E731
-    for batch in read_batches(at.shard, at.work.reading, needed):
-        taken = np.flatnonzero(inside[batch.start : batch.start + batch.columns.num_rows])
-        if not len(taken):
-            continue
-        opened = at.work.columns.open(batch.columns.take(pa.array(taken)))
-        texts = []
-        for name in columns:
-            column = pc.fill_null(opened.text[0], "") if name == "text" else opened.field(name)
-            if name == "text" and edits is not None:
-                from curation.text.edits import apply_edits
-
-                column = apply_edits(column, edits.take(pa.array(taken + batch.start)))
-            texts.append(column)
-        first, last = np.searchsorted(rows, [batch.start, batch.start + batch.columns.num_rows])
-        yield slice(first, last), joint_text(texts)
-
-
-def _edits(task: ResolveWork, at: ShardWork) -> pa.Array | None:
-    """What the transforms before the stage did to the text, for all rows of the shard."""
-    last = last_transform(at.work.stages[: task.stage.position])
-    return None if last is None else pc.struct_field(at.known(last.steps[-1], ["edits"]).struct, "edits")
+    start = 0
+    for documents in rows_at(shard_work, rows, task.stage.position, wanted_columns(task.work, columns)):
+        end = start + len(documents.rows)
+        yield slice(start, end), joint_text([documents.field(name) for name in columns])
+        start = end
 
 
 def joint_text(columns: Sequence[pa.Array]) -> pa.Array:

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import socket
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
-from curation.dedup.base import Dedup
-from curation.flow.ledger import Grouped, Ledger, replay
-from curation.flow.stored import Known, load_known
-from curation.flow.verdicts import load_grouped
+from curation.flow.stored import StoredColumns, load_stored
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
-from curation.models.locate import sha256
-from curation.plan import Pass, StagePlan, Step, fingerprint
-from curation.plugins import contained
-from curation.registry import find
-from curation.scorers.base import Context, Scorer
-from curation.scorers.turns import per_turn
-from curation.selection.base import Selection
+from curation.plan import Pass, Plan, StagePlan, Step, passes_of
 from curation.sources import Shard
-from curation.store import TEMPORARY, Store, local_copy
+from curation.store import TEMPORARY, Store, open_store
 from curation.store.files import StoreFiles
-from schemas.documents import INPUT
-from schemas.errors import CurationError, Finding
-from schemas.manifest import LIST
 
 Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
 """How a step scores a batch: here, or in an actor that holds the model."""
@@ -57,6 +41,23 @@ class Work:
     origins: dict[str, str] = field(default_factory=dict)
     """Source column behind each output column that is not a stage's."""
 
+    @classmethod
+    def of(cls, plan: Plan, store: Store, attempt: str = "", hardware: str = "") -> Work:
+        """A plan's; those who only look need no attempt."""
+        return cls(
+            root=str(store.root),
+            run=plan.run,
+            attempt=attempt,
+            columns=plan.columns,
+            stages=plan.stages,
+            reading=plan.reading,
+            writing=plan.writing,
+            output_columns=plan.output_columns,
+            row_group_rows=plan.output.row_group_rows,
+            hardware=hardware,
+            origins=plan.origins,
+        )
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened, (self._packed,)
 
@@ -64,15 +65,13 @@ class Work:
     def _packed(self) -> bytes:
         return pickle.dumps([getattr(self, item.name) for item in fields(self)])
 
-    def place(self, stage: StagePlan) -> int:
-        """Where a stage, one of the work's own, stands in it."""
-        if self.stages[stage.position] is not stage:
-            raise ValueError(f"stage '{stage.id}' is not one of this work's")
-        return stage.position
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        return passes_of(self.stages)
 
     @property
     def store(self) -> Store:
-        return Store(self.root)
+        return open_store(self.root)
 
     @property
     def manifest(self) -> Manifest:
@@ -85,21 +84,6 @@ class Work:
         again when it finds itself late, must not be what was committed.
         """
         return f"{self.attempt}-{os.urandom(4).hex()}"
-
-    def settle(self, kind: str, key: str, record: dict[str, Any], files: Iterable[str]) -> dict[str, Any]:
-        """Commit a unit's record and return it; where somebody was first, remove our files and return theirs."""
-        if self.manifest.commit(kind, key, [record]):
-            return record
-        for name in files:
-            self.store.remove(name)
-        earlier = self.earlier(kind, key)
-        assert earlier is not None
-        return earlier
-
-    def earlier(self, kind: str, key: str) -> dict[str, Any] | None:
-        """The record of a unit that is done."""
-        table = self.manifest.get(kind, key)
-        return None if table is None else table.to_pylist()[0]
 
 
 @lru_cache(maxsize=16)
@@ -119,63 +103,56 @@ class ShardWork:
     """Stage id: the `groups` record of a dataset-wide stage that is resolved."""
     sample: tuple[int, ...] | None = None
 
-    def known(self, step: Step, columns: list[str] | None = None) -> Known:
+    def stored(self, step: Step, columns: list[str] | None = None) -> StoredColumns:
         shard = self.shard
-        return load_known(
+        return load_stored(
             self.work.store, self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
         )
 
-    def ledger(self) -> Ledger:
-        if self.sample is None:
-            return Ledger(self.shard.rows)
-        inside = np.zeros(self.shard.rows, dtype=bool)
-        inside[list(self.sample)] = True
-        return Ledger(self.shard.rows, inside)
 
-    def replay(self, upto: int) -> Ledger:
-        """What is decided by the stages before position `upto`, from stored columns alone."""
-        return replay(
-            self.work.stages[:upto],
-            self.ledger(),
-            lambda stage: self.known(stage.steps[-1], decisive(stage)),
-            self.grouped,
-        )
+@dataclass(frozen=True)
+class ShardUnit:
+    """A unit about one shard."""
 
-    def grouped(self, stage: StagePlan, ledger: Ledger) -> Grouped:
-        return load_grouped(self.work.store, stage, stage_object(stage), self.groups[stage.id], self.shard, ledger)
+    shard_work: ShardWork
+
+    @property
+    def work(self) -> Work:
+        return self.shard_work.work
+
+    @property
+    def shard(self) -> Shard:
+        return self.shard_work.shard
+
+    @property
+    def shards(self) -> tuple[ShardWork, ...]:
+        return (self.shard_work,)
 
 
 @dataclass(frozen=True)
-class ScoreWork:
+class ScoreWork(ShardUnit):
     """Score one shard in one pass."""
 
-    at: ShardWork
-    part: Pass
+    number: int
+    """Of the pass."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        places = ([self.at.work.place(stage) for stage in some] for some in (self.part.stages, self.part.barriers))
-        return _score_work, (self.at, self.part.number, *places)
-
-
-def _score_work(at: ShardWork, number: int, *places: list[int]) -> ScoreWork:
-    stages, barriers = (tuple(at.work.stages[place] for place in some) for some in places)
-    return ScoreWork(at, Pass(number, stages, barriers))
+    @property
+    def part(self) -> Pass:
+        return self.work.passes[self.number]
 
 
 @dataclass(frozen=True)
-class EnterWork:
+class EnterWork(ShardUnit):
     """List the documents of one shard that reach a dataset-wide stage."""
 
-    at: ShardWork
-    stage: StagePlan
-    prefixes: int
+    position: int
+    """Of the stage."""
+    ranges: int
+    """Into how many equal ones bucket keys are cut."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _enter_work, (self.at, self.at.work.place(self.stage), self.prefixes)
-
-
-def _enter_work(at: ShardWork, place: int, prefixes: int) -> EnterWork:
-    return EnterWork(at, at.work.stages[place], prefixes)
+    @property
+    def stage(self) -> StagePlan:
+        return self.work.stages[self.position]
 
 
 @dataclass(frozen=True)
@@ -188,6 +165,8 @@ class PairWork:
     prefix: int
     entrants: tuple[dict[str, Any], ...]
     """`entrants` records, in shard order."""
+    shards: tuple[ShardWork, ...] = ()
+    """None: no file is read that is an input's."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +182,8 @@ class ResolveWork:
 
 
 @dataclass(frozen=True)
-class DecideWork:
+class DecideWork(ShardUnit):
     """Write down what became of each document of one shard."""
-
-    at: ShardWork
 
 
 @dataclass(frozen=True)
@@ -234,190 +211,3 @@ def database(store: Store, folder: str, mark: str) -> duckdb.DuckDBPyConnection:
     if store.far:
         connection.register_filesystem(StoreFiles(store))
     return connection
-
-
-def decisive(stage: StagePlan) -> list[str]:
-    """Columns of a stage's own step that decisions need: edits stay on disk."""
-    return [*(item.name for item in stage.fields), "status", "message"]
-
-
-class Origin(NamedTuple):
-    """All that a stage's object is built from, and so the key under which it is kept: other settings, other code or
-    other files behind it are another object, in one process, too."""
-
-    stage: str
-    family: str
-    kind: str
-    settings: str
-    recipe_dir: str
-    content: str
-    artifact: str | None = None
-    cache: str | None = None
-    turns: str | None = None
-
-
-def stage_object(stage: StagePlan) -> Dedup | Selection | Scorer:
-    """The stage's own object, from its recipe keys. Raises R017 where the files behind it are no longer those that
-    were planned, C044 where this process does not have its code."""
-    settings = _frozen(stage.settings)
-    origin = Origin(stage.id, stage.family, stage.kind, settings, stage.recipe_dir, stage.content)
-    return _build(origin)  # type: ignore[no-any-return]
-
-
-def scorer_object(step: Step) -> Scorer:
-    """A step's scorer, loaded; once a process. Raises as `stage_object`."""
-    return _loaded(_origin(step), step.path)
-
-
-def _origin(step: Step) -> Origin:
-    stage = step.name.partition("/")[0]
-    settings = _frozen(step.settings)
-    return Origin(
-        stage, step.family, step.kind, settings, step.recipe_dir, step.content, step.artifact, step.cache, step.turns
-    )
-
-
-def tokenising_object(step: Step) -> Scorer:
-    """A step's scorer as `prepare` needs it, its models not opened; once a process. Raises as `stage_object`."""
-    return _prepared(_origin(step), step.path)
-
-
-def verify_object(step: Step) -> None:
-    """Raise R017 where the files behind a step's scorer are not those that were planned: before anything is stored
-    under its fingerprint."""
-    if step.family != INPUT:
-        origin = _origin(step)
-        _verify(origin, _build(origin))
-
-
-MACHINES = ("attention", "device", "dtype", "shapes")
-"""Of an identity: what another machine may choose otherwise. The class of hardware says it, and is compared itself."""
-
-
-def content_of(built: Any) -> str:
-    """Hash of a stage object's version and of the content of all files behind it, its requirements' too."""
-    return fingerprint(_content(built))
-
-
-def _content(built: Any) -> list[Any]:
-    identity = built.identity() if isinstance(built, Scorer | Selection) else {}
-    required = sorted(built.requires().items())
-    return [built.kind, built.version, _portable(identity), [[name, _content(other)] for name, other in required]]
-
-
-def _portable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _portable(item) for key, item in value.items() if key not in MACHINES}
-    return [_portable(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def contract(step: Step) -> dict[str, Any]:
-    """What a step's columns mean and what made them, as a row of the manifest's `scorers`."""
-    scorer = tokenising_object(step)
-    with contained():
-        models, identity, meaning = scorer.models(), scorer.identity(), asdict(scorer.contract)
-    tokenizer = next((row["sha256"] for row in models if row["file"].endswith("tokenizer.json")), None)
-    weights = next((row for row in models if not row["file"].endswith("tokenizer.json")), None)
-    return {
-        "step": step.name,
-        "kind": scorer.kind,
-        "version": scorer.version,
-        "fingerprint": step.fingerprint,
-        **meaning,
-        "model": weights["address"] if weights else None,
-        "model_revision": weights["revision"] if weights else None,
-        "weights": weights["sha256"] if weights else None,
-        "tokenizer": tokenizer,
-        "dtype": identity.get("dtype"),
-        "device": step.device if step.heavy else None,
-    }
-
-
-def higher(stages: tuple[StagePlan, ...], chosen: Dedup) -> dict[str, bool]:
-    """Of each column that a dedup's survivors go by, whether its scorer says that a higher value is better.
-
-    What scorers do not say was asked of the recipe (`pipelines.recipe.survivor`)."""
-    found = {}
-    for name in chosen.columns:
-        stage = next(stage for stage in stages if stage.id == name.partition(".")[0])
-        found[name] = stage.family != "scorer" or tokenising_object(stage.steps[-1]).contract.orientation >= 0
-    return found
-
-
-def describe(step: Step) -> list[dict[str, Any]]:
-    """Models and lists behind a step, without opening them: address, revision, file, sha256, bytes, licence."""
-    scorer = tokenising_object(step)
-    with contained():
-        models, paths = scorer.models(), scorer.lists()
-    lists = [
-        {
-            "address": f"{LIST}{path}",
-            "revision": None,
-            "file": path.name,
-            "sha256": sha256(path),
-            "bytes": path.stat().st_size,
-            "licence": None,
-        }
-        for path in paths
-    ]
-    return [*models, *lists]
-
-
-@lru_cache(maxsize=64)
-def _loaded(origin: Origin, path: tuple[str, ...]) -> Scorer:
-    scorer = _prepared(origin, path)
-    scorer.load()
-    _verify(origin, _build(origin))
-    return scorer
-
-
-@lru_cache(maxsize=64)
-def _prepared(origin: Origin, path: tuple[str, ...]) -> Scorer:
-    scorer = _build(origin)
-    for name in path:
-        scorer = scorer.requires()[name]
-    return scorer  # type: ignore[no-any-return]
-
-
-@lru_cache(maxsize=64)
-def _build(origin: Origin) -> Any:
-    try:
-        target = find(origin.family, origin.kind)
-    except (KeyError, ImportError) as failure:
-        what = f"there is no {origin.family} '{origin.kind}'" if isinstance(failure, KeyError) else str(failure)
-        raise CurationError(
-            Finding(
-                "C044",
-                f"stage '{origin.stage}': on {socket.gethostname()} {what}",
-                "give all machines the same packages, or bring the code along: curate submit --code",
-            )
-        ) from failure
-    artifact, cache = origin.artifact, origin.cache
-    context = Context(
-        Path(origin.recipe_dir),
-        local_copy(artifact) if artifact else None,
-        Path(cache) if cache else None,
-        origin.turns,
-    )
-    with contained():
-        built = target(target.Settings.model_validate_json(origin.settings), context)
-        made = per_turn(built, origin.turns) if isinstance(built, Scorer) else built
-    _verify(origin, made)
-    return made
-
-
-def _verify(origin: Origin, built: Any) -> None:
-    with contained():
-        same = not origin.content or content_of(built) == origin.content
-    if not same:
-        raise CurationError(
-            Finding(
-                "R017",
-                f"stage '{origin.stage}': its code, or a model, list or example file of it, is not what was planned",
-                "run again: the plan is made anew from what is there now",
-            )
-        )
-
-
-def _frozen(settings: dict[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True)

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet
-from curation.flow.faults import fault_of, faulty, read_input
-from curation.flow.score import last_transform
+from curation.flow.commit import once
+from curation.flow.documents import rows_at
+from curation.flow.faults import fault_of, faults_of, faulty
 from curation.flow.units import ShardWork, Work, WriteWork
-from curation.manifest.parts import now
-from curation.plan import StagePlan
 from curation.selection.base import COPIES
-from curation.sources.texts import binary, repaired, stringlike, valid_text
+from curation.sources.texts import binary, repaired, stringlike
 from schemas.documents import TEXT
 
 GROUP_BYTES = 32 * 1024 * 1024
@@ -28,12 +27,11 @@ CHUNK_ROWS = 1024
 def write_part(task: WriteWork) -> dict[str, Any]:
     """Commit the `written` record of one output file and return it."""
     failpoints.hit("in-write")
+    return once(task.work, "written", f"{task.work.run}-{task.part:05d}", lambda: _written(task))
+
+
+def _written(task: WriteWork) -> tuple[dict[str, Any], list[str]]:
     work = task.work
-    store = work.store
-    key = f"{work.run}-{task.part:05d}"
-    earlier = work.earlier("written", key)
-    if earlier is not None:
-        return earlier
     data = f"datasets/.staging-{work.run}/part-{task.part:05d}-{work.mark()}.parquet"
     schema = output_schema(work)
     rows = 0
@@ -46,19 +44,16 @@ def write_part(task: WriteWork) -> dict[str, Any]:
                 rows += table.num_rows
                 del table
 
-    written = store.add(data, produce)
-    failpoints.hit("after-data")
+    written = work.store.add(data, produce)
     record = {
         "run": work.run,
         "part": task.part,
-        "attempt": work.attempt,
         "data": written.name,
         "rows": rows,
         "bytes": written.bytes,
         "content": written.content,
-        "created_at": now(),
     }
-    return work.settle("written", key, record, [written.name])
+    return record, [written.name]
 
 
 def output_schema(work: Work) -> pa.Schema:
@@ -71,47 +66,42 @@ def output_schema(work: Work) -> pa.Schema:
         else:
             head, _, chosen = name.partition(".")
             stage = next(stage for stage in work.stages if stage.id == head)
-            known = {item.name: item for item in (*shown_fields(stage), *stage.bulky)}
+            known = {item.name: item for item in (*stage.shown, *stage.bulky)}
             parts = {item.name: item for item in fields[head].type} if head in fields else {}
             parts |= {item: known[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
             fields[head] = pa.field(head, pa.struct(list(parts.values())))
     return pa.schema(list(fields.values()))
 
 
-def shown_fields(stage: StagePlan) -> list[pa.Field]:
-    """What a stage's struct in the decisions holds."""
-    return [*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])]
-
-
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
-    for at, decisions in zip(task.shards, task.decisions, strict=True):
-        yield from _kept_of(at, decisions, schema)
+    for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
+        yield from _kept_of(shard_work, decisions, schema)
 
 
-def _kept_of(at: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    work = at.work
+def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    work = shard_work.work
     repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
     structs = [name for name in schema.names if name not in work.origins]
     structs += [name for name in repeating if name not in structs]
     with work.store.reading(decisions) as opened:
         table = parquet.read(opened, columns=["row", "outcome", *structs])
     table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
-    rows = table.column("row").to_numpy() - at.shard.row_start
+    rows = table.column("row").to_numpy() - shard_work.shard.row_start
     copies = np.ones(len(rows), dtype=np.int64)
     for name in repeating:
         copies *= pc.fill_null(pc.struct_field(table.column(name), COPIES), 1).to_numpy()
     if len(rows):
-        yield from _documents(at, schema, table, rows, copies)
+        yield from _documents(shard_work, schema, table, rows, copies)
 
 
 def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
     """What else would have failed a part that the input `failed` has failed, so that all are known at once."""
     schema = output_schema(task.work)
     found: list[Exception] = []
-    for at, decisions in zip(task.shards, task.decisions, strict=True):
+    for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
         try:
-            if at.shard.index != failed:
-                for _ in _kept_of(at, decisions, schema):
+            if shard_work.shard.index != failed:
+                for _ in _kept_of(shard_work, decisions, schema):
                     pass
         except Exception as failure:
             if faulty(failure) is not None:
@@ -120,54 +110,40 @@ def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
 
 
 def _documents(
-    at: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray, copies: np.ndarray
+    shard_work: ShardWork, schema: pa.Schema, decided: pa.Table, rows: np.ndarray, copies: np.ndarray
 ) -> Iterator[pa.Table]:
     """The rows (int64 [n], in the shard) with what was decided about each, as often as `copies` says."""
-    work = at.work
-    transform = last_transform(work.stages)
+    work = shard_work.work
     bulky = {
-        (stage.id, item.name): at.known(stage.steps[-1], [item.name])
+        (stage.id, item.name): shard_work.stored(stage.steps[-1], [item.name])
         for stage in work.stages
         for item in stage.bulky
         if stage.id in schema.names and schema.field(stage.id).type.get_field_index(item.name) >= 0
     }
-    edits = None
-    if transform is not None:
-        edits = pc.struct_field(at.known(transform.steps[-1], ["edits"]).struct, "edits")
-    keep = np.zeros(at.shard.rows, dtype=bool)
-    keep[rows] = True
     source = work.columns.mapping.get("text")
-    wanted = work.writing
-    for batch in read_input(at.shard, wanted, lambda start, count: bool(keep[start : start + count].any())):
-        span = np.flatnonzero(keep[batch.start : batch.start + batch.columns.num_rows])
-        if not len(span):
-            continue
-        span = np.repeat(span, copies[np.searchsorted(rows, span + batch.start)])
-        taken = pa.array(span)
+    for documents in faults_of(shard_work.shard, rows_at(shard_work, rows, len(work.stages), work.writing)):
+        in_decided = np.searchsorted(rows, documents.rows)
+        times = copies[in_decided]
+        repeated = None if (times == 1).all() else pa.array(np.repeat(np.arange(len(times)), times))
+        in_decided = np.repeat(in_decided, times)
         columns: dict[str, pa.Array] = {}
-        place = pa.array(np.searchsorted(rows, span + batch.start))
         for item in schema:
             origin = work.origins.get(item.name)
             if origin is None:
-                struct = decided.column(item.name).take(place).combine_chunks()
+                struct = decided.column(item.name).take(pa.array(in_decided)).combine_chunks()
                 children = [
-                    pc.struct_field(bulky[item.name, child.name].rows(span + batch.start), child.name)
+                    pc.struct_field(bulky[item.name, child.name].rows(rows[in_decided]), child.name)
                     if (item.name, child.name) in bulky
                     else pc.struct_field(struct, child.name)
                     for child in item.type
                 ]
                 columns[item.name] = pa.StructArray.from_arrays(children, fields=list(item.type))
                 continue
-            with fault_of(at.shard):
-                column = batch.columns.column(origin).take(taken)
-                if origin == source:
-                    column, _ = valid_text(column)
-                    if edits is not None:
-                        from curation.text.edits import apply_edits
-
-                        column = apply_edits(column, edits.take(pa.array(span + batch.start)))
-                elif stringlike(column.type):
+            with fault_of(shard_work.shard):
+                column = documents.text if origin == source else documents.opened.batch.column(origin)
+                if origin != source and stringlike(column.type):
                     column = repaired(column)
+                column = column if repeated is None else column.take(repeated)
                 columns[item.name] = column.cast(item.type)
         yield pa.table([columns[item.name] for item in schema], schema=schema)
 

@@ -16,7 +16,7 @@ from curation.formats.instruction import Instruction
 from curation.formats.messages import Messages
 from curation.formats.preference import Preference
 from curation.formats.sharegpt import ShareGpt
-from curation.scorers.input import names as id_names
+from curation.sources.texts import names as id_names
 from curation.sources.texts import nested, stringlike, valid_text
 from schemas.documents import TEXT
 

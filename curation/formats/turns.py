@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curation.sources.json_texts import as_json, without_nulls
 from curation.sources.json_values import loads
-from curation.sources.texts import as_json, nested, stringlike, valid_text, without_nulls
+from curation.sources.texts import nested, stringlike, valid_text
 from schemas.documents import TEXT
 
 ROLES = ("system", "user", "assistant", "tool")

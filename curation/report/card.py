@@ -116,9 +116,8 @@ def _reasons(tally: list[dict[str, Any]]) -> list[list[str]]:
 def _inputs(plan: Plan) -> list[list[str]]:
     files: dict[str, list[Any]] = {}
     for shard in plan.shards:
-        rows = shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ()))
         entry = files.setdefault(shard.path, [0, shard.fingerprint])
-        entry[0] += rows
+        entry[0] += plan.rows_of(shard)
     return [[path, f"{rows:,}", fingerprint] for path, (rows, fingerprint) in files.items()]
 
 
@@ -155,7 +154,7 @@ def _relative(address: str) -> str:
 
 
 def _fits(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
-    artifacts = {step.artifact: stage.id for stage in plan.stages for step in stage.steps if step.artifact}
+    artifacts = {stage.spec.artifact: stage.id for stage in plan.stages if stage.spec.artifact}
     found = {}
     for row in manifest.read("fits").to_pylist():
         path = manifest.store.uri(row["artifact"])

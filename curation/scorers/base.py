@@ -19,7 +19,7 @@ from curation.reasons import Grounds
 if TYPE_CHECKING:
     from curation.models.encoder import Reader
     from curation.models.meter import Reading
-    from curation.scorers.leave_one_out import Attribution
+    from curation.scorers.attribution import Attribution
 
 
 class Settings(BaseModel):
@@ -88,110 +88,21 @@ class Scorer(ABC):
     What `score` returns for a document depends on that document, the settings and the model alone: never on its
     neighbours in the batch, nor on their order. Constructing one is cheap and opens no model; `load` does that,
     once a process.
+
+    A scorer has to have `kind`, `fields` and `score`; `version` is raised when the same document would get other
+    values. All else has a default, and its text says when to replace it. What depends on the settings is set in
+    `__init__`, or is a property.
     """
 
-    kind: ClassVar[str]
-    version: ClassVar[int] = 1
+    kind: str
+    """As after `scorer:` in a recipe."""
+    version: int = 1
     """Raised whenever the same document would get other values; it is part of the fingerprint."""
-    Settings: ClassVar[type[BaseModel]] = Settings
-    reads: ClassVar[tuple[str, ...]] = ("text",)
-    """Input columns that `score` is given, each `schemas.documents.TEXT`, never null; `id` as it would be printed."""
-    numbers: ClassVar[tuple[str, ...]] = ()
-    """Those of `reads` that come as float64 instead, null where the input has none."""
-    default_keep: ClassVar[str | None] = None
-    """The gate of a stage that has no `keep:`, with `{id}` for the stage's id; None keeps everything."""
-    heavy: ClassVar[bool] = False
-    """True for a model: on Ray it lives in a shared actor instead of in each shard task."""
-    operational: ClassVar[tuple[str, ...]] = ()
-    """Settings that say how a score is had, not which: they are no part of the fingerprint."""
-    device: str = "cpu"
-    """Where its model runs, cpu or cuda."""
-    sample_rows: int = 0
-    """How many rows of the pool `fit` needs; 0 for a scorer that is not fitted."""
-    fits_on_survivors: ClassVar[bool] = False
-    """True where `fit` wants only those of the sampled rows that the gates before the stage keep."""
-
-    def __init__(self, settings: BaseModel, context: Context) -> None:
-        self.settings: Any = settings
-        self.context = context
 
     @property
     @abstractmethod
     def fields(self) -> list[pa.Field]:
         """The columns that `score` returns, without `status`."""
-
-    @property
-    def incomparable(self) -> tuple[str, ...]:
-        """Fields that no ranking may go by, because not every document's value was made the same way."""
-        return ()
-
-    @property
-    def contract(self) -> Contract:
-        """What the fields mean."""
-        return Contract()
-
-    def identity(self) -> dict[str, Any]:
-        """Whatever beside settings and version decides a score: weights' hash, tokenizer's hash, dtype, shapes."""
-        return {}
-
-    def models(self) -> list[dict[str, Any]]:
-        """Models used, for the manifest: address, revision, file, sha256, bytes, licence."""
-        return []
-
-    def fitted_models(self) -> list[dict[str, Any]]:
-        """`models` of a fitted scorer: what `fit` saved, once it did."""
-        return [] if self.context.artifact is None else [made_here(self.context.artifact / HEAD)]
-
-    def lists(self) -> list[Path]:
-        """Files beside model and input that decide a score: blocklists, evaluation sets. Recorded with their hashes."""
-        return []
-
-    def check(self) -> None:
-        """Read the files that the settings name to their end: called once when a recipe is checked, before anything is
-        written. Raises ValueError, with `hint` where there is one, for what cannot be used. By default what a fit
-        learns from is read."""
-        if type(self).fit is not Scorer.fit:
-            self.fit_identity()
-
-    def requires(self) -> dict[str, Scorer]:
-        """Scorers whose columns this one reads, by the name that the column gets in its batch (a struct)."""
-        return {}
-
-    def only_where(self) -> dict[str, tuple[str, str]]:
-        """Requirements that not every document needs: by name, an earlier requirement and its boolean column that says
-        so. For the others the struct in the batch is null, unless another stage has scored them."""
-        return {}
-
-    def load(self) -> None:  # noqa: B027 - most scorers have nothing to load
-        """Open models and compile kernels; called once in each process before `score`."""
-
-    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """What `infer` needs of documents, made where the shard is read: for a model, token ids in place of texts."""
-        return batch
-
-    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
-        """The rest of `score`, where the model is: `score(batch)` is `infer(prepare(batch))`."""
-        return self.score(prepared)
-
-    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
-        """Which pieces of one document moved its score; None where nothing can be said. By default each sentence is
-        left out in turn. `document` has one row, with all columns that the scorer and its requirements read."""
-        from curation.scorers.leave_one_out import leave_one_out
-
-        return leave_one_out(self, document)
-
-    def grounds(self, rejected: pa.StructArray) -> Grounds | None:
-        """Why the column `pass` is false, from the scorer's own columns of such documents; None for no more than the
-        column `reason` says."""
-        return None
-
-    def all_reads(self) -> set[str]:
-        """Input columns that the scorer or one of its requirements reads."""
-        return set(self.reads).union(*(other.all_reads() for other in self.requires().values()))
-
-    def readings(self) -> list[tuple[Reader, Reading]]:
-        """Models that were run in this process, and what their meters say."""
-        return []
 
     @abstractmethod
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -203,6 +114,108 @@ class Scorer(ABC):
         machine only: what is wrong with one document is its status.
         """
 
+    # --- only if it has keys of its own in the recipe, reads something beside texts, or has a gate -------------------
+
+    Settings: ClassVar[type[BaseModel]] = Settings
+
+    def __init__(self, settings: BaseModel, context: Context) -> None:
+        self.settings: Any = settings
+        self.context = context
+
+    reads: tuple[str, ...] = ("text",)
+    """Input columns that `score` is given, each `schemas.documents.TEXT`, never null; `id` as it would be printed."""
+    numbers: tuple[str, ...] = ()
+    """Those of `reads` that come as float64 instead, null where the input has none."""
+    default_keep: str | None = None
+    """The gate of a stage that has no `keep:`, with `{id}` for the stage's id; None keeps everything."""
+    operational: tuple[str, ...] = ()
+    """Settings that say how a score is had, not which: they are no part of the fingerprint."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the fields mean, for whoever ranks or combines them."""
+        return Contract()
+
+    @property
+    def incomparable(self) -> tuple[str, ...]:
+        """Fields that no ranking may go by, because not every document's value was made the same way."""
+        return ()
+
+    # --- only if files decide a score --------------------------------------------------------------------------------
+
+    def identity(self) -> dict[str, Any]:
+        """Whatever beside settings and version decides a score: weights' hash, tokenizer's hash, dtype, shapes."""
+        return {}
+
+    def lists(self) -> list[Path]:
+        """Files beside model and input that decide a score: blocklists, evaluation sets. Recorded with their hashes."""
+        return []
+
+    def check(self) -> None:
+        """Read the files that the settings name to their end: called once when a recipe is checked, before anything is
+        written. Raises ValueError, with `hint` where there is one, for what cannot be used. By default what a fit
+        learns from is read."""
+        if self.fitted:
+            self.fit_identity()
+
+    def load(self) -> None:  # noqa: B027 - most scorers have nothing to load
+        """Open models and compile kernels; called once in each process before `score`."""
+
+    # --- only if it runs a model (`curation.scorers.model.ModelScorer` has these) ------------------------------------
+
+    heavy: bool = False
+    """True for a model: on Ray it lives in a shared actor instead of in each shard task."""
+
+    @property
+    def device(self) -> str:
+        """Where its model runs, cpu or cuda."""
+        return "cpu"
+
+    def models(self) -> list[dict[str, Any]]:
+        """Models used, for the manifest: address, revision, file, sha256, bytes, licence."""
+        return []
+
+    def readings(self) -> list[tuple[Reader, Reading]]:
+        """Models that were run in this process, and what their meters say."""
+        return []
+
+    def prepare(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What `infer` needs of documents, made where the shard is read: for a model, token ids in place of texts."""
+        return batch
+
+    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
+        """The rest of `score`, where the model is: `score(batch)` is `infer(prepare(batch))`."""
+        return self.score(prepared)
+
+    # --- only if it builds on other scorers --------------------------------------------------------------------------
+
+    def requires(self) -> dict[str, Scorer]:
+        """Scorers whose columns this one reads, by the name that the column gets in its batch (a struct)."""
+        return {}
+
+    def only_where(self) -> dict[str, tuple[str, str]]:
+        """Requirements that not every document needs: by name, an earlier requirement and its boolean column that says
+        so. For the others the struct in the batch is null, unless another stage has scored them."""
+        return {}
+
+    def all_reads(self) -> set[str]:
+        """Input columns that the scorer or one of its requirements reads."""
+        return set(self.reads).union(*(other.all_reads() for other in self.requires().values()))
+
+    # --- only if it learns from the pool before it scores ------------------------------------------------------------
+
+    fitted: bool = False
+    """Whether it has to be fitted. A class with a `fit` is; one of whose settings only some are says so itself."""
+    sample_rows: int = 0
+    """How many rows of the pool `fit` needs."""
+    fits_on_survivors: bool = False
+    """True where `fit` wants only those of the sampled rows that the gates before the stage keep."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "fit" in vars(cls) and "fitted" not in vars(cls):
+            cls.fitted = True
+
     def fit_identity(self) -> dict[str, Any]:
         """What a fit depends on beside the pool's sample: seeds' hash, encoder's fingerprint, settings."""
         return {}
@@ -210,6 +223,23 @@ class Scorer(ABC):
     def fit(self, pool: pa.RecordBatch) -> Artifact:
         """Learn from `sample_rows` documents of the pool (columns as for `score`, without `requires`)."""
         raise TypeError(f"{self.kind} is not fitted")
+
+    def fitted_models(self) -> list[dict[str, Any]]:
+        """`models` of a fitted scorer: what `fit` saved, once it did."""
+        return [] if self.context.artifact is None else [made_here(self.context.artifact / HEAD)]
+
+    # --- only if it can say why a document got its score -------------------------------------------------------------
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        """Which pieces of one document moved its score; None where nothing can be said. Where a scorer has no such
+        method, each sentence is left out in turn (`curation.scorers.leave_one_out`). `document` has one row, with all
+        columns that the scorer and its requirements read."""
+        raise NotImplementedError
+
+    def grounds(self, rejected: pa.StructArray) -> Grounds | None:
+        """Why the column `pass` is false, from the scorer's own columns of such documents; None for no more than the
+        column `reason` says."""
+        return None
 
 
 class Transform(Scorer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from curation.models.locate import sha256
-from curation.scorers import base, members
+from curation.scorers import alone, base, members
 from curation.scorers.base import HEAD
 from curation.scorers.cascade_gate import DROP, ESCALATE, KEEP, Gate, calibrate, frontier
 from curation.scorers.members import Member
@@ -116,8 +116,8 @@ class Cascade(base.Scorer):
 
     kind = "cascade"
     Settings = CascadeSettings
-    default_keep: ClassVar[str | None] = "{id}.pass"
-    fits_on_survivors: ClassVar[bool] = True
+    default_keep = "{id}.pass"
+    fits_on_survivors = True
 
     def __init__(self, settings: CascadeSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -195,8 +195,8 @@ class Cascade(base.Scorer):
         pool = _distinct(pool)
         if not pool.num_rows:
             raise ValueError("the pool's sample: no documents to calibrate on")
-        cheap = members.values(members.run(self._cheap, pool).to_struct_array(), self.settings.cheap.field)
-        expensive = members.values(members.run(self._expensive, pool).to_struct_array(), self.settings.expensive.field)
+        cheap = members.values(alone.run(self._cheap, pool).to_struct_array(), self.settings.cheap.field)
+        expensive = members.values(alone.run(self._expensive, pool).to_struct_array(), self.settings.expensive.field)
         cheap = members.sign(self.settings.cheap, self._cheap) * cheap
         keeps = self._keeps(expensive)
         first = _hashes(pool.column("text"), HALF_SEED) < np.uint64(1 << 63)

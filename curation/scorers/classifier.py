@@ -74,7 +74,7 @@ class SequenceClassifier(ModelScorer):
 
     def __init__(self, settings: ClassifierSettings, context: base.Context) -> None:
         super().__init__(settings, context)
-        self.reads = tuple(settings.columns)  # type: ignore[misc]
+        self.reads = tuple(settings.columns)
         self._opened: Classifier | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,11 @@ from curation.models.causal import WINDOW, Causal, excess_loss
 from curation.models.locate import ModelError, locate
 from curation.models.tokens import tokenizer_sha256
 from curation.scorers import base
+from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.fitted import Fitted, Scores, Tensors
-from curation.scorers.leave_one_out import Attribution, ranked
 from curation.scorers.model import ModelScorer
 from curation.scorers.perplexity import losses, statuses, tokenised
+from curation.scorers.wrapper import Wrapper
 from curation.text import ngram_model
 from curation.text.analysis import analyse
 from curation.text.ngram_model import Fit, Model
@@ -74,28 +75,12 @@ class ContrastSettings(base.Settings):
         return self
 
 
-class Contrast(base.Scorer):
-    """Cross-entropy difference of two models (Moore and Lewis 2010, aclanthology.org/P10-2041; CoLoR-Filter, arXiv
-    2406.10670), with its sign turned so that higher is closer to the target.
-
-    Fields, in nats a token: `difference` float64, `pool_loss` - `target_loss`; `target_loss` and `pool_loss` float64,
-    mean -log P of the document's tokens under the two models; `tokens` int32 (scored). What is hard for any model
-    cancels, as it does not in a perplexity; equal models give exactly 0.
-
-    - `ngram`: tokens of `curation.text.wordpunct`, interpolated Kneser-Ney (`curation.text.ngram_model`), in place of
-      the authors' 4-grams, whose vocabulary was that of the target; here both models have one vocabulary, so that a
-      token new to both counts nearly nothing. White space alone has status `empty`.
-    - `lm`: tokens of the models; also `truncated` bool (the end was not read). CoLoR-Filter keeps the highest 1 / 7 to
-      1 / 64. Statuses as for `perplexity`.
-    """
+class _Difference(base.Scorer):
+    """What both forms have in common."""
 
     kind = "contrast"
-    version: ClassVar[int] = 2
+    version = 2
     Settings = ContrastSettings
-
-    def __new__(cls, settings: ContrastSettings, context: base.Context) -> Contrast:
-        # Whether a stage is fitted is asked of its class, and here the settings decide it.
-        return object.__new__((ByModels if settings.form == "lm" else ByNgrams) if cls is Contrast else cls)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -108,15 +93,12 @@ class Contrast(base.Scorer):
         return base.Contract("difference", 1, "logprob", tokens="tokens", truncated=truncated)
 
 
-class ByNgrams(Contrast, Fitted):
+class _ByNgrams(_Difference, Fitted):
     """The scorer `contrast` with `form: ngram`."""
 
     def __init__(self, settings: ContrastSettings, context: base.Context) -> None:
         Fitted.__init__(self, settings, context)
         self._models: tuple[Model, Model] | None = None
-
-    identity = Fitted.identity
-    models = Fitted.models
 
     def options(self) -> dict[str, Any]:
         return {"form": self.settings.form, "order": self.settings.order}
@@ -183,7 +165,7 @@ class ByNgrams(Contrast, Fitted):
         return difference
 
 
-class ByModels(Contrast, ModelScorer):
+class _ByModels(_Difference, ModelScorer):
     """The scorer `contrast` with `form: lm`."""
 
     def __init__(self, settings: ContrastSettings, context: base.Context) -> None:
@@ -257,6 +239,32 @@ class ByModels(Contrast, ModelScorer):
         pairs = zip(prior, conditional, strict=True)
         pieces = [(token, (one - other) / len(prior)) for (token, one), (_, other) in pairs]
         return Attribution("difference", pieces, in_order=True)
+
+
+class Contrast(Wrapper):
+    """Cross-entropy difference of two models (Moore and Lewis 2010, aclanthology.org/P10-2041; CoLoR-Filter, arXiv
+    2406.10670), with its sign turned so that higher is closer to the target.
+
+    Fields, in nats a token: `difference` float64, `pool_loss` - `target_loss`; `target_loss` and `pool_loss` float64,
+    mean -log P of the document's tokens under the two models; `tokens` int32 (scored). What is hard for any model
+    cancels, as it does not in a perplexity; equal models give exactly 0.
+
+    - `ngram`: tokens of `curation.text.wordpunct`, interpolated Kneser-Ney (`curation.text.ngram_model`), in place of
+      the authors' 4-grams, whose vocabulary was that of the target; here both models have one vocabulary, so that a
+      token new to both counts nearly nothing. White space alone has status `empty`.
+    - `lm`: tokens of the models; also `truncated` bool (the end was not read). CoLoR-Filter keeps the highest 1 / 7 to
+      1 / 64. Statuses as for `perplexity`.
+    """
+
+    kind = _Difference.kind
+    version = _Difference.version
+    Settings = ContrastSettings
+
+    def __init__(self, settings: ContrastSettings, context: base.Context) -> None:
+        super().__init__((_ByModels if settings.form == "lm" else _ByNgrams)(settings, context))
+
+    def attribution(self, document: pa.RecordBatch) -> Attribution | None:
+        return self.inner.attribution(document)
 
 
 def _opened(tensors: Tensors) -> tuple[Model, Model]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -68,8 +68,8 @@ class Decontaminate(Scorer):
     cannot be read, or has no text in a column that was named.
     """
 
-    kind: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 1
+    kind = "decontaminate"
+    version = 1
     Settings = Settings
 
     def __init__(self, settings: base.Settings, context: Context) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation.scorers import base
+from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.fitted import Fitted, Scores, Tensors
-from curation.scorers.leave_one_out import Attribution, ranked
 from curation.text.analysis import analyse
 from curation.text.hashed_ngrams import Buckets, hashed_ngrams, sums
 from curation.text.wordpunct import wordpunct

@@ -45,7 +45,7 @@ class Embedding(ModelScorer):
 
     def __init__(self, settings: EmbeddingSettings, context: base.Context) -> None:
         super().__init__(settings, context)
-        self.reads = tuple(settings.columns)  # type: ignore[misc]
+        self.reads = tuple(settings.columns)
         self._opened: Encoder | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, get_args
 
 import numpy as np
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation.models.config import HINT, header, read_json, understood
-from curation.models.locate import LocatedModel, ModelError, locate, sha256
+from curation.models.locate import LocatedModel, ModelError, locate, made_here, sha256
 from curation.scorers import base
+from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.base import HEAD
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
-from curation.scorers.leave_one_out import Attribution, ranked
 from curation.statistics import metrics
 from curation.training import logistic
 from curation.training.multinomial import Heads
@@ -86,27 +87,22 @@ class EmbeddingHead(base.Scorer):
     version = 4
     Settings = EmbeddingHeadSettings
 
-    def __new__(cls, settings: EmbeddingHeadSettings, context: base.Context) -> EmbeddingHead:
-        # Whether a stage is fitted is asked of its class, and here the settings decide it.
-        return object.__new__((Learned if settings.head else FromSeeds) if cls is EmbeddingHead else cls)
-
     def __init__(self, settings: EmbeddingHeadSettings, context: base.Context) -> None:
         super().__init__(settings, context)
-        self._embedding = self._encoder()
+        self._head = _Saved(settings, context) if settings.head else _FromSeeds(settings, context)
+        self.fitted, self.sample_rows = not settings.head, self._head.sample_rows
+        self._embedding = self._head.embedding
         self._tensors: dict[str, NDArray[np.float64]] | None = None
-
-    def _encoder(self) -> Embedding:
-        raise NotImplementedError
 
     @property
     def task(self) -> str:
         """What the head foretells: binary, ordinal, regression, pairwise or multiclass."""
-        return "binary"
+        return self._head.task
 
     @property
     def classes(self) -> list[str]:
         """Of a multiclass head, their names."""
-        return []
+        return self._head.classes
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -128,14 +124,24 @@ class EmbeddingHead(base.Scorer):
     def requires(self) -> dict[str, base.Scorer]:
         return {"embedding": self._embedding}
 
-    def weights(self) -> dict[str, NDArray[np.float64]]:
-        """The head's tensors: weight, bias and, of grades, values. Raises ValueError for another encoder's width."""
-        raise NotImplementedError
+    def identity(self) -> dict[str, Any]:
+        """The encoder, and the hash of the head, once there is one."""
+        return {"encoder": self._embedding.identity(), **self._head.identity()}
+
+    def models(self) -> list[dict[str, Any]]:
+        """The head; the encoder is the required embedding's to list."""
+        return self._head.models()
+
+    def fit_identity(self) -> dict[str, Any]:
+        return self._head.fit_identity()
+
+    def fit(self, pool: pa.RecordBatch) -> base.Artifact:
+        return self._head.fit(pool)
 
     def load(self) -> None:
         """Open the head. Raises RuntimeError when none was fitted, ValueError when it is of another encoder's width."""
         if self._tensors is None:
-            tensors = {name: value.astype(np.float64) for name, value in self.weights().items()}
+            tensors = {name: value.astype(np.float64) for name, value in self._head.weights().items()}
             width = self._embedding.encoder.dim
             if tensors["weight"].shape[-1] != width:
                 raise ValueError(
@@ -202,30 +208,63 @@ class EmbeddingHead(base.Scorer):
         return Attribution(what, [*pieces, ("(bias)", bias), ("(rounding to float16)", rest)])
 
 
-class FromSeeds(EmbeddingHead):
-    """The scorer `embedding-head` with `seeds`: fitted first, and then run from its artifact."""
+class _Head(ABC):
+    """Where a head comes from, and on which encoder it stands."""
+
+    sample_rows = 0
+
+    def __init__(self, settings: EmbeddingHeadSettings, context: base.Context) -> None:
+        self.settings = settings
+        self.context = context
+        self.embedding = self._embedding()
+
+    @property
+    def task(self) -> str:
+        return "binary"
+
+    @property
+    def classes(self) -> list[str]:
+        return []
+
+    @abstractmethod
+    def _embedding(self) -> Embedding: ...
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def models(self) -> list[dict[str, Any]]: ...
+
+    @abstractmethod
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        """The head's tensors: weight, bias and, of grades, values."""
+
+    def fit_identity(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def fit(self, pool: pa.RecordBatch) -> base.Artifact:
+        raise NotImplementedError
+
+
+class _FromSeeds(_Head):
+    """With `seeds`: fitted first, and then taken from its artifact."""
 
     def __init__(self, settings: EmbeddingHeadSettings, context: base.Context) -> None:
         super().__init__(settings, context)
         self.sample_rows = 0 if settings.background else settings.sample
 
-    def _encoder(self) -> Embedding:
+    def _embedding(self) -> Embedding:
         chosen = self.settings
         settings = EmbeddingSettings(
-            model=chosen.model, max_tokens=chosen.max_tokens, prompt=chosen.prompt, pack=chosen.pack
+            model=str(chosen.model), max_tokens=chosen.max_tokens, prompt=chosen.prompt, pack=chosen.pack
         )
         return Embedding(settings, self.context)
 
     def identity(self) -> dict[str, Any]:
-        """The encoder, and once fitted the hash of the head."""
-        identity: dict[str, Any] = {"encoder": self._embedding.identity()}
-        if self.context.artifact is not None:
-            identity["head"] = sha256(self.context.artifact / HEAD)
-        return identity
+        return {} if self.context.artifact is None else {"head": sha256(self.context.artifact / HEAD)}
 
     def models(self) -> list[dict[str, Any]]:
-        """The head; the encoder is the required embedding's to list."""
-        return self.fitted_models()
+        return [] if self.context.artifact is None else [made_here(self.context.artifact / HEAD)]
 
     def weights(self) -> dict[str, NDArray[np.float64]]:
         if self.context.artifact is None:
@@ -236,8 +275,8 @@ class FromSeeds(EmbeddingHead):
 
     def fit_identity(self) -> dict[str, Any]:
         return {
-            "encoder": self._embedding.identity(),
-            "seeds": hash_texts(self._read(self.settings.seeds)),
+            "encoder": self.embedding.identity(),
+            "seeds": hash_texts(self._read(str(self.settings.seeds))),
             "background": hash_texts(self._read(self.settings.background)) if self.settings.background else None,
             "sample": self.sample_rows,
             "l2": self.settings.l2,
@@ -250,7 +289,7 @@ class FromSeeds(EmbeddingHead):
         holds the counts and, from `FOLDS`-fold cross-validation without chance, the mean AUC over folds and the recall
         of held-out seeds at each keep rate of the negatives. Raises ValueError: fewer than 2 seeds or 2 negatives.
         """
-        seeds = distinct(self._read(self.settings.seeds))
+        seeds = distinct(self._read(str(self.settings.seeds)))
         if self.settings.background:
             source, rows = self.settings.background, self._read(self.settings.background)
         else:
@@ -269,7 +308,7 @@ class FromSeeds(EmbeddingHead):
             )
         # Through the scorer, so that the head learns from the very numbers that will be stored: float16.
         texts = pa.record_batch({"text": pa.array([*seeds, *negatives], TEXT)})
-        X, there = vectors_of(self._embedding.score(texts).to_struct_array())
+        X, there = vectors_of(self.embedding.score(texts).to_struct_array())
         y = (np.arange(len(there)) < len(seeds))[there]
         head = logistic.fit(X, y, self.settings.l2)
         folds = min(FOLDS, int(y.sum()), int((~y).sum()))
@@ -282,7 +321,7 @@ class FromSeeds(EmbeddingHead):
             "folds": folds,
             "auc": float(np.mean([metrics.auc(logits[fold == k], y[fold == k]) for k in range(folds)])),
             "recall_at_keep_rate": recall(logits, y, fold),
-            "encoder": self._embedding.identity(),
+            "encoder": self.embedding.identity(),
             "prob_is": "likeness to the seeds against unlabelled documents at equal class weights; not P(domain)",
         }
         return base.Artifact({"weight": head.weight, "bias": np.array([head.bias])}, card)
@@ -291,18 +330,18 @@ class FromSeeds(EmbeddingHead):
         return read_texts(self.context.resolve(name))
 
 
-class Learned(EmbeddingHead):
-    """The scorer `embedding-head` with `head`: what `curate train-scorer` saved."""
+class _Saved(_Head):
+    """With `head`: what `curate train-scorer` saved."""
 
     def _located(self) -> LocatedModel:
-        return locate(self.settings.head, self.context.recipe_dir)
+        return locate(str(self.settings.head), self.context.recipe_dir)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the head's scorer.json says. Raises ModelError where it is none."""
         located = self._located()
         facts = read_json(located, FACTS)
-        if facts.get("kind") != self.kind:
+        if facts.get("kind") != EmbeddingHead.kind:
             raise ModelError(f"{self.settings.head} is a {facts.get('kind')}", hint="name it as its own scorer's model")
         names, encoder = facts.get("classes", []), facts.get("encoder")
         whole = isinstance(names, list) and all(isinstance(name, str) for name in names) and isinstance(encoder, dict)
@@ -331,7 +370,7 @@ class Learned(EmbeddingHead):
     def classes(self) -> list[str]:
         return list(self.facts.get("classes", []))
 
-    def _encoder(self) -> Embedding:
+    def _embedding(self) -> Embedding:
         facts = self.facts
         with understood(self._located()):
             settings = EmbeddingSettings(
@@ -354,7 +393,7 @@ class Learned(EmbeddingHead):
     def identity(self) -> dict[str, Any]:
         located = self._located()
         files = {name: located.files[name].sha256 for name in (FACTS, HEAD)}
-        return {"encoder": self._embedding.identity(), "head": files}
+        return {"head": files}
 
     def models(self) -> list[dict[str, Any]]:
         return self._located().describe(HEAD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from scipy.stats import spearmanr
 
 from curation.models.locate import sha256
-from curation.scorers import base, members
+from curation.scorers import alone, base, members
 from curation.scorers.base import HEAD
 from curation.scorers.members import Member
 from curation.statistics import ensemble
@@ -59,8 +59,8 @@ class Ensemble(base.Scorer):
 
     kind = "ensemble"
     Settings = EnsembleSettings
-    reads: ClassVar[tuple[str, ...]] = ()
-    fits_on_survivors: ClassVar[bool] = True
+    reads: tuple[str, ...] = ()
+    fits_on_survivors = True
 
     def __init__(self, settings: EnsembleSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -68,7 +68,7 @@ class Ensemble(base.Scorer):
         self._scorers = [members.build(member, context) for member in settings.members]
         self._signs = [members.sign(*pair) for pair in zip(settings.members, self._scorers, strict=True)]
         if settings.target is not None:
-            self.reads = self.numbers = (settings.target,)  # type: ignore[misc]
+            self.reads = self.numbers = (settings.target,)
         self._tensors: dict[str, np.ndarray] | None = None
 
     @property
@@ -135,7 +135,7 @@ class Ensemble(base.Scorer):
 
         Raises ValueError: a member without a single score, or fewer than 10 documents with every score and a target.
         """
-        scores = self._scores([members.run(scorer, pool).to_struct_array() for scorer in self._scorers])
+        scores = self._scores([alone.run(scorer, pool).to_struct_array() for scorer in self._scorers])
         names = self._names()
         tables = {}
         for name, steps in (("buckets", self.settings.buckets), ("ranks", ensemble.RESOLUTION)):

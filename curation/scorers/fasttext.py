@@ -15,9 +15,9 @@ from curation.models.fasttext import FastText as Model
 from curation.models.fasttext import check
 from curation.models.locate import LocatedModel, ModelError, locate
 from curation.scorers import base
+from curation.scorers.attribution import Attribution, ranked
 from curation.scorers.embedding_head import FACTS
 from curation.scorers.fitted import Fitted, Scores, Tensors
-from curation.scorers.leave_one_out import Attribution, ranked
 from curation.scorers.model import is_blank
 from curation.text.arrow import buffers
 from curation.text.fasttext import HS, LABEL, SOFTMAX
@@ -76,7 +76,7 @@ class FastTextSettings(base.Settings):
         return self
 
 
-class FastText(base.Scorer):
+class FastText(Fitted):
     """How probable a label of a fastText model is; with `seeds`, how much a document looks like them.
 
     Fields: `prob` float32 in [0, 1], the probability of `label:`, higher is more of it (1e-5 too high, as fastText's
@@ -96,12 +96,13 @@ class FastText(base.Scorer):
     version = 2
     Settings = FastTextSettings
 
-    def __new__(cls, settings: FastTextSettings, context: base.Context) -> FastText:
-        # Whether a stage is fitted is asked of its class, and here the settings decide it.
-        return object.__new__(Trained if cls is FastText and settings.seeds is not None else cls)
+    examples = SEEDS
+    folds = 3
 
     def __init__(self, settings: FastTextSettings, context: base.Context) -> None:
         super().__init__(settings, context)
+        self.fitted = settings.seeds is not None
+        self.sample_rows = self.sample_rows if self.fitted else 0
         self._model: Model | None = None
 
     @property
@@ -118,6 +119,8 @@ class FastText(base.Scorer):
         return base.Contract("score", 1, "ordinal") if self._graded else base.Contract("prob", 1, "prob")
 
     def identity(self) -> dict[str, Any]:
+        if self.fitted:
+            return super().identity()
         located = self._locate()
         facts = {"facts": located.files[FACTS].sha256} if FACTS in located.files else {}
         name = _weights(located)
@@ -129,6 +132,8 @@ class FastText(base.Scorer):
         return {"weights": located.files[name].sha256, **facts}
 
     def models(self) -> list[dict[str, Any]]:
+        if self.fitted:
+            return super().models()
         located = self._locate()
         return located.describe(_weights(located))
 
@@ -233,6 +238,8 @@ class FastText(base.Scorer):
         return self.settings.label or ("1" if self._facts else None)
 
     def _open(self) -> Model:
+        if self.fitted:
+            return opened(self.tensors())
         located = self._locate()
         located.verify()
         path = located.file(_weights(located))
@@ -247,16 +254,6 @@ class FastText(base.Scorer):
     def _locate(self) -> LocatedModel:
         return locate(self.settings.model, self.context.recipe_dir)
 
-
-class Trained(FastText, Fitted):
-    """The scorer `fasttext` with `seeds`: fitted first, and then run from its artifact."""
-
-    examples = SEEDS
-    folds = 3
-
-    identity = Fitted.identity
-    models = Fitted.models
-
     def options(self) -> dict[str, Any]:
         chosen = self.settings
         return {name: getattr(chosen, name) for name in Options.__dataclass_fields__ if name != "balanced"}
@@ -268,9 +265,6 @@ class Trained(FastText, Fitted):
     def judge(self, tensors: Tensors) -> Scores:
         model = opened(tensors)
         return lambda text: _predict(model, text, 1, 0)[2].astype(np.float64)
-
-    def _open(self) -> Model:
-        return opened(self.tensors())
 
 
 def _predict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,8 +29,8 @@ class Fitted(base.Scorer):
     A subclass says how to `learn` from texts and to `judge` by what was learned; the artifact's hash is its identity.
     """
 
-    examples: ClassVar[str] = "target"
-    folds: ClassVar[int] = FOLDS
+    examples = "target"
+    folds = FOLDS
     """Of the cross-validation in the card; it costs `folds` - 1 further fits."""
 
     def __init__(self, settings: base.Settings, context: base.Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256 as hash_of
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -80,9 +80,9 @@ class Hygiene(base.Scorer):
     Status `empty`: a blank answer. Raises ValueError for a list that does not exist or holds something without words.
     """
 
-    kind: ClassVar[str] = "hygiene"
+    kind = "hygiene"
     Settings = HygieneSettings
-    default_keep: ClassVar[str | None] = "{id}.pass"
+    default_keep = "{id}.pass"
 
     def __init__(self, settings: HygieneSettings, context: base.Context) -> None:
         super().__init__(settings, context)
@@ -91,11 +91,11 @@ class Hygiene(base.Scorer):
             lists.check(path)
         self._known: tuple[list[str], Refusals] | None = None
         self._language: Language | None = None
-        self.reads = ("instruction", "input", "output")  # type: ignore[misc]
+        self.reads = ("instruction", "input", "output")
         if settings.language is not None:
             self._language = Language(LanguageSettings(model=settings.language), context)
             if context.turns is not None:  # of a conversation the instruction is more than one question
-                self.reads = (*self.reads, "messages")  # type: ignore[misc]
+                self.reads = (*self.reads, "messages")
 
     def check(self) -> None:
         """Read every list."""

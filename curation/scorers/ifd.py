@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from curation.models.locate import locate
 from curation.models.sequences import Sequences
 from curation.models.tokens import Ids
 from curation.scorers import base
-from curation.scorers.leave_one_out import Attribution
+from curation.scorers.attribution import Attribution
 from curation.scorers.model import ModelScorer, ModelSettings, is_blank, placed
 from schemas.documents import EMPTY, NO_TARGET, NONFINITE, OK, TEXT, TOO_LONG, TOO_SHORT
 
@@ -56,10 +56,10 @@ class Ifd(ModelScorer):
     prompt leaves room for fewer, `no_target_tokens`: for none.
     """
 
-    kind: ClassVar[str] = "ifd"
-    version: ClassVar[int] = 2
+    kind = "ifd"
+    version = 2
     Settings = IfdSettings
-    reads: ClassVar[tuple[str, ...]] = ("instruction", "input", "output")
+    reads: tuple[str, ...] = ("instruction", "input", "output")
 
     def __init__(self, settings: IfdSettings, context: base.Context) -> None:
         super().__init__(settings, context)

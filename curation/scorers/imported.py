@@ -37,7 +37,7 @@ class Imported(base.Scorer):
         super().__init__(settings, context)
         if settings.column in ("text", "id"):
             raise ValueError(f"column is '{settings.column}', and a score is neither a document's text nor its id")
-        self.reads = self.numbers = (settings.column,)  # type: ignore[misc]
+        self.reads = self.numbers = (settings.column,)
 
     @property
     def contract(self) -> base.Contract:

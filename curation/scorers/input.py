@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.sources.column_types import TOO_LARGE
-from curation.sources.texts import binary, repaired, stringlike
+from curation.sources.texts import names
 from schemas import documents
 
 ID = pa.field("id", pa.string())
@@ -66,21 +66,3 @@ def examine(
         ],
         schema=pa.schema([ID, *shown, pa.field("status", documents.STATUS), pa.field("message", pa.string())]),
     )
-
-
-def nameable(kind: pa.DataType) -> bool:
-    """Whether a column of this type can be the user's own id."""
-    plain = (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    )
-    return stringlike(kind) or binary(kind) or plain or pa.types.is_date(kind) or pa.types.is_timestamp(kind)
-
-
-def names(ids: pa.Array) -> pa.Array:
-    """Ids as text; bytes that are not UTF-8 show as U+FFFD."""
-    if binary(ids.type):
-        ids = ids.cast(pa.large_binary()).view(pa.large_string())
-    return (repaired(ids) if stringlike(ids.type) else ids).cast(pa.string())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,8 +40,8 @@ class Language(base.Scorer):
     Croatian; a language that the model does not know gets the name of another, often English.
     """
 
-    kind: ClassVar[str] = "language"
-    version: ClassVar[int] = 2
+    kind = "language"
+    version = 2
     Settings = LanguageSettings
 
     def __init__(self, settings: LanguageSettings, context: base.Context) -> None:

@@ -1,46 +1,34 @@
-"""What moved a document's score: which pieces of its text, and by how much."""
+"""Pieces that moved a score, for scorers that cannot say them: how much it falls without each sentence."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from curation.scorers.alone import run
+from curation.scorers.attribution import Attribution
+from curation.scorers.base import Scorer
 from schemas.documents import TEXT
-
-if TYPE_CHECKING:
-    from curation.scorers.base import Scorer
 
 MOST = 64
 """Pieces of a text that are left out one at a time; neighbouring sentences of a longer one go together."""
 _SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?]+[\"')\]]*\s*|\n+|$)")
 
 
-@dataclass(frozen=True)
-class Attribution:
-    """Pieces of a document with a weight each."""
+def attribution_of(scorer: Scorer, document: pa.RecordBatch) -> Attribution | None:
+    """What the scorer says itself, else what leaving out one sentence after another shows; None for nothing.
 
-    what: str
-    """What the weights add up to, such as `dsir.log_weight` without the stage: a field, or a formula of fields."""
-    pieces: list[tuple[str, float]]
-    exact: bool = True
-    """Whether the weights add up to it. If not, each is how much the score falls when that piece alone is gone."""
-    in_order: bool = False
-    """Whether the pieces are the text in its order, rather than the weightiest first."""
-
-    @property
-    def total(self) -> float:
-        return float(sum(weight for _, weight in self.pieces))
+    `document` has one row, with all columns that the scorer and its requirements read."""
+    try:
+        return scorer.attribution(document)
+    except NotImplementedError:
+        return leave_one_out(scorer, document)
 
 
 def leave_one_out(scorer: Scorer, document: pa.RecordBatch) -> Attribution | None:
     """How much the score falls without each sentence of `text`; None where there is no score or one sentence only."""
-    from curation.scorers.members import run
-
     field = scorer.contract.score
     if field is None or "text" not in scorer.all_reads():
         return None
@@ -61,11 +49,3 @@ def leave_one_out(scorer: Scorer, document: pa.RecordBatch) -> Attribution | Non
         return None
     falls = np.where(np.isnan(values[1:]), 0.0, values[0] - values[1:])
     return Attribution(field, list(zip(parts, falls.tolist(), strict=True)), exact=False, in_order=True)
-
-
-def ranked(pieces: list[str], weights: NDArray[np.float64]) -> list[tuple[str, float]]:
-    """Pieces of a text and what each added to its score, all occurrences together, the weightiest first."""
-    total: dict[str, float] = {}
-    for piece, weight in zip(pieces, weights.tolist(), strict=True):
-        total[piece] = total.get(piece, 0.0) + weight
-    return sorted(total.items(), key=lambda item: (-abs(item[1]), item[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import string
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -87,15 +87,15 @@ class LlmJudge(base.Scorer):
     When the service is not there, the run stops (R008) and resumes.
     """
 
-    kind: ClassVar[str] = "llm-judge"
+    kind = "llm-judge"
     Settings = LlmJudgeSettings
-    heavy: ClassVar[bool] = True  # one process asks for all shards, so that a rate limit is one
+    heavy = True  # one process asks for all shards, so that a rate limit is one
     operational = ("url", "key_env", "concurrency", "requests_per_minute", "timeout", "tries")
 
     def __init__(self, settings: LlmJudgeSettings, context: base.Context) -> None:
         _refuse_credentials(settings.url)
         super().__init__(settings, context)
-        self.reads = tuple(columns_of(settings.prompt))  # type: ignore[misc]
+        self.reads = tuple(columns_of(settings.prompt))
         self._endpoint: Endpoint | None = None
 
     @property

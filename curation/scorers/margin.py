@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,7 +45,7 @@ class Margin(base.Scorer):
 
     kind = "margin"
     Settings = MarginSettings
-    reads: ClassVar[tuple[str, ...]] = ()
+    reads: tuple[str, ...] = ()
 
     def __init__(self, settings: MarginSettings, context: base.Context) -> None:
         super().__init__(settings, context)

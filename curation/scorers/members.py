@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curation import registry
 from curation.scorers.base import Context, Scorer
-from curation.scorers.turns import per_turn
+from curation.scorers.construct import construct
 from schemas.documents import EMPTY, ERROR, OK
 
 
@@ -51,8 +51,8 @@ def make(member: Member, context: Context) -> Scorer:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "settings"
         raise ValueError(f"{member.scorer}: {place}: {first['msg']}") from None
-    scorer: Scorer = per_turn(cls(settings, context), context.turns)
-    if type(scorer).fit is not Scorer.fit:
+    scorer: Scorer = construct(cls, settings, context)
+    if scorer.fitted:
         raise ValueError(f"{member.scorer} has to be fitted, and a scorer inside another cannot be")
     return scorer
 
@@ -88,13 +88,6 @@ def without_value(scores: pa.StructArray) -> pa.Array:
         return pa.repeat(pa.scalar(EMPTY), len(scores))
     status = pc.fill_null(pc.struct_field(scores, "status"), EMPTY)
     return pc.if_else(pc.equal(status, OK), ERROR, status)
-
-
-def run(scorer: Scorer, documents: pa.RecordBatch) -> pa.RecordBatch:
-    """Score documents outside a run, requirements first; `documents` has every column that they read."""
-    needed = {name: run(other, documents).to_struct_array() for name, other in scorer.requires().items()}
-    scorer.load()
-    return scorer.score(pa.RecordBatch.from_pydict({**{n: documents.column(n) for n in scorer.reads}, **needed}))
 
 
 def describe(member: Member, scorer: Scorer) -> dict[str, Any]:

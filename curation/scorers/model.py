@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ class ModelSettings(base.Settings):
 class ModelScorer(base.Scorer):
     """A scorer with one or more networks. `prepare` needs their tokenizers only, `infer` their weights."""
 
-    heavy: ClassVar[bool] = True
+    heavy = True
 
     @property
     @abstractmethod
@@ -38,7 +38,7 @@ class ModelScorer(base.Scorer):
         """The models, their weights not necessarily loaded. Raises ModelError when one cannot be used."""
 
     @property
-    def device(self) -> str:  # type: ignore[override]
+    def device(self) -> str:
         return self.readers[0].device
 
     @abstractmethod

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +12,7 @@ from curation.models.causal import WINDOW, Causal, DocumentLosses
 from curation.models.locate import locate
 from curation.models.tokens import Ids
 from curation.scorers import base
-from curation.scorers.leave_one_out import Attribution
+from curation.scorers.attribution import Attribution
 from curation.scorers.model import ModelScorer, ModelSettings, placed, readable
 from schemas.documents import NO_TARGET, NONFINITE, OK
 
@@ -52,8 +50,8 @@ class Perplexity(ModelScorer):
           band: middle        # or low, or high
     """
 
-    kind: ClassVar[str] = "perplexity"
-    version: ClassVar[int] = 2
+    kind = "perplexity"
+    version = 2
     Settings = PerplexitySettings
 
     def __init__(self, settings: PerplexitySettings, context: base.Context) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
@@ -33,8 +33,8 @@ class Rules(Scorer):
     Raises ValueError for an unknown profile or threshold, naming the known ones.
     """
 
-    kind: ClassVar[str] = "rules"
-    version: ClassVar[int] = 1
+    kind = "rules"
+    version = 1
     Settings = Settings
 
     def __init__(self, settings: base.Settings, context: Context) -> None:

@@ -38,11 +38,7 @@ class Side(Wrapper):
             for name in inner.reads
             if name not in _BLANK
         }
-        self.reads = tuple(dict.fromkeys(self._source.values()))  # type: ignore[misc]
-
-    @property
-    def fields(self) -> list[pa.Field]:
-        return self.inner.fields
+        self.reads = tuple(dict.fromkeys(self._source.values()))
 
     def identity(self) -> dict[str, Any]:
         return {**self.inner.identity(), "side": VERSION}
@@ -53,9 +49,6 @@ class Side(Wrapper):
             for name in self.inner.reads
         }
         return self.inner.prepare(pa.RecordBatch.from_pydict(columns))
-
-    def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
-        return self.inner.infer(prepared)
 
 
 def _nothing(rows: int) -> pa.Array:

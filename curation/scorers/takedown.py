@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -55,10 +55,10 @@ class Takedown(Scorer):
     cannot be read.
     """
 
-    kind: ClassVar[str] = "takedown"
-    version: ClassVar[int] = 1
+    kind = "takedown"
+    version = 1
     Settings = Settings
-    default_keep: ClassVar[str | None] = "not {id}.listed"
+    default_keep = "not {id}.listed"
 
     def __init__(self, settings: base.Settings, context: Context) -> None:
         super().__init__(settings, context)
@@ -68,15 +68,11 @@ class Takedown(Scorer):
             for file in lists.names(files)
         ]
         self._loaded: tuple[dict[str, Any], list[_List]] | None = None
+        self.reads = tuple(dict.fromkeys(column for column, _ in self._files))
         if not self._files:
             raise ValueError("takedown has no list: give `ids:`, `urls:` or both")
         for column, path in self._files:
             lists.check(path, column)
-
-    @property
-    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The columns that some list is about."""
-        return tuple(dict.fromkeys(column for column, _ in self._files))
 
     @property
     def fields(self) -> list[pa.Field]:

@@ -37,7 +37,7 @@ class TokenCount(base.Scorer):
 
     def __init__(self, settings: TokenCountSettings, context: base.Context) -> None:
         super().__init__(settings, context)
-        self.reads = tuple(settings.columns)  # type: ignore[misc]
+        self.reads = tuple(settings.columns)
         self._opened: Tokens | None = None
 
     @property

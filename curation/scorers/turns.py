@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from curation.formats.messages import column_of
 from curation.formats.turns import Turns
+from curation.scorers.attribution import Attribution
 from curation.scorers.base import Scorer
-from curation.scorers.leave_one_out import Attribution
+from curation.scorers.leave_one_out import attribution_of
 from curation.scorers.wrapper import Wrapper
 from schemas.documents import EMPTY, FAULTS, OK
 
@@ -61,12 +62,11 @@ class PerTurn(Wrapper):
 
     def __init__(self, inner: Scorer, rule: str) -> None:
         super().__init__(inner)
-        if inner.requires():
+        if inner.requires() or inner.fitted:
             raise ValueError(f"{inner.kind} cannot score the answers of a conversation one by one")
         self.rule = rule
-        self.default_keep = inner.default_keep  # type: ignore[misc]
         others = tuple(name for name in inner.reads if name not in OF_A_TURN)
-        self.reads = ("messages", *others)  # type: ignore[misc]
+        self.reads = ("messages", *others)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -135,7 +135,7 @@ class PerTurn(Wrapper):
         columns = {name: column_of(turns, name) for name in self.inner.reads if name in OF_A_TURN}
         columns |= {name: before.joined("\n") for name in ("instruction", "prompt") if name in columns}
         columns |= {name: document.column(name) for name in self.inner.reads if name not in OF_A_TURN}
-        return self.inner.attribution(pa.RecordBatch.from_pydict(columns))
+        return attribution_of(self.inner, pa.RecordBatch.from_pydict(columns))
 
     def _folded(self, item: pa.Field) -> pa.Field | None:
         """A field of one answer as one of the conversation; None where nothing can be made of several."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
@@ -51,9 +51,9 @@ class Url(Scorer):
     Raises ValueError for a list that does not exist, and on loading for an entry that is none.
     """
 
-    kind: ClassVar[str] = "url"
-    version: ClassVar[int] = 1
-    reads: ClassVar[tuple[str, ...]] = ("url",)
+    kind = "url"
+    version = 1
+    reads: tuple[str, ...] = ("url",)
     Settings = Settings
 
     def __init__(self, settings: base.Settings, context: Context) -> None:

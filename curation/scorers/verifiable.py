@@ -66,7 +66,7 @@ class Verifiable(base.Scorer):
 
     def __init__(self, settings: VerifiableSettings, context: base.Context) -> None:
         super().__init__(settings, context)
-        self.reads = (settings.reference, settings.response or settings.samples or "")  # type: ignore[misc]
+        self.reads = (settings.reference, settings.response or settings.samples or "")
         if len(set(self.reads)) < 2:
             raise ValueError("the reference and what is checked are one column")
 

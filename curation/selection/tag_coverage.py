@@ -102,7 +102,7 @@ class Tags(Scorer):
 
     def __init__(self, settings: TagsSettings, context: Context) -> None:
         super().__init__(settings, context)
-        self.reads = (settings.column,)  # type: ignore[misc]
+        self.reads = (settings.column,)
 
     @property
     def fields(self) -> list[pa.Field]:

@@ -15,9 +15,10 @@ from curation import parquet
 from curation.sources import csv_rows, jsonl
 from curation.sources.column_types import TOO_LARGE
 from curation.sources.files import chunk_print, chunks, fingerprint_at, first_line, stamp
+from curation.sources.json_texts import as_json
 from curation.sources.shapes import fitted, light_slices, plain, weight
 from curation.sources.shards import Shard
-from curation.sources.texts import as_json, binary, nested, stringlike
+from curation.sources.texts import binary, nested, stringlike
 from curation.store import StoreError, is_url, remote
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from curation.store.failures import StoreError
-from curation.store.remote import is_url, scratch
 from curation.store.seal import CHANGED, GONE, DamagedFileError, content_of
 
 TEMPORARY = ".tmp-"
@@ -39,8 +38,8 @@ class Entry:
     """Seconds since 1970, by the store's clock."""
 
 
-class Store:
-    """A workspace's storage. `Store(root)` is a LocalStore for a path, an ObjectStore for a URL.
+class Store(ABC):
+    """A workspace's storage, as `curation.store.open_store` opens it.
 
     Names are relative, with forward slashes. A file, once written, does not change; only `replace` and fitted heads,
     whose name is their content's, are written twice. All methods raise OSError for what the storage refuses. Those that
@@ -52,24 +51,13 @@ class Store:
     far = False
     """Whether each request takes long, so that many are better sent side by side."""
 
-    def __new__(cls, root: str | Path) -> Store:
-        if cls is Store:
-            from curation.store.local import LocalStore
-            from curation.store.objects import ObjectStore
-
-            return super().__new__(ObjectStore if is_url(root) else LocalStore)
-        return super().__new__(cls)
-
-    def __init__(self, root: str | Path) -> None:
-        raise NotImplementedError
-
+    @abstractmethod
     def prepare(self) -> None:
         """See that the storage can hold a workspace: it is there, can be written to, and lets one of two create."""
-        raise NotImplementedError
 
+    @abstractmethod
     def uri(self, name: str) -> str:
         """Where a file is, as users and DuckDB name it."""
-        raise NotImplementedError
 
     def checked(self, name: str) -> str:
         """The same of a data file that is what was written: its bytes are compared when a process first asks."""
@@ -85,25 +73,25 @@ class Store:
         if due and found != due:
             raise DamagedFileError(self.uri(name), CHANGED)
 
+    @abstractmethod
     def content(self, name: str) -> str | None:
         """XXH3-128 of a file's bytes, None where there is none; read again only where it is not the file it was."""
-        raise NotImplementedError
 
+    @abstractmethod
     def place(self, name: str) -> Path | str:
         """The same, for those who go on from there: a path where it is one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def path(self, name: str) -> Path:
         """Where a file lies on the local disk. Raises CurationError C030 where the workspace is on an object store."""
-        raise NotImplementedError
 
+    @abstractmethod
     def source(self, name: str) -> Any:
         """What pyarrow reads a data file from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mapped(self, name: str) -> Any:
         """The same, to be read in a few places: mapped into memory, or fetched by ranges. A context manager."""
-        raise NotImplementedError
 
     @contextmanager
     def reading(self, name: str, mapped: bool = False) -> Iterator[Any]:
@@ -122,89 +110,75 @@ class Store:
             why = (str(failure).splitlines() or ["it cannot be read"])[0]
             raise DamagedFileError(self.uri(name), f"is damaged: {why}") from failure
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """A whole small file. Raises FileNotFoundError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, name: str, produce: Callable[[Path], Any]) -> Written:
         """Make a whole file at once: `produce` fills a temporary one on the local disk, which then gets its name.
 
         Several may write one name at once: the last one stands. After an exception nothing is left behind.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, name: str, produce: Callable[[Path], Any]) -> Written:
         """The same, of a data file: the hash of its content is put into its name, before the ending."""
-        raise NotImplementedError
 
+    @abstractmethod
     def replace(self, name: str, made: Path) -> None:
         """Put a finished file, made in `scratch`, in the place of the one that has the name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create(self, name: str, table: pa.Table) -> bool:
         """Create a small Parquet file, with its seal, unless the name is taken. True for the winner; atomic."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broken(self, name: str) -> str | None:
         """What is wrong with a record (`create`), as `curation.store.seal.broken_seal`; None where it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_aside(self, name: str, unless: Callable[[bytes], bool] = lambda content: False) -> bool:
         """Move a file below `damaged/`, so that its name is free. False where it is not there any more.
 
         `unless` is asked of its bytes, since somebody else may have been faster, and this is the new one.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
         """Make the folder `name` of files that were written before (by new name), and of `card` as README.md.
 
         It is there as a whole or not at all, or on an object store with its README.md last. Where somebody else was
         first, with the same bytes, that stands. `mark` names the attempt.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self, folder: str) -> list[str]:
         """Complete files in a folder of the workspace, sorted; empty when there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes of each file in a folder of the workspace, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def walk(self) -> Iterator[tuple[str, Entry]]:
         """Every file of the workspace, temporary ones too."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tidy(self) -> None:
         """Remove empty folders."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scratch(self, name: str) -> Path:
         """A place on the local disk for a temporary file: to be mapped into memory, spilled to, or grown.
 
         Its folder may have to be made.
         """
-        raise NotImplementedError
-
-
-@lru_cache(maxsize=64)
-def local_copy(folder: str) -> Path:
-    """A folder of few, small files (a fitted head) on the local disk; from a store it is fetched once a process."""
-    if not is_url(folder):
-        return Path(folder)
-    parent, _, name = folder.rpartition("/")
-    store = Store(folder)
-    copy = scratch(parent) / name
-    copy.mkdir(parents=True, exist_ok=True)
-    for file in store.names(""):
-        (copy / file).write_bytes(store.read(file))
-    return copy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -42,8 +42,8 @@ class RedactPii(Transform):
     was none for what stood beside it is replaced too, once that is gone.
     """
 
-    kind: ClassVar[str] = "redact-pii"
-    version: ClassVar[int] = 1
+    kind = "redact-pii"
+    version = 1
     Settings = Settings
 
     def __init__(self, settings: base.Settings, context: Context) -> None:

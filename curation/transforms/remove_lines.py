@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
@@ -69,8 +69,8 @@ class RemoveLines(Transform):
     Raises ValueError for an unknown profile, naming the known ones, and for `rules` with another profile than c4's.
     """
 
-    kind: ClassVar[str] = "remove-lines"
-    version: ClassVar[int] = 1
+    kind = "remove-lines"
+    version = 1
     Settings = Settings
 
     def __init__(self, settings: base.Settings, context: Context) -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.sources.texts import as_json, nested, stringlike, valid_text
+from curation.sources.json_texts import as_json
+from curation.sources.texts import nested, stringlike, valid_text
 from curation.weak_to_strong.label_model import ABSTAIN
 from schemas.documents import TEXT
 

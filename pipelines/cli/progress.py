@@ -159,7 +159,7 @@ def _unit_facts(outcome: Outcome) -> str:
     if outcome.failure:
         return ": failed"
     unit, value = outcome.unit, outcome.value
-    shard = getattr(getattr(unit, "at", None), "shard", None)
+    shard = getattr(unit, "shard", None)
     name = f" {shard.path}" + (f" rows {shard.row_start}..{shard.row_end}" if shard.row_start else "") if shard else ""
     if hasattr(value, "alive"):
         rate = f", {value.rows / value.seconds:,.0f} documents/s" if value.rows and value.seconds else ""

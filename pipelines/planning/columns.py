@@ -9,11 +9,10 @@ from difflib import get_close_matches
 import pyarrow as pa
 
 from curation.formats.columns import Columns
-from curation.scorers import input as input_step
 from curation.sources import SourceFile, column_types
 from curation.sources.jsonl import NESTED, PARTS, STRICT
 from curation.sources.shapes import plain
-from curation.sources.texts import nested, usable
+from curation.sources.texts import nameable, nested, usable
 from pipelines.recipe.document import excerpt_of
 from pipelines.recipe.load import Loaded
 from schemas.documents import TEXT
@@ -68,7 +67,7 @@ def check_input(
                 f"input column '{source}' (for {name}) is {unified[source]}, not numbers{_first_text(filled, source)}"
             )
             finding = Finding("C022", message, f"map input.columns.{name} to a column of numbers or booleans")
-        elif source in unified and name == "id" and not input_step.nameable(unified[source]):
+        elif source in unified and name == "id" and not nameable(unified[source]):
             message = f"input column '{source}' (for id) is {unified[source]}, which names nothing"
             finding = Finding("C022", message, "map input.columns.id to a column of strings or numbers")
         if finding is not None:

@@ -9,16 +9,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.flow.score import missing_rows
-from curation.flow.score_index import ScoreIndex
-from curation.flow.units import ScoreWork, ShardWork, Work, scorer_object
+from curation.flow.isolate import complete, score_rows
+from curation.flow.missing import missing_rows
+from curation.flow.perform import score_here
+from curation.flow.replay import beginning
+from curation.flow.score_index import Shards
+from curation.flow.units import ScoreWork
 from curation.manifest.parts import Manifest
-from curation.models.hardware import hardware
 from curation.plan import Plan, StagePlan, Step
 from curation.plugins import contained
 from curation.text.edits import apply_edits
 from pipelines.planning.resolve import Resolved
-from pipelines.running.fit import read_texts, sample_rows
+from pipelines.running.fit import Sample
+from schemas.documents import INPUT
 from schemas.recipe import Resources
 
 TIMED = 128
@@ -84,21 +87,20 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
         notices=resolved.notices,
     )
     groups = _groups(plan, manifest)
-    shards = _shards(plan, manifest, groups)
+    shards = list(Shards.recorded(manifest, plan, groups))
     rates = _rates(manifest)
     if time:
         rates, documents = timed_sample(resolved)
         result.timed_on = f"{documents} documents of the input, timed just now"
-    possible = [at.ledger().alive for at in shards]
+    possible = [beginning(shard).alive for shard in shards]
     """By shard, documents that may reach the next pass."""
     sure = True
     for part in plan.passes:
-        first = (part.stages or part.barriers)[0].position
-        sure = sure and all(stage.id in groups for stage in plan.stages[:first] if stage.barrier)
+        sure = sure and all(stage.id in groups for stage in plan.stages[: part.first] if stage.barrier)
         exact: Counter[str] = Counter()
         most: Counter[str] = Counter()
-        for number, at in enumerate(shards):
-            missing = missing_rows(ScoreWork(at, part), possible[number], sure)
+        for number, shard in enumerate(shards):
+            missing = missing_rows(ScoreWork(shard, part.number), possible[number], sure)
             exact.update(missing.exact)
             most.update(missing.most)
             possible[number] = missing.possible
@@ -150,28 +152,6 @@ def _groups(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:
     }
 
 
-def _shards(plan: Plan, manifest: Manifest, groups: dict[str, dict[str, Any]]) -> list[ShardWork]:
-    index = ScoreIndex(manifest, plan)
-    work = Work(
-        str(manifest.store.root),
-        plan.run,
-        "forecast",
-        plan.columns,
-        plan.stages,
-        plan.reading,
-        plan.writing,
-        plan.output_columns,
-        plan.output.row_group_rows,
-        hardware(),
-    )
-    return [
-        ShardWork(
-            work, shard, index[shard.index], groups, None if plan.sample is None else plan.sample.get(shard.index, ())
-        )
-        for shard in plan.good_shards
-    ]
-
-
 def _stored(manifest: Manifest, plan: Plan, fingerprint: str) -> int:
     files = {shard.fingerprint for shard in plan.shards}
     table = manifest.where("scores", fingerprint=fingerprint)
@@ -194,25 +174,25 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
     Each step is loaded and warmed up first, so that compiling and reading weights do not count.
     """
     plan = resolved.plan
-    sampled = sample_rows(list(plan.shards), TIMED)
-    texts = read_texts(sampled, plan.reading, plan.columns)
     waiting = {item.stage for item in resolved.unfitted}
+    steps = [step for step in plan.steps() if step.family != INPUT and step.name not in waiting]
+    sample = Sample(plan, TIMED, {"text", *(name for step in steps for name in step.reads)})
+    text = sample.column("text")
     rates: dict[str, float] = {}
     made: dict[str, pa.StructArray] = {}
-    if not len(texts):
+    if not len(text):
         return rates, 0
-    for step in plan.steps():
-        if step.family == "input" or step.name in waiting or "text" not in step.reads:
-            continue
-        scorer = scorer_object(step)
-        columns = {"text": texts, **{name: made[other] for name, other in step.requires.items()}}
+    for step in steps:
+        columns = {name: sample.column(name, name in step.numbers) for name in step.reads if name != "text"}
+        columns |= {"text": text} if "text" in step.reads else {}
+        columns |= {name: made[other] for name, other in step.requires.items()}
         batch = pa.RecordBatch.from_pydict(columns)
         with contained():
-            scorer.score(batch.slice(0, 8))
+            score_rows(step, batch.slice(0, 8), score_here)
             began = perf_counter()
-            scored = scorer.score(batch)
-        rates[step.fingerprint] = (perf_counter() - began) / len(texts)
+            scored = complete(score_rows(step, batch, score_here), step)
+        rates[step.fingerprint] = (perf_counter() - began) / len(text)
         made[step.fingerprint] = scored.to_struct_array()
         if step.edits:
-            texts = apply_edits(texts, scored.column("edits"))
-    return rates, len(texts)
+            text = apply_edits(text, scored.column("edits"))
+    return rates, len(text)

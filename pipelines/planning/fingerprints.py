@@ -29,10 +29,6 @@ def actor_of(scorer: Scorer) -> str:
     return fingerprint([scorer.kind, scorer.version, settings, scorer.identity()])
 
 
-def is_fitted(scorer: Scorer) -> bool:
-    return type(scorer).fit is not Scorer.fit
-
-
 def learns_from(loaded: Loaded, position: int, available: Columns) -> list[str]:
     """What a fit depends on beside the text as it stands: columns that it reads, and gates that choose its rows."""
     scorer = loaded.stages[position]

@@ -10,7 +10,7 @@ from curation.manifest.parts import Manifest
 from curation.scorers.base import HEAD, Scorer, Transform
 from curation.store import Store
 from curation.store.seal import CHANGED, GONE
-from pipelines.planning.fingerprints import fit_key, is_fitted, learns_from, step_fingerprint
+from pipelines.planning.fingerprints import fit_key, learns_from, step_fingerprint
 from pipelines.recipe.load import Loaded
 
 
@@ -32,7 +32,7 @@ def fits(loaded: Loaded, available: Columns) -> list[Unfitted]:
     for position, (declared, chosen) in enumerate(zip(loaded.recipe.stages, loaded.stages, strict=True)):
         if isinstance(chosen, Transform):
             upstream = [*upstream, step_fingerprint(chosen, available, upstream, {})]
-        elif isinstance(chosen, Scorer) and is_fitted(chosen):
+        elif isinstance(chosen, Scorer) and chosen.fitted:
             key = fit_key(
                 loaded.recipe.name,
                 declared.id,

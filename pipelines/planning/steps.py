@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
-from curation.flow.units import content_of
+from curation.flow.objects import build, content_of
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.models.locate import ModelError
 from curation.models.pull import models_folder
-from curation.plan import BULKY, StagePlan, Step, fingerprint
+from curation.plan import BULKY, StagePlan, StageSpec, Step, fingerprint
 from curation.plugins import contained
 from curation.registry import blames
 from curation.scorers import input as input_step
-from curation.scorers.base import Context, Scorer, Transform
-from curation.selection.base import Selection
+from curation.scorers.base import Scorer, Transform
 from curation.sources.streams import MAX_DOCUMENT_BYTES
-from curation.store import Store, local_copy
+from curation.store import Store
 from pipelines.planning.columns import at_line
-from pipelines.planning.fingerprints import actor_of, fit_key, is_fitted, learns_from, step_fingerprint
+from pipelines.planning.fingerprints import actor_of, fit_key, learns_from, step_fingerprint
 from pipelines.planning.fits import Unfitted, latest_fit
 from pipelines.recipe.load import PLUGIN_HINT, Loaded, raised, turns_of
 from schemas.documents import INPUT
@@ -29,11 +29,10 @@ from schemas.errors import CurationError, Finding
 def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple[list[StagePlan], list[Unfitted]]:
     shown = input_step.SHOWN_OF_ANSWERS if available.has_answers else input_step.SHOWN
     has = [available.identity("output")] if available.has_answers else []
+    spec = StageSpec(INPUT, INPUT, INPUT)
     first = Step(
         name=INPUT,
-        family=INPUT,
-        kind=INPUT,
-        settings={},
+        spec=spec,
         path=(),
         fingerprint=fingerprint(
             [INPUT, input_step.VERSION, {k: available.identity(k) for k in ("text", "id")}, *has, *_limit(loaded)]
@@ -41,10 +40,9 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
         fields=(input_step.ID, *shown),
         reads=(),
     )
-    stages = [StagePlan(0, INPUT, INPUT, INPUT, input_step.VERSION, {}, None, first.fingerprint, (first,), shown)]
+    stages = [StagePlan(0, spec, input_step.VERSION, None, first.fingerprint, (first,), shown)]
     unfitted: list[Unfitted] = []
     upstream: list[str] = []
-    base = str(loaded.base)
     findings: list[Finding] = []
     for position, (declared, chosen, gate) in enumerate(
         zip(loaded.recipe.stages, loaded.stages, loaded.gates, strict=True)
@@ -54,9 +52,16 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
             findings.append(unusable)
             continue
         settings = chosen.settings.model_dump(mode="json")
-        artifact = None
-        shape = turns_of(available, declared.turns)
-        if isinstance(chosen, Scorer) and is_fitted(chosen):
+        spec = StageSpec(
+            stage=declared.id,
+            family=declared.family,
+            kind=declared.kind,
+            settings=json.dumps(settings, sort_keys=True),
+            recipe_dir=str(loaded.base),
+            cache=_answers_folder(manifest.store),
+            turns=turns_of(available, declared.turns),
+        )
+        if isinstance(chosen, Scorer) and chosen.fitted:
             key = fit_key(
                 loaded.recipe.name,
                 declared.id,
@@ -68,39 +73,33 @@ def stage_plans(loaded: Loaded, manifest: Manifest, available: Columns) -> tuple
             if artifact is None:
                 unfitted.append(Unfitted(position, declared.id, key, chosen.sample_rows))
             else:
-                chosen = type(chosen)(chosen.settings, Context(loaded.base, local_copy(artifact), turns=shape))
-        content = content_of(chosen)
-        answers = _answers_folder(manifest.store)
-        common = (declared.family, declared.kind, settings, base, artifact, answers, shape, content)
+                spec = replace(spec, artifact=artifact)
+                chosen = build(spec)
+        spec = replace(spec, content=content_of(chosen))
         steps: list[Step] = []
         if isinstance(chosen, Scorer):
-            own = _steps(declared.id, chosen, (), common, available, upstream, steps)
+            own = _steps(declared.id, chosen, (), spec, available, upstream, steps)
             identity = own.fingerprint
             if isinstance(chosen, Transform):
                 upstream = [*upstream, identity]
         else:
             for name, required in chosen.requires().items():
-                _steps(f"{declared.id}/{name}", required, (name,), common, available, upstream, steps)
-            more = [chosen.identity()] if isinstance(chosen, Selection) and chosen.identity() else []
+                _steps(f"{declared.id}/{name}", required, (name,), spec, available, upstream, steps)
+            more = [chosen.identity()] if chosen.identity() else []
             made = [step.fingerprint for step in steps]
             identity = fingerprint([declared.family, declared.kind, chosen.version, settings, made, *more])
         asked = declared.resources
         stages.append(
             StagePlan(
                 position=position + 1,
-                id=declared.id,
-                family=declared.family,
-                kind=declared.kind,
+                spec=spec,
                 version=chosen.version,
-                settings=settings,
                 keep=gate.sql if gate else None,
                 fingerprint=identity,
                 steps=tuple(replace(step, resources=asked) if step.heavy else step for step in steps),
                 fields=tuple(field for field in chosen.fields if field.name not in BULKY),
                 columns=() if isinstance(chosen, Scorer) else tuple(chosen.columns),
-                recipe_dir=base,
                 resources=asked,
-                content=content,
             )
         )
     if findings:
@@ -140,7 +139,7 @@ def _steps(
     name: str,
     scorer: Scorer,
     path: tuple[str, ...],
-    common: tuple[str, str, dict[str, Any], str, str | None, str, str | None, str],
+    spec: StageSpec,
     available: Columns,
     upstream: list[str],
     steps: list[Step],
@@ -152,13 +151,10 @@ def _steps(
         where, flag = scorer.only_where().get(column, (None, ""))
         needed = only if where is None else (requires[where], flag)
         own = (f"{name}/{column}", required, (*path, column))
-        requires[column] = _steps(*own, common, available, upstream, steps, needed).fingerprint
-    family, kind, settings, base, artifact, cache, turns, content = common
+        requires[column] = _steps(*own, spec, available, upstream, steps, needed).fingerprint
     step = Step(
         name=name,
-        family=family,
-        kind=kind,
-        settings=settings,
+        spec=spec,
         path=path,
         fingerprint=step_fingerprint(scorer, available, upstream, requires),
         fields=tuple(scorer.fields),
@@ -170,11 +166,6 @@ def _steps(
         actor=actor_of(scorer) if scorer.heavy else "",
         device=scorer.device,
         edits=isinstance(scorer, Transform),
-        recipe_dir=base,
-        artifact=artifact,
-        cache=cache,
-        turns=turns,
-        content=content,
     )
     steps.append(step)
     return step

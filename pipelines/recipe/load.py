@@ -18,8 +18,9 @@ from curation.gates import Gate, GateError
 from curation.plan import BULKY
 from curation.plugins import PluginError, contained, kind_of
 from curation.scorers.base import Context, Scorer
+from curation.scorers.construct import construct
 from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
-from curation.scorers.turns import RULES, per_turn, uses_turns
+from curation.scorers.turns import RULES, PerTurn, uses_turns
 from pipelines.recipe.document import Document, KeyPath, one_line, read_text, shown, validate
 from pipelines.recipe.survivor import check_survivors
 from schemas.documents import INPUT
@@ -346,12 +347,12 @@ def _built(
     settings = validate(document, cls.Settings, stage.settings, path, label, [stage.family, *_STAGE_KEYS])
     if settings is None:
         return None
-    built = cls(settings, context)
+    built = construct(cls, settings, context)
     if stage.family == "transform" and available.makes("text"):
         message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
         document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
         return None
-    wrong = _wrong(built)
+    wrong = _wrong(built.inner if isinstance(built, PerTurn) else built)
     if wrong is not None:
         document.add("C054", f"{label}: {wrong}", place, PLUGIN_HINT)
         return None
@@ -361,8 +362,6 @@ def _built(
         if isinstance(asked, Scorer):
             asked.check()
         waiting += asked.requires().values()
-    if stage.family == "scorer":
-        built = per_turn(built, context.turns)
     if stage.turns and not uses_turns(built):
         hint = "it is for scorers of answers, on input that maps `messages` or `conversations`"
         document.add("C012", f"{label}: turns: says nothing here", (*path, "turns"), hint, value=True)

@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -349,17 +348,14 @@ def _documents(manifest: Manifest, plan: Plan, doc_ids: list[int]) -> pa.Table:
     Transforms are run again, since a document that was dropped before one was never edited by it: it would be judged by
     lines that the output does not have, and be known by them.
     """
-    from curation.flow.units import scorer_object
-    from curation.scorers import members
-    from curation.sources import read_batches
-    from curation.text.edits import apply_edits
+    from curation.flow.documents import edited_anew, source_rows, wanted_columns
+    from curation.flow.objects import scorer_object
 
     transforms = [scorer_object(stage.steps[-1]) for stage in plan.stages if stage.family == "transform"]
     has = plan.columns.names if plan.columns.format is not None else []
     shown = ["text", *(name for name in PARTS if name in has)]
     names = sorted({*shown, *(name for transform in transforms for name in transform.all_reads())})
     numbers = {name for step in plan.steps() for name in step.numbers}
-    schema = pa.schema([plan.reading.field(source) for source in plan.columns.sources(names)])
     places = _places(manifest, doc_ids)
     missing = {path for path, _ in places} - {shard.path for shard in plan.shards}
     if missing:
@@ -369,29 +365,19 @@ def _documents(manifest: Manifest, plan: Plan, doc_ids: list[int]) -> pa.Table:
         wanted.setdefault(path, []).append(row)
     pieces, found = [], []
     for shard in plan.shards:
-        there = np.zeros(shard.rows, dtype=bool)
         rows = np.array(wanted.get(shard.path, []), dtype=np.int64) - shard.row_start
-        there[rows[(rows >= 0) & (rows < shard.rows)]] = True
-        if not there.any():
-            continue
-        for batch in read_batches(shard, schema, partial(_any, there)):
-            here = np.flatnonzero(there[batch.start : batch.start + batch.columns.num_rows])
-            opened = plan.columns.open(batch.columns.take(pa.array(here)))
-            pieces.append(pa.RecordBatch.from_pydict({name: opened.field(name, name in numbers) for name in names}))
-            found += [(shard.path, int(row)) for row in here + batch.start + shard.row_start]
+        rows = rows[(rows >= 0) & (rows < shard.rows)]
+        for read in source_rows(shard, rows, plan.columns, wanted_columns(plan, names)) if len(rows) else ():
+            pieces.append(read.batch(names, numbers))
+            found += [(shard.path, int(row)) for row in read.rows + shard.row_start]
     [documents] = pa.Table.from_batches(pieces).combine_chunks().to_batches()
     for transform in transforms:
-        text = apply_edits(documents.column("text"), members.run(transform, documents).column("edits"))
-        documents = documents.set_column(documents.schema.get_field_index("text"), "text", text)
+        documents = edited_anew(transform, documents)
     at = {place: number for number, place in enumerate(found)}
     documents = documents.select(shown).take(pa.array([at[place] for place in places]))
     paths, rows_in_file = zip(*places, strict=True)
     keys = {"doc_id": pa.array(doc_ids), "path": pa.array(paths), "row": pa.array(rows_in_file)}
     return pa.table({**keys, **{name: documents.column(name) for name in shown}})
-
-
-def _any(there: np.ndarray, start: int, rows: int) -> bool:
-    return bool(there[start : start + rows].any())
 
 
 def _gone(path: str, run: str) -> CurationError:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
+    from curation.flow.units import ShardWork
     from curation.manifest.parts import Manifest
 
 SHOWN = pa.schema(
@@ -77,13 +78,12 @@ def texts(
     manifest: Manifest, run: str, rows: list[dict[str, Any]]
 ) -> dict[tuple[str, int], tuple[str | None, str | None]]:
     """Text and edited text by (path, row)."""
-    from curation.flow.score_index import ScoreIndex
+    from curation.flow.score_index import Shards
     from pipelines.planning.resolve import resolve_recorded
 
     if not rows:
         return {}
     plan = resolve_recorded(manifest, run)
-    index = ScoreIndex(manifest, plan)
     wanted: defaultdict[int, list[int]] = defaultdict(list)
     there = {shard.path for shard in plan.shards}
     for row in rows:
@@ -97,37 +97,23 @@ def texts(
             if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
                 wanted[shard.index].append(row["row"])
     texts_by_row: dict[tuple[str, int], tuple[str | None, str | None]] = {}
-    for number, places in wanted.items():
-        texts_by_row.update(_shard_texts(manifest, plan, plan.shards[number], index[number], np.array(places)))
+    shards = Shards.recorded(manifest, plan).of(plan.shards[number] for number in wanted)
+    for shard_work in shards:
+        texts_by_row.update(_shard_texts(shard_work, np.array(wanted[shard_work.shard.index])))
     return texts_by_row
 
 
-def _shard_texts(
-    manifest: Manifest, plan: Any, shard: Any, scores: dict[str, list[str]], places: np.ndarray
-) -> dict[tuple[str, int], tuple[str | None, str | None]]:
-    from curation.flow.score import last_transform
-    from curation.flow.stored import load_known
-    from curation.sources import read_batches
-    from curation.text.edits import apply_edits
+def _shard_texts(shard_work: ShardWork, places: np.ndarray) -> dict[tuple[str, int], tuple[str | None, str | None]]:
+    from curation.flow.documents import rows_at, wanted_columns
 
+    work, shard = shard_work.work, shard_work.shard
     rows = np.unique(places - shard.row_start)
-    schema = pa.schema([plan.reading.field(source) for source in plan.columns.sources(["text"])])
-    wanted = np.zeros(shard.rows, dtype=bool)
-    wanted[rows] = True
-    pieces = []
-    for batch in read_batches(shard, schema, lambda start, n: bool(wanted[start : start + n].any())):
-        here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-        pieces.append(plan.columns.open(batch.columns.take(pa.array(here))).text[0])
-    text = pa.concat_arrays(pieces)
-    edited = pa.nulls(len(text), text.type)
-    transform = last_transform(plan.stages)
-    if transform is not None:
-        step = transform.steps[-1]
-        known = load_known(
-            manifest.store, scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, ["edits"]
-        )
-        edits = pc.struct_field(known.rows(rows), "edits")
-        changed = pc.fill_null(pc.greater(pc.list_value_length(edits), 0), False)
-        edited = pc.if_else(changed, apply_edits(pc.fill_null(text, ""), edits), edited)
-    keys = [(shard.path, int(row) + shard.row_start) for row in rows]
-    return dict(zip(keys, zip(text.to_pylist(), edited.to_pylist(), strict=True), strict=True))
+    texts_by_row: dict[tuple[str, int], tuple[str | None, str | None]] = {}
+    for documents in rows_at(shard_work, rows, len(work.stages), wanted_columns(work, ["text"])):
+        edited = pa.nulls(len(documents.rows), pa.large_string())
+        if documents.edits is not None:
+            changed = pc.fill_null(pc.greater(pc.list_value_length(documents.edits), 0), False)
+            edited = pc.if_else(changed, documents.text, edited)
+        keys = [(shard.path, int(row) + shard.row_start) for row in documents.rows]
+        texts_by_row.update(zip(keys, zip(documents.source.to_pylist(), edited.to_pylist(), strict=True), strict=True))
+    return texts_by_row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.flow.documents import Documents, edited_anew, source_rows, wanted_columns
 from curation.flow.faults import MACHINE, unforeseen
-from curation.flow.score import complete
+from curation.flow.isolate import complete
+from curation.flow.objects import scorer_object
 from curation.flow.stored import as_struct
-from curation.flow.units import scorer_object
-from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest, later
 from curation.models.locate import ModelError
 from curation.plan import Plan
 from curation.plugins import contained
-from curation.scorers import members
+from curation.scorers import alone
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
-from curation.sources import Shard, hash_rows, read_batches
+from curation.sources import Shard, hash_rows
 from curation.store import Store
 from pipelines.planning.fits import Unfitted, head_differs
 from pipelines.planning.resolve import Resolved
@@ -104,17 +104,32 @@ def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.nd
     return {index: (by_index[index], np.sort(np.array(rows))) for index, rows in sorted(chosen.items())}
 
 
-def read_texts(sampled: dict[int, tuple[Shard, np.ndarray]], reading: pa.Schema, columns: Columns) -> pa.Array:
-    """Texts (`schemas.documents.TEXT`) of sampled rows in input order, those that have none left out."""
-    pieces = [pa.array([], TEXT)]
-    for shard, rows in sampled.values():
-        wanted = np.zeros(shard.rows, dtype=bool)
-        wanted[rows] = True
-        schema = pa.schema([reading.field(source) for source in columns.sources(["text"])])
-        for batch in read_batches(shard, schema, partial(_any, wanted)):
-            here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-            pieces.append(columns.open(batch.columns.take(pa.array(here))).text[0].drop_null())
-    return pa.concat_arrays(pieces)
+class Sample:
+    """Sampled documents of a plan's inputs, those that have a text, in input order, by column as stages see them."""
+
+    def __init__(self, plan: Plan, count: int, names: Iterable[str]) -> None:
+        """`names` are the columns that will be asked for."""
+        wanted = wanted_columns(plan, names)
+        self._read = [
+            documents
+            for shard, rows in sample_rows(list(plan.shards), count).values()
+            for documents in self._of_shard(plan, shard, rows, wanted)
+        ]
+
+    def column(self, name: str, number: bool = False) -> pa.Array:
+        """As the source has it: no transform was run."""
+        read = [documents.field(name, number).filter(documents.source.is_valid()) for documents in self._read]
+        return pa.concat_arrays([pa.array([], pa.float64() if number else TEXT), *read])
+
+    @staticmethod
+    def _of_shard(plan: Plan, shard: Shard, rows: np.ndarray, wanted: pa.Schema) -> list[Documents]:
+        """An input that cannot be read has none, where the recipe says that the run goes on without it."""
+        try:
+            return list(source_rows(shard, rows, plan.columns, wanted))
+        except CurationError as failure:
+            if plan.on_bad_shard == "stop" or failure.findings[0].code in MACHINE:
+                raise
+            return []
 
 
 def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -> pa.RecordBatch:
@@ -125,10 +140,11 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
     plan = resolved.plan
     stages = plan.stages[1 : todo.position + 2]  # the first is the input's
     steps = [step for stage in (stages if survivors else stages[-1:]) for step in stage.steps]
-    names = {"text", *(name for step in steps for name in step.reads)}
+    steps += [step for stage in stages[:-1] if stage.family == "transform" for step in stage.steps]
+    names = sorted({"text", *(name for step in steps for name in step.reads)})
     numbers = {name for step in steps for name in step.numbers}
-    sampled = sample_rows(list(plan.shards), todo.sample_rows)
-    pool = _read(sampled, plan, sorted(names), numbers)
+    sample = Sample(plan, todo.sample_rows, names)
+    pool = pa.RecordBatch.from_pydict({name: sample.column(name, name in numbers) for name in names})
     if survivors:
         pool = pool.filter(pc.not_equal(pc.utf8_trim_whitespace(pool.column("text")), ""))
     size = pc.binary_length(pool.column("text"))
@@ -140,62 +156,14 @@ def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -
     waiting = {item.stage for item in resolved.unfitted}
     for stage, built, gate in zip(stages[:-1], loaded.stages, loaded.gates, strict=False):
         if isinstance(built, Transform):
-            pool, structs = _edited(built, pool, structs)
+            pool = edited_anew(built, pool)
+            pool, structs = _filtered(pc.greater(pc.binary_length(pool.column("text")), 0), pool, structs)
         elif survivors and isinstance(built, Scorer) and stage.id not in waiting:
             step = stage.steps[-1]
-            structs[stage.id] = as_struct(complete(members.run(scorer_object(step), pool), step), step.columns)
+            structs[stage.id] = as_struct(complete(alone.run(scorer_object(step), pool), step), step.columns)
         if survivors and gate is not None and len(gate.stages_of(structs)) == len({s.casefold() for s in gate.stages}):
             pool, structs = _filtered(pa.array(gate.evaluate(structs).passed), pool, structs)
     return pool
-
-
-def _read(
-    sampled: dict[int, tuple[Shard, np.ndarray]], plan: Plan, names: list[str], numbers: set[str]
-) -> pa.RecordBatch:
-    """Sampled rows in input order, those without text left out, with the columns `names`.
-
-    An input that cannot be read has none, where the recipe says that the run goes on without it.
-    """
-    kinds = {name: pa.float64() if name in numbers else TEXT for name in names}
-    pieces = [pa.RecordBatch.from_pydict({name: pa.array([], kind) for name, kind in kinds.items()})]
-    for shard, rows in sampled.values():
-        try:
-            pieces += _read_shard(shard, rows, plan, names, numbers)
-        except CurationError as failure:
-            if plan.on_bad_shard == "stop" or failure.findings[0].code in MACHINE:
-                raise
-    return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0] if any(map(len, pieces)) else pieces[0]
-
-
-def _read_shard(
-    shard: Shard, rows: np.ndarray, plan: Plan, names: list[str], numbers: set[str]
-) -> list[pa.RecordBatch]:
-    columns = plan.columns
-    schema = pa.schema([plan.reading.field(source) for source in columns.sources(names)])
-    wanted = np.zeros(shard.rows, dtype=bool)
-    wanted[rows] = True
-    pieces = []
-    for batch in read_batches(shard, schema, partial(_any, wanted)):
-        here = np.flatnonzero(wanted[batch.start : batch.start + batch.columns.num_rows])
-        opened = columns.open(batch.columns.take(pa.array(here)))
-        there = opened.text[0].is_valid()
-        made = {name: opened.field(name, name in numbers) for name in names}
-        pieces.append(pa.RecordBatch.from_pydict(made).filter(there))
-    return pieces
-
-
-def _any(wanted: np.ndarray, start: int, rows: int) -> bool:
-    return bool(wanted[start : start + rows].any())
-
-
-def _edited(
-    transform: Scorer, pool: pa.RecordBatch, structs: dict[str, pa.StructArray]
-) -> tuple[pa.RecordBatch, dict[str, pa.StructArray]]:
-    from curation.text.edits import apply_edits
-
-    after = apply_edits(pool.column("text"), members.run(transform, pool).column("edits"))
-    pool = pool.set_column(pool.schema.get_field_index("text"), "text", after)
-    return _filtered(pc.greater(pc.binary_length(after), 0), pool, structs)
 
 
 def _filtered(

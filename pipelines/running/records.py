@@ -13,10 +13,7 @@ import pyarrow.compute as pc
 
 from curation.flow import Failure
 from curation.flow.faults import to_be_stored
-from curation.flow.units import (
-    contract,
-    describe,
-)
+from curation.flow.objects import contract, describe
 from curation.manifest.parts import Manifest, later, now
 from curation.manifest.snapshot import publish_snapshot
 from curation.plan import Plan
@@ -46,13 +43,11 @@ def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardwa
             "stage": stage.id,
             "family": stage.family,
             "kind": stage.kind,
-            "settings": json.dumps(stage.settings, sort_keys=True),
+            "settings": stage.spec.settings,
             "keep": stage.keep,
             "fingerprint": stage.fingerprint,
             "version": stage.version,
-            "fields": pa.schema([*stage.fields, *([] if stage.barrier else [pa.field("status", pa.string())])])
-            .serialize()
-            .to_pybytes(),
+            "fields": pa.schema(stage.shown).serialize().to_pybytes(),
         }
         for stage in plan.stages
     ]
@@ -66,7 +61,7 @@ def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardwa
             "source": shard.source,
             "fingerprint": shard.fingerprint,
             "row_start": shard.row_start,
-            "rows": shard.rows if plan.sample is None else len(plan.sample.get(shard.index, ())),
+            "rows": plan.rows_of(shard),
             "bytes": shard.bytes,
             "error": shard.error,
         }

@@ -11,26 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.dedup.base import Dedup
 from curation.flow import Failure, Outcome, system_failure
+from curation.flow.dataset_wide import family_of
+from curation.flow.documents import last_transform
 from curation.flow.faults import to_be_stored, unforeseen
-from curation.flow.score import last_transform
 from curation.flow.score_index import ScoreIndex, Shards
-from curation.flow.units import (
-    DecideWork,
-    EnterWork,
-    PairWork,
-    ResolveWork,
-    ScoreWork,
-    ShardWork,
-    Work,
-    WriteWork,
-    higher,
-    stage_object,
-)
+from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, ShardWork, Work, WriteWork
 from curation.manifest.parts import TOGETHER, Manifest
 from curation.manifest.snapshot import publish_missing
-from curation.plan import Pass, Plan, StagePlan, Step, fingerprint
+from curation.plan import Pass, Plan, StagePlan, Step
 from curation.registry import blames
 from curation.report.duplicates import striking
 from curation.sources import Shard
@@ -57,8 +46,6 @@ from workers.executor import Executor
 
 MOST_RAISED = 10
 """Kinds of faults of single documents that are told at the end of a pass."""
-BUCKETS_PER_PREFIX = 20_000_000
-"""Bucket rows of one pairing task: 16 bytes each in memory, twice while they are sorted."""
 
 
 def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> Result:
@@ -279,26 +266,12 @@ class _Invocation:
 
     @property
     def work(self) -> Work:
-        plan = self.plan
-        return Work(
-            root=str(self.store.root),
-            run=plan.run,
-            attempt=self.attempt,
-            columns=plan.columns,
-            stages=plan.stages,
-            reading=plan.reading,
-            writing=plan.writing,
-            output_columns=plan.output_columns,
-            row_group_rows=plan.output.row_group_rows,
-            hardware=self.hardware,
-            origins=plan.origins,
-        )
+        return Work.of(self.plan, self.store, self.attempt, self.hardware)
 
     def _shards(self) -> Shards:
         """Good shards that have not failed, with what is stored about each by now."""
         good = [shard for shard in self.plan.good_shards if shard.index not in self.failed]
-        stored = ScoreIndex(self.manifest, self.plan)
-        return Shards(self.work, good, stored, dict(self.groups), self.plan.sample)
+        return Shards(self.work, self.plan, ScoreIndex(self.manifest, self.plan), good, dict(self.groups))
 
     def _perform(
         self,
@@ -319,11 +292,11 @@ class _Invocation:
     def _score(self, part: Pass) -> None:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
         shards = self._shards()
-        units = (ScoreWork(at, part) for at in shards)
+        units = (ScoreWork(shard_work, part.number) for shard_work in shards)
         raised: Counter[str] = Counter()
         for outcome in self._perform(f"score {name}", units, len(shards), part.steps, part.tasks):
             if outcome.failure:
-                self._fail(outcome.unit.at.shard, outcome.failure, name)
+                self._fail(outcome.unit.shard, outcome.failure, name)
             else:
                 scored = outcome.value
                 self.result.scored += scored.rows
@@ -349,36 +322,18 @@ class _Invocation:
     def _group(self, stage: StagePlan) -> None:
         """Resolve one dataset-wide stage, or find it resolved: the same entrants give the same result."""
         shards = self._shards()
-        chosen = stage_object(stage)
-        prefixes = 1
-        if isinstance(chosen, Dedup):
-            while prefixes * BUCKETS_PER_PREFIX < self.plan.rows * chosen.buckets_each:
-                prefixes *= 2
-        enter = partial(EnterWork, stage=stage, prefixes=prefixes)
+        family = family_of(stage)
+        ranges = family.ranges(self.plan.rows)
+        enter = partial(EnterWork, position=stage.position, ranges=max(1, ranges))
         table = self._recorded("entrants", stage.id, shards, f"{self.plan.run}-{stage.id}", enter, stage.resources)
         if self.stopped:
             return
-        content = table.column("content").to_pylist()
-
-        def by_source(shard: Shard) -> list[str]:
-            return [] if isinstance(chosen, Dedup) and not chosen.by_source else [shard.source]
-
-        better = [higher(self.plan.stages, chosen)] if isinstance(chosen, Dedup) and chosen.columns else []
-        key = fingerprint(
-            [
-                stage.fingerprint,
-                prefixes,
-                *better,
-                [
-                    [shard.index, shard.key, shard.file, entrants, *by_source(shard)]
-                    for shard, entrants in zip(shards.shards, content, strict=True)
-                ],
-            ]
-        )
+        contents = table.column("content").to_pylist()
+        key = family.key(ranges, self.plan.stages, zip(shards.shards, contents, strict=True))
         group = self.manifest.get("groups", key)
         if group is None:
             entered = tuple(table.select(["data", "buckets", "rows"]).to_pylist())
-            record = self._resolve(stage, key, shards, entered, prefixes if isinstance(chosen, Dedup) else 0)
+            record = self._resolve(stage, key, shards, entered, ranges)
             if record is None:
                 return
         else:
@@ -407,7 +362,7 @@ class _Invocation:
         what = step if step == "decide" else f"{step}: {kind}"
         learned: dict[str, list[dict[str, Any]]] = {}
         for outcome in self._perform(what, map(unit, shards.of(todo)), len(todo), (), [resources]):
-            shard = outcome.unit.at.shard
+            shard = outcome.unit.shard
             if outcome.failure:
                 self._fail(shard, outcome.failure, step)
                 continue
@@ -424,9 +379,9 @@ class _Invocation:
         key: str,
         shards: Shards,
         entrants: tuple[dict[str, Any], ...],
-        prefixes: int,
+        ranges: int,
     ) -> dict[str, Any] | None:
-        keys = {f"{key}-{prefix:04d}": prefix for prefix in range(prefixes)}
+        keys = {f"{key}-{prefix:04d}": prefix for prefix in range(ranges)}
         pairs = {keys[name]: record["data"] for name, record in self.manifest.records("pairs", keys).items()}
         units = [PairWork(shards.work, stage, key, prefix, entrants) for prefix in keys.values() if prefix not in pairs]
         for outcome in self._perform(f"{stage.id}: candidate pairs", units, len(units), (), [stage.resources]):
@@ -458,7 +413,7 @@ class _Invocation:
         columns = ["rows", "kept", "dropped", "errored", "kept_bytes", "data"]
         records = table.select(columns).to_pylist()
         for shard, record in zip(decided, records, strict=True):
-            rows = shard.rows if self.plan.sample is None else len(self.plan.sample.get(shard.index, ()))
+            rows = self.plan.rows_of(shard)
             if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
                 raise AssertionError(f"shard {shard.index} of run {self.plan.run}: {record} for {rows} rows")
         totals = counts(table)

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from curation.manifest.parts import Manifest
 from curation.plan import fingerprint
-from curation.scorers.input import nameable
-from curation.scorers.input import names as id_names
 from curation.sources import Shard, cut_shards, read_batches
 from curation.sources import find as search
 from curation.sources.jsonl import NESTED
-from curation.sources.texts import usable
+from curation.sources.texts import nameable, usable
+from curation.sources.texts import names as id_names
 from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.supervisors.base import Rows
 from curation.weak_to_strong.task import as_text, codes

@@ -24,7 +24,7 @@ from pathlib import Path
 from chaos.nodes import Cluster, Node, until
 
 from curation.manifest.parts import Manifest
-from curation.store import TEMPORARY, Store
+from curation.store import TEMPORARY, open_store
 from object_store import Proxy
 from pipelines.running.gc import NAMED
 
@@ -110,7 +110,7 @@ class Space:
 
     def __init__(self, root: str, disk: Path | None = None, proxy: Proxy | None = None) -> None:
         self.root = root
-        self.store = Store(root)
+        self.store = open_store(root)
         self.manifest = Manifest(self.store)
         self.disk = disk
         self.proxy = proxy

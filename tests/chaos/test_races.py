@@ -42,11 +42,11 @@ def first_unit(root: Path, settings: dict[str, Any]) -> ScoreWork:
     plan = resolve(loaded, Workspace(root).manifest).plan
     invocation = _Invocation(plan, workspace.store, lambda: LocalExecutor(1), lambda event: None)
     invocation._announce()
-    return ScoreWork(invocation._shards()[0], plan.passes[0])
+    return ScoreWork(invocation._shards()[0], 0)
 
 
 def as_attempt(unit: ScoreWork, attempt: str) -> ScoreWork:
-    return replace(unit, at=replace(unit.at, work=replace(unit.at.work, attempt=attempt)))
+    return replace(unit, shard_work=replace(unit.shard_work, work=replace(unit.work, attempt=attempt)))
 
 
 def score_files(root: Path) -> set[str]:

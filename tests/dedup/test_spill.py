@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.flow import duplicates, units
+from curation.flow import pair, units
 from curation.flow.units import ResolveWork, Work
 
 PAIRS = 4_000_000
@@ -31,12 +31,12 @@ def test_more_pairs_than_fit_into_memory_are_merged_on_disk(tmp_path: Path, monk
     names = tuple(f"{number}.parquet" for number in range(4))
     task = ResolveWork(work, None, "group", (), (), names)  # type: ignore[arg-type]
     monkeypatch.setattr(units, "MEMORY", LIMIT)
-    first, second = duplicates.distinct_pairs(task)
+    first, second = pair.distinct_pairs(task)
     expected = np.unique(a << 32 | (b - a))
     assert np.array_equal(first << 32 | (second - first), expected)
     assert not list(tmp_path.glob("groups/group/.tmp-spill-*/*"))  # and nothing is left there
 
     memory_only = {"memory_limit": LIMIT, "temp_directory": ""}
-    monkeypatch.setattr(duplicates, "database", lambda *_: duckdb.connect(config=memory_only))
+    monkeypatch.setattr(pair, "database", lambda *_: duckdb.connect(config=memory_only))
     with pytest.raises(duckdb.OutOfMemoryException):
-        duplicates.distinct_pairs(task)
+        pair.distinct_pairs(task)

@@ -16,7 +16,7 @@ import pytest
 
 from curation.manifest import parts
 from curation.manifest.parts import Manifest, to_table
-from curation.store import LocalStore, Store
+from curation.store import LocalStore, open_store
 from schemas.manifest import FORMAT_VERSION, PARTS
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -38,11 +38,11 @@ def write_parts(root: Path, count: int, start: int = 0) -> None:
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
-    return Manifest(Store(tmp_path))
+    return Manifest(open_store(tmp_path))
 
 
 def _race(root: str, name: str, keys: int, ready: Any, won: Any) -> None:
-    manifest = Manifest(Store(root))
+    manifest = Manifest(open_store(root))
     ready.wait()
     for key in range(keys):
         if manifest.commit("barriers", f"{key:04d}", [record(name)]):
@@ -66,7 +66,7 @@ def test_of_many_processes_that_commit_one_part_one_wins(tmp_path: Path) -> None
             winners[item[0]] = item[1]
     for racer in racers:
         racer.join()
-    stored = Manifest(Store(tmp_path)).read("barriers").column("stage").to_pylist()
+    stored = Manifest(open_store(tmp_path)).read("barriers").column("stage").to_pylist()
     assert stored == [winners[key] for key in range(40)]
     assert not list(tmp_path.rglob(".tmp-*"))
 
@@ -140,9 +140,9 @@ def test_a_reader_counts_every_part_once_while_another_process_writes_and_compac
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from curation.manifest import parts
-from curation.store import Store
+from curation.store import open_store
 parts.COMPACT_FROM = 8
-manifest = parts.Manifest(Store({str(tmp_path)!r}))
+manifest = parts.Manifest(open_store({str(tmp_path)!r}))
 for number in range(150):
     manifest.commit("barriers", f"{{number:06d}}", [{{"run": "r", "stage": str(number), "group": "g"}}])
     manifest.compact()
@@ -153,7 +153,7 @@ for number in range(150):
     while writer.poll() is None:
         for stages in (
             _stages_by_sql(tmp_path),
-            Manifest(Store(tmp_path)).read("barriers").column("stage").to_pylist(),
+            Manifest(open_store(tmp_path)).read("barriers").column("stage").to_pylist(),
         ):
             assert len(stages) == len(set(stages))
             assert set(stages) == {str(number) for number in range(len(stages))}  # and none is missing in between
@@ -168,7 +168,7 @@ for number in range(150):
 def _stages_by_sql(root: Path) -> list[str]:
     from curation.manifest.views import connect
 
-    with connect(Manifest(Store(root))) as connection:
+    with connect(Manifest(open_store(root))) as connection:
         return [row[0] for row in connection.execute("SELECT stage FROM _barriers").fetchall()]
 
 
@@ -182,7 +182,7 @@ def test_a_compacted_file_without_a_seal_that_is_damaged_is_passed_over(manifest
     content = bytearray((folder / "20250101T000000000000-3.parquet").read_bytes())
     content[4:-8] = bytes(len(content) - 12)
     (folder / "20250102T000000000000-3.parquet").write_bytes(content)
-    again = Manifest(Store(tmp_path))
+    again = Manifest(open_store(tmp_path))
     assert again.read("barriers").equals(table)
     assert len(again.files("barriers")) == 1
     assert any("20250102" in finding.message for finding in parts.told_damage())
@@ -193,15 +193,15 @@ def test_to_see_that_there_is_nothing_to_compact_reads_no_part(tmp_path: Path, m
     write_parts(tmp_path, 20)
     for asked in ("read", "broken"):
         monkeypatch.setattr(LocalStore, asked, lambda *given: pytest.fail("a part was read"))
-    Manifest(Store(tmp_path)).compact()
+    Manifest(open_store(tmp_path)).compact()
     assert not (tmp_path / "manifest/compacted").exists()
 
 
 def test_a_thousand_parts_are_read_quickly_once_they_are_compacted(tmp_path: Path) -> None:
     write_parts(tmp_path, 1000)
-    Manifest(Store(tmp_path)).compact()
+    Manifest(open_store(tmp_path)).compact()
     write_parts(tmp_path, 20, 1000)
-    fresh = Manifest(Store(tmp_path))
+    fresh = Manifest(open_store(tmp_path))
     assert len(fresh.files("barriers")) == 21
     began = time.perf_counter()
     assert fresh.read("barriers").num_rows == 2040

@@ -12,7 +12,7 @@ import pytest
 from curation.manifest.parts import Manifest
 from curation.manifest.snapshot import NAME, STORAGE, publish_snapshot
 from curation.manifest.views import EVERY_RUN
-from curation.store import Store
+from curation.store import open_store
 
 TABLES = {"funnel" if name == "funnel_all" else name for name in EVERY_RUN}
 
@@ -43,7 +43,7 @@ def test_the_storage_version_is_one_that_duckdb_1_5_reads(undisturbed: Any) -> N
 
 
 def test_an_open_reader_neither_blocks_the_next_snapshot_nor_sees_half_of_it(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     publish_snapshot(store)
     with duckdb.connect(str(tmp_path / NAME), read_only=True) as reader:
         Manifest(store).commit("datasets", "r", [{"run": "r", "name": "n", "path": "p", "rows": 1}])
@@ -58,7 +58,7 @@ def test_several_may_publish_at_once(tmp_path: Path) -> None:
 
     def publish() -> None:
         try:
-            publish_snapshot(Store(tmp_path))
+            publish_snapshot(open_store(tmp_path))
         except BaseException as failure:
             failures.append(failure)
 
@@ -72,7 +72,7 @@ def test_several_may_publish_at_once(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_that_cannot_be_made_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     publish_snapshot(store)
     before = (tmp_path / NAME).read_bytes()
     monkeypatch.setattr("curation.manifest.snapshot.EVERY_RUN", ("runs", "nosuch"))

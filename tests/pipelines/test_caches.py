@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.flow.units import _build
+from curation.flow.objects import _verified
 from curation.manifest import parts
 from curation.models.locate import sha256
 from pipelines.running.events import Event, PhaseStarted
@@ -81,7 +81,7 @@ def test_a_file_that_changed_in_one_process_gives_what_a_new_process_would(
         assert result.outcome == "done", result.failures
         results.append(rows(place, "s"))
         fresh = Path(shutil.copytree(place, place.parent / f"{place.name}-{content}", ignore=lambda *_: ["ws"]))
-        _build.cache_clear()
+        _verified.cache_clear()
         run(fresh, settings)
         assert rows(fresh, "s") == results[-1]
     assert results[0] != results[1]

@@ -14,7 +14,7 @@ import pytest
 from pipelines.planning.resolve import resolve
 from pipelines.recipe.load import parse
 from pipelines.running.events import Event, FitStarted
-from pipelines.running.fit import fit, read_texts, sample_rows
+from pipelines.running.fit import Sample, fit
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -126,7 +126,7 @@ def test_the_sample_is_the_same_documents_however_many_threads_or_shards(
         settings = recipe()
         settings["input"]["shard_bytes"] = shard_bytes
         plan = resolve(Workspace(tmp_path).check(settings), Workspace(tmp_path).manifest).plan
-        return read_texts(sample_rows(list(plan.shards), count), plan.reading, plan.columns).to_pylist()  # type: ignore[no-any-return]
+        return Sample(plan, count, ["text"]).column("text").to_pylist()  # type: ignore[no-any-return]
 
     some = drawn(20_000, 40)
     assert some == drawn(20_000, 40)

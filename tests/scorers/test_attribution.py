@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from curation.scorers.alone import run
 from curation.scorers.base import Context
 from curation.scorers.contrast import Contrast, ContrastSettings
 from curation.scorers.embedding_head import EmbeddingHead, EmbeddingHeadSettings
 from curation.scorers.ifd import Ifd, IfdSettings
 from curation.scorers.imported import Imported, ImportedSettings
-from curation.scorers.members import run
+from curation.scorers.leave_one_out import attribution_of
 from curation.scorers.perplexity import Perplexity, PerplexitySettings
 from schemas.documents import TEXT
 from small_models import write_tiny_causal
@@ -51,7 +52,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingHead:
 @pytest.mark.parametrize("text", [COOK + NEWS, "naïve 😀 " * 30, "word"])
 def test_of_a_linear_head_every_tokens_share_is_known(head: EmbeddingHead, text: str) -> None:
     [row] = run(head, document(text)).to_pylist()
-    found = head.attribution(document(text))
+    found = attribution_of(head, document(text))
     assert found is not None
     assert (found.what, found.exact) == ("logit", True)
     assert found.total == pytest.approx(row["logit"], abs=1e-6)
@@ -65,24 +66,24 @@ def test_a_texts_strip_is_its_tokens_and_their_mean_is_the_loss(model: Path) -> 
     scorer = Perplexity(PerplexitySettings(model=f"path:{model}", window=33, stride=8, max_tokens=200), Context(Path()))
     text = "The ferry leaves the harbour at seven. " * 5
     [row] = scorer.score(document(text)).to_pylist()
-    found = scorer.attribution(document(text))
+    found = attribution_of(scorer, document(text))
     assert found is not None
     assert found.in_order
     assert "".join(piece for piece, _ in found.pieces) == text
     assert found.total == pytest.approx(row["loss"], abs=1e-9)
-    assert scorer.attribution(document("")) is None
+    assert attribution_of(scorer, document("")) is None
 
 
 def test_an_answers_strip_adds_up_to_the_logarithm_of_its_difficulty(model: Path) -> None:
     pair = document("", instruction="What leaves at seven?", input="", output="The ferry leaves at seven.")
     scorer = Ifd(IfdSettings(model=f"path:{model}"), Context(Path()))
     [row] = scorer.score(pair).to_pylist()
-    found = scorer.attribution(pair)
+    found = attribution_of(scorer, pair)
     assert found is not None
     assert found.total == pytest.approx(math.log(row["ifd_ppl"]), abs=1e-9)
     assert "".join(piece for piece, _ in found.pieces) == "The ferry leaves at seven."
     official = Ifd(IfdSettings(model=f"path:{model}", mode="official"), Context(Path()))
-    assert official.attribution(pair) is None
+    assert attribution_of(official, pair) is None
 
 
 def test_two_models_strips_are_subtracted(model: Path, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_two_models_strips_are_subtracted(model: Path, tmp_path: Path) -> None:
     settings = ContrastSettings(form="lm", prior=f"path:{model}", conditional=f"path:{other}")
     scorer = Contrast(settings, Context(Path()))
     [row] = scorer.score(document(COOK)).to_pylist()
-    found = scorer.attribution(document(COOK))
+    found = attribution_of(scorer, document(COOK))
     assert found is not None
     assert found.total == pytest.approx(row["difference"], abs=1e-9)
 
@@ -98,18 +99,18 @@ def test_two_models_strips_are_subtracted(model: Path, tmp_path: Path) -> None:
 def test_elsewhere_each_sentence_is_left_out_in_turn(head: EmbeddingHead, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head._embedding.encoder, "pooling", ("cls",))
     text = COOK + NEWS + "And so on."
-    found = head.attribution(document(text))
+    found = attribution_of(head, document(text))
     assert found is not None
     assert (found.what, found.exact, found.in_order) == ("prob", False, True)
     assert "".join(piece for piece, _ in found.pieces) == text
     whole, without = (run(head, document(part)).column("prob")[0].as_py() for part in (text, NEWS + "And so on."))
     assert dict(found.pieces)[COOK] == pytest.approx(whole - without)
-    assert head.attribution(document("One sentence")) is None
+    assert attribution_of(head, document("One sentence")) is None
 
 
 def test_a_long_text_is_left_out_in_as_many_pieces_as_can_be_scored(head: EmbeddingHead, monkeypatch: Any) -> None:
     monkeypatch.setattr(head._embedding.encoder, "pooling", ("cls",))
-    found = head.attribution(document(" ".join(f"Sentence {n}." for n in range(500))))
+    found = attribution_of(head, document(" ".join(f"Sentence {n}." for n in range(500))))
     assert found is not None
     assert 50 <= len(found.pieces) <= 64
 
@@ -117,5 +118,5 @@ def test_a_long_text_is_left_out_in_as_many_pieces_as_can_be_scored(head: Embedd
 def test_a_number_that_the_data_brings_has_no_pieces() -> None:
     scorer = Imported(ImportedSettings(column="rating"), Context(Path()))
     batch = pa.record_batch({"text": pa.array(["A. B."], TEXT), "rating": pa.array([1.0])})
-    assert scorer.attribution(batch) is None
+    assert attribution_of(scorer, batch) is None
     assert np.isfinite(scorer.score(batch).column("score")[0].as_py())

@@ -14,8 +14,8 @@ import pytest
 from scorer_cases import DEGENERATE, Case, Document, cases, cooking, document, documents, news, write_files
 
 from curation import registry
+from curation.scorers.alone import run
 from curation.scorers.base import Context, Scorer
-from curation.scorers.members import run
 from curation.statistics.metrics import auc
 from pipelines.workspace import Workspace
 from schemas.documents import EMPTY, ERROR, OK, STATUSES, TEXT
@@ -43,7 +43,7 @@ class Kit:
             settings = cls.Settings(**stage)
             cache = self.folder / "cache"
             scorer = cls(settings, Context(self.folder, cache=cache))
-            if type(scorer).fit is not Scorer.fit:
+            if scorer.fitted:
                 scorer = cls(settings, Context(self.folder, self._fitted(scorer), cache))
             self._made[key] = scorer
         return self._made[key]

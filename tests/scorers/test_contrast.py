@@ -80,14 +80,14 @@ def test_a_difference_is_that_of_the_mean_losses(scorer: Contrast) -> None:
 
 def test_equal_models_cancel_to_the_bit(scorer: Contrast, folder: Path, tmp_path: Path) -> None:
     assert scorer.context.artifact is not None
-    learned = scorer.tensors()
+    learned = scorer.inner.tensors()
     same = {**learned, **{f"pool.{name}": learned[f"target.{name}"] for name in ngram_model.Fit._fields}}
     twin = Contrast(scorer.settings, Context(folder, save(Artifact(same), tmp_path / "artifact")))
     assert twin.score(batch([*NEW, *TARGET, "unheard"])).column("difference").to_pylist() == [0.0] * 7
 
 
 def test_a_token_that_neither_side_knows_weighs_little(scorer: Contrast) -> None:
-    weights = dict(scorer.attribute("zyx"))
+    weights = dict(scorer.attribution(batch(["zyx"])).pieces)
     assert abs(weights["zyx"]) < 0.5
 
 
@@ -121,11 +121,11 @@ def test_any_text_has_its_own_score_whose_attributions_add_up(scorer: Contrast, 
     together = scorer.score(batch(texts)).select(FIELDS).to_pylist()
     for text, row in zip(texts, together, strict=True):
         assert scorer.score(batch(["before", text]).slice(1)).select(FIELDS).to_pylist() == [row]
-        assert sum(weight for _, weight in scorer.attribute(text)) == pytest.approx(row["difference"] or 0, abs=1e-9)
+        assert scorer.attribution(batch([text])).total == pytest.approx(row["difference"] or 0, abs=1e-9)
 
 
 def test_attributions_name_the_ngrams_that_moved_the_score(scorer: Contrast) -> None:
-    weights = dict(scorer.attribute("The cook fell after the vote"))
+    weights = dict(scorer.attribution(batch(["The cook fell after the vote"])).pieces)
     assert weights["the cook"] > 0 > weights["after the vote"]
 
 

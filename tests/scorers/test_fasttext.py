@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from safetensors.numpy import save_file
 
 from curation.models.locate import ModelError
-from curation.scorers.base import Artifact, Context, Scorer
+from curation.scorers.base import Artifact, Context
 from curation.scorers.fasttext import FastText, FastTextSettings
 from schemas.documents import TEXT
 
@@ -125,9 +125,9 @@ def test_with_a_background_no_pool_is_sampled(folder: Path, learned: Artifact) -
 
 
 def test_only_a_scorer_with_seeds_is_fitted(folder: Path, trained: FastText) -> None:
-    assert type(trained).fit is not Scorer.fit
+    assert trained.fitted
     by_address = scorer(folder, model=LID, label="en")
-    assert type(by_address).fit is Scorer.fit
+    assert not by_address.fitted
     assert by_address.identity() == {"weights": by_address.models()[0]["sha256"]}
     with pytest.raises(RuntimeError, match="has to be fitted first"):
         scorer(folder, seeds="seeds.jsonl").load()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.scorers.leave_one_out import ranked
+from curation.scorers.attribution import ranked
 from pipelines.workspace import Workspace
 
 COOKING = [

@@ -11,9 +11,9 @@ import pytest
 from scorer_cases import cooking, news
 
 from curation.registry import find
+from curation.scorers.alone import run as score_all
 from curation.scorers.base import Context, Scorer
 from curation.scorers.margin import Margin, MarginSettings
-from curation.scorers.members import run as score_all
 from pipelines import Workspace
 from schemas.documents import TEXT
 from small_models import write_tiny_causal, write_trained_classifier

@@ -15,7 +15,7 @@ import pytest
 
 from curation.manifest.sql import run_select
 from curation.manifest.views import VIEWS, connect
-from curation.store import Store, remote
+from curation.store import open_store, remote
 from object_store import new_bucket, upload
 from pipelines.cli.main import _main
 from pipelines.workspace import Workspace
@@ -96,7 +96,7 @@ def test_every_command_that_reads_a_workspace_reads_one_on_a_store(
 def test_leftovers_are_swept_from_a_store_and_what_is_named_stays(
     said: Any, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(finished.workspace)
+    store = open_store(finished.workspace)
     left = "scores/f/0-20200101T000000-dead.parquet"
     remote.put(store.uri(left), b"of an attempt that was killed")
     before = {name for name, _ in store.walk()}
@@ -122,14 +122,14 @@ def test_every_view_answers_on_a_store(finished: Finished) -> None:
 
 
 def test_the_snapshot_opens_in_any_duckdb(finished: Finished, tmp_path: Path) -> None:
-    (tmp_path / "snapshot.duckdb").write_bytes(Store(finished.workspace).read("manifest.duckdb"))
+    (tmp_path / "snapshot.duckdb").write_bytes(open_store(finished.workspace).read("manifest.duckdb"))
     with duckdb.connect(str(tmp_path / "snapshot.duckdb"), read_only=True) as connection:
         assert connection.sql("SELECT run, kept FROM runs").fetchall() == [(finished.run, finished.kept)]
 
 
 def test_the_card_is_there_and_its_dataset_reads_by_url(finished: Finished) -> None:
     folder = f"datasets/manual/{finished.run}"
-    assert b"manual" in Store(finished.workspace).read(f"{folder}/README.md")
+    assert b"manual" in open_store(finished.workspace).read(f"{folder}/README.md")
     rows = Workspace(finished.workspace).sql(
         f"SELECT count(*) AS n FROM '{finished.workspace}/{folder}/part-*.parquet'"
     )
@@ -185,7 +185,7 @@ def test_an_encoded_way_out_leads_nowhere(name: str, finished: Finished) -> None
 def test_the_file_system_below_sql_reads_its_prefix_and_nothing_else(finished: Finished) -> None:
     from curation.store.files import StoreFiles
 
-    files = StoreFiles(Store(finished.workspace))
+    files = StoreFiles(open_store(finished.workspace))
     marker = f"{finished.workspace}/workspace.json"
     assert json.loads(files.open(marker).read())["format_version"]
     for path in (f"{finished.bucket}/secret.txt", f"{finished.workspace}/../secret.txt", "/etc/passwd"):
@@ -213,7 +213,7 @@ def test_a_dataset_on_a_store_is_exported(bucket: str, tmp_path: Path) -> None:
 
 def test_what_needs_a_local_folder_says_so(finished: Finished) -> None:
     with pytest.raises(CurationError, match="C030"):
-        Store(finished.workspace).path("weak_to_strong")
+        open_store(finished.workspace).path("weak_to_strong")
 
 
 def test_a_store_that_is_not_there_is_one_finding(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:

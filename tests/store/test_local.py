@@ -16,7 +16,7 @@ import pytest
 
 from curation import parquet
 from curation.manifest.parts import Manifest, part_name
-from curation.store import LocalStore, Store, local
+from curation.store import LocalStore, Store, local, open_store
 from curation.store.seal import DamagedFileError, broken_seal, sealed, unsealed
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
@@ -38,7 +38,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     """With hard links, and as vfat and some of FUSE refuse them."""
     if request.param != "links":
         monkeypatch.setattr(os, "link", no_links(request.param))
-    return Store(tmp_path / "ws")
+    return open_store(tmp_path / "ws")
 
 
 def test_a_workspace_is_prepared_and_of_many_that_create_a_record_one_wins(store: Store) -> None:
@@ -86,7 +86,7 @@ def test_a_link_whose_answer_was_lost_is_ours(tmp_path: Path, monkeypatch: pytes
         link(old, new)
 
     monkeypatch.setattr(os, "link", twice)
-    assert Store(tmp_path).create(NAME, ROW)
+    assert open_store(tmp_path).create(NAME, ROW)
 
 
 def test_many_processes_with_one_id_prepare_one_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,32 +141,32 @@ def test_every_bit_of_a_record_is_under_its_seal() -> None:
     ids=["empty", "short", "text", "cut", "of another"],
 )
 def test_a_damaged_record_is_not_there_and_its_work_takes_its_name(tmp_path: Path, content: bytes) -> None:
-    manifest = Manifest(Store(tmp_path))
+    manifest = Manifest(open_store(tmp_path))
     manifest.commit("barriers", "a", ROW.to_pylist())
     manifest.commit("barriers", "b", ROW.to_pylist())
     manifest.store.path(NAME).write_bytes(content)
-    fresh = Manifest(Store(tmp_path))
+    fresh = Manifest(open_store(tmp_path))
     assert fresh.get("barriers", "a") is None
     assert fresh.read("barriers").column("_part").to_pylist() == ["b"]
     assert list(fresh.damaged) == [("barriers", "a")]
     assert fresh.files("barriers") == [str(tmp_path / part_name("barriers", "b"))]
     assert fresh.commit("barriers", "a", ROW.to_pylist())
     assert not fresh.commit("barriers", "a", ROW.to_pylist())
-    assert Manifest(Store(tmp_path)).read("barriers").num_rows == 2
+    assert Manifest(open_store(tmp_path)).read("barriers").num_rows == 2
     assert [path.read_bytes() for path in (tmp_path / "damaged").rglob("a.parquet.*")] == [content]
 
 
 def test_a_whole_record_is_never_set_aside(tmp_path: Path) -> None:
-    manifest = Manifest(Store(tmp_path))
+    manifest = Manifest(open_store(tmp_path))
     manifest.commit("barriers", "a", ROW.to_pylist())
     assert not manifest.set_aside("barriers", "a")
-    assert Manifest(Store(tmp_path)).get("barriers", "a") is not None
+    assert Manifest(open_store(tmp_path)).get("barriers", "a") is not None
     assert [path.name for path in tmp_path.rglob("*.parquet*")] == ["a.parquet"]
 
 
 def test_a_damaged_compacted_file_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curation.manifest.parts.COMPACT_FROM", 3)
-    manifest = Manifest(Store(tmp_path))
+    manifest = Manifest(open_store(tmp_path))
     for key in "abc":
         manifest.commit("barriers", key, ROW.to_pylist())
     manifest.compact()
@@ -174,14 +174,14 @@ def test_a_damaged_compacted_file_is_passed_over(tmp_path: Path, monkeypatch: py
     content = bytearray(compacted.read_bytes())
     content[len(content) // 2] ^= 16
     compacted.write_bytes(content)
-    fresh = Manifest(Store(tmp_path))
+    fresh = Manifest(open_store(tmp_path))
     assert fresh.read("barriers").num_rows == 3
     assert len(fresh.files("barriers")) == 3
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "gone"])
 def test_a_data_file_is_compared_whenever_it_is_another_file(tmp_path: Path, damage: str) -> None:
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     written = store.add("scores/f/a.parquet", lambda path: parquet.write(ROW, path))
     assert written.content in written.name
     assert parquet.read(store.source(written.name)).equals(ROW)
@@ -201,19 +201,19 @@ def test_a_data_file_is_compared_whenever_it_is_another_file(tmp_path: Path, dam
 
 
 def test_a_record_that_was_damaged_and_is_made_again_is_read_by_who_met_it(tmp_path: Path) -> None:
-    manifest = Manifest(Store(tmp_path))
+    manifest = Manifest(open_store(tmp_path))
     manifest.commit("barriers", "a", ROW.to_pylist())
     manifest.store.path(NAME).write_bytes(b"")
-    met = Manifest(Store(tmp_path))
+    met = Manifest(open_store(tmp_path))
     assert met.read("barriers").num_rows == 0
-    assert Manifest(Store(tmp_path)).commit("barriers", "a", ROW.to_pylist())
+    assert Manifest(open_store(tmp_path)).commit("barriers", "a", ROW.to_pylist())
     assert met.read("barriers").num_rows == 1
     assert met.damaged == {}
 
 
 def test_a_file_without_a_hash_in_its_name_is_damaged_where_its_pages_are(tmp_path: Path) -> None:
     """Of versions before there were hashes; on object stores large files are known by their pages alone."""
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     table = pa.table({"text": [f"a plain sentence, number {number}" for number in range(5000)]})
     store.write("scores/f/0.parquet", lambda path: parquet.write(table, path))
     path = tmp_path / "scores/f/0.parquet"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.store import Store, StoreError, digest, remote
+from curation.store import StoreError, digest, open_store, remote
 from object_store import failing
 from schemas.errors import CurationError
 
@@ -19,7 +19,7 @@ ROW = pa.table({"a": [1, 2, 3]})
 
 
 def test_a_file_that_was_written_is_read_listed_and_removed(bucket: str, tmp_path: Path) -> None:
-    store = Store(f"{bucket}/ws")
+    store = open_store(f"{bucket}/ws")
     written = store.write("scores/f/0.parquet", lambda path: pq.write_table(ROW, path))
     pq.write_table(ROW, tmp_path / "same.parquet")
     assert written.bytes == (tmp_path / "same.parquet").stat().st_size
@@ -40,7 +40,7 @@ def test_a_file_that_was_written_is_read_listed_and_removed(bucket: str, tmp_pat
 
 
 def test_what_fails_while_it_is_made_leaves_nothing(bucket: str) -> None:
-    store = Store(f"{bucket}/ws")
+    store = open_store(f"{bucket}/ws")
 
     def fill(path: Path) -> None:
         path.write_bytes(b"half")
@@ -53,7 +53,7 @@ def test_what_fails_while_it_is_made_leaves_nothing(bucket: str) -> None:
 
 
 def test_of_many_that_create_one_file_exactly_one_wins(bucket: str) -> None:
-    stores = [Store(f"{bucket}/ws") for _ in range(8)]
+    stores = [open_store(f"{bucket}/ws") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         for number in range(20):
             name = f"manifest/parts/units/{number}.parquet"
@@ -65,7 +65,7 @@ def test_of_many_that_create_one_file_exactly_one_wins(bucket: str) -> None:
 
 def test_whoever_lost_the_answer_to_its_own_create_has_won(bucket: str, endpoint: Any, server: int) -> None:
     """The first try is carried out and its answer lost; the second finds a file there, which is its own."""
-    store = Store(f"{bucket}/ws")
+    store = open_store(f"{bucket}/ws")
     with failing(server, 1, 0.5, ("reset after",)) as proxy:
         endpoint(proxy.server_address[1])
         won = [store.create(f"{number}.parquet", ROW) for number in range(12)]
@@ -78,7 +78,7 @@ def test_whoever_lost_the_answer_to_its_own_create_has_won(bucket: str, endpoint
 def test_a_store_that_fails_now_and_then_costs_time_and_nothing_else(
     bucket: str, endpoint: Any, server: int, tmp_path: Path
 ) -> None:
-    store = Store(f"{bucket}/ws")
+    store = open_store(f"{bucket}/ws")
     large = pa.table({"a": pa.array(range(300_000))})
     with failing(server, 2, 0.25) as proxy:
         endpoint(proxy.server_address[1])
@@ -96,7 +96,7 @@ def test_a_store_that_fails_now_and_then_costs_time_and_nothing_else(
 def test_a_store_that_does_not_answer_is_named_after_a_bounded_number_of_tries(
     bucket: str, endpoint: Any, server: int
 ) -> None:
-    store = Store(f"{bucket}/ws")
+    store = open_store(f"{bucket}/ws")
     with failing(server, 3, 1.0, ("503",)) as proxy:
         endpoint(proxy.server_address[1])
         with pytest.raises(StoreError, match=f"creating {bucket}/ws/a.parquet: no answer in {remote.TRIES} tries"):
@@ -107,7 +107,7 @@ def test_a_store_that_does_not_answer_is_named_after_a_bounded_number_of_tries(
 
 
 def test_a_refusal_is_final_and_tells_no_secret(bucket: str) -> None:
-    store = Store(f"{bucket}-that-is-not-there/ws")
+    store = open_store(f"{bucket}-that-is-not-there/ws")
     with pytest.raises(FileNotFoundError) as refused:
         store.write("a.parquet", lambda path: pq.write_table(ROW, path))
     assert "OF-THE-TEST" not in str(refused.value)
@@ -115,27 +115,27 @@ def test_a_refusal_is_final_and_tells_no_secret(bucket: str) -> None:
 
 def test_a_url_with_credentials_is_refused() -> None:
     with pytest.raises(CurationError) as refused:
-        Store("s3://KEY:SECRET@bucket/ws")
+        open_store("s3://KEY:SECRET@bucket/ws")
     assert refused.value.findings[0].code == "C042"
     assert "SECRET" not in str(refused.value)
 
 
 def test_a_scheme_that_nothing_reads_is_refused() -> None:
     with pytest.raises(CurationError, match="C042: nowhere:// cannot be read"):
-        Store("nowhere://bucket/ws")
+        open_store("nowhere://bucket/ws")
 
 
 def test_a_store_without_conditional_writes_holds_no_workspace(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some S3-compatible servers take `If-None-Match` and do not look at it: the header is left out to be one."""
-    Store(f"{bucket}/ws").prepare()
+    open_store(f"{bucket}/ws").prepare()
     files = remote._filesystem("s3")
     monkeypatch.setattr(files, "pipe_file", lambda path, content, mode: type(files).pipe_file(files, path, content))
     with pytest.raises(CurationError, match="lets two writers create one file"):
-        Store(f"{bucket}/ws").prepare()
+        open_store(f"{bucket}/ws").prepare()
 
 
 def test_another_scheme_with_exclusive_creation_will_do() -> None:
-    store = Store("memory://ws")
+    store = open_store("memory://ws")
     store.prepare()
     assert store.create("a.parquet", ROW)
     assert not store.create("a.parquet", ROW)

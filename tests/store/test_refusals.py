@@ -18,7 +18,7 @@ from hostile_store import Answer, Meddle, meddling, refusal
 
 from curation import parquet
 from curation.sources import cut_shards, find, inspect, read_batches, verify_unchanged
-from curation.store import Store, StoreError, remote
+from curation.store import StoreError, open_store, remote
 from curation.store.failures import AccessError, RedirectError
 from object_store import upload
 from pipelines import Workspace
@@ -67,7 +67,7 @@ def test_a_refusal_is_told_once_with_url_and_credentials(
     bucket: str, crawl: Path, endpoint: Any, server: int, status: int, code: str
 ) -> None:
     url = upload(crawl, f"{bucket}/crawl")
-    store = Store(f"{bucket}/ws")
+    store = open_store(f"{bucket}/ws")
     [shard] = cut_shards([inspect(f"{url}/a.parquet")], 1 << 40)
     with meddling(server, refusal(status, code)) as proxy:
         endpoint(proxy.server_address[1])

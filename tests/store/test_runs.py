@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from curation.manifest.parts import Manifest
-from curation.store import Store, digest
+from curation.store import Store, digest, open_store
 from object_store import failing, mirror, upload
 from pipelines.running.gc import NAMED
 from pipelines.workspace import Workspace
@@ -125,7 +125,7 @@ def test_a_slow_and_failing_store_gives_the_same_bytes(
     assert result.outcome == "done", result.failures
     assert all(proxy.injected[kind] for kind in proxy.kinds), proxy.injected
     endpoint(server)
-    whole(Store(f"{bucket}/ws"))
+    whole(open_store(f"{bucket}/ws"))
     assert contents(mirror(f"{bucket}/ws", tmp_path), result.run, held) == on_disk
 
 
@@ -149,7 +149,7 @@ def test_a_store_that_goes_down_ends_the_run_with_one_clear_error_and_it_resumes
     assert {failure.code for _, failure in result.failures} == {"R010"}
     assert "OF-THE-TEST" not in str(result.failures)
     endpoint(server)
-    whole(Store(f"{bucket}/ws"))
+    whole(open_store(f"{bucket}/ws"))
     again = Workspace(f"{bucket}/ws").run(light(few), executor="local", workers=2)
     assert again.outcome == "done", again.failures
     assert contents(mirror(f"{bucket}/ws", tmp_path), again.run, held) == on_disk
@@ -174,7 +174,7 @@ def test_a_killed_driver_resumes_to_the_same_bytes(
         timeout=120,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    whole(Store(f"{bucket}/ws"))
+    whole(open_store(f"{bucket}/ws"))
     result = Workspace(f"{bucket}/ws").run(light(few), executor="local", workers=2)
     assert result.outcome == "done", result.failures
     assert contents(mirror(f"{bucket}/ws", tmp_path / "ws"), result.run, held) == on_disk

@@ -18,7 +18,8 @@ from curation.formats.columns import Columns, Opened
 from curation.formats.preference import Pairs, Preference
 from curation.formats.turns import ROLES, USER, Turns
 from curation.formats.writers import JsonLines, Writer
-from curation.sources.texts import as_json, nested
+from curation.sources.json_texts import as_json
+from curation.sources.texts import nested
 from schemas.documents import TEXT
 
 Message = dict[str, Any]

@@ -1,0 +1,161 @@
+"""Rows of a shard as the stage at a position sees them: the one way in which documents are read.
+
+Row groups are read, columns mapped, text repaired, the edits of the transforms before the position applied, and
+numbers given as float64. `rows_at` takes those edits as they are stored. Who reads documents that no transform was
+given yet, or not all of them, reads them as the source has them (`source_rows`) and edits them with `edited_anew`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curation.flow.stored import StoredColumns
+from curation.flow.units import ShardWork, Work
+from curation.formats.columns import Columns, Opened
+from curation.plan import Plan, StagePlan
+from curation.scorers.alone import run
+from curation.scorers.base import Scorer
+from curation.sources import Batch, Shard, read_batches
+from curation.text.analysis import take
+
+Rows = NDArray[np.int64]
+
+
+class Documents:
+    """Some rows of one batch of a shard, n of them. Only `text` is ever edited."""
+
+    def __init__(self, columns: Columns, batch: Batch, rows: Rows) -> None:
+        """`rows` counts in the batch, ascending."""
+        self.rows = rows + batch.start
+        """[n]: counted in the shard."""
+        self._taken, self._faults, self._replaced = rows, batch.faults, batch.replaced
+        whole = len(rows) == batch.columns.num_rows
+        self.opened: Opened = columns.open(batch.columns if whole else batch.columns.take(pa.array(rows)))
+        self.edits: pa.ListArray | None = None
+        """[n]: what was done to the text so far, in coordinates of the source."""
+        self._narrow: tuple[Rows, pa.Array] | None = None
+
+    def read(self) -> None:
+        """Read now what is otherwise read when it is asked for: what the content makes of it is raised here."""
+        _ = self.source, self.faults, self.replaced
+
+    @property
+    def source(self) -> pa.Array:
+        """[n]: the text as the source has it, null where there is none."""
+        return self.opened.text[0]
+
+    @property
+    def invalid(self) -> NDArray[np.bool_]:
+        """[n]: where `source` is null for want of UTF-8."""
+        return self.opened.text[1]
+
+    @cached_property
+    def faults(self) -> dict[int, str]:
+        """By number of the document, why it cannot be read."""
+        return self.opened.faults | self._by_document(self._faults)
+
+    @cached_property
+    def replaced(self) -> dict[int, int]:
+        """By number of the document, characters of its text that were half a surrogate pair."""
+        found = dict(self.opened.replaced)
+        for number, count in self._by_document(self._replaced).items():
+            found[number] = found.get(number, 0) + count
+        return found
+
+    @cached_property
+    def text(self) -> pa.Array:
+        """[n]: the text as edited so far, never null."""
+        text = pc.fill_null(self.source, "")
+        if self.edits is None:
+            return text
+        from curation.text.edits import apply_edits  # compiles, so only where something is edited
+
+        return apply_edits(text, self.edits)
+
+    def edit(self, edits: pa.ListArray) -> None:
+        """Take these for all edits until now."""
+        self.edits = edits
+        self.__dict__.pop("text", None)
+        self._narrow = None
+
+    def edit_as_stored(self, stored: StoredColumns) -> None:
+        """Take the edits of a transform's stored columns, which are those of all before it, too; for all n rows."""
+        self.edit(pc.struct_field(stored.struct, "edits"))
+
+    def field(self, name: str, number: bool = False, some: Rows | None = None) -> pa.Array:
+        """A column as stages see it, of all documents or of `some`, ascending."""
+        if some is None:
+            return self.text if name == "text" else self.opened.field(name, number)
+        if name == "text":
+            return self._text_of(some)
+        column = self.opened.field(name, number)
+        return column if len(some) == len(self.rows) else column.take(pa.array(some))
+
+    def batch(self, names: Iterable[str], numbers: Collection[str]) -> pa.RecordBatch:
+        """Some columns of all documents."""
+        return pa.RecordBatch.from_pydict({name: self.field(name, name in numbers) for name in names})
+
+    def _text_of(self, some: Rows) -> pa.Array:
+        """Taken from the narrowest text at hand, so that what kernels found goes along."""
+        had, text = self._narrow or (np.arange(len(self.rows)), self.text)
+        if not np.array_equal(some, had):
+            places = np.searchsorted(had, some)
+            if len(some) > len(had) or not np.array_equal(had[np.minimum(places, len(had) - 1)], some):
+                places, text = some, self.text
+            text = take(text, places)
+        self._narrow = some, text
+        return text
+
+    def _by_document(self, by_row: dict[int, Any]) -> dict[int, Any]:
+        number = {int(row): number for number, row in enumerate(self._taken)} if by_row else {}
+        return {number[row]: value for row, value in by_row.items() if row in number}
+
+
+def rows_at(shard_work: ShardWork, rows: Rows, position: int, wanted: pa.Schema) -> Iterator[Documents]:
+    """Rows of a shard (counted in it, ascending) as the stage at `position` sees them, a batch at a time.
+
+    `wanted`: source columns, of `wanted_columns`. Raises as `curation.sources.read_batches`.
+    """
+    work = shard_work.work
+    last = last_transform(work.stages[:position])
+    stored = None if last is None else shard_work.stored(last.steps[-1], ["edits"])
+    for documents in source_rows(shard_work.shard, rows, work.columns, wanted):
+        if stored is not None:
+            documents.edit(pc.struct_field(stored.rows(documents.rows), "edits"))
+        yield documents
+
+
+def source_rows(shard: Shard, rows: Rows, columns: Columns, wanted: pa.Schema) -> Iterator[Documents]:
+    """The same as the first stage sees them: as they are in the source."""
+    mask = np.zeros(shard.rows, dtype=bool)
+    mask[rows] = True
+    needed: Callable[[int, int], bool] = lambda start, count: bool(mask[start : start + count].any())  # noqa: E731
+    for batch in read_batches(shard, wanted, needed):
+        taken = np.flatnonzero(mask[batch.start : batch.start + batch.columns.num_rows])
+        if len(taken):
+            yield Documents(columns, batch, taken)
+
+
+def wanted_columns(read_by: Plan | Work, names: Iterable[str]) -> pa.Schema:
+    """Source columns behind some of our names, as stages read them."""
+    return pa.schema([read_by.reading.field(source) for source in read_by.columns.sources(names)])
+
+
+def last_transform(stages: tuple[StagePlan, ...]) -> StagePlan | None:
+    """The transform whose stored edits hold those of all before it."""
+    return next((stage for stage in reversed(stages) if stage.family == "transform"), None)
+
+
+def edited_anew(transform: Scorer, documents: pa.RecordBatch) -> pa.RecordBatch:
+    """Documents with their `text` as a transform leaves it, which is run here."""
+    from curation.text.edits import apply_edits
+
+    text = apply_edits(documents.column("text"), run(transform, documents).column("edits"))
+    return documents.set_column(documents.schema.get_field_index("text"), "text", text)
