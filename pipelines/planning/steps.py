@@ -21,7 +21,8 @@ from curation.store import Store
 from pipelines.planning.columns import at_line
 from pipelines.planning.fingerprints import actor_of, fit_key, learns_from, step_fingerprint
 from pipelines.planning.fits import Unfitted, latest_fit
-from pipelines.recipe.load import PLUGIN_HINT, Loaded, raised, turns_of
+from pipelines.recipe.load import Loaded
+from pipelines.recipe.objects import PLUGIN_HINT, raised, turns_of
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 

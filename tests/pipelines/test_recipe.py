@@ -13,6 +13,7 @@ from pydantic import Field
 from curation import registry
 from curation.scorers.base import Scorer, Settings
 from pipelines.recipe import load as recipe
+from pipelines.recipe.schema import json_schema
 from schemas.errors import CurationError
 from schemas.manifest import DECISION, DOCUMENT, RESERVED
 from schemas.recipe import FAMILIES
@@ -315,7 +316,7 @@ def test_aliases_to_aliases_do_not_fill_the_memory():
 
 
 def test_the_schema_accepts_good_recipes_and_names_every_kind():
-    schema = recipe.json_schema()
+    schema = json_schema()
     kinds = {f"{family}.{kind}" for family in FAMILIES for kind in KINDS[family]}
     assert kinds <= set(schema["$defs"])
     stage = schema["$defs"]["scorer.two-words"]

@@ -1,0 +1,52 @@
+"""A recipe's form as JSON Schema, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curation import registry
+from curation.scorers.turns import RULES
+from schemas.recipe import FAMILIES, Recipe
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a recipe file, with every stage kind that is installed and its settings."""
+    schema = Recipe.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    definitions.pop("Stage", None)
+    choices = []
+    for family in FAMILIES:
+        for kind in registry.kinds(family):
+            name = f"{family}.{kind}"
+            definitions[name] = _stage_schema(family, kind, definitions)
+            choices.append({"$ref": f"#/$defs/{name}"})
+    schema["properties"]["stages"] = {"type": "array", "default": [], "items": {"oneOf": choices}}
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+def _stage_schema(family: str, kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        family: {"const": kind},
+        "id": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "default": kind.replace("-", "_")},
+        "keep": {"type": "string", "description": "One SQL condition over columns of this and earlier stages."},
+    }
+    if family == "scorer":
+        what = "How a scorer's numbers for each answer of a conversation become one."
+        common["turns"] = {"enum": list(RULES), "description": what}
+    common["resources"] = {"$ref": "#/$defs/Resources"}
+    try:
+        cls = registry.find(family, kind)
+    except ImportError:  # what it needs is not installed, or it is broken: an editor should still accept it
+        return {"type": "object", "properties": common, "required": [family]}
+    own = cls.Settings.model_json_schema(ref_template=f"#/$defs/{family}.{kind}.{{model}}")
+    for name, definition in own.pop("$defs", {}).items():
+        definitions[f"{family}.{kind}.{name}"] = definition
+    stage: dict[str, Any] = {
+        "type": "object",
+        "properties": {**common, **own.get("properties", {})},
+        "required": [family, *own.get("required", [])],
+        "additionalProperties": False,
+    }
+    summary = (cls.__doc__ or "").strip().split("\n\n")[0]
+    return {"description": " ".join(summary.split()), **stage} if summary else stage
