@@ -111,10 +111,10 @@ def _vectors(task: ResolveWork, entrants: Entrants, scratch: Any) -> Vectors:
     matrix = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.float32, shape=(entrants.count, width))
     for number, item in enumerate(task.shards):
         taken = pc.struct_field(item.stored(step, ["vector"]).rows(entrants.of(number)), "vector")
-        there = np.asarray(taken.is_valid()).astype(bool)
-        values = taken.filter(pa.array(there)).flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        present = np.asarray(taken.is_valid()).astype(bool)
+        values = taken.filter(pa.array(present)).flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
         block = np.zeros((len(taken), width), dtype=np.float32)
-        block[there] = exact(values)
+        block[present] = exact(values)
         matrix[entrants.start[number] : entrants.start[number + 1]] = block
     return matrix
 
@@ -130,7 +130,7 @@ def _table(chosen: Choosing, choice: Choice, entrants: Entrants) -> pa.Table:
     reason[selected] = None
     twin = choice.twin if choice.twin is not None else np.full(n, -1, dtype=np.int64)
     similarity = choice.similarity if choice.similarity is not None else np.full(n, np.nan)
-    file, row = entrants.place(np.maximum(twin, 0)) if n else (twin, twin)
+    file, row = entrants.location(np.maximum(twin, 0)) if n else (twin, twin)
     columns = {
         "shard": pa.array(entrants.shard_of(every), pa.int32()),
         "row": pa.array(entrants.rows, pa.int64()),
@@ -138,7 +138,7 @@ def _table(chosen: Choosing, choice: Choice, entrants: Entrants) -> pa.Table:
         "twin_file": pa.array(np.where(twin < 0, -1, file), pa.int32()),
         "twin_row": pa.array(np.where(twin < 0, -1, row), pa.int64()),
     }
-    own = {
+    fields = {
         "selected": pa.array(selected),
         "rank": pa.array(rank, mask=rank < 0),
         "value": pa.array(choice.value, mask=np.isnan(choice.value)),
@@ -146,7 +146,7 @@ def _table(chosen: Choosing, choice: Choice, entrants: Entrants) -> pa.Table:
         **{name: pa.array(values, mask=values < 0) for name, values in choice.extra.items()},
     }
     struct = pa.StructArray.from_arrays(
-        [own[item.name].cast(item.type) for item in chosen.fields], fields=chosen.fields
+        [fields[item.name].cast(item.type) for item in chosen.fields], fields=chosen.fields
     )
     columns["similarity"] = pa.array(similarity)
     columns["value"] = pa.array(choice.value)
@@ -157,31 +157,38 @@ def _report(task: ResolveWork, pool: Pool, choice: Choice, entrants: Entrants) -
     n = pool.rows
     selected = np.zeros(n, dtype=bool)
     selected[choice.picked] = True
-    some = np.arange(n)
+    sampled = np.arange(n)
     if n > MOST:
-        some = np.flatnonzero(scramble(pool.key, SEED + 1) < np.uint64(MOST / n * 2.0**64))
+        sampled = np.flatnonzero(scramble(pool.key, SEED + 1) < np.uint64(MOST / n * 2.0**64))
     outcome = Outcome(
-        selected[some], choice.value[some], pool.length[some], pool.key[some], pool.source[some], pool.sources,
-        None if pool.vectors is None else pool.vectors[some],
-    )  # fmt: skip
+        selected[sampled],
+        choice.value[sampled],
+        pool.length[sampled],
+        pool.key[sampled],
+        pool.source[sampled],
+        pool.sources,
+        None if pool.vectors is None else pool.vectors[sampled],
+    )
     near = choice.near
     if near is None:
-        known = ~selected & ~np.isnan(choice.value)
+        left_out = ~selected & ~np.isnan(choice.value)
         if choice.reason is not None:
-            known &= ~np.isin(choice.reason, [NO_SCORE, NO_VECTOR])
-        rows = np.flatnonzero(known)
+            left_out &= ~np.isin(choice.reason, [NO_SCORE, NO_VECTOR])
+        rows = np.flatnonzero(left_out)
         near = rows[np.argsort(-choice.value[rows], kind="stable")]
 
     def shown(rows: Rows) -> list[dict[str, Any]]:
-        file, row = entrants.place(rows)
-        return [example(int(f), int(r), float(choice.value[at])) for f, r, at in zip(file, row, rows, strict=True)]
+        file, row = entrants.location(rows)
+        return [
+            example(int(f), int(r), float(choice.value[number])) for f, r, number in zip(file, row, rows, strict=True)
+        ]
 
     picked = shown(choice.picked[:SHOWN])
     if pool.vectors is not None and picked:
         rejected = np.flatnonzero(~selected & pool.usable())
-        place, similarity = nearest(pool.vectors[choice.picked[:SHOWN]], pool.vectors[rejected])
+        nearest_row, similarity = nearest(pool.vectors[choice.picked[:SHOWN]], pool.vectors[rejected])
         if len(rejected):
-            for entry, neighbour, likeness in zip(picked, shown(rejected[place]), similarity, strict=True):
+            for entry, neighbour, likeness in zip(picked, shown(rejected[nearest_row]), similarity, strict=True):
                 entry["nearest_rejected"] = neighbour | {"similarity": float(likeness)}
     return selection_report(outcome) | {
         "entrants": n,

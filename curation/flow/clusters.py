@@ -50,7 +50,7 @@ class Comparison:
 
     chosen: Dedup
     evidence: np.ndarray
-    said: Grams | None = None
+    word_grams: Grams | None = None
     """Word 3-grams of each node, empty for one whose text was not read; None where none is asked for."""
     ngrams: Grams | None = None
     """The stage's own n-grams, where similarity is their Jaccard."""
@@ -63,11 +63,13 @@ class Comparison:
         if self.ngrams is not None:
             similarity = compared.jaccards(self.ngrams.offsets, self.ngrams.grams, worse, better)
         verdict = np.where(similarity >= self.chosen.threshold, VERIFIED, BELOW).astype(np.int8)
-        if self.said is not None and len(self.said.words):
-            said = self.said
-            few = np.flatnonzero((said.distinct[worse] <= FEW) & (said.distinct[better] <= FEW) & (verdict == VERIFIED))
+        if self.word_grams is not None and len(self.word_grams.words):
+            grams = self.word_grams
+            few = np.flatnonzero(
+                (grams.distinct[worse] <= FEW) & (grams.distinct[better] <= FEW) & (verdict == VERIFIED)
+            )
             alike = compared.sequences(
-                said.distinct, said.word_offsets, said.words, worse[few], better[few], self.chosen.ngram, FEW
+                grams.distinct, grams.word_offsets, grams.words, worse[few], better[few], self.chosen.ngram, FEW
             )
             verdict[few[alike < self.chosen.threshold]] = SEQUENCE
         return Pairs(worse, better, similarity, verdict, np.full(len(worse), np.nan))
@@ -77,8 +79,8 @@ class Comparison:
         return self.estimate(first, second) if self.ngrams is None else self.verified(first, second, first).similarity
 
     def contained(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        assert self.said is not None
-        return compared.containments(self.said.offsets, self.said.grams, first, second)  # type: ignore[no-any-return]
+        assert self.word_grams is not None
+        return compared.containments(self.word_grams.offsets, self.word_grams.grams, first, second)  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -123,8 +125,8 @@ def _walk(
     comparison: Comparison, pairs: Pairs, rank: np.ndarray, label: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, Pairs]:
     """Twin and edge of each node, and the pairs with those that were found on the way."""
-    said = comparison.said
-    walk = Walk(rank, comparison.chosen.contains, said and said.offsets, said and said.grams)
+    word_grams = comparison.word_grams
+    walk = Walk(rank, comparison.chosen.contains, word_grams and word_grams.offsets, word_grams and word_grams.grams)
     tried = np.zeros(0, np.int64)
     for turn in range(ROUNDS):
         twin, edge = walk.take(pairs.worse, pairs.better, pairs.similarity, pairs.containment)
@@ -138,11 +140,11 @@ def _walk(
         fresh = ~np.isin(keys, np.concatenate([tried, joined(pairs.worse[both], pairs.better[both])]))
         tried = np.concatenate([tried, keys[fresh]])
         worse, better = worse[fresh], better[fresh]
-        found = comparison.verified(worse, better, comparison.estimate(worse, better))
-        found = found.part(found.verdict == VERIFIED)
-        if not len(found.worse):
+        further = comparison.verified(worse, better, comparison.estimate(worse, better))
+        further = further.part(further.verdict == VERIFIED)
+        if not len(further.worse):
             break
-        pairs = pairs + found
+        pairs = pairs + further
     return twin, edge, pairs
 
 

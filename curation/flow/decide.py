@@ -112,8 +112,8 @@ def _sketches(task: DecideWork, table: pa.Table) -> list[dict[str, Any]]:
 def _tally(table: pa.Table) -> list[dict[str, Any]]:
     """Counts by stage, outcome and reason, these without the values that make each document's its own."""
     keys = ["dropped_by", "outcome", "reason"]
-    place = table.schema.get_field_index("reason")
-    table = table.set_column(place, "reason", rules_of(table.column("reason")))
+    index = table.schema.get_field_index("reason")
+    table = table.set_column(index, "reason", rules_of(table.column("reason")))
     counts = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
     rows = [
         {"stage": stage, "outcome": outcome, "reason": reason, "rows": number}
@@ -124,9 +124,9 @@ def _tally(table: pa.Table) -> list[dict[str, Any]]:
 
 def _lost(table: pa.Table) -> list[dict[str, Any]]:
     """What is lost by the drops of each dedup: a gate may keep some of its duplicates."""
-    some = table.select(["dropped_by", "loss"]).filter(pc.is_valid(table.column("loss")))
-    some = some.append_column("nothing", pc.equal(some.column("loss"), 0.0).cast(pa.int64()))
-    sums = some.group_by("dropped_by", use_threads=False).aggregate(
+    losses = table.select(["dropped_by", "loss"]).filter(pc.is_valid(table.column("loss")))
+    losses = losses.append_column("nothing", pc.equal(losses.column("loss"), 0.0).cast(pa.int64()))
+    sums = losses.group_by("dropped_by", use_threads=False).aggregate(
         [("loss", "sum"), ("loss", "count"), ("nothing", "sum")]
     )
     return [

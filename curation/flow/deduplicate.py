@@ -98,10 +98,10 @@ def resolve_duplicates(task: ResolveWork, chosen: Dedup, higher: dict[str, bool]
         clusters = connect(comparison, comparison.verified(worse, better, similarity), rank)
         table, report = _members(task, comparison, nodes, involved, clusters, scratch, opened)
         del comparison
-    told = _links(chosen, clusters, *nodes.place(involved))
-    members, linked = f"{folder}/members-{mark}.parquet", f"{folder}/links-{mark}.parquet"
-    first = store.add(members, lambda path: parquet.write(table, path, row_group_size=65_536))
-    second = store.add(linked, lambda path: parquet.write(told, path, row_group_size=65_536))
+    link_table = _links(chosen, clusters, *nodes.location(involved))
+    members_name, links_name = f"{folder}/members-{mark}.parquet", f"{folder}/links-{mark}.parquet"
+    first = store.add(members_name, lambda path: parquet.write(table, path, row_group_size=65_536))
+    second = store.add(links_name, lambda path: parquet.write(link_table, path, row_group_size=65_536))
     return {
         "members": first.name,
         "links": second.name,
@@ -124,11 +124,11 @@ def _read(
     chosen = comparison.chosen
     columns = chosen.settings.columns
     read = partial(text_grams, task, nodes, involved, wanted, columns)
-    comparison.said = opened.enter_context(read(WORDS, scratch.with_name(f"{scratch.name}-said")))
+    comparison.word_grams = opened.enter_context(read(WORDS, scratch.with_name(f"{scratch.name}-said")))
     if chosen.truly:
-        own = chosen.ngram == WORDS
+        shared = chosen.ngram == WORDS
         ngrams = scratch.with_name(f"{scratch.name}-ngrams")
-        comparison.ngrams = comparison.said if own else opened.enter_context(read(chosen.ngram, ngrams))
+        comparison.ngrams = comparison.word_grams if shared else opened.enter_context(read(chosen.ngram, ngrams))
 
 
 def _members(
@@ -157,15 +157,15 @@ def _members(
     if chosen.equal and whole:
         loss[gone] = 0.0
     elif len(gone):
-        said = comparison.said
+        word_grams = comparison.word_grams
         if not whole:  # a document is dropped, and it says more than what was compared
-            some = np.flatnonzero(np.isin(clusters.label, clusters.label[gone]))
+            members = np.flatnonzero(np.isin(clusters.label, clusters.label[gone]))
             path = scratch.with_name(f"{scratch.name}-documents")
-            said = opened.enter_context(text_grams(task, nodes, involved, some, TEXT_ALONE, WORDS, path))
-        assert said is not None
-        loss = compared.losses(said.offsets, said.grams, clusters.label, dropped)
+            word_grams = opened.enter_context(text_grams(task, nodes, involved, members, TEXT_ALONE, WORDS, path))
+        assert word_grams is not None
+        loss = compared.losses(word_grams.offsets, word_grams.grams, clusters.label, dropped)
     neighbour, nearest = links(pairs.worse, pairs.better, pairs.similarity, n)
-    file, row = nodes.place(involved)
+    file, row = nodes.location(involved)
     table = pa.table(
         {
             "shard": nodes.shard_of(involved[member]),
@@ -257,38 +257,38 @@ def _report(
 class _Facts:
     """What rules for survivors look at, of some entrants."""
 
-    def __init__(self, nodes: Entrants, some: np.ndarray) -> None:
+    def __init__(self, nodes: Entrants, chosen: np.ndarray) -> None:
         self.nodes = nodes
-        self.some = some
+        self.chosen = chosen
 
     def bytes(self) -> np.ndarray:
-        return np.asarray(np.asarray(self.nodes.column("bytes"))[self.some])
+        return np.asarray(np.asarray(self.nodes.column("bytes"))[self.chosen])
 
     def values(self, column: str) -> np.ndarray:
         values = self.nodes.column(BY + column).to_numpy()
-        return np.asarray(np.asarray(values, np.float64)[self.some])
+        return np.asarray(np.asarray(values, np.float64)[self.chosen])
 
     def sources(self) -> tuple[list[str], np.ndarray]:
         names = [item.shard.source for item in self.nodes.task.shards]
-        return names, self.nodes.shard_at(self.some)
+        return names, self.nodes.shard_at(self.chosen)
 
 
 @contextmanager
-def _evidence(nodes: Entrants, some: np.ndarray, scratch: Path) -> Iterator[np.ndarray]:
+def _evidence(nodes: Entrants, wanted: np.ndarray, scratch: Path) -> Iterator[np.ndarray]:
     """Evidence uint8 [n, width] of ascending nodes, in a file mapped into memory: the kernel pages it."""
     step = nodes.task.stage.steps[0]
     width = step.columns.field("evidence").type.byte_width
-    if not len(some):
+    if not len(wanted):
         yield np.zeros((0, width), dtype=np.uint8)
         return
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
-        matrix = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(len(some), width))
-        shard = nodes.shard_at(some)
+        matrix = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(len(wanted), width))
+        shard = nodes.shard_at(wanted)
         for number in np.unique(shard):
-            wanted = np.flatnonzero(shard == number)
-            taken = nodes.task.shards[number].stored(step, ["evidence"]).rows(nodes.rows[some[wanted]])
-            matrix[wanted] = binary_matrix(pc.struct_field(taken, "evidence"))
+            of_shard = np.flatnonzero(shard == number)
+            taken = nodes.task.shards[number].stored(step, ["evidence"]).rows(nodes.rows[wanted[of_shard]])
+            matrix[of_shard] = binary_matrix(pc.struct_field(taken, "evidence"))
         yield matrix
     finally:
         scratch.unlink(missing_ok=True)

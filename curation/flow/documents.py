@@ -64,10 +64,10 @@ class Documents:
     @cached_property
     def replaced(self) -> dict[int, int]:
         """By number of the document, characters of its text that were half a surrogate pair."""
-        found = dict(self.opened.replaced)
+        counts = dict(self.opened.replaced)
         for number, count in self._by_document(self._replaced).items():
-            found[number] = found.get(number, 0) + count
-        return found
+            counts[number] = counts.get(number, 0) + count
+        return counts
 
     @cached_property
     def text(self) -> pa.Array:
@@ -89,28 +89,30 @@ class Documents:
         """Take the edits of a transform's stored columns, which are those of all before it, too; for all n rows."""
         self.edit(pc.struct_field(stored.struct, "edits"))
 
-    def field(self, name: str, number: bool = False, some: Rows | None = None) -> pa.Array:
-        """A column as stages see it, of all documents or of `some`, ascending."""
-        if some is None:
+    def field(self, name: str, number: bool = False, subset: Rows | None = None) -> pa.Array:
+        """A column as stages see it, of all documents or of a `subset`, ascending."""
+        if subset is None:
             return self.text if name == "text" else self.opened.field(name, number)
         if name == "text":
-            return self._text_of(some)
+            return self._text_of(subset)
         column = self.opened.field(name, number)
-        return column if len(some) == len(self.rows) else column.take(pa.array(some))
+        return column if len(subset) == len(self.rows) else column.take(pa.array(subset))
 
     def batch(self, names: Iterable[str], numbers: Collection[str]) -> pa.RecordBatch:
         """Some columns of all documents."""
         return pa.RecordBatch.from_pydict({name: self.field(name, name in numbers) for name in names})
 
-    def _text_of(self, some: Rows) -> pa.Array:
+    def _text_of(self, subset: Rows) -> pa.Array:
         """Taken from the narrowest text at hand, so that what kernels found goes along."""
-        had, text = self._narrow or (np.arange(len(self.rows)), self.text)
-        if not np.array_equal(some, had):
-            places = np.searchsorted(had, some)
-            if len(some) > len(had) or not np.array_equal(had[np.minimum(places, len(had) - 1)], some):
-                places, text = some, self.text
-            text = take(text, places)
-        self._narrow = some, text
+        narrowed, text = self._narrow or (np.arange(len(self.rows)), self.text)
+        if not np.array_equal(subset, narrowed):
+            positions = np.searchsorted(narrowed, subset)
+            if len(subset) > len(narrowed) or not np.array_equal(
+                narrowed[np.minimum(positions, len(narrowed) - 1)], subset
+            ):
+                positions, text = subset, self.text
+            text = take(text, positions)
+        self._narrow = subset, text
         return text
 
     def _by_document(self, by_row: dict[int, Any]) -> dict[int, Any]:

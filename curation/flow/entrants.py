@@ -47,11 +47,11 @@ class Entrants:
         index = np.array([item.shard.index for item in self.task.shards], dtype=np.int32)
         return index[self.shard_at(nodes)] if len(nodes) else np.zeros(0, np.int32)
 
-    def place(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def location(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(file index in the run's order, row in the file) of each node."""
         if not len(nodes):
             return np.zeros(0, np.int32), np.zeros(0, np.int64)
-        at = self.shard_at(nodes)
+        shards = self.shard_at(nodes)
         file = np.array([item.shard.file for item in self.task.shards], dtype=np.int32)
         first = np.array([item.shard.row_start for item in self.task.shards], dtype=np.int64)
-        return file[at], first[at] + self.rows[nodes]
+        return file[shards], first[shards] + self.rows[nodes]

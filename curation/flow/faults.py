@@ -95,8 +95,8 @@ def unforeseen(failure: BaseException, doing: str, names: Collection[str], root:
     cannot be a document's text. `names`: of columns, stages and files, to be shown; also what lies below `root`."""
     if isinstance(failure, MemoryError):
         return Failure("R003", f"{doing}: not enough memory", "fewer --workers need less", trace_of(failure))
-    said = said_by(failure, names, root)
-    message = f"{doing}: {kind_of(failure)}{': ' + said if said else ''}"
+    own_words = said_by(failure, names, root)
+    message = f"{doing}: {kind_of(failure)}{': ' + own_words if own_words else ''}"
     return Failure("R003", f"{message} ({place_of(failure)})", "see --verbose", trace_of(failure))
 
 

@@ -74,7 +74,7 @@ def _checked(step: Step, result: pa.RecordBatch, rows: int) -> pa.RecordBatch:
 def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, raised: Counter[str]) -> pa.RecordBatch:
     results: list[pa.RecordBatch] = []
     bad = good = 0
-    said: set[str] = set()
+    messages: set[str] = set()
     pieces = [(0, batch.num_rows)]
     while pieces:
         start, rows = pieces.pop()
@@ -88,13 +88,13 @@ def _isolate(step: Step, batch: pa.RecordBatch, scoring: Scoring, raised: Counte
                 pieces += [(start + half, rows - half), (start, half)]
                 continue
             bad += 1
-            said.add(_said(caught))
+            messages.add(message_of(caught))
             where = ScorerError.of(caught)
             if not good and bad in (MANY, batch.num_rows) and _is_broken(step, batch, scoring):
-                hint = f"the scorer said: {said.pop()}" if len(said) == 1 else None
-                message = f"stage '{step.name}' fails on every document: {where.kind} {where.place}".rstrip()
+                hint = f"the scorer said: {messages.pop()}" if len(messages) == 1 else None
+                message = f"stage '{step.name}' fails on every document: {where.kind} {where.location}".rstrip()
                 raise CurationError(Finding("R003", message, hint)) from caught
-            raised[f"stage '{step.name}': {where.kind} {where.place}".rstrip()] += 1
+            raised[f"stage '{step.name}': {where.kind} {where.location}".rstrip()] += 1
             results.append(_error_row(step, where.kind))
         else:
             good += rows
@@ -134,12 +134,12 @@ def _error_row(step: Step, message: str) -> pa.RecordBatch:
 class ScorerError(Exception):
     """What a scorer raised, in words that leave its process: of an exception that crosses one, no traceback is left."""
 
-    def __init__(self, kind: str, said: str, place: str = "") -> None:
-        super().__init__(kind, said, place)
+    def __init__(self, kind: str, message: str, location: str = "") -> None:
+        super().__init__(kind, message, location)
         self.kind = kind
         """Name of the exception: what is stored of it."""
-        self.said = said
-        self.place = place
+        self.message = message
+        self.location = location
         """Where it was raised. Of the code and not of the document, so it is told and never stored."""
 
     @classmethod
@@ -147,12 +147,12 @@ class ScorerError(Exception):
         failure = getattr(failure, "cause", None) or failure
         if isinstance(failure, cls):
             return failure
-        return cls(kind_of(failure), _said(failure), place_of(failure.__cause__ or failure))
+        return cls(kind_of(failure), message_of(failure), place_of(failure.__cause__ or failure))
 
 
-def _said(failure: BaseException) -> str:
+def message_of(failure: BaseException) -> str:
     """An exception's message: to be shown only where it is the same for all documents, and so none's text."""
     failure = getattr(failure, "cause", None) or failure
     if isinstance(failure, ScorerError):
-        return failure.said
+        return failure.message
     return (str(failure).strip() or "no message").splitlines()[0][:200]

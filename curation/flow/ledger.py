@@ -40,32 +40,32 @@ class Ledger:
 
     def score_stage(self, stage: StagePlan, stored: StoredColumns) -> None:
         """Apply one shard-local stage. Documents that reach it without a stored score become pending."""
-        at = np.flatnonzero(self.alive)
-        here = stored.have[at]
-        self._end(at[~here], PENDING, stage)
-        at = at[here]
-        struct = stored.rows(at) if len(at) < self.rows else stored.struct
+        rows = np.flatnonzero(self.alive)
+        scored = stored.have[rows]
+        self._end(rows[~scored], PENDING, stage)
+        rows = rows[scored]
+        struct = stored.rows(rows) if len(rows) < self.rows else stored.struct
         status = field(struct, "status")
-        self._show(stage, struct, at)
+        self._show(stage, struct, rows)
         errors = _mask(pc.is_in(status, value_set=pa.array(FAULTS)))
         if errors.any():
-            self._end(at[errors], ERRORED, stage, _texts(pc.coalesce(field(struct, "message"), status), errors))
+            self._end(rows[errors], ERRORED, stage, _texts(pc.coalesce(field(struct, "message"), status), errors))
         if stage.family in (INPUT, "transform"):  # what has no text left has nothing to score
             empty = _mask(pc.is_in(status, value_set=pa.array([EMPTY, TOO_LONG] if stage.family == INPUT else [EMPTY])))
             reasons = _texts(field(struct, "message"), empty) if stage.family == INPUT else "empty_after_edit"
-            self._end(at[empty], DROPPED, stage, reasons)
+            self._end(rows[empty], DROPPED, stage, reasons)
         if stage.keep:
             self._gate(stage, _parsed(stage.keep))
 
     def group_stage(self, stage: StagePlan, verdicts: StageVerdicts) -> None:
         """Apply one dataset-wide stage."""
-        at = np.flatnonzero(self.alive)
-        self._show(stage, verdicts.struct.take(pa.array(at)), at)
+        rows = np.flatnonzero(self.alive)
+        self._show(stage, verdicts.struct.take(pa.array(rows)), rows)
         if stage.keep:
             self._gate(stage, _parsed(stage.keep))
-            ended = at[~self.alive[at]]
+            ended = rows[~self.alive[rows]]
         else:
-            ended = at[verdicts.drop[at]]
+            ended = rows[verdicts.drop[rows]]
             whole = isinstance(verdicts.reason, str)
             self._end(ended, DROPPED, stage, verdicts.reason if whole else verdicts.reason[ended])
             self.score[ended] = verdicts.score[ended]
@@ -89,18 +89,18 @@ class Ledger:
         return {name: int((self.outcome == number).sum()) for number, name in enumerate(OUTCOMES)}
 
     def _gate(self, stage: StagePlan, gate: Gate) -> None:
-        at = np.flatnonzero(self.alive)
-        if not len(at):
+        rows = np.flatnonzero(self.alive)
+        if not len(rows):
             return
         structs = {
-            name: self.structs[name] if len(at) == self.rows else self.structs[name].take(pa.array(at))
+            name: self.structs[name] if len(rows) == self.rows else self.structs[name].take(pa.array(rows))
             for name in gate.stages_of(self.structs) or (stage.id,)
         }
         verdicts = gate.evaluate(structs)
         if verdicts.errored.any():
-            self._end(at[verdicts.errored], ERRORED, stage, f"gate: {verdicts.error}")
+            self._end(rows[verdicts.errored], ERRORED, stage, f"gate: {verdicts.error}")
         drops = verdicts.drops
-        ended = at[drops.column("row").to_numpy()]
+        ended = rows[drops.column("row").to_numpy()]
         reasons = np.array(drops.column("reason").to_pylist(), dtype=object)
         if not stage.barrier:  # a document without a score fails a gate because of what its status says
             status = field(self.structs[stage.id].take(pa.array(ended)), "status")
@@ -109,37 +109,37 @@ class Ledger:
         score, threshold = _floats(drops.column("score")), _floats(drops.column("threshold"))
         for index, conjunct in enumerate(gate.conjuncts):
             judge = next((plan for plan in self.plans if conjunct.is_verdict_of(plan.id)), None)
-            here = np.flatnonzero(verdicts.failed[drops.column("row").to_numpy()] == index)
-            if judge is None or not len(here):
+            judged = np.flatnonzero(verdicts.failed[drops.column("row").to_numpy()] == index)
+            if judge is None or not len(judged):
                 continue
-            why = grounds(judge, self.structs[judge.id].take(pa.array(ended[here])))
+            why = grounds(judge, self.structs[judge.id].take(pa.array(ended[judged])))
             if why is not None:
-                known = np.array([reason is not None for reason in why.reason], dtype=bool)
-                reasons[here[known]] = why.reason[known]
-                score[here], threshold[here] = why.value, why.bound
+                explained = np.array([reason is not None for reason in why.reason], dtype=bool)
+                reasons[judged[explained]] = why.reason[explained]
+                score[judged], threshold[judged] = why.value, why.bound
         self._end(ended, DROPPED, stage, reasons)
         self.score[ended] = score
         self.threshold[ended] = threshold
         self.details[ended] = np.array(drops.column("details").to_pylist(), dtype=object)
 
-    def _show(self, stage: StagePlan, struct: pa.StructArray, at: np.ndarray) -> None:
+    def _show(self, stage: StagePlan, struct: pa.StructArray, rows: np.ndarray) -> None:
         """Keep the stage's columns for the documents that reached it, null for the others."""
         self.plans.append(stage)
         shown = pa.StructArray.from_arrays([field(struct, item.name) for item in stage.shown], fields=stage.shown)
-        if len(at) == self.rows:
+        if len(rows) == self.rows:
             self.structs[stage.id] = shown
-        elif not len(at):
+        elif not len(rows):
             self.structs[stage.id] = empty_struct(pa.schema(stage.shown), self.rows)
         else:
-            place = np.full(self.rows, -1, dtype=np.int64)
-            place[at] = np.arange(len(at))
-            self.structs[stage.id] = shown.take(pa.array(place, mask=place < 0))
+            index = np.full(self.rows, -1, dtype=np.int64)
+            index[rows] = np.arange(len(rows))
+            self.structs[stage.id] = shown.take(pa.array(index, mask=index < 0))
 
-    def _end(self, at: np.ndarray, outcome: int, stage: StagePlan, reason: object = None) -> None:
-        self.alive[at] = False
-        self.outcome[at] = outcome
-        self.stage[at] = stage.position
-        self.reason[at] = reason
+    def _end(self, rows: np.ndarray, outcome: int, stage: StagePlan, reason: object = None) -> None:
+        self.alive[rows] = False
+        self.outcome[rows] = outcome
+        self.stage[rows] = stage.position
+        self.reason[rows] = reason
 
 
 @cache

@@ -131,17 +131,17 @@ def part_key(task: ScoreWork, number: int) -> str:
 def _covered(task: ScoreWork, record: dict[str, Any], earlier: pa.Table) -> bool:
     """Whether an earlier commit, one that the task did not know of, holds every row of ours."""
     store = task.work.store
-    known = task.shard_work.scores.get(record["fingerprint"], [])
+    planned = task.shard_work.scores.get(record["fingerprint"], [])
 
     def rows(name: str) -> pa.ChunkedArray:
         with store.reading(name) as source:
             return parquet.read(source, columns=["row"]).column("row")
 
-    mine = rows(record["data"])
-    for other in earlier.to_pylist():
-        if other["fingerprint"] != record["fingerprint"] or other["data"] in known:
+    written = rows(record["data"])
+    for theirs in earlier.to_pylist():
+        if theirs["fingerprint"] != record["fingerprint"] or theirs["data"] in planned:
             continue
-        if pc.all(pc.is_in(mine, value_set=rows(other["data"]).combine_chunks())).as_py():
+        if pc.all(pc.is_in(written, value_set=rows(theirs["data"]).combine_chunks())).as_py():
             return True
     return False
 

@@ -54,11 +54,11 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
     except WorkerLostError:
         raise
     except Exception as failure:
-        found = _failure(unit, failure)
-        if isinstance(unit, WriteWork) and found.shard is not None:
-            others = faults_of_others(unit, found.shard)
-            found = replace(found, more=(*found.more, *(_failure(unit, other) for other in others)))
-        return found
+        report = _failure(unit, failure)
+        if isinstance(unit, WriteWork) and report.shard is not None:
+            others = faults_of_others(unit, report.shard)
+            report = replace(report, more=(*report.more, *(_failure(unit, other) for other in others)))
+        return report
     finally:
         pa.default_memory_pool().release_unused()  # or each worker would keep the largest unit it ever saw
 
@@ -80,13 +80,13 @@ def _done(unit: Unit, scoring: Scoring) -> Any:
 
 
 def _failure(unit: Unit, failure: Exception) -> Failure:
-    found = _in_words(unit, failure)
-    if found.code in MACHINE:
-        return found
-    own = faulty(failure)
-    first, *others = [own] if own is not None else _of_file(unit, failure) or [None]
-    found = replace(found, shard=first)
-    return replace(found, more=tuple(replace(found, shard=other) for other in others))
+    report = _in_words(unit, failure)
+    if report.code in MACHINE:
+        return report
+    shard = faulty(failure)
+    first, *others = [shard] if shard is not None else _of_file(unit, failure) or [None]
+    report = replace(report, shard=first)
+    return replace(report, more=tuple(replace(report, shard=other) for other in others))
 
 
 def _of_file(unit: Unit, failure: Exception) -> list[int | None]:
@@ -149,8 +149,8 @@ def _guarded(step: Step, work: Callable[[], pa.RecordBatch]) -> pa.RecordBatch:
         if failure.errno in FULL:
             raise
         # without the file's name: a scorer may have made it of a document's text
-        said = f"{type(failure).__name__}{': ' + failure.strerror if failure.strerror else ''}"
-        raise CurationError(Finding("R003", f"stage '{step.name}': {said}", "see --verbose")) from failure
+        message = f"{type(failure).__name__}{': ' + failure.strerror if failure.strerror else ''}"
+        raise CurationError(Finding("R003", f"stage '{step.name}': {message}", "see --verbose")) from failure
     except ModelError as failure:
         raise CurationError(Finding("C013", f"stage '{step.name}': {failure}", failure.hint or None)) from failure
     except Exception as failure:

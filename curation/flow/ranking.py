@@ -99,27 +99,27 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
 
 def _report(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) -> dict[str, Any]:
     share = MOST / max(rows, 1)
-    values, lengths, keys, files, places, source = [], [], [], [], [], []
+    values, lengths, keys, files, rows_in_file, source = [], [], [], [], [], []
     sources, names = sources_of(task)
     for number, (item, record) in enumerate(zip(task.shards, task.entrants, strict=True)):
         with task.work.store.reading(record["data"]) as opened:
             table = parquet.read(opened, columns=["row", "value", "length"])
         row = table.column("row").to_numpy()
         key = hash_rows(item.shard, row)
-        some = np.ones(len(row), dtype=bool)
+        sampled = np.ones(len(row), dtype=bool)
         if share < 1:
-            some = scramble(key, SEED + 1) < np.uint64(share * 2.0**64)
-        values.append(pc.fill_null(table.column("value"), float("nan")).to_numpy()[some])
-        lengths.append(table.column("length").to_numpy()[some])
-        keys.append(key[some])
-        files.append(np.full(int(some.sum()), item.shard.file))
-        places.append(item.shard.row_start + row[some])
-        source.append(np.full(int(some.sum()), sources[number]))
-    value, file, place = joined(values, np.float64), joined(files, np.int64), joined(places, np.int64)
-    order = np.lexsort((place, file, np.where(np.isnan(value), np.inf, -value)))
+            sampled = scramble(key, SEED + 1) < np.uint64(share * 2.0**64)
+        values.append(pc.fill_null(table.column("value"), float("nan")).to_numpy()[sampled])
+        lengths.append(table.column("length").to_numpy()[sampled])
+        keys.append(key[sampled])
+        files.append(np.full(int(sampled.sum()), item.shard.file))
+        rows_in_file.append(item.shard.row_start + row[sampled])
+        source.append(np.full(int(sampled.sum()), sources[number]))
+    value, file, row_in_file = joined(values, np.float64), joined(files, np.int64), joined(rows_in_file, np.int64)
+    order = np.lexsort((row_in_file, file, np.where(np.isnan(value), np.inf, -value)))
     order = order[: int((~np.isnan(value)).sum())]
-    above = _up_to(order, value, file, place, cut.first, itself=False)
-    upto = _up_to(order, value, file, place, cut.last, itself=True)
+    above = _up_to(order, value, file, row_in_file, cut.first, itself=False)
+    upto = _up_to(order, value, file, row_in_file, cut.last, itself=True)
     selected = np.zeros(len(value), dtype=bool)
     selected[order[above:upto]] = True
     outcome = Outcome(
@@ -129,28 +129,28 @@ def _report(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) -> dict[str
     report = selection_report(outcome) | {"entrants": rows, "facts": {}}
     near = np.concatenate([order[upto : upto + SHOWN], order[max(0, above - SHOWN) : above]])[:SHOWN]
 
-    def shown(at: Rows) -> list[dict[str, Any]]:
-        return [example(int(file[i]), int(place[i]), float(chosen.sign * value[i])) for i in at]
+    def shown(numbers: Rows) -> list[dict[str, Any]]:
+        return [example(int(file[i]), int(row_in_file[i]), float(chosen.sign * value[i])) for i in numbers]
 
     return report | {"picked": shown(order[above:upto][:SHOWN]), "near_misses": shown(near)}
 
 
-def _up_to(order: Rows, value: np.ndarray, file: Rows, place: Rows, end: Place | None, itself: bool) -> int:
+def _up_to(order: Rows, value: np.ndarray, file: Rows, row: Rows, end: Place | None, itself: bool) -> int:
     """How many documents of a ranking come before a place, or are it."""
     if end is None:
         return 0
     ranked = value[order]
     before = (ranked > end.score) | (
         (ranked == end.score)
-        & ((file[order] < end.file) | ((file[order] == end.file) & (place[order] < end.row + itself)))
+        & ((file[order] < end.file) | ((file[order] == end.file) & (row[order] < end.row + itself)))
     )
     return int(before.sum())
 
 
-def _before(ranked: np.ndarray, file: int, row: np.ndarray, place: Place, itself: bool) -> np.ndarray:
+def _before(ranked: np.ndarray, file: int, row: np.ndarray, bound: Place, itself: bool) -> np.ndarray:
     """Which rows of a file (bool [n]) rank before a place, or are the place itself; NaN ranks nowhere."""
-    if file != place.file:
-        tied = np.full(len(row), file < place.file)
+    if file != bound.file:
+        tied = np.full(len(row), file < bound.file)
     else:
-        tied = row <= place.row if itself else row < place.row
-    return np.asarray((ranked > place.score) | ((ranked == place.score) & tied))
+        tied = row <= bound.row if itself else row < bound.row
+    return np.asarray((ranked > bound.score) | ((ranked == bound.score) & tied))

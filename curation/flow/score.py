@@ -86,10 +86,10 @@ def _with_bulky(task: ScoreWork, light: dict[str, StoredColumns]) -> dict[str, S
     """What is stored about the pass's steps: bulky columns only of steps that another, which lacks rows, builds on."""
     stored = {}
     for step in task.part.steps:
-        own = light[step.fingerprint]
+        columns = light[step.fingerprint]
         users = [other for other in task.part.steps if step.fingerprint in other.requires.values()]
-        needed = step.edits or any((own.have & ~light[other.fingerprint].have).any() for other in users)
-        stored[step.fingerprint] = task.shard_work.stored(step) if needed else own
+        needed = step.edits or any((columns.have & ~light[other.fingerprint].have).any() for other in users)
+        stored[step.fingerprint] = task.shard_work.stored(step) if needed else columns
     return stored
 
 
@@ -126,10 +126,10 @@ class _ScoringPass:
                     touched[missing] = True
             if stage.barrier:
                 continue
-            own = stored[stage.steps[-1].fingerprint]
-            ledger.score_stage(stage, own)
+            columns = stored[stage.steps[-1].fingerprint]
+            ledger.score_stage(stage, columns)
             if stage.family == "transform":
-                documents.edit_as_stored(own)
+                documents.edit_as_stored(columns)
         return int(touched.sum())
 
     def _score_step(
@@ -151,13 +151,13 @@ def _in_source(documents: Documents, result: pa.RecordBatch, step: Step, missing
     """A transform's columns with its edits in coordinates of the source, and `empty` where nothing is left."""
     from curation.text.edits import apply_edits, compose  # compiles, so only where something is edited
 
-    own = result.column("edits")
-    after = apply_edits(documents.field("text", some=missing), own)
+    edits = result.column("edits")
+    after = apply_edits(documents.field("text", subset=missing), edits)
     blank = pc.fill_null(pc.match_substring_regex(after, r"^[\s\p{Z}\x{85}]*$"), False)
     status = pc.if_else(pc.and_(blank, pc.equal(result.column("status"), OK)), EMPTY, result.column("status"))
-    edits = own if documents.edits is None else compose(documents.edits.take(pa.array(missing)), own)
+    composed = edits if documents.edits is None else compose(documents.edits.take(pa.array(missing)), edits)
     result = result.set_column(result.schema.get_field_index("status"), step.columns.field("status"), status)
-    return result.set_column(result.schema.get_field_index("edits"), step.columns.field("edits"), edits)
+    return result.set_column(result.schema.get_field_index("edits"), step.columns.field("edits"), composed)
 
 
 def _examined(documents: Documents, missing: Rows) -> pa.RecordBatch:

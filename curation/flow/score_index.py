@@ -61,13 +61,13 @@ class ScoreIndex:
         ]
         every = pa.array(np.concatenate(parts))
         pairs = zip(*(column.take(every).to_pylist() for column in self.names), strict=True)
-        found = []
-        for some in parts:
+        by_shard = []
+        for chunk in parts:
             names: defaultdict[str, list[str]] = defaultdict(list)
-            for fingerprint, data in islice(pairs, len(some)):
+            for fingerprint, data in islice(pairs, len(chunk)):
                 names[fingerprint].append(data)
-            found.append(dict(names))
-        return found
+            by_shard.append(dict(names))
+        return by_shard
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Shards:
     def of(self, shards: Iterable[Shard]) -> Iterator[ShardWork]:
         """Each of some shards with what is stored about it."""
         rest = iter(shards)
-        while some := list(islice(rest, AT_ONCE)):
-            for shard, scores in zip(some, self.stored.of(some), strict=True):
+        while chunk := list(islice(rest, AT_ONCE)):
+            for shard, scores in zip(chunk, self.stored.of(chunk), strict=True):
                 yield ShardWork(self.work, shard, scores, self.groups, self.plan.sampled(shard))
 
     def __len__(self) -> int:
@@ -99,5 +99,5 @@ class Shards:
     def __iter__(self) -> Iterator[ShardWork]:
         return self.of(self.shards)
 
-    def __getitem__(self, place: int) -> ShardWork:
-        return next(self.of([self.shards[place]]))
+    def __getitem__(self, number: int) -> ShardWork:
+        return next(self.of([self.shards[number]]))

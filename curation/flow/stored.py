@@ -35,24 +35,24 @@ class StoredColumns:
             return self.data
         return self.rows(np.arange(n))
 
-    def rows(self, at: NDArray[np.int64]) -> pa.StructArray:
+    def rows(self, rows: NDArray[np.int64]) -> pa.StructArray:
         """Some of the rows, null where nothing is stored."""
-        index = self.index[at]
+        index = self.index[rows]
         return self.data.take(pa.array(index, mask=index < 0))
 
-    def part(self, at: NDArray[np.int64]) -> StoredColumns:
+    def part(self, rows: NDArray[np.int64]) -> StoredColumns:
         """The same of some of the rows, with a copy of what is stored of them."""
-        index = self.index[at]
-        there = index >= 0
-        return StoredColumns(np.where(there, np.cumsum(there) - 1, -1), self.data.take(pa.array(index[there])))
+        index = self.index[rows]
+        present = index >= 0
+        return StoredColumns(np.where(present, np.cumsum(present) - 1, -1), self.data.take(pa.array(index[present])))
 
-    def fill(self, at: NDArray[np.int64], struct: pa.StructArray) -> StoredColumns:
-        """The same with newly computed rows put in at positions `at`, where nothing was stored.
+    def fill(self, rows: NDArray[np.int64], struct: pa.StructArray) -> StoredColumns:
+        """The same with newly computed rows put in at `rows`, where nothing was stored.
 
         Columns that `data` was read without are null in it.
         """
         index = self.index.copy()
-        index[at] = len(self.data) + np.arange(len(at))
+        index[rows] = len(self.data) + np.arange(len(rows))
         return StoredColumns(index, pa.concat_arrays([_widened(self.data, struct.type), struct]))
 
 
@@ -70,12 +70,12 @@ def load_stored(
     for name in files:
         with store.reading(name) as source, parquet.opened(source) as file:
             table = file.read(columns=["row", *schema.names], use_threads=False)
-        at = table.column("row").to_numpy() - row_start
-        inside = (at >= 0) & (at < rows)
+        position = table.column("row").to_numpy() - row_start
+        inside = (position >= 0) & (position < rows)
         if not inside.all():  # a part of another cut of the same file
-            table, at = table.filter(pa.array(inside)), at[inside]
-        new = index[at] < 0
-        index[at[new]] = base + np.flatnonzero(new)
+            table, position = table.filter(pa.array(inside)), position[inside]
+        fresh = index[position] < 0
+        index[position[fresh]] = base + np.flatnonzero(fresh)
         tables.append(table.select(schema.names))
         base += table.num_rows
     if not tables:

@@ -35,7 +35,7 @@ def text_grams(
 ) -> Iterator[Grams]:
     """Word n-grams of documents, of several columns as of one text.
 
-    `involved` int64[m], ascending entrants; `wanted`, ascending places in it: the others are without a gram. Memory:
+    `involved` int64[m], ascending entrants; `wanted`, ascending positions in it: the others are without a gram. Memory:
     AT_ONCE batches, and 30 bytes a document. Disk: eight bytes a distinct gram, at `scratch`. Raises CurationError R001
     or R002 for a file that is not the one that was scored.
     """
@@ -45,12 +45,12 @@ def text_grams(
     distinct = np.zeros(len(involved), np.int32)
     try:
         with open(paths[0], "wb") as grams, open(paths[1], "wb") as words:
-            for some, found in _in_order(task, nodes, involved[wanted], columns, n):
-                places = wanted[some]
-                sizes[places] = np.diff(found.offsets)
-                word_sizes[places] = np.diff(found.word_offsets)
-                distinct[places] = found.distinct
-                for file, values in ((grams, found.grams), (words, found.words)):
+            for numbers, made in _in_order(task, nodes, involved[wanted], columns, n):
+                positions = wanted[numbers]
+                sizes[positions] = np.diff(made.offsets)
+                word_sizes[positions] = np.diff(made.word_offsets)
+                distinct[positions] = made.distinct
+                for file, values in ((grams, made.grams), (words, made.words)):
                     file.write(values.data)
         offsets, word_offsets = (np.concatenate([[0], np.cumsum(each)]) for each in (sizes, word_sizes))
         yield Grams(offsets, _mapped(paths[0]), distinct, word_offsets, _mapped(paths[1]))
@@ -62,27 +62,27 @@ def text_grams(
 def _in_order(
     task: ResolveWork, nodes: Entrants, wanted: np.ndarray, columns: Sequence[str], n: int
 ) -> Iterator[tuple[np.ndarray, Grams]]:
-    """Places in `wanted` (entrants) and their grams, ascending: read one batch after another, and hashed by threads."""
+    """Positions in `wanted` (entrants) and their grams, ascending: batches are read in turn, and hashed by threads."""
     shards = nodes.shard_at(wanted)
     waiting: deque[tuple[np.ndarray, Future[Grams]]] = deque()
     threads = min(AT_ONCE, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         for number in np.unique(shards):
-            places = np.flatnonzero(shards == number)
-            rows = nodes.rows[wanted[places]]
-            for some, text in _texts(task, task.shards[number], rows, columns):
-                waiting.append((places[some], pool.submit(grams_of, text, n)))
+            numbers = np.flatnonzero(shards == number)
+            rows = nodes.rows[wanted[numbers]]
+            for come, text in _texts(task, task.shards[number], rows, columns):
+                waiting.append((numbers[come], pool.submit(grams_of, text, n)))
                 if len(waiting) > threads:
-                    first, made = waiting.popleft()
-                    yield first, made.result()
-        for first, made in waiting:
-            yield first, made.result()
+                    first, hashing = waiting.popleft()
+                    yield first, hashing.result()
+        for first, hashing in waiting:
+            yield first, hashing.result()
 
 
 def _texts(
     task: ResolveWork, shard_work: ShardWork, rows: np.ndarray, columns: Sequence[str]
 ) -> Iterator[tuple[slice, pa.Array]]:
-    """Which of some ascending rows of a shard come, and the columns of each as one text, as the stage sees them."""
+    """Which of ascending rows of a shard come, and the columns of each as one text, as the stage sees them."""
     start = 0
     for documents in rows_at(shard_work, rows, task.stage.position, wanted_columns(task.work, columns)):
         end = start + len(documents.rows)

@@ -66,9 +66,9 @@ def output_schema(work: Work) -> pa.Schema:
         else:
             head, _, chosen = name.partition(".")
             stage = next(stage for stage in work.stages if stage.id == head)
-            known = {item.name: item for item in (*stage.shown, *stage.bulky)}
+            by_name = {item.name: item for item in (*stage.shown, *stage.bulky)}
             parts = {item.name: item for item in fields[head].type} if head in fields else {}
-            parts |= {item: known[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
+            parts |= {item: by_name[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
             fields[head] = pa.field(head, pa.struct(list(parts.values())))
     return pa.schema(list(fields.values()))
 
@@ -97,7 +97,7 @@ def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterat
 def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
     """What else would have failed a part that the input `failed` has failed, so that all are known at once."""
     schema = output_schema(task.work)
-    found: list[Exception] = []
+    failures: list[Exception] = []
     for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
         try:
             if shard_work.shard.index != failed:
@@ -105,8 +105,8 @@ def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
                     pass
         except Exception as failure:
             if faulty(failure) is not None:
-                found.append(failure)
-    return found
+                failures.append(failure)
+    return failures
 
 
 def _documents(
