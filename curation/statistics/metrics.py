@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 RESAMPLES = 1000
 BINS = 15
@@ -28,16 +27,23 @@ class Interval(NamedTuple):
 
 def auc(scores: Scores, y: NDArray[np.bool_]) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative, a tie counting one half."""
-    rank = rankdata(scores)
+    rank = _ranks(scores)
     positives = int(y.sum())
     return float((rank[y].sum() - positives * (positives + 1) / 2) / (positives * (len(y) - positives)))
 
 
 def spearman(a: Scores, b: Scores) -> float:
     """Rank correlation, ties sharing their mean rank; NaN where one of them is constant."""
-    x, y = (rankdata(side) - (len(side) + 1) / 2 for side in (a, b))
+    x, y = (_ranks(side) - (len(side) + 1) / 2 for side in (a, b))
     norm = float(np.sqrt((x * x).sum() * (y * y).sum()))
     return float((x * y).sum()) / norm if norm else float("nan")
+
+
+def _ranks(scores: Scores) -> Scores:
+    """From 1, ties sharing their mean rank."""
+    from scipy.stats import rankdata  # takes longer to import than all else that a worker needs
+
+    return rankdata(scores)  # type: ignore[no-any-return]
 
 
 def f1(predicted: NDArray[np.bool_], y: NDArray[np.bool_]) -> float:
