@@ -20,6 +20,7 @@ from curation import parquet
 from curation.sources import csv_rows, jsonl
 from curation.sources.streams import MAX_DOCUMENT_BYTES, PACKED
 from curation.store import StoreError, digest, is_url, remote
+from curation.store.local import feed
 from schemas.errors import CurationError, Finding
 
 LINES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
@@ -194,7 +195,7 @@ def chunk_print(path: str, there: Stamp, start: int, stop: int) -> bytes:
     state = xxhash.xxh3_64()
     with open(path, "rb", buffering=0) as source:
         source.seek(start)
-        _feed(source, stop - start, state)
+        feed(source, stop - start, state)
     return state.digest()
 
 
@@ -212,23 +213,12 @@ def _hashes(path: str, spans: list[tuple[int, int]]) -> tuple[str, bytes]:
         place = 0
         for number in order:
             start, stop = spans[number]
-            _feed(source, start - place, whole)
+            feed(source, start - place, whole)
             own = xxhash.xxh3_64()
-            _feed(source, stop - start, whole, own)
+            feed(source, stop - start, whole, own)
             prints[number], place = own.digest(), stop
-        _feed(source, None, whole)
+        feed(source, None, whole)
     return whole.hexdigest(), b"".join(prints)
-
-
-def _feed(source: Any, count: int | None, *states: Any) -> None:
-    """The next `count` bytes of a file, or all that are left."""
-    while count is None or count > 0:
-        block = source.read(1 << 22 if count is None else min(count, 1 << 22))
-        if not block:
-            return
-        for state in states:
-            state.update(block)
-        count = None if count is None else count - len(block)
 
 
 def _read_once(path: str, size: int) -> tuple[Any, str]:

@@ -29,8 +29,8 @@ READINGS = 3
 """Times that a file on a store is read before what is wrong with its bytes is taken for the file's."""
 STEP_ROWS = 256
 """Most rows that are decoded at once: what they weigh is known afterwards, and those behind may be heavier."""
-PROBES = (4, 64)
-"""Rows that are decoded to learn it."""
+PROBE_ROWS, MOST_PROBED = 4, 64
+"""Rows that are decoded to learn it: so many at once, and in all."""
 PROBE_GROWTH = 16
 MOST_GROUPS = 1024
 """Row groups that are read together."""
@@ -191,15 +191,16 @@ def _probed(file: Any, groups: list[int], columns: list[str], rows: int, size: i
 
     What a file says is the size of its pages: a text that stands in a thousand rows is stored once.
     """
-    for count in PROBES:
-        if count >= min(size, rows):
-            break
-        batch = next(file.iter_batches(batch_size=count, row_groups=groups, columns=columns), None)
-        if batch is None:
-            break
-        mean = 1 + sum(weight(column) for column in batch.columns) // count
+    if min(size, rows) <= PROBE_ROWS:
+        return size
+    count = heavy = 0
+    for batch in file.iter_batches(batch_size=PROBE_ROWS, row_groups=groups, columns=columns):
+        count, heavy = count + batch.num_rows, heavy + sum(weight(column) for column in batch.columns)
+        mean = 1 + heavy // max(1, count)
         if mean * PROBE_GROWTH * count > BATCH_BYTES:
             return max(1, min(size, BATCH_BYTES // mean))
+        if count >= min(MOST_PROBED, size, rows):
+            break
     return size
 
 

@@ -24,6 +24,8 @@ from schemas.errors import CurationError, Finding
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 """What link(2) says where there are no hard links, or no more of them."""
+BLOCK = 1 << 18
+"""Bytes that are hashed at once: read into one buffer, which stays in the processor's cache."""
 NEITHER = "it has neither hard links nor renames that replace nothing, so two writers could create one file"
 
 
@@ -335,6 +337,17 @@ def digest(path: Path) -> str:
     """XXH3-128 of a file's bytes, as 32 hexadecimal digits."""
     state = xxhash.xxh3_128()
     with open(path, "rb", buffering=0) as source:
-        while block := source.read(1 << 22):
-            state.update(block)
+        feed(source, None, state)
     return state.hexdigest()
+
+
+def feed(source: Any, count: int | None, *states: Any) -> None:
+    """Hash the next `count` bytes of a file, or all that are left."""
+    block = memoryview(bytearray(BLOCK if count is None else min(count, BLOCK)))
+    while count is None or count > 0:
+        read = source.readinto(block if count is None else block[:count])
+        if not read:
+            return
+        for state in states:
+            state.update(block[:read])
+        count = None if count is None else count - read
