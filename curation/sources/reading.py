@@ -196,7 +196,7 @@ def _probed(file: Any, groups: list[int], columns: list[str], rows: int, size: i
     count = heavy = 0
     for batch in file.iter_batches(batch_size=PROBE_ROWS, row_groups=groups, columns=columns):
         count, heavy = count + batch.num_rows, heavy + sum(weight(column) for column in batch.columns)
-        mean = 1 + heavy // max(1, count)
+        mean: int = 1 + heavy // max(1, count)
         if mean * PROBE_GROWTH * count > BATCH_BYTES:
             return max(1, min(size, BATCH_BYTES // mean))
         if count >= min(MOST_PROBED, size, rows):

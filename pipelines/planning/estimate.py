@@ -18,7 +18,6 @@ from curation.flow.units import ScoreWork
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan, Step
 from curation.plugins import contained
-from curation.text.edits import apply_edits
 from pipelines.planning.resolve import Resolved
 from pipelines.running.fit import Sample
 from schemas.documents import INPUT
@@ -194,5 +193,7 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
         rates[step.fingerprint] = (perf_counter() - began) / len(text)
         made[step.fingerprint] = scored.to_struct_array()
         if step.edits:
+            from curation.text.edits import apply_edits  # compiles, so only where something is edited
+
             text = apply_edits(text, scored.column("edits"))
     return rates, len(text)

@@ -104,8 +104,8 @@ def test_reading_commands_import_no_model_library_and_no_ray(arguments: list[str
     assert done.stdout
 
 
-@pytest.mark.parametrize("module", ["workers.on_ray", "pipelines.run"])
-def test_a_worker_or_a_run_begins_without_libraries_that_few_stages_need(module: str) -> None:
+@pytest.mark.parametrize("module", ["workers.on_ray", "pipelines.running.run", "pipelines.planning.estimate"])
+def test_a_worker_a_run_or_a_plan_begins_without_libraries_that_few_stages_need(module: str) -> None:
     few = ("torch", "transformers", "numba", "sentence_transformers", "scipy")
     code = f"import sys, {module}; print(sorted(set({few}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
