@@ -14,9 +14,8 @@ from curation.manifest.snapshot import NAME as SNAPSHOT
 from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
-from curation.store.seal import MEND
 from pipelines.planning.fits import head_differs
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 from schemas.manifest import PARTS
 
 DATA = {
@@ -40,9 +39,6 @@ class Damage:
     """Path or URL."""
     why: str
     code: str = "R011"
-
-    def finding(self) -> Finding:
-        return Finding(self.code, f"{self.place} {self.why}", MEND)
 
 
 @dataclass
@@ -75,9 +71,13 @@ def check_dataset(manifest: Manifest, run: str, folder: str) -> None:
         try:
             manifest.store.check(f"{folder}/part-{part['part']:05d}.parquet", part["content"])
         except DamagedFileError as failure:
-            hint = "run `curate verify`, which sets damaged datasets aside, and then run its recipe again"
-            what = f"the dataset of run {run} is damaged: {failure.place} {failure.why}"
-            raise CurationError(Finding("C049", what, hint)) from None
+            raise damaged_dataset(manifest.store, run, f"{failure.place} {failure.why}") from None
+
+
+def damaged_dataset(store: Store, run: str, why: str) -> CurationError:
+    verify = command("verify", store.root)
+    hint = f"run `{verify}`, which sets damaged datasets aside, and then run its recipe again"
+    return CurationError(Finding("C049", f"the dataset of run {run} is damaged: {why}", hint))
 
 
 class _Verification:
