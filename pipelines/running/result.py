@@ -57,8 +57,8 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     sizes = manifest.store.sizes(record["path"])
     found = sum(name.startswith("part-") for name in sizes)
     if found != record["files"]:
-        what = f"holds {found} of {record['files']} files" if there else "is gone"
-        first = "remove that folder, " if there else ""
+        what = f"holds {found} of {record['files']} files" if exists else "is gone"
+        first = "remove that folder, " if exists else ""
         forget = f"run `{command('gc', manifest.store.root)}`, which forgets datasets that were removed"
         message = f"the dataset of run {run} is recorded, but {folder} {what}"
         raise CurationError(Finding("C032", message, f"{first}{forget}, and then run again"))

@@ -321,6 +321,12 @@ def test_a_fitted_head_is_fitted_again_with_the_same_bytes(
     again = Workspace(tmp_path / "ws").run(settings, executor="local", workers=2)
     assert (again.run, again.outcome) == (done.run, "nothing-to-do")
     assert head.read_bytes() == content
+    card = head.with_name("card.json")
+    content = card.read_bytes()
+    card.unlink() if damage == "gone" else flip(card)
+    assert [item.place for item in Workspace(tmp_path / "ws").verify().damaged] == [str(card)]
+    assert card.read_bytes() == content
+    assert Workspace(tmp_path / "ws").verify().damaged == []
     shutil.rmtree(tmp_path / "ws")
 
 
