@@ -219,7 +219,7 @@ def test_a_file_of_every_kind_is_repaired(finished: Path, expected: Any, tmp_pat
     drawn = random.Random(SEED)
     root = Path(shutil.copytree(finished, tmp_path / "ws"))
     what = [damage(drawn.choice(paths), way, drawn) for kind, paths in kinds(root).items() if kind != MARKER]
-    repaired(root, READERS, RUN, expected, what)
+    repaired(root, [READERS[0], *drawn.sample(READERS[1:], 2)], RUN, expected, what)
 
 
 def one(root: Path, seed: int) -> tuple[str, Way]:
