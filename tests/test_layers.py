@@ -1,4 +1,5 @@
-"""What the layout promises and import-linter cannot see: sentences in packages, no private paths, documented codes."""
+"""What the layout promises and import-linter cannot see: sentences in packages, no private paths, documented codes,
+commands that can be pasted."""
 
 from __future__ import annotations
 
@@ -13,6 +14,10 @@ from schemas.errors import CODES
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("schemas", "curation", "workers", "pipelines")
 TEXT_SUFFIXES = {"", ".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sql", ".toml", ".txt", ".yaml", ".yml"}
+OVER_A_WORKSPACE = re.compile(
+    r"(?<!by `)(?<!that `)curate (run|retry|status|sql|show|explain|funnel|stats|verify|gc|export|audit|models)\b"
+)
+"""A command to be given, not one that made something."""
 # Spelt in two parts, so that this file does not find itself.
 PRIVATE = re.compile("/" + r"(work/(main|shared|\.library)|home/(?!curation\b)\w+|Users/\w+|root/\.)")
 
@@ -48,3 +53,19 @@ def test_every_error_code_is_explained() -> None:
     text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     headings = dict(re.findall(r"^### ([CR]\d{3}) (.+)$", text, flags=re.MULTILINE))
     assert headings == CODES
+
+
+def test_a_command_in_a_message_names_its_workspace() -> None:
+    """As it is printed it can be pasted: `schemas.errors.command` makes it."""
+    found = []
+    for path in (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+        helps = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg in ("epilog", "help")]
+        passed_over = {id(node) for some in (*docs, *helps) for node in ast.walk(some)}
+        for node in ast.walk(tree):
+            if id(node) in passed_over or not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            if OVER_A_WORKSPACE.search(node.value):
+                found.append(f"{path.relative_to(ROOT).as_posix()}:{node.lineno}: {node.value[:100]}")
+    assert not found, "\n".join(found)

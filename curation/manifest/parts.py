@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from curation import failpoints, parquet, tally
 from curation.store import DamagedFileError, Store
-from curation.store.seal import GONE, MEND, sealed, unreadable, unsealed
+from curation.store.seal import GONE, mend, sealed, unreadable, unsealed
 from schemas.errors import CurationError, Finding
 from schemas.manifest import PARTS
 
@@ -39,8 +39,8 @@ OF_A_RUN = (
     "audit_labels", "weak_runs", "weak_labels", "weak_supervisors", "weak_results",
 )  # fmt: skip
 """Kinds whose parts are named by their run."""
-_damaged: dict[str, str] = {}
-"""What this process found damaged, by path or URL, and why: told once, by whoever speaks to the user."""
+_damaged: dict[str, Finding] = {}
+"""What this process found damaged, by path or URL: told once, by whoever speaks to the user."""
 
 
 class Manifest:
@@ -120,7 +120,7 @@ class Manifest:
             return
         newest = self._compacted(kind)
         if newest is not None and newest != known.compacted:
-            table = unsealed(newest, self.store.read(newest))
+            table = unsealed(self.store.root, newest, self.store.read(newest))
             runs = pc.run_end_encode(table.column(KEY).combine_chunks())
             ends = runs.run_ends.to_pylist()
             rows = [end - start for start, end in zip([0, *ends], ends, strict=False)]
@@ -145,7 +145,7 @@ class Manifest:
         """One part's records from its file; None where it is not there, or damaged."""
         name = part_name(kind, key)
         try:
-            table = _conformed(unsealed(name, self.store.read(name)), PARTS[kind])
+            table = _conformed(unsealed(self.store.root, name, self.store.read(name)), PARTS[kind])
             self.damaged.pop((kind, key), None)
             return table
         except FileNotFoundError:
@@ -167,7 +167,7 @@ class Manifest:
 
         def whole(content: bytes) -> bool:
             try:
-                _conformed(unsealed(name, content), PARTS[kind])
+                _conformed(unsealed(self.store.root, name, content), PARTS[kind])
             except (DamagedFileError, pa.ArrowException, NotImplementedError):
                 return False
             return True
@@ -176,7 +176,11 @@ class Manifest:
 
     def _note(self, kind: str, key: str, why: str) -> None:
         self.damaged[kind, key] = why
-        _damaged[self.store.uri(part_name(kind, key))] = why
+        self._tell(part_name(kind, key), why)
+
+    def _tell(self, name: str, why: str) -> None:
+        place = self.store.uri(name)
+        _damaged[place] = Finding("C048", f"{place} {why}", mend(self.store.root))
 
     def _compacted(self, kind: str) -> str | None:
         """The newest compacted file that can be read: it holds what the older ones held."""
@@ -187,7 +191,7 @@ class Manifest:
                 why = _unreadable(f"{folder}/{name}", self.store)
             if not why:
                 return f"{folder}/{name}"
-            _damaged[self.store.uri(f"{folder}/{name}")] = why
+            self._tell(f"{folder}/{name}", why)
         return None
 
     def missing(self, run: str) -> list[tuple[str, str]]:
@@ -228,7 +232,7 @@ class Manifest:
         barriers = self.read("barriers")
         groups = set(barriers.filter(pc.equal(barriers.column("run"), run or "")).column("group").to_pylist())
         found = [
-            Finding("C048", f"{self.store.uri(part_name(kind, key))} {why}", MEND)
+            Finding("C048", f"{self.store.uri(part_name(kind, key))} {why}", mend(self.store.root))
             for (kind, key), why in sorted(self.damaged.items())
             if kind == "audits"
             or (kind == "groups" and key in groups)
@@ -338,7 +342,7 @@ def to_table(kind: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 def _unreadable(name: str, store: Store) -> str | None:
     """Why a file of records cannot be read; None where it can."""
     try:
-        unsealed(name, store.read(name))
+        unsealed(store.root, name, store.read(name))
     except FileNotFoundError:
         return GONE
     except DamagedFileError as failure:
@@ -352,7 +356,7 @@ def part_name(kind: str, key: str) -> str:
 
 def told_damage() -> list[Finding]:
     """What this process found damaged and has not been told yet."""
-    found = [Finding("C048", f"{place} {why}", MEND) for place, why in _damaged.items()]
+    found = list(_damaged.values())
     _damaged.clear()
     return found
 

@@ -21,8 +21,8 @@ from curation.reasons import rule_sql
 from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
-from curation.store.seal import MEND
-from schemas.errors import CurationError, Finding
+from curation.store.seal import mend
+from schemas.errors import CurationError, Finding, command
 from schemas.manifest import DECISION, PARTS, TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 
 EVERY_RUN = (
@@ -90,7 +90,7 @@ def connect(
     except duckdb.Error as failure:
         check_data(manifest, chosen, "documents")
         what = f"the workspace {manifest.store.root} cannot be read: {str(failure).splitlines()[0]}"
-        raise CurationError(Finding("C048", what, MEND)) from failure
+        raise CurationError(Finding("C048", what, mend(manifest.store.root))) from failure
 
 
 _HEAVY = re.compile(r"\b(documents|drops|errors|scores_histogram|audits|duplicate_clusters|duplicate_pairs)\b", re.I)
@@ -145,6 +145,9 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
     attempts, runs = manifest.read("attempts"), manifest.read("runs")
     if run is None:
         if not attempts.num_rows:  # none, or they are damaged
+            if not runs.num_rows and manifest.keys("decisions"):
+                what = f"{manifest.store.uri('manifest/parts/runs')} is damaged: what runs there were is gone from it"
+                raise CurationError(Finding("C048", what, mend(manifest.store.root)))
             return next(iter(runs.sort_by([("created_at", "descending")]).column("run").to_pylist()), None)
         order = pc.sort_indices(attempts, sort_keys=LATEST)
         return str(attempts.column("run")[order[0].as_py()].as_py())
@@ -156,9 +159,8 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
         manifest.refuse_damaged(run)
     if len(found) != 1:
         what = "is not in this workspace" if not found else f"may be any of {', '.join(sorted(found))}"
-        raise CurationError(
-            Finding("C032", f"run '{run}' {what}", 'list them: curate sql "SELECT run, name, status FROM runs"')
-        )
+        listed = command('sql "SELECT run, name, status FROM runs"', manifest.store.root)
+        raise CurationError(Finding("C032", f"run '{run}' {what}", f"list them: {listed}"))
     return str(found[0])
 
 

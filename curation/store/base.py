@@ -69,9 +69,9 @@ class Store(ABC):
         due = content or content_of(name)
         found = self.content(name) if due else "" if self.exists(name) else None
         if found is None:
-            raise DamagedFileError(self.uri(name), GONE)
+            raise DamagedFileError(self.root, name, GONE)
         if due and found != due:
-            raise DamagedFileError(self.uri(name), CHANGED)
+            raise DamagedFileError(self.root, name, CHANGED)
 
     @abstractmethod
     def content(self, name: str) -> str | None:
@@ -108,7 +108,7 @@ class Store(ABC):
             if isinstance(failure, MemoryError) or getattr(failure, "errno", None) is not None:
                 raise  # what the system refused
             why = (str(failure).splitlines() or ["it cannot be read"])[0]
-            raise DamagedFileError(self.uri(name), f"is damaged: {why}") from failure
+            raise DamagedFileError(self.root, name, f"is damaged: {why}") from failure
 
     @abstractmethod
     def read(self, name: str) -> bytes:

@@ -90,7 +90,7 @@ class LocalStore(Store):
             why = unreadable(failure)
             if why is None:
                 raise
-            raise DamagedFileError(self.uri(name), why) from failure
+            raise DamagedFileError(self.root, name, why) from failure
 
     def broken(self, name: str) -> str | None:
         try:
@@ -183,7 +183,7 @@ class LocalStore(Store):
                 try:
                     _share(self.path(old), staging / new)
                 except FileNotFoundError:
-                    raise DamagedFileError(self.uri(old), GONE) from None
+                    raise DamagedFileError(self.root, old, GONE) from None
             (staging / "README.md").write_text(card(), encoding="utf-8")
             sync(staging / "README.md")
             sync(staging)

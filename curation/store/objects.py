@@ -88,10 +88,10 @@ class ObjectStore(Store):
         try:
             first = remote.fetch(self.uri(name), 0, remote.BLOCK)
         except FileNotFoundError:
-            raise DamagedFileError(self.uri(name), GONE) from None
+            raise DamagedFileError(self.root, name, GONE) from None
         due = content_of(name)
         if due and len(first) < remote.BLOCK and xxhash.xxh3_128_hexdigest(first) != due:
-            raise DamagedFileError(self.uri(name), CHANGED)
+            raise DamagedFileError(self.root, name, CHANGED)
         return first
 
     def content(self, name: str) -> str | None:
@@ -162,7 +162,7 @@ class ObjectStore(Store):
                 remote.copy(self.uri(old), self.uri(f"{name}/{new}"))
             except FileNotFoundError:  # somebody else was first, and has removed what we copy
                 if not self.exists(f"{name}/{new}"):
-                    raise DamagedFileError(self.uri(old), GONE) from None
+                    raise DamagedFileError(self.root, old, GONE) from None
         remote.put(self.uri(f"{name}/README.md"), card().encode())
 
     def names(self, folder: str) -> list[str]:

@@ -15,13 +15,12 @@ import pyarrow as pa
 import xxhash
 
 from curation import parquet
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 
 SEAL = b"curation.seal"
 """Metadata of a record: the hash of the file's name and bytes, with zeros where the hash stands."""
 WRITER = b"curation.writer"
 """Metadata of a record, unlike any other record's: whoever lost an answer knows its own again."""
-MEND = "`curate verify` sets damaged files aside; then run the recipe again, or `curate retry`: it does their work anew"
 _BLANK = b"0" * 32
 _HEADER = 2
 """Bytes between a key of the footer and its value: the field's type, and the length."""
@@ -31,13 +30,21 @@ _CONTENT = re.compile(r"(?:^|-)([0-9a-f]{32})(?=[-.])")
 class DamagedFileError(CurationError):
     """A file of the workspace is gone, or not what was written."""
 
-    def __init__(self, place: str, why: str, code: str = "R011") -> None:
-        super().__init__(Finding(code, f"{place} {why}", MEND))
-        self.place = place
+    def __init__(self, workspace: object, name: str, why: str, code: str = "R011") -> None:
+        self.place = f"{str(workspace).rstrip('/')}/{name}"
+        super().__init__(Finding(code, f"{self.place} {why}", mend(workspace)))
+        self.workspace = workspace
+        self.name = name
         self.why = why
 
     def __reduce__(self) -> Any:
-        return type(self), (self.place, self.why, self.findings[0].code)
+        return type(self), (self.workspace, self.name, self.why, self.findings[0].code)
+
+
+def mend(workspace: object) -> str:
+    """What to do about damage to a workspace."""
+    verify, retry = (command(words, workspace) for words in ("verify", "retry"))
+    return f"`{verify}` sets damaged files aside; then run the recipe again, or `{retry}`: it does their work anew"
 
 
 GONE = "is gone, and other records of the workspace need it"
@@ -64,7 +71,7 @@ def sealed(name: str, table: pa.Table, mine: bool = False) -> bytes:
     return bytes(content)
 
 
-def unsealed(name: str, content: bytes) -> pa.Table:
+def unsealed(workspace: object, name: str, content: bytes) -> pa.Table:
     """The table of a record's file. Raises DamagedFileError (C048) unless it is what was written."""
     fault = broken_seal(name, content)
     if not fault:
@@ -73,7 +80,7 @@ def unsealed(name: str, content: bytes) -> pa.Table:
                 return file.read(use_threads=False)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as failure:
             fault = f"is damaged: {(str(failure).splitlines() or ['it cannot be read'])[0]}"
-    raise DamagedFileError(name, fault, "C048")
+    raise DamagedFileError(workspace, name, fault, "C048")
 
 
 def broken_seal(name: str, content: bytes) -> str | None:

@@ -17,6 +17,7 @@ from pipelines.cli.options import (
 )
 from pipelines.cli.render import print_table, tell
 from pipelines.cli.talk import open_workspace
+from schemas.errors import command
 
 audit_app = typer.Typer(
     help="Is the recipe right? Label a sample by hand: precision, recall, false drops.",
@@ -54,8 +55,7 @@ def audit_sample(
     ]
     print_table(pa.Table.from_pylist(strata), format)
     tell(sampled.left_out)
-    place = shlex.quote(str(workspace))
-    then = f"curate audit read {shlex.quote(str(into))} -w {place}" if into else f"curate audit label -w {place}"
+    then = command(f"audit read {shlex.quote(str(into))}" if into else "audit label", workspace)
     tell(f"audit {sampled.audit}; {'when it is labelled' if into else 'next'}: {then}")
 
 

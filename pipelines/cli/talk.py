@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import typer
 
 from pipelines.cli.render import tell
 from pipelines.cli.stopping import print_result, until_stopped
+from schemas.errors import command
 
 
 def open_workspace(path: str | Path) -> Any:
@@ -43,7 +43,6 @@ def summary(result: Any, workspace: Path | str) -> list[str]:
     if result.outcome == "nothing-to-do":
         return [f"Nothing to do: {result.rows:,} → {result.kept:,} documents · {tail}"]
     lines = []
-    workspace = shlex.quote(str(workspace))  # for the commands below, to be pasted
     told: dict[tuple[str, str, str | None], list[str]] = {}
     for path, failure in result.failures:
         # one fault of a stage fails many inputs, whose names stand in the message of each
@@ -60,10 +59,10 @@ def summary(result: Any, workspace: Path | str) -> list[str]:
     if result.duplicate_ids:
         lines.append(f"warning: {result.duplicate_ids:,} documents carry an id that an earlier document has")
     if result.outcome == "failed":
-        lines.append(f'what failed: curate sql "SELECT * FROM errors" --run {result.run} -w {workspace}')
-        lines.append(f"try again:   curate retry {result.run} -w {workspace}")
+        errors = command(f'sql "SELECT * FROM errors" --run {result.run}', workspace)
+        lines += [f"what failed: {errors}", f"try again:   {command(f'retry {result.run}', workspace)}"]
     if result.outcome == "interrupted":
-        lines.append(f"resume:      curate retry {result.run} -w {workspace}")
+        lines.append(f"resume:      {command(f'retry {result.run}', workspace)}")
     return lines
 
 

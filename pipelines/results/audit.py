@@ -24,7 +24,7 @@ from curation.report.audit import Measure, Stratum, allocate, cut, measures
 from pipelines.cli.render import tell, tell_text
 from pipelines.results.audit_csv import exists, given_labels, read_rows, refused, write
 from schemas.documents import INPUT
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 
 if TYPE_CHECKING:
     from curation.manifest.parts import Manifest
@@ -256,7 +256,8 @@ def _run(manifest: Manifest, run: str | None) -> str:
 
     chosen = choose_run(manifest, run)
     if chosen is None:
-        raise CurationError(Finding("C032", "nothing was run here yet", "start: curate run RECIPE -w WORKSPACE"))
+        start = command("run RECIPE", manifest.store.root)
+        raise CurationError(Finding("C032", "nothing was run here yet", f"start: {start}"))
     return chosen
 
 
@@ -266,7 +267,7 @@ def _decisions(manifest: Manifest, run: str) -> list[dict[str, Any]]:
     decided = manifest.where("decisions", run=run).sort_by("shard").to_pylist()
     waiting = {place for place, row in shards.items() if row["error"] is None} - {row["shard"] for row in decided}
     if waiting or not decided:
-        hint = f"finish it first: curate retry {run}"
+        hint = f"finish it first: {command(f'retry {run}', manifest.store.root)}"
         raise CurationError(Finding("C041", f"run {run} is not decided to its end, so its strata may change", hint))
     return [
         {**row, "path": shards[row["shard"]]["path"], "file_no": shards[row["shard"]]["file_no"]} for row in decided
@@ -392,7 +393,8 @@ def _latest(manifest: Manifest, run: str | None, audit: str | None = None) -> li
     chosen = _run(manifest, run)
     records = manifest.where("audits", run=chosen).to_pylist()
     if not records:
-        raise CurationError(Finding("C032", f"run {chosen} has no audit", f"begin: curate audit sample --run {chosen}"))
+        begin = command(f"audit sample --run {chosen}", manifest.store.root)
+        raise CurationError(Finding("C032", f"run {chosen} has no audit", f"begin: {begin}"))
     audit = audit or max(records, key=lambda record: (record["created_at"], record["audit"]))["audit"]
     return sorted((record for record in records if record["audit"] == audit), key=lambda record: record["place"])
 

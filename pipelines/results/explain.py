@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.paths import is_text, printable
 from pipelines.results.spelling import ending, same_file, spelled
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 
 if TYPE_CHECKING:
     from curation.manifest.parts import Manifest
@@ -118,7 +118,7 @@ def explain(manifest: Manifest, document: str, run: str | None) -> list[Explanat
 
     chosen = choose_run(manifest, run)
     if not is_text(document):
-        raise _unknown(document, chosen)
+        raise _unknown(document, chosen, manifest.store.root)
     with connect(manifest, chosen, query="documents") as connection:
         stages = connection.execute("SELECT * FROM stages WHERE run = $run ORDER BY position", {"run": chosen})
         names = [column[0] for column in stages.description]
@@ -139,15 +139,14 @@ def explain(manifest: Manifest, document: str, run: str | None) -> list[Explanat
             if rows:
                 places = _places(connection, rows)
                 return [_explanation(row, order, places) for row in rows]
-    raise _unknown(document, chosen)
+    raise _unknown(document, chosen, manifest.store.root)
 
 
-def _unknown(document: str, run: str | None) -> CurationError:
+def _unknown(document: str, run: str | None, workspace: object) -> CurationError:
     message = f"no document '{printable(document)}' in run {run}" if run else "nothing was run here yet"
     hint = "name it as path#row (rows count from 0), by doc_id, or by the id column; list some: "
-    return CurationError(
-        Finding("C032", message, hint + 'curate sql "SELECT doc_id, id, path, row FROM documents LIMIT 5"')
-    )
+    some = command('sql "SELECT doc_id, id, path, row FROM documents LIMIT 5"', workspace)
+    return CurationError(Finding("C032", message, hint + some))
 
 
 def _conditions(

@@ -28,7 +28,7 @@ from curation.report.escape import code, inline, markdown
 from curation.sources.texts import nested
 from curation.store import Store, new_folder
 from schemas.documents import TEXT
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 
 if TYPE_CHECKING:
     from curation.manifest.parts import Manifest
@@ -198,12 +198,13 @@ def _dataset(manifest: Manifest, run: str | None) -> _Dataset:
     chosen = choose_run(manifest, run)
     runs = manifest.where("runs", run=chosen).to_pylist()
     if not runs:
-        raise CurationError(Finding("C032", "there is no run to export", "start one: curate run RECIPE -w WORKSPACE"))
+        start = command("run RECIPE", manifest.store.root)
+        raise CurationError(Finding("C032", "there is no run to export", f"start one: {start}"))
     done = manifest.where("datasets", run=chosen).to_pylist()
     store = manifest.store
     names = store.names(done[0]["path"]) if done else []
     if not names:
-        raise _unfit(f"run {chosen} has no dataset", f"finish it: curate retry {chosen}")
+        raise _unfit(f"run {chosen} has no dataset", f"finish it: {command(f'retry {chosen}', store.root)}")
     # without its stages: their models and seeds need not be there any more
     recipe = parse(runs[0]["recipe"], Path(runs[0]["recipe_dir"]), overrides={"stages": []}).recipe
     parts = [f"{done[0]['path']}/{name}" for name in names if name.startswith("part-")]

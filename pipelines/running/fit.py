@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from pipelines.recipe.load import Loaded
 from schemas.documents import INPUT, OK, TEXT
 from schemas.errors import CurationError, Finding, advice
 
+CARD = "card.json"
+"""Beside a head: what is known of how it was fitted."""
 MOST_GROUPS = 64
 """Row groups that a sample is drawn from: a few rows from each of a thousand would read the whole corpus."""
 
@@ -173,19 +176,19 @@ def _filtered(
 
 
 def _save(store: Store, artifact: Artifact, scorer: Scorer) -> tuple[str, str]:
-    """Content-addressed: models/<sha256 prefix>/head.safetensors and card.json."""
+    """Content-addressed: models/<kind>-<sha256 prefix>/head.safetensors and card.json."""
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(value) for name, value in sorted(artifact.tensors.items())}
     data = save(tensors)
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"models/{scorer.kind}-{sha256[:16]}"
-    card: dict[str, Any] = {"kind": scorer.kind, "sha256": sha256, **artifact.card}
-
-    def write(path: Path, content: bytes) -> None:
-        path.write_bytes(content)
-
     if head_differs(store, name, sha256):
-        store.write(f"{name}/card.json", lambda path: write(path, json.dumps(card, indent=2, sort_keys=True).encode()))
-        store.write(f"{name}/{HEAD}", lambda path: write(path, data))
+        store.write(f"{name}/{CARD}", partial(Path.write_bytes, data=card_of(scorer.kind, sha256, artifact.card)))
+        store.write(f"{name}/{HEAD}", partial(Path.write_bytes, data=data))
     return name, sha256
+
+
+def card_of(kind: str, sha256: str, facts: Mapping[str, Any]) -> bytes:
+    """The content of a head's card."""
+    return json.dumps({"kind": kind, "sha256": sha256, **facts}, indent=2, sort_keys=True).encode()

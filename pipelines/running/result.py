@@ -13,7 +13,8 @@ from curation.flow import Failure
 from curation.manifest.parts import Manifest
 from curation.manifest.views import check_data
 from curation.store import DamagedFileError
-from schemas.errors import CurationError, Finding
+from pipelines.running.verify import damaged_dataset
+from schemas.errors import CurationError, Finding, command
 
 
 @dataclass
@@ -58,20 +59,14 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     if found != record["files"]:
         what = f"holds {found} of {record['files']} files" if exists else "is gone"
         first = "remove that folder, " if exists else ""
-        raise CurationError(
-            Finding(
-                "C032",
-                f"the dataset of run {run} is recorded, but {folder} {what}",
-                f"{first}run `curate gc`, which forgets datasets that were removed, and then run again",
-            )
-        )
+        forget = f"run `{command('gc', manifest.store.root)}`, which forgets datasets that were removed"
+        message = f"the dataset of run {run} is recorded, but {folder} {what}"
+        raise CurationError(Finding("C032", message, f"{first}{forget}, and then run again"))
     for part in manifest.where("written", run=run).to_pylist():
         name = f"part-{part['part']:05d}.parquet"
         if sizes.get(name) != part["bytes"]:
             has = f"has {sizes[name]:,} of {part['bytes']:,} bytes" if name in sizes else "is gone"
-            what = f"{folder}/{name} {has}"
-            hint = "run `curate verify`, which sets damaged datasets aside, and then run again"
-            raise CurationError(Finding("C049", f"the dataset of run {run} is damaged: {what}", hint))
+            raise damaged_dataset(manifest.store, run, f"{folder}/{name} {has}")
     if not _complete(manifest, run):
         return None  # what is damaged is made anew; the dataset stays
     result = Result(run, record["name"], "nothing-to-do")

@@ -40,7 +40,7 @@ from pipelines.running.publish import output_files, publish
 from pipelines.running.records import announce, new_attempt, record_end, record_failure
 from pipelines.running.result import Result, check_finished, counts, finished
 from pipelines.running.verify import mend_run
-from schemas.errors import CurationError
+from schemas.errors import CurationError, command
 from schemas.recipe import Resources
 from workers.executor import Executor
 
@@ -168,7 +168,7 @@ class _Invocation:
         budget = self.plan.errors.documents
         if self.result.errored > budget:
             message = f"{self.result.errored:,} documents errored, and the recipe allows {budget:,}"
-            see = f'curate sql "SELECT * FROM errors" --run {self.plan.run}'
+            see = command(f'sql "SELECT * FROM errors" --run {self.plan.run}', self.store.root)
             hint = f"see them: {see}; allow them: errors: {{documents: N}}"
             self.result.failures.append(("", Failure("R004", message, hint)))
             return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from curation.manifest.parts import KEY, SIDE_BY_SIDE, Manifest, part_name
@@ -14,9 +16,10 @@ from curation.manifest.snapshot import NAME as SNAPSHOT
 from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
-from curation.store.seal import MEND
+from curation.store.seal import CHANGED, GONE, unreadable
 from pipelines.planning.fits import head_differs
-from schemas.errors import CurationError, Finding
+from pipelines.running.fit import CARD, card_of
+from schemas.errors import CurationError, Finding, command
 from schemas.manifest import PARTS
 
 DATA = {
@@ -40,9 +43,6 @@ class Damage:
     """Path or URL."""
     why: str
     code: str = "R011"
-
-    def finding(self) -> Finding:
-        return Finding(self.code, f"{self.place} {self.why}", MEND)
 
 
 @dataclass
@@ -75,9 +75,13 @@ def check_dataset(manifest: Manifest, run: str, folder: str) -> None:
         try:
             manifest.store.check(f"{folder}/part-{part['part']:05d}.parquet", part["content"])
         except DamagedFileError as failure:
-            hint = "run `curate verify`, which sets damaged datasets aside, and then run its recipe again"
-            what = f"the dataset of run {run} is damaged: {failure.place} {failure.why}"
-            raise CurationError(Finding("C049", what, hint)) from None
+            raise damaged_dataset(manifest.store, run, f"{failure.place} {failure.why}") from None
+
+
+def damaged_dataset(store: Store, run: str, why: str) -> CurationError:
+    verify = command("verify", store.root)
+    hint = f"run `{verify}`, which sets damaged datasets aside, and then run its recipe again"
+    return CurationError(Finding("C049", f"the dataset of run {run} is damaged: {why}", hint))
 
 
 class _Verification:
@@ -203,15 +207,34 @@ class _Verification:
         return published
 
     def _heads(self, manifest: Manifest) -> None:
-        """Compare fitted heads. One that is set aside is fitted again."""
-        seen = {}
+        """Compare fitted heads and their cards. A head that is set aside is fitted again, a card is written anew."""
+        fits = defaultdict(list)
         for row in manifest.read("fits").to_pylist():
-            seen[row["artifact"]] = row
-        for folder, row in seen.items():
+            fits[row["artifact"]].append(row)
+        for folder, rows in fits.items():
             self.report(folder)
-            why = head_differs(self.store, folder, row["sha256"])
+            self.found.files += 2
+            why = head_differs(self.store, folder, rows[-1]["sha256"])
             if why is not None:
                 self._damaged(f"{folder}/{HEAD}", why)
+            cards = [card_of(row["kind"], row["sha256"], json.loads(row["card"])) for row in rows]
+            name = f"{folder}/{CARD}"
+            why = self._misread(name, cards)
+            if why is not None:
+                self._damaged(name, why)
+                if not self.dry_run:
+                    self.store.write(name, partial(Path.write_bytes, data=cards[0]))
+
+    def _misread(self, name: str, due: list[bytes]) -> str | None:
+        try:
+            return None if self.store.read(name) in due else CHANGED
+        except FileNotFoundError:
+            return GONE
+        except OSError as failure:
+            why = unreadable(failure)
+            if why is None:
+                raise
+            return why
 
     def _snapshot(self) -> None:
         """Read the snapshot whole; one that is damaged or gone is published anew."""

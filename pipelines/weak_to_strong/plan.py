@@ -13,7 +13,7 @@ from curation.plan import fingerprint
 from curation.weak_to_strong.supervisors.base import Fixed
 from pipelines.weak_to_strong.data import Found, find
 from pipelines.weak_to_strong.spec import Loaded
-from schemas.errors import CurationError, Finding
+from schemas.errors import CurationError, Finding, command
 
 VERSION = 2
 """Of all that happens between supervisors' answers and labels. Another one is another run."""
@@ -62,7 +62,8 @@ def found(manifest: Manifest, run: str | None) -> dict[str, Any]:
     chosen = chosen or [row for row in rows if row["run"].startswith(str(run))]
     if len({row["run"] for row in chosen}) != 1:
         what = "no finished weak-to-strong run" if not chosen else f"several runs that begin with '{run}'"
-        raise CurationError(Finding("C032", what, 'list them: curate sql "SELECT run, name FROM weak_to_strong"'))
+        listed = command('sql "SELECT run, name FROM weak_to_strong"', manifest.store.root)
+        raise CurationError(Finding("C032", what, f"list them: {listed}"))
     path = manifest.store.path(chosen[0]["path"]) / REPORT
     if not path.is_file():
         raise CurationError(Finding("C032", f"{path} is gone", "run the specification again in a new workspace"))

@@ -14,15 +14,17 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from trials import seeds
 
 from pipelines.cli.main import _main
-from pipelines.workspace import Workspace
+from pipelines.workspace import MARKER, Workspace
 
 SEED = 20261130
 TEXT = "the of and to a in is that it was for on are with as his they be at one have this from by hot word"
@@ -38,6 +40,7 @@ READERS = [
     ["selection", "-f", "json"],
     ["plan", "recipe.yaml"],
 ]
+RUN = ["run", "recipe.yaml", "--executor", "local", "-q"]
 CODED = re.compile(r"\[([CR]\d\d\d)\]")
 
 
@@ -89,16 +92,17 @@ def say(*arguments: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def answers(workspace: Path) -> dict[str, tuple[int, str, str]]:
-    return {" ".join(words): say(*words, "-w", str(workspace)) for words in READERS}
+def answers(workspace: Path, readers: list[list[str]] = READERS) -> dict[str, tuple[int, str, str]]:
+    return {" ".join(words): say(*words, "-w", str(workspace)) for words in readers}
 
 
 def run(workspace: Path) -> tuple[int, str, str]:
-    return say("run", "recipe.yaml", "-w", str(workspace), "--executor", "local", "-q")
+    return say(*RUN, "-w", str(workspace))
 
 
-def dataset(workspace: Path) -> dict[str, bytes]:
-    found = workspace.glob("datasets/trial/*/part-*.parquet")
+def results(workspace: Path) -> dict[str, bytes]:
+    """Datasets, without their cards, which are there to be edited, and fitted heads."""
+    found = [*workspace.glob("datasets/trial/*/part-*.parquet"), *workspace.glob("models/*/*")]
     return {path.relative_to(workspace).as_posix(): path.read_bytes() for path in found}
 
 
@@ -125,9 +129,9 @@ def kinds(root: Path) -> dict[str, list[Path]]:
         if path.is_file() and "damaged" not in path.parts and path.name != ".gitignore":
             parts = path.relative_to(root).parts
             name = "/".join(parts[:3] if parts[0] == "manifest" else parts[:1])
-            if parts[0] == "groups":
-                name += "/" + path.name.partition("-")[0].rpartition(".")[0]
-            found[name if len(parts) > 1 else path.name].append(path)
+            if parts[0] in ("groups", "models", "datasets"):
+                name += "/" + re.split("[-.]", path.name)[0]
+            found[name].append(path)
     return dict(found)
 
 
@@ -153,58 +157,55 @@ def another(content: bytes, drawn: random.Random) -> bytes:
     return b'{"format_version": 9}\n'
 
 
-DAMAGE: list[Callable[[bytes, random.Random], bytes] | None] = [cut, empty, flip, another, None]
+Way = Callable[[bytes, random.Random], bytes] | None
+WAYS: list[Way] = [cut, empty, flip, another, None]
 """None: the file is gone."""
 
 
-def damage(path: Path, how: Callable[[bytes, random.Random], bytes] | None, drawn: random.Random) -> None:
+def damage(path: Path, way: Way, drawn: random.Random) -> str:
+    """Returns what was done."""
     content = path.read_bytes()
     path.unlink()
-    if how is not None:
-        path.write_bytes(how(content, drawn))
+    if way is not None:
+        path.write_bytes(way(content, drawn))
+    return f"{path} {way.__name__ if way else 'gone'}"
 
 
-def trial(finished: Path, root: Path, number: int, expected: Any) -> str:
-    """One file damaged in one way. Returns what was done, to be seen where it fails."""
-    drawn = random.Random(SEED + number)
-    shutil.copytree(finished, root)
-    by_kind = kinds(root)
-    names = sorted(by_kind)
-    kind = names[number % len(names)]
-    path = drawn.choice(by_kind[kind])
-    how = DAMAGE[(number // len(names) + number) % len(DAMAGE)]
-    damage(path, how, drawn)
-    what = f"trial {number}: {path.relative_to(root)} {how.__name__ if how else 'gone'}"
+def sound(answer: tuple[int, str, str], what: Any) -> None:
+    """A command went well, or ended with a code that is not ours to mend, and its hint can be pasted."""
+    code, _, err = answer
+    assert code in (0, 1, 2), (what, err)
+    assert not code or CODED.search(err), (what, err)
+    assert not {"R003", "R016"} & set(CODED.findall(err)), (what, err)
+    for command in re.findall(r"^hint: .*`curate ([^`]+)`", err, re.M):
+        assert " -w " in command, (what, err)
+
+
+def repaired(root: Path, readers: list[list[str]], first: list[str], expected: Any, what: Any) -> None:
+    """Whatever a workspace has met: commands answer rightly or say what is wrong, and after a command, a verification
+    and a run everything is as it was."""
     before, data, rows = expected
-    for command, (code, out, err) in answers(root).items():
-        assert code in (0, 1, 2), (what, command, code, err)
-        if code:
-            assert CODED.search(err), (what, command, err)
-        elif not command.startswith(("status", "plan", "show", "explain")):
-            told = "warning[C048]" in err
-            assert out == before[command][1] or told, (what, command, out, err)
-    code, _, err = run(root) if number % 2 else say("retry", "-w", str(root), "-q")
-    assert code == 0 or CODED.search(err), (what, err)
-    if path.name == "workspace.json" and how is not None:
-        assert code == 2, (what, err)
-        assert "C030" in err or "C031" in err, (what, err)
-        path.unlink()
-        run(root)
-    code, out, err = say("verify", "-w", str(root), "-q")
+    for command, (code, out, err) in answers(root, readers).items():
+        sound((code, out, err), (what, command))
+        if not code and not command.startswith(("status", "plan")):
+            assert out == before[command][1] or "warning[C048]" in err, (what, command, out, err)
+    answer = say(*first, "-w", str(root))
+    sound(answer, what)
+    if re.search(r"error\[C03[01]\].*workspace", answer[2]):  # not even known for a workspace: users have to say so
+        (root / MARKER).unlink(missing_ok=True)
+        sound(run(root), what)
+    code, out, err = say("verify", "-w", str(root))
     assert code in (0, 1), (what, out, err)
-    code, _, err = run(root)
-    assert code == 0, (what, err)
-    code, out, err = say("verify", "-w", str(root), "-q")
-    assert code == 0, (what, out, err)
-    assert dataset(root) == data, what
+    for words in (RUN, ["verify"]):
+        code, out, err = say(*words, "-w", str(root))
+        assert code == 0, (what, words, out, err)
+    assert results(root) == data, what
     assert decisions(root) == rows, what
-    shutil.rmtree(root)
-    return what
 
 
 @pytest.fixture(scope="module")
 def expected(finished: Path) -> Any:
-    return answers(finished), dataset(finished), decisions(finished)
+    return answers(finished), results(finished), decisions(finished)
 
 
 def test_a_sound_workspace_verifies(finished: Path, expected: Any) -> None:
@@ -213,12 +214,30 @@ def test_a_sound_workspace_verifies(finished: Path, expected: Any) -> None:
     assert all(code == 0 for code, _, _ in expected[0].values()), expected[0]
 
 
-def test_damaged_files_are_named_and_repaired(finished: Path, expected: Any, tmp_path: Path) -> None:
-    for number in (3, 30, 59, 82):
-        trial(finished, tmp_path / "trial", number, expected)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__ if way else "gone")
+def test_a_file_of_every_kind_is_repaired(finished: Path, expected: Any, tmp_path: Path, way: Way) -> None:
+    drawn = random.Random(SEED)
+    root = Path(shutil.copytree(finished, tmp_path / "ws"))
+    what = [damage(drawn.choice(paths), way, drawn) for kind, paths in kinds(root).items() if kind != MARKER]
+    repaired(root, [READERS[0], *drawn.sample(READERS[1:], 2)], RUN, expected, what)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(200))
-def test_any_damaged_file_is_named_and_repaired(finished: Path, expected: Any, tmp_path: Path, number: int) -> None:
-    trial(finished, tmp_path / "trial", number, expected)
+def one(root: Path, seed: int) -> tuple[str, Way]:
+    """A kind of file and a way of damage: each pair before any comes again."""
+    pairs = list(product(sorted(kinds(root)), WAYS))
+    random.Random(SEED).shuffle(pairs)
+    return pairs[seed % len(pairs)]
+
+
+@seeds((), range(200))
+def test_any_damaged_file_is_named_and_repaired(finished: Path, expected: Any, tmp_path: Path, seed: int) -> None:
+    drawn = random.Random(SEED + seed)
+    root = Path(shutil.copytree(finished, tmp_path / "ws"))
+    kind, way = one(root, seed)
+    what = damage(drawn.choice(kinds(root)[kind]), way, drawn)
+    firsts = (RUN, ["retry", "-q"], ["gc"])
+    repaired(root, [READERS[0], *drawn.sample(READERS[1:], 2)], firsts[seed % 3], expected, what)
+
+
+def test_the_trials_meet_every_kind_in_every_way(finished: Path) -> None:
+    assert len(kinds(finished)) * len(WAYS) <= 200

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -96,6 +98,27 @@ def test_a_finished_run_mends_what_its_views_read(
     assert held.decisions(run) == undisturbed_light[0]
     assert held.dataset(run) == undisturbed_light[1]
     assert Workspace(held.root).run(light(), executor="local", workers=2).outcome == "nothing-to-do"
+
+
+def test_the_commands_of_a_hint_can_be_pasted(mine: tuple[str, Any], tmp_path: Path) -> None:
+    root = mine[1].root.rename(tmp_path / "my ws")
+    flip(first(root, PLACES["decisions"]))
+    with pytest.raises(CurationError) as refused:
+        Workspace(root).sql("SELECT * FROM documents")
+    commands = re.findall("`curate ([^`]+)`", refused.value.findings[0].hint or "")
+    assert [command.split()[0] for command in commands] == ["verify", "retry"]
+    assert [_main(shlex.split(command)) for command in commands] == [1, 0]
+    assert Workspace(root).verify().damaged == []
+
+
+def test_a_workspace_that_lost_all_its_runs_is_not_an_empty_one(mine: tuple[str, Any], light: Light) -> None:
+    run, held = mine
+    for kind in ("runs", "attempts"):
+        first(held.root, f"manifest/parts/{kind}/*.parquet").unlink()
+    with pytest.raises(CurationError, match=r"C048.*manifest/parts/runs is damaged"):
+        Workspace(held.root).sql("SELECT * FROM documents")
+    assert Workspace(held.root).run(light(), executor="local", workers=2).run == run
+    assert held.decisions(run)
 
 
 @pytest.mark.parametrize("what", [name for name in PLACES if name != "the snapshot"])
@@ -298,6 +321,12 @@ def test_a_fitted_head_is_fitted_again_with_the_same_bytes(
     again = Workspace(tmp_path / "ws").run(settings, executor="local", workers=2)
     assert (again.run, again.outcome) == (done.run, "nothing-to-do")
     assert head.read_bytes() == content
+    card = head.with_name("card.json")
+    content = card.read_bytes()
+    card.unlink() if damage == "gone" else flip(card)
+    assert [item.place for item in Workspace(tmp_path / "ws").verify().damaged] == [str(card)]
+    assert card.read_bytes() == content
+    assert Workspace(tmp_path / "ws").verify().damaged == []
     shutil.rmtree(tmp_path / "ws")
 
 

@@ -53,7 +53,7 @@ def test_a_workspace_is_prepared_and_of_many_that_create_a_record_one_wins(store
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(create, range(8))) == 1
     assert [name for name, _ in store.walk()] == [NAME]
-    assert unsealed(NAME, store.read(NAME)).equals(ROW)
+    assert unsealed(store.root, NAME, store.read(NAME)).equals(ROW)
     assert not store.create(NAME, ROW)
 
 
