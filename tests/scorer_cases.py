@@ -114,12 +114,6 @@ def documents() -> list[Document]:
     return [document(text, place) for place, text in enumerate(texts)]
 
 
-DEGENERATE = [
-    "", " \n\t", "x", "😀", "a\r\nb\r\n", "a\x00b", "y" * 100_000, "word " * 20_000, "\ufeff", "\u200b", "[PAD]",
-    "<|endoftext|>", "</s>", "0", "-", "\x01\x02",
-]  # fmt: skip
-
-
 def texts_of(found: Sequence[Document]) -> list[str]:
     return [str(item["text"]) for item in found]
 
