@@ -1,0 +1,118 @@
+"""What the documents for contributors say of files and functions is so, and what tools read of them they can read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PATH = re.compile(r"`(\.?[\w-]+(?:/[\w.-]+)*/?\.?[\w-]*)`")
+DEFINED = re.compile(r"^\s*(?:class|def) (\w+)", re.MULTILINE)
+
+
+def paths_in(text: str) -> set[str]:
+    """Files and folders that are named as code."""
+    named = {found for found in PATH.findall(text) if "/" in found or re.search(r"\.(md|py|toml|yaml|cff)$", found)}
+    return named - {"datasets/NAME/RUN/part-*.parquet"}
+
+
+def read(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def test_contributing_names_files_that_exist() -> None:
+    named = paths_in(CONTRIBUTING)
+    assert len(named) > 25
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_every_way_to_add_something_names_the_files() -> None:
+    ways = re.findall(r"^\*\*(An? [a-z ]+)\.\*\* (.+)$", CONTRIBUTING, flags=re.MULTILINE)
+    assert [way for way, _ in ways] == [
+        "A scorer", "A rule profile", "A dedup", "A selection", "A view", "An error code",
+    ]  # fmt: skip
+    for way, text in ways:
+        assert len(paths_in(text)) >= 3 or way == "An error code", way
+
+
+def test_targets_of_make_that_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)`", CONTRIBUTING)) <= targets
+
+
+def test_architecture_has_eight_hops_by_functions_that_exist() -> None:
+    hops = re.findall(r"^\| (\d) \| `([\w.]+)` \|", ARCHITECTURE, flags=re.MULTILINE)
+    assert [int(number) for number, _ in hops] == [1, 2, 3, 4, 5, 6, 7, 8]
+    sources = "\n".join(
+        path.read_text() for layer in ("curation", "pipelines") for path in (ROOT / layer).rglob("*.py")
+    )
+    defined = set(DEFINED.findall(sources))
+    called = {name for _, name in hops} | set(re.findall(r"\(`([\w.]+)`\)", ARCHITECTURE))
+    assert {part for name in called for part in name.split(".")} <= defined
+    assert all(f"{number} {name}" in ARCHITECTURE for number, name in hops), "the picture has the same"
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md", "docs/architecture.md", "examples/README.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    file = ROOT / document
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text(encoding="utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda path: path.stem[:3])
+def test_a_decision_bears_its_number(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith(f"# {int(path.stem[:3])}. ")
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        (".github/workflows/ci.yml", "github-workflows"),
+        (".github/ISSUE_TEMPLATE/bug.yml", "github-issue-forms"),
+        (".github/ISSUE_TEMPLATE/wish.yml", "github-issue-forms"),
+        ("CITATION.cff", "citation-file-format"),
+    ],
+)
+def test_what_platforms_read_conforms(path: str, schema: str) -> None:
+    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", ROOT / path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflow_calls_what_anybody_can_call_with_pinned_actions() -> None:
+    [job] = read(".github/workflows/ci.yml")["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    used = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
+
+
+def test_hooks_are_the_commands_of_make_check() -> None:
+    [repository] = read(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local", "a hook of another repository would be fetched"
+    makefile = (ROOT / "Makefile").read_text()
+    check = makefile.partition("\ncheck:")[2].partition("\n\n")[0].replace("$(BIN)", ".venv/bin")
+    commands = [line.strip() for line in check.splitlines()[1:]]
+    assert [hook["entry"] for hook in repository["hooks"]] == [
+        line for line in commands if line.startswith(".venv/bin/")
+    ]
+
+
+def test_editors_are_told_what_the_formatter_does() -> None:
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert f"max_line_length = {ruff['line-length']}" in (ROOT / ".editorconfig").read_text()
+
+
+def test_the_citation_has_the_package_s_version_and_licence() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = read("CITATION.cff")
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
