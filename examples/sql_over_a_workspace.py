@@ -40,7 +40,7 @@ QUESTIONS = {
         SELECT id, score, threshold FROM drops WHERE stage = 'length' ORDER BY score DESC, id LIMIT 3""",
     "What would other gates keep? The scores are there, so that needs no run.": """
         SELECT bound, count(*) FILTER (length.tokens >= bound) AS notes
-        FROM documents, (SELECT unnest([5, 10, 20, 25]) AS bound) WHERE length.tokens IS NOT NULL
+        FROM documents, (SELECT unnest([5, 20, 25, 28]) AS bound) WHERE length.tokens IS NOT NULL
         GROUP BY bound ORDER BY bound""",
     "How long are they, observer by observer?": """
         SELECT source, documents, p05, p50, p95 FROM statistics WHERE stage = 'length' AND field = 'tokens'

@@ -34,12 +34,13 @@ def test_sql_over_a_workspace(tmp_path: Path) -> None:
     said = started(EXAMPLES / "sql_over_a_workspace.py", tmp_path, cwd=tmp_path)
     kept, dropped = map(int, re.search(r"done: (\d+) kept, (\d+) dropped", said).groups())  # type: ignore[union-attr]
     assert f"\n{kept} notes in " in said
-    assert "stage exact, rule duplicate, notes" in said
+    assert "stage exact, rule exact_duplicate, notes" in said
     counts = dict(re.findall(r"bound (\d+), notes (\d+)", said))
     assert int(counts["20"]) == kept, "the gate that the run had"
-    assert int(counts["25"]) < kept < int(counts["10"])
+    assert int(counts["28"]) < int(counts["25"]) < kept < int(counts["5"])
     assert dropped > 0
     assert re.search(r"source None, documents \d+", said)
+    assert re.search(r"step length, kind token-count, version \d+, tokenizer [0-9a-f]{12}", said)
 
 
 def test_select_by_examples(tmp_path: Path) -> None:

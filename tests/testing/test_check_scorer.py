@@ -35,12 +35,12 @@ class Shouting(Scorer):
         return [pa.field("share", pa.float64())]
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        return self.columns([self.share(text) for text in batch.column("text").to_pylist()])
+        return self.result([self.share(text) for text in batch.column("text").to_pylist()])
 
     def share(self, text: str) -> float | None:
         return loud(text) if text else None
 
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         status = [EMPTY if share is None else OK for share in shares]
         return pa.record_batch({"share": pa.array(shares, pa.float64()), "status": status})
 
@@ -52,9 +52,9 @@ class Oriented(Shouting):
 class Averaged(Shouting):
     """By the mean of the batch, as a scorer that normalises would."""
 
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         mean = sum(share or 0 for share in shares) / max(len(shares), 1)
-        return super().columns([None if share is None else share - mean for share in shares])
+        return super().result([None if share is None else share - mean for share in shares])
 
 
 class Padded(Shouting):
@@ -63,7 +63,7 @@ class Padded(Shouting):
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         texts = batch.column("text").to_pylist()
         longest = max(map(len, texts), default=0)
-        return self.columns([float(longest > 1_000) if text else None for text in texts])
+        return self.result([float(longest > 1_000) if text else None for text in texts])
 
 
 class Split(Shouting):
@@ -83,12 +83,12 @@ class Raising(Shouting):
 class Endless(Oriented):
     """Not a number where there is no letter, and says that it is one."""
 
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         return pa.record_batch({"share": pa.array([float("nan") if share is None else share for share in shares])})
 
 
 class Unheard(Shouting):
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         status = ["silent" if share is None else OK for share in shares]
         return pa.record_batch({"share": pa.array(shares, pa.float64()), "status": status})
 
@@ -96,7 +96,7 @@ class Unheard(Shouting):
 class Both(Shouting):
     """A value beside a status that says there is none."""
 
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         status = [EMPTY if share is None else OK for share in shares]
         return pa.record_batch({"share": pa.array([share or 0.0 for share in shares], pa.float64()), "status": status})
 
@@ -167,18 +167,18 @@ class Unscaled(Shouting):
 
 
 class Narrow(Shouting):
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         return pa.record_batch({"share": pa.array(shares, pa.float32())})
 
 
 class Nameless(Shouting):
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
         return pa.record_batch({"part": pa.array(shares, pa.float64())})
 
 
 class Short(Shouting):
-    def columns(self, shares: list[float | None]) -> pa.RecordBatch:
-        return super().columns(shares[1:])
+    def result(self, shares: list[float | None]) -> pa.RecordBatch:
+        return super().result(shares[1:])
 
 
 class Learned(Shouting):
@@ -196,7 +196,7 @@ class Learned(Shouting):
         assert self.context.artifact is not None
         mean = float(load_file(self.context.artifact / "head.safetensors")["mean"][0])
         shares = map(self.share, batch.column("text").to_pylist())
-        return self.columns([None if share is None else share - mean for share in shares])
+        return self.result([None if share is None else share - mean for share in shares])
 
 
 class Answers(Shouting):
