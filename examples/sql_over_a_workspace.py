@@ -45,7 +45,7 @@ QUESTIONS = {
     "How long are they, observer by observer?": """
         SELECT source, documents, p05, p50, p95 FROM statistics WHERE stage = 'length' AND field = 'tokens'
         ORDER BY source NULLS LAST""",
-    "What made these numbers?": "SELECT step, kind, version, model, hardware IS NOT NULL AS known FROM scorers",
+    "What made these numbers?": "SELECT step, kind, version, left(tokenizer, 12) AS tokenizer FROM scorers",
 }
 
 
