@@ -23,7 +23,7 @@ PRIVATE = re.compile("/" + r"(work/(main|shared|\.library)|home/(?!curation\b)\w
 
 
 def project_files() -> list[Path]:
-    folders = (*LAYERS, "tests", "benchmarks", "docker", "docs", ".ci")
+    folders = (*LAYERS, "tests", "benchmarks", "examples", "docker", "docs", ".ci", ".github")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
     files += [path for path in ROOT.iterdir() if not path.name.startswith(".git")]
     return [path for path in files if path.is_file() and path.suffix in TEXT_SUFFIXES]
