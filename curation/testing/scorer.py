@@ -74,8 +74,8 @@ def check_scorer(
             checks.check_edits(scorer, documents)
         if workspace is not None:
             family = "transform" if isinstance(scorer, Transform) else "scorer"
-            keep = {} if cls.default_keep is None else {"keep": "true"}
-            stage = {family: cls.kind, "id": "checked", **scorer.settings.model_dump(exclude_unset=True), **keep}
+            keep = {} if scorer.default_keep is None else {"keep": "true"}
+            stage = {family: scorer.kind, "id": "checked", **scorer.settings.model_dump(exclude_unset=True), **keep}
             with chdir(context.recipe_dir):
                 if not scorer.sample_rows:  # what is learned depends on the pool, and so on the input's files
                     runs.check_runs(workspace, folder, [stage], documents)
