@@ -37,7 +37,13 @@ def check_elsewhere(scorer: Scorer, documents: Sequence[Document]) -> None:
             pickle.dumps([cls.__module__, file, cls.__qualname__, settings, scorer.context, [*map(dict, documents)]])
         )
         salt = {"PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-c", "from curation.testing.elsewhere import answer; answer()", given, made]
+        command = [
+            sys.executable,
+            "-c",
+            "from curation.testing.elsewhere import answer; answer()",
+            str(given),
+            str(made),
+        ]
         done = subprocess.run(command, env=os.environ | salt, capture_output=True, text=True)
         why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         require(done.returncode == 0, f"C4: another process cannot score: {why}")

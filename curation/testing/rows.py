@@ -86,7 +86,7 @@ def require_same(how: str, rows: Sequence[int] | range | np.ndarray, scored: lis
 
 
 def difference(row: Row, expected: Row) -> str:
-    names = [name for name in expected if bits(row.get(name)) != bits(expected[name])]  # type: ignore[arg-type]
+    names = [name for name in expected if bits(row.get(name)) != bits(expected[name])]
     return "; ".join(f"{name} {str(row.get(name))[:80]}, not {str(expected[name])[:80]}" for name in names)
 
 
