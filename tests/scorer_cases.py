@@ -167,7 +167,8 @@ def _first_coordinate(scorer: Scorer, found: list[Document]) -> list[float | Non
 
 
 def _head(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    weight, bias = scorer.weights()["weight"], scorer.weights()["bias"][0]  # type: ignore[attr-defined]
+    learned = scorer._head.weights()  # type: ignore[attr-defined]
+    weight, bias = learned["weight"], learned["bias"][0]
     stored = _minilm(texts_of(found)).astype(np.float16).astype(float)
     return [float(1 / (1 + math.exp(-(row @ weight + bias)))) for row in stored]
 
