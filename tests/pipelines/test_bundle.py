@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from curation import registry
+from curation_engine_start import PACKAGES
 from pipelines.cli.main import _main
 from pipelines.recipe import bundle
 from pipelines.recipe.load import load
@@ -243,7 +244,7 @@ def test_of_code_travel_modules_and_declared_data(which: str, code: Path, tmp_pa
     assert files == {*(f"mine/{name}" for name in CODE), *info}
 
 
-@pytest.mark.parametrize("name", ["curation", "pipelines", "schemas", "workers", "json"])
+@pytest.mark.parametrize("name", [*PACKAGES, "json"])
 def test_code_that_would_hide_another_module_is_refused(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "code"
     folder.mkdir()
