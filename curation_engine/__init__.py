@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
     from pipelines.running.gc import Usage
-    from pipelines.running.run import Result
+    from pipelines.running.result import Result
     from pipelines.running.verify import Verified
     from pipelines.weak_to_strong.run import Result as WeakToStrongResult
     from pipelines.workspace import Workspace
@@ -80,7 +80,7 @@ _HOMES = {
     "Forecast": "pipelines.planning.estimate:Forecast",
     "Loaded": "pipelines.recipe.load:Loaded",
     "Ranking": "curation.selection.base:Ranking",
-    "Result": "pipelines.running.run:Result",
+    "Result": "pipelines.running.result:Result",
     "Scorer": "curation.scorers.base:Scorer",
     "Selection": "curation.selection.base:Selection",
     "Settings": "curation.scorers.base:Settings",
