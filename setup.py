@@ -7,10 +7,12 @@ from setuptools.command.build_py import build_py
 
 
 class FreshBuild(build_py):
-    """Into an empty folder: setuptools would pack all that earlier builds left in it."""
+    """Into empty folders: setuptools would pack all that earlier builds left in them."""
 
     def run(self) -> None:
-        rmtree(self.build_lib, ignore_errors=True)
+        if not self.editable_mode:
+            for folder in (self.build_lib, self.get_finalized_command("bdist").bdist_base):
+                rmtree(folder, ignore_errors=True)
         super().run()
 
 
