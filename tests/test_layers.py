@@ -58,7 +58,7 @@ def test_every_error_code_is_explained() -> None:
 def test_a_command_in_a_message_names_its_workspace() -> None:
     """As it is printed it can be pasted: `schemas.errors.command` makes it."""
     found = []
-    for path in (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")):
+    for path in (path for layer in PACKAGES for path in (ROOT / layer).rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         docs = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
         helps = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg in ("epilog", "help")]
