@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-instructions test check chaos peers parity bench constraints check-image clean help
+.PHONY: demo demo-instructions test check chaos peers parity bench constraints check-image wheel clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
@@ -40,22 +40,29 @@ parity: $(VENV)/.installed $(PEERS)/.installed ## ask datatrove again, in its ow
 bench: $(VENV)/.installed $(PEERS)/.installed ## every benchmark, each against its peer
 	@for file in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
-constraints: $(VENV)/.installed ## pin for the images what is installed here: docker/constraints.txt
+constraints: $(VENV)/.installed ## pin what is installed here for demo, tests and images: docker/constraints.txt
 	@$(BIN)/python docker/constraints.py
 
 check-image: ## install what the image installs, by its commands, into an environment that is thrown away, and run it (minutes)
 	@docker/check-install.sh
+
+wheel: $(VENV)/.installed ## build dist/*.whl, install it into an environment that is thrown away, and run the demo there (minutes, 2 GB)
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder/environment" && \
+	  "$$folder/environment/bin/python" -m pip install -qq --disable-pip-version-check -c docker/constraints.txt dist/*.whl && \
+	  cd "$$folder" && unset PYTHONPATH && environment/bin/curate --help > /dev/null && environment/bin/python -m pipelines.demo
 
 clean: ## remove what runs and tools left; the virtual environment stays
 	rm -rf demo demo-instructions build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
 
 # The stamp is written last, so an install that was interrupted starts again.
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml docker/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@echo "Installing into $(VENV) (2 GB; two to five minutes, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c docker/constraints.txt -e '.[dev]'
 	@touch $@
 
 $(PEERS)/.installed:

@@ -1,8 +1,8 @@
 """Write constraints.txt: what this environment has of all that the project needs, pinned. Run by `make constraints`.
 
-What `pip install curation-engine[s3]` brings, and setuptools, which builds it; nothing of the development extra. Local
-versions are left out, so that one file serves the CPU build of torch and the CUDA build, whose libraries torch pins
-itself.
+First what `pip install curation-engine[s3]` brings, and setuptools, which builds it: all that the images install. Then
+what development needs beside it. Local versions are left out, so that one file serves the CPU build of torch and the
+CUDA build, whose libraries torch pins itself.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 HERE = Path(__file__).resolve().parent
-HEAD = "# Made by `make constraints` with Python {}.{}: all that the images install. Not to be edited.\n"
+HEAD = "# Made by `make constraints` with Python {}.{}: what demo, tests and images install. Not to be edited.\n"
+DEVELOPMENT = "# --- for development alone: not in the images\n"
 
 
-def asked() -> list[str]:
-    """Requirements of pyproject.toml that the images install."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    return [
-        *project["build-system"]["requires"],
-        *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["s3"],
-    ]
+def asked() -> tuple[list[str], list[str]]:
+    """Requirements of pyproject.toml: those that the images install, and those of development."""
+    file = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    project, extras = file["project"], file["project"]["optional-dependencies"]
+    images = [*file["build-system"]["requires"], *project["dependencies"], *extras["s3"]]
+    return images, [text for text in extras["dev"] if Requirement(text).name != project["name"]]
 
 
 def closure(requirements: list[str]) -> dict[str, str]:
@@ -50,8 +49,13 @@ def closure(requirements: list[str]) -> dict[str, str]:
     return found
 
 
+def lines(pins: dict[str, str]) -> str:
+    return "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
+
+
 if __name__ == "__main__":
-    pins = closure(asked())
-    text = HEAD.format(*sys.version_info) + "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
+    images, development = (closure(requirements) for requirements in asked())
+    more = {name: version for name, version in development.items() if name not in images}
+    text = HEAD.format(*sys.version_info) + lines(images) + DEVELOPMENT + lines(more)
     (HERE / "constraints.txt").write_text(text, encoding="utf-8")
-    print(f"constraints.txt: {len(pins)} packages")
+    print(f"constraints.txt: {len(images)} packages, and {len(more)} for development")

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the images install. check-install.sh runs the same commands without Docker.
-#   install.sh dependencies ENVIRONMENT   a virtual environment with what constraints.txt pins
+#   install.sh dependencies ENVIRONMENT   a virtual environment with what constraints.txt pins, but for development
 #   install.sh project ENVIRONMENT        the project, from the folder above this one
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ pip() {
 case $step in
   dependencies)
     python3 -m venv "$environment"
-    pip install --requirement "$here/constraints.txt"
+    sed '/^# ---/,$d' "$here/constraints.txt" | pip install --requirement /dev/stdin
     ;;
   project)
     # setuptools is among the pinned, so the build needs nothing from an index

@@ -123,7 +123,7 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
 
 def command(recipe: str, sent_from: Path, expected: str | None, workspace: str, address: str, options: Options) -> str:
     """The line of shell that the head runs in the unpacked bundle."""
-    words = ["-m", "pipelines.cli", "run", recipe, "--sent-from", str(sent_from)]
+    words = ["-P", "-m", "pipelines.cli", "run", recipe, "--sent-from", str(sent_from)]
     words += ["--expect", expected] if expected is not None else []
     words += ["--workspace", workspace, "--executor", "ray", "--address", "auto"]
     words += ["--workers", str(options.workers)] if options.workers is not None else []

@@ -43,6 +43,7 @@ CODES = {
     "C044": "node not fit for the run",
     "C045": "jobs server not usable",
     "C046": "job not submitted, or not found",
+    "C047": "package hidden by another module",
     "C048": "record of the workspace damaged",
     "C049": "dataset damaged",
     "C050": "input is our own output",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from curation_engine_start import PACKAGES
 from schemas.errors import CODES
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("schemas", "curation", "workers", "pipelines")
 TEXT_SUFFIXES = {"", ".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sql", ".toml", ".txt", ".yaml", ".yml"}
 OVER_A_WORKSPACE = re.compile(
     r"(?<!by `)(?<!that `)curate (run|retry|status|sql|show|explain|funnel|stats|verify|gc|export|audit|models)\b"
@@ -23,14 +23,14 @@ PRIVATE = re.compile("/" + r"(work/(main|shared|\.library)|home/(?!curation\b)\w
 
 
 def project_files() -> list[Path]:
-    folders = (*LAYERS, "tests", "benchmarks", "examples", "docker", "docs", ".ci", ".github")
+    folders = (*PACKAGES, "tests", "benchmarks", "examples", "docker", "docs", ".ci", ".github")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
     files += [path for path in ROOT.iterdir() if not path.name.startswith(".git")]
     return [path for path in files if path.is_file() and path.suffix in TEXT_SUFFIXES]
 
 
 def packages() -> list[Path]:
-    return sorted({path.parent for layer in LAYERS for path in (ROOT / layer).rglob("*.py")})
+    return sorted({path.parent for layer in PACKAGES for path in (ROOT / layer).rglob("*.py")})
 
 
 @pytest.mark.parametrize("package", packages(), ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -58,7 +58,7 @@ def test_every_error_code_is_explained() -> None:
 def test_a_command_in_a_message_names_its_workspace() -> None:
     """As it is printed it can be pasted: `schemas.errors.command` makes it."""
     found = []
-    for path in (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")):
+    for path in (path for layer in PACKAGES for path in (ROOT / layer).rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         docs = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
         helps = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg in ("epilog", "help")]

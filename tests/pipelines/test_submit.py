@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 from cluster import RayCluster, cut_once, two_nodes
 
+from curation_engine_start import PACKAGES
 from pipelines.cli.main import _main
 from pipelines.recipe import bundle
 from pipelines.recipe.load import load
@@ -445,7 +446,7 @@ def test_companions_keep_their_places_and_nothing_else_of_the_folder_travels(tmp
         "lists/words.txt",
     }
     assert made.recipe == "recipe-files/recipes/recipe.yaml"
-    assert {path.name for path in made.modules} == {"schemas", "curation", "workers", "pipelines"}
+    assert {path.name for path in made.modules} == set(PACKAGES)
     sent = [path for module in made.modules for path in module.rglob("*")]
     assert {".py", ".sql", ".tsv", ".npz", ".yaml"} <= {path.suffix for path in sent}
     assert not [path for path in sent if path.name in ("__pycache__", "tests")]
@@ -501,7 +502,7 @@ def test_code_that_registers_nothing_is_refused(files: dict[str, str], said: str
 @pytest.mark.parametrize(
     ("module", "whose"),
     [
-        *((name, "the engine's own") for name in bundle.ENGINE),
+        *((name, "the engine's own") for name in PACKAGES),
         *((name, "Python's own") for name in ("json", "types", "sitecustomize", "logging")),
         ("numpy", "that of numpy"),
         ("yaml", "that of pyyaml"),
@@ -569,7 +570,7 @@ def test_the_shell_takes_no_name_apart_and_an_interpreter_is_found(tmp_path: Pat
     options = Options(workspace=odd, sample=5, refit=True, workers=3, quiet=True)
     line = command("files/r.yaml", Path(odd, "r.yaml"), "41c2", odd, "http://head:8265", options)
     said = subprocess.run(line, shell=True, env=path, capture_output=True, text=True, check=True).stdout.splitlines()
-    words = ["-m", "pipelines.cli", "run", "files/r.yaml", "--sent-from", f"{odd}/r.yaml", "--expect", "41c2"]
+    words = ["-P", "-m", "pipelines.cli", "run", "files/r.yaml", "--sent-from", f"{odd}/r.yaml", "--expect", "41c2"]
     words += ["--workspace", odd, "--executor", "ray", "--address", "auto", "--workers", "3", "--sample", "5"]
     assert said == [str(tmp_path / "python"), *words, "--refit", "--quiet"]
     line = command("files/r.yaml", Path("/r.yaml"), None, "/ws", "http://127.0.0.1:8265", Options("/ws"))

@@ -1,0 +1,107 @@
+"""The curation engine from Python: all names that other people's code may rely on.
+
+>>> from curation_engine import Workspace
+>>> Workspace("ws").run("recipe.yaml")
+
+SemVer covers these names, the command line with its exit codes, the codes of docs/errors.md, the views of SQL and their
+columns, recipes, and the entry points' groups. Where in `pipelines`, `workers`, `curation` and `schemas` a thing stands
+may change with any release.
+
+Importing this costs nothing: each name is fetched when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from curation_engine_start import refuse_others
+
+if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
+    from curation.dedup.base import Dedup
+    from curation.scorers.base import HEAD, Artifact, Context, Contract, Scorer, Settings, Transform
+    from curation.scorers.leave_one_out import Attribution
+    from curation.selection.base import Ranking, Selection
+    from pipelines.planning.estimate import Forecast, StageForecast
+    from pipelines.recipe.load import Loaded
+    from pipelines.results.audit import Report as AuditReport
+    from pipelines.results.audit import Sample as AuditSample
+    from pipelines.results.explain import Explanation
+    from pipelines.results.export import Exported
+    from pipelines.running.gc import Usage
+    from pipelines.running.result import Result
+    from pipelines.running.verify import Verified
+    from pipelines.weak_to_strong.run import Result as WeakToStrongResult
+    from pipelines.workspace import Workspace
+    from schemas.errors import CurationError, Finding
+
+refuse_others("schemas", "curation", "workers", "pipelines")
+
+__all__ = [
+    "HEAD",
+    "Artifact",
+    "Attribution",
+    "AuditReport",
+    "AuditSample",
+    "Context",
+    "Contract",
+    "CurationError",
+    "Dedup",
+    "Explanation",
+    "Exported",
+    "Finding",
+    "Forecast",
+    "Loaded",
+    "Ranking",
+    "Result",
+    "Scorer",
+    "Selection",
+    "Settings",
+    "StageForecast",
+    "Transform",
+    "Usage",
+    "Verified",
+    "WeakToStrongResult",
+    "Workspace",
+]
+_HOMES = {
+    "HEAD": "curation.scorers.base:HEAD",
+    "Artifact": "curation.scorers.base:Artifact",
+    "Attribution": "curation.scorers.leave_one_out:Attribution",
+    "AuditReport": "pipelines.results.audit:Report",
+    "AuditSample": "pipelines.results.audit:Sample",
+    "Context": "curation.scorers.base:Context",
+    "Contract": "curation.scorers.base:Contract",
+    "CurationError": "schemas.errors:CurationError",
+    "Dedup": "curation.dedup.base:Dedup",
+    "Explanation": "pipelines.results.explain:Explanation",
+    "Exported": "pipelines.results.export:Exported",
+    "Finding": "schemas.errors:Finding",
+    "Forecast": "pipelines.planning.estimate:Forecast",
+    "Loaded": "pipelines.recipe.load:Loaded",
+    "Ranking": "curation.selection.base:Ranking",
+    "Result": "pipelines.running.result:Result",
+    "Scorer": "curation.scorers.base:Scorer",
+    "Selection": "curation.selection.base:Selection",
+    "Settings": "curation.scorers.base:Settings",
+    "StageForecast": "pipelines.planning.estimate:StageForecast",
+    "Transform": "curation.scorers.base:Transform",
+    "Usage": "pipelines.running.gc:Usage",
+    "Verified": "pipelines.running.verify:Verified",
+    "WeakToStrongResult": "pipelines.weak_to_strong.run:Result",
+    "Workspace": "pipelines.workspace:Workspace",
+}
+"""Where each name is defined."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    module, _, attribute = home.partition(":")
+    found = globals()[name] = getattr(import_module(module), attribute)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,19 @@
+"""All about the project stands in pyproject.toml. Here is only what cannot be said there."""
+
+from shutil import rmtree
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+
+class FreshBuild(build_py):
+    """Into empty folders: setuptools would pack all that earlier builds left in them."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            for folder in (self.build_lib, self.get_finalized_command("bdist").bdist_base):
+                rmtree(folder, ignore_errors=True)
+        super().run()
+
+
+setup(cmdclass={"build_py": FreshBuild})
