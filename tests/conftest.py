@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from ports import free_port
 
 from curation.models.locate import ModelError
 from curation.models.pull import pull
@@ -239,9 +240,7 @@ def smollm2() -> Path:
 @pytest.fixture(scope="session")
 def judge(smollm2: Path) -> Iterator[tuple[str, str]]:
     """An OpenAI-compatible server with SmolLM2-135M on loopback: its address up to /v1, and the model's name."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(Path(sys.executable).with_name("transformers")), "serve", str(smollm2)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -299,7 +298,7 @@ def curate() -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
-            timeout=120,
+            timeout=240,
         )
 
     return start

@@ -372,7 +372,7 @@ def _judge(scorer: Scorer, found: list[Document]) -> list[float | None]:
             "max_tokens": 8,
             "temperature": 0.0,
         }
-        answer = httpx2.post(f"{scorer.settings.url}/chat/completions", json=request, timeout=60).json()
+        answer = httpx2.post(f"{scorer.settings.url}/chat/completions", json=request, timeout=240).json()
         numbers = re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)", answer["choices"][0]["message"]["content"])
         rows.append(float(numbers[-1]) if numbers and 0 <= float(numbers[-1]) <= 5 else None)
     return rows

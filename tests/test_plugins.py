@@ -110,7 +110,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def curate(recipe: Path, command: str, *options: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "pipelines.cli", command, str(recipe), "-w", str(recipe.parent / "ws"), *options]
-    return subprocess.run(words, capture_output=True, text=True, cwd=recipe.parent, timeout=120)
+    return subprocess.run(words, capture_output=True, text=True, cwd=recipe.parent, timeout=240)
 
 
 def load(path: Path) -> Any:
@@ -291,6 +291,6 @@ def test_a_handler_that_code_of_others_installs_is_gone_after_it_though_there_wa
 def test_a_command_runs_with_its_streams_closed(mine: Any, closed: str) -> None:
     path = mine()
     words = f"exec {sys.executable} -m pipelines.cli run {path} -w {path.parent}/ws --executor local -q {closed}"
-    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=240)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert Workspace(path.parent / "ws").status().to_pylist()[0]["status"] == "done"

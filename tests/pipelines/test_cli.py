@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import holding
 import pytest
 import yaml
+from holding import rest, stopping
 from typer.main import get_command
 
 from curation.flow import Failure
@@ -362,22 +364,19 @@ def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
     curate: Callable[..., Any], finished: Any, held: Any, tmp_path: Path
 ) -> None:
     run, reference = finished
-    marks, space = tmp_path / "marks", tmp_path / "ws"
-    marks.mkdir()
-    failpoints = json.dumps({"point": "in-score", "hit": 3, "sleep": 15, "dir": str(marks)})
-    command = [sys.executable, "-m", "pipelines.cli", "run", "recipe.yaml", "-w", str(space)]
+    hold, space = tmp_path / "hold", tmp_path / "ws"
+    hold.touch()
+    command = [sys.executable, holding.__file__, "in-score", "3", str(hold), "pipelines.cli"]
     process = subprocess.Popen(
-        [*command, "--executor", "local", "--workers", "1"],  # so that nothing goes on while the third shard sleeps
+        # one worker, so that nothing goes on while the third shard waits
+        [*command, "run", "recipe.yaml", "-w", str(space), "--executor", "local", "--workers", "1"],
         cwd=reference.root.parent,
-        env={**os.environ, "CURATION_FAILPOINTS": failpoints},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background inherit none
     )
-    deadline = time.monotonic() + 60
-    while not (marks / "hit-3").exists():
-        assert time.monotonic() < deadline
+    while not holding.reached(hold).exists():
         assert process.poll() is None, process.stderr
         time.sleep(0.02)
     workspace = Workspace(space)
@@ -385,7 +384,10 @@ def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
     assert (state["run"], state["status"], state["decided"]) == (run, "running", 0)
     assert workspace.sql("SELECT * FROM documents").num_rows == 0  # another process may look while it writes
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    err = stopping(process)
+    hold.unlink()
+    out, more = rest(process)
+    err += more
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     [state] = workspace.status().to_pylist()

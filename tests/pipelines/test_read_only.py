@@ -48,7 +48,7 @@ print(":: run", _main(["run", "r.yaml", "-w", "ws", "--sample", "1"]), flush=Tru
         cwd=shut,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         preexec_fn=_bound_by_modes,
     )
     codes = [line for line in done.stdout.splitlines() if line.startswith("::")]

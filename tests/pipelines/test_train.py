@@ -43,6 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pa.table({"text": new}), folder / "new.parquet")
     (folder / "seeds.txt").write_text("\n".join(sentences(COOKING, 60, 4)))
     (folder / "pool.txt").write_text("\n".join(sentences(NEWS, 60, 5)))
+    left, right = sentences(COOKING, 80, 6), sentences(NEWS, 80, 7)
+    first = np.arange(80) % 2 == 0
+    pairs = {
+        "a": [x if swap else y for x, y, swap in zip(left, right, first, strict=True)],
+        "b": [y if swap else x for x, y, swap in zip(left, right, first, strict=True)],
+        "better": first.tolist(),
+        "margin": (first * 5.0).tolist(),
+    }
+    pq.write_table(pa.table(pairs), folder / "pairs.parquet")
     return folder
 
 
@@ -106,15 +115,6 @@ def test_seeds_and_pairs(folder: Path) -> None:
     train_scorer(source, folder / "seeded", method="fasttext")
     rows = run(folder, {"scorer": "fasttext", "model": f"path:{folder}/seeded"}, "seeded")
     assert metrics.auc(np.array([row["prob"] for row in rows]), np.arange(40) < 20) > 0.95
-    left, right = sentences(COOKING, 80, 6), sentences(NEWS, 80, 7)
-    first = np.arange(80) % 2 == 0
-    table = {
-        "a": [x if swap else y for x, y, swap in zip(left, right, first, strict=True)],
-        "b": [y if swap else x for x, y, swap in zip(left, right, first, strict=True)],
-        "better": first.tolist(),
-        "margin": (first * 5.0).tolist(),
-    }
-    pq.write_table(pa.table(table), folder / "pairs.parquet")
     source = Source(str(folder / "pairs.parquet"), "better", "a", "b")
     train_scorer(source, folder / "preference", test_share=0.3)
     rows = run(folder, {"scorer": "embedding-head", "head": f"path:{folder}/preference"}, "preference")

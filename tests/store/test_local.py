@@ -108,7 +108,7 @@ def test_processes_prepare_and_run_in_one_new_folder_at_once(tmp_path: Path) -> 
     code = "import sys; from pipelines.workspace import Workspace\nfor _ in range(50): Workspace(sys.argv[1]).create()"
     command = [sys.executable, "-c", code, str(tmp_path / "ws")]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [process.communicate(timeout=120)[1] for process in running]
+    said = [process.communicate(timeout=240)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said
 
 

@@ -171,7 +171,7 @@ def test_a_killed_driver_resumes_to_the_same_bytes(
             "TMPDIR": str(tmp_path),  # it cannot tidy up after itself
         },
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     whole(open_store(f"{bucket}/ws"))

@@ -282,10 +282,10 @@ def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 def test_a_million_rows_of_ten_supervisors_take_seconds() -> None:
     y, votes = votes_of(1_000_000, MANY, abstain=0.3)
-    start = time.perf_counter()
+    start = time.process_time()
     given = lm.distinct(votes, 2)
     found = [method(given) for method in (lm.majority, lm.triplet, lm.em)]
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
     assert right(found[2], y) > right(found[0], y) + 0.04
     np.testing.assert_allclose(found[1].accuracy, MANY, atol=0.005)
     np.testing.assert_allclose(found[2].accuracy, MANY, atol=0.005)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 from curation.failpoints import VARIABLE
@@ -24,12 +24,6 @@ from ray.cluster_utils import Cluster  # isort: skip
 
 OURS = ("step", "kind", "what", "code", "run")
 """Labels of ours; Ray adds its own."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -80,7 +74,7 @@ def test_the_endpoint_says_what_the_manifest_says(
     written = held(workspace.store.root)
     assert written.everything(run) == reference.everything(run)
 
-    seen, deadline = scrape(url), time.monotonic() + 60
+    seen, deadline = scrape(url), time.monotonic() + 240
     while seen.get("ray_curation_documents_total") != written.rows() and time.monotonic() < deadline:
         time.sleep(0.5)
         seen = scrape(url)
