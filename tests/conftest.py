@@ -159,6 +159,14 @@ def make_recipe(
     }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a model from the package index, 100 MB, is long."""
+    for item in items:
+        if "smollm2" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.long)
+
+
 class Held:
     """What a workspace holds, by names that do not depend on who wrote it or in which attempt."""
 

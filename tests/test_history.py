@@ -16,6 +16,7 @@ from pipelines.workspace import Workspace
 
 STRICT, LOOSE = 0.95, 0.5
 """Thresholds of the language gate; everything behind it sees more documents when it is loosened."""
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from bad_inputs import RULES, SECRET, dataset, failure, run, sql, text, write
 # --- documents ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_null_empty_and_blank_texts_are_drops_with_a_reason_and_a_huge_one_is_a_document(place):
     huge = " ".join(text(n) for n in range(36_000))
     assert len(huge) > 10_000_000

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bad_inputs import RULES, TOP, dataset, failure, files, named_files, only, recipe, refused, run, sql, text, write
+from lengths import mostly_long
 
 from curation import registry
 from curation.manifest.parts import Manifest
@@ -91,7 +92,7 @@ def pack_badly(path):
     path.unlink()
 
 
-@pytest.mark.parametrize("spoil", [damage, truncate, empty, pack_badly])
+@pytest.mark.parametrize("spoil", mostly_long([damage, truncate, empty, pack_badly]))
 @pytest.mark.parametrize("stages", [[RULES], [RULES, {"dedup": "exact"}, TOP]], ids=["no barrier", "barriers"])
 def test_an_unreadable_file_stops_the_run_after_the_others_were_scored(place, spoil, stages):
     for number, name in enumerate("abc"):
@@ -201,6 +202,7 @@ def meddle(monkeypatch):
     return registry.find("scorer", "meddle").armed.append
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["b.parquet", "gone.parquet"])
 @pytest.mark.parametrize("barrier", [False, True])
 def test_a_file_that_changes_during_the_run_is_r002_and_its_new_content_counts_next_time(place, meddle, name, barrier):

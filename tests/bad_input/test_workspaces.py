@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from bad_inputs import RULES, TOP, files, named_files, only, plain, recipe, run, write
+from lengths import mostly_long
 
 from pipelines import Workspace
 from schemas.errors import CurationError
@@ -79,6 +80,7 @@ def unshared(script, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_a_read_only_workspace_is_refused(place):
     write(place / "a.parquet")
     (place / "ws").mkdir()
@@ -111,7 +113,7 @@ POINTS = [
 FULL = [RULES, {"dedup": "exact"}, TOP]
 
 
-@pytest.mark.parametrize(("point", "hit"), POINTS)
+@pytest.mark.parametrize(("point", "hit"), mostly_long(POINTS, 2))
 def test_no_space_left_is_one_r005_and_the_next_run_gives_the_same_dataset(place, monkeypatch, point, hit):
     write(place / "a.parquet")
     write(place / "b.parquet", 20)

@@ -21,6 +21,7 @@ from curation import failpoints
 from pipelines.workspace import Workspace
 
 DRIVE = Path(__file__).with_name("drive.py")
+pytestmark = pytest.mark.long
 SEED = 20_250
 RAY_ROLES = ("driver", "worker", "scorer")
 SHORT = [("before-rename", "driver")]

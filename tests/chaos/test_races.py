@@ -54,6 +54,7 @@ def score_files(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in (root / "scores").rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_an_attempt_that_commits_after_another_won_is_discarded(
     recipe: Callable[..., dict[str, Any]], undisturbed: Any, held: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_late_attempt_with_more_documents_keeps_those_that_nobody_has(
     assert held(tmp_path).doubled() == 0
 
 
+@pytest.mark.long
 def test_two_invocations_of_one_run_at_once(
     recipe: Callable[..., dict[str, Any]], undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_two_invocations_of_one_run_at_once(
     held(tmp_path / "ws").balance(run)
 
 
+@pytest.mark.long
 def test_two_runs_in_one_workspace_at_once_equal_their_fresh_workspaces(
     recipe: Callable[..., dict[str, Any]], undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:
@@ -147,6 +150,7 @@ def test_two_runs_in_one_workspace_at_once_equal_their_fresh_workspaces(
         both.balance(run)
 
 
+@pytest.mark.long
 def test_sql_from_another_process_while_a_run_writes(recipe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     hold.touch()

@@ -104,6 +104,7 @@ def test_what_may_hold_for_some_document_passes_the_check(sql):
     Gate.parse(sql).check(TYPES)
 
 
+@pytest.mark.long
 def test_a_gate_may_not_take_more_memory_or_time_than_is_set(monkeypatch):
     monkeypatch.setenv("CURATION_GATE_MEMORY", "300")
     for sql in (

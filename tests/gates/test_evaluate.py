@@ -193,6 +193,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(conditions, rows)
 def test_splitting_changes_nothing(sql, values):
@@ -222,6 +223,7 @@ def test_splitting_changes_nothing(sql, values):
     assert Gate.parse(gate.canonical).canonical == gate.canonical
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=40) | st.text("ax.()'\"-;,*/ \n=", max_size=20))
 def test_any_text_is_a_gate_or_a_clean_refusal(text):

@@ -135,6 +135,7 @@ def test_a_part_that_was_forgotten_is_in_no_view_although_a_compaction_holds_it(
     assert _sql_rows(Manifest(manifest.store), "barriers") == 8
 
 
+@pytest.mark.long
 def test_a_reader_counts_every_part_once_while_another_process_writes_and_compacts(tmp_path: Path) -> None:
     code = f"""
 import sys, time; sys.path.insert(0, {str(Path(__file__).parents[2])!r})

@@ -185,6 +185,7 @@ def test_companions_that_are_none(name: str, content: str, folder: Path) -> None
         Encoder(locate(f"path:{folder}"), device="cpu").identity()
 
 
+@pytest.mark.long
 def test_a_language_model_that_is_none(tmp_path: Path) -> None:
     folder = write_tiny_causal(tmp_path / "llama")
     whole = json.loads((folder / "config.json").read_text())

@@ -82,6 +82,7 @@ def examples(command: Any) -> list[str]:
 # --- start ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -232,6 +233,7 @@ def test_a_run_prints_the_dataset_on_stdout_and_talks_on_stderr(
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, done.stdout, "")
 
 
+@pytest.mark.long
 def test_the_workspace_may_come_from_the_environment(curate: Callable[..., Any], finished: Any) -> None:
     done = curate("sql", "-", "-f", "csv", CURATION_WORKSPACE=str(finished[1].root), cwd=Path("/"))
     assert done.returncode == 2  # an empty query, read from an empty stdin
@@ -240,6 +242,7 @@ def test_the_workspace_may_come_from_the_environment(curate: Callable[..., Any],
     assert (done.returncode, done.stdout, done.stderr) == (0, "one\n1\n", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [
@@ -257,6 +260,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(command: str, finishe
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_colour_is_for_terminals_that_did_not_refuse_it(no_color: str, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(BAD)
@@ -279,6 +283,7 @@ def test_colour_is_for_terminals_that_did_not_refuse_it(no_color: str, tmp_path:
 # --- exit codes and errors -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_everything_wrong_with_a_recipe_is_said_at_once_with_file_line_excerpt_and_hint(
     curate: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -328,6 +333,7 @@ def test_bad_usage_is_exit_code_2_and_one_clear_error(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.long
 def test_a_run_that_fails_is_exit_code_1_and_names_what_to_do(
     call: Callable[..., Called], light: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -360,6 +366,7 @@ def test_the_same_failure_over_many_shards_is_told_once(capsys: pytest.CaptureFi
     assert capsys.readouterr().err.splitlines() == ["failed[R003]: stage 'a' fails", "failed[R001]: x is torn"]
 
 
+@pytest.mark.long
 def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
     curate: Callable[..., Any], finished: Any, held: Any, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_too_much_to_send_is_refused_before_it_is_copied(tmp_path: Path) -> None
     assert not (tmp_path / "into" / "bundle").exists()
 
 
+@pytest.mark.long
 def test_code_registers_its_stages_however_it_is_named(project: Project, tmp_path: Path) -> None:
     code = project.folder / "code"
     for number, path in enumerate((code, code / "src" / "my_scorers")):

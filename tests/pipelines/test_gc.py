@@ -68,6 +68,7 @@ def named(held: Any) -> set[str]:
     return found
 
 
+@pytest.mark.long
 def test_leftovers_go_and_what_a_commit_names_stays(
     mine: Any, light: Light, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +139,7 @@ def test_superseded_compactions_go_but_the_last_two(mine: Any, monkeypatch: pyte
     assert Workspace(held.root).sql("SELECT * FROM documents", run).num_rows == 289
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compacted", [False, True])
 def test_a_dataset_removed_by_hand_is_said_forgotten_and_written_again_from_scores(
     compacted: bool, mine: Any, light: Light, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +169,7 @@ def test_a_dataset_removed_by_hand_is_said_forgotten_and_written_again_from_scor
     assert (state["status"], state["dataset"]) == ("done", f"datasets/manual/{run}")
 
 
+@pytest.mark.long
 def test_a_run_under_way_in_another_process_is_not_harmed(finished: Any, held: Any, tmp_path: Path) -> None:
     run, reference = finished
     hold, space = tmp_path / "hold", tmp_path / "ws"

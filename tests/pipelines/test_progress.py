@@ -52,6 +52,7 @@ def test_no_text_of_a_document_is_said(lines: list[str]) -> None:
         assert words not in said
 
 
+@pytest.mark.long
 def test_a_pipe_gets_one_line_a_phase_and_no_control_codes(
     light: Callable[..., dict[str, Any]], finished: Any, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_long_phase_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
     assert stream.getvalue().count("score: 0 of 2,000") <= count + 1  # and stops when the run does
 
 
+@pytest.mark.long
 def test_a_run_that_died_twice_here_is_told_who_finds_the_document(
     light: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def _bound_by_modes() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
+@pytest.mark.long
 def test_what_only_reads_works_and_what_writes_has_a_code(shut: Path) -> None:
     before = sorted((shut / "ws").rglob("*"))
     script = f"""

@@ -55,6 +55,7 @@ def until(true: Callable[[], bool], seconds: float = 240) -> None:
 # --- on the cluster, in this order: one run, from its first submission to its end -------------------------------
 
 
+@pytest.mark.long
 def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     cluster: RayCluster, project: Project, held: Callable[[Path], Any]
 ) -> None:
@@ -158,6 +159,7 @@ def test_a_run_that_has_to_be_fitted_first_is_named_by_its_log_and_a_failed_one_
     assert (listed["rows"][0]["status"], listed["rows"][0]["message"]) == ("FAILED", failure)
 
 
+@pytest.mark.long
 def test_nobody_without_the_token_gets_in(cluster: RayCluster, project: Project) -> None:
     with pytest.raises(HTTPError) as refused:
         urlopen(f"{cluster.http}/api/jobs/", timeout=10)
@@ -174,6 +176,7 @@ def test_nobody_without_the_token_gets_in(cluster: RayCluster, project: Project)
         assert "RAY_AUTH_TOKEN_PATH" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["plan", pytest.param("run", marks=pytest.mark.slow)])
 def test_a_cluster_is_not_joined_without_its_token(
     command: str, cluster: RayCluster, project: Project, tmp_path: Path
@@ -193,6 +196,7 @@ def test_a_cluster_is_not_joined_without_its_token(
         assert "RAY_AUTH_TOKEN" in done.stderr
 
 
+@pytest.mark.long
 def test_a_job_that_is_not_there_is_one_finding(cluster: RayCluster, project: Project) -> None:
     done = project("jobs", "stop", "nobody", "--address", cluster.http, **cluster.environment)
     assert error(done) == f"error[C046]: there is no job 'nobody' on {cluster.http}"

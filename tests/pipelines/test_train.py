@@ -64,6 +64,7 @@ def run(folder: Path, stage: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return workspace.sql("SELECT unnest(s) FROM documents ORDER BY row", result.run).to_pylist()  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["head", "fasttext"])
 @pytest.mark.parametrize(("label", "task", "column"), [("good", "binary", "prob"), ("stars", "ordinal", "score")])
 def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, column: str, folder: Path) -> None:
@@ -85,6 +86,7 @@ def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, co
     assert {"score": column, "orientation": 1} in found
 
 
+@pytest.mark.long
 def test_a_reload_gives_the_scores_that_were_measured(folder: Path) -> None:
     """The same head, from its folder and by hand, to the last bit."""
     from safetensors.numpy import load_file
@@ -121,12 +123,14 @@ def test_seeds_and_pairs(folder: Path) -> None:
     assert metrics.auc(np.array([row["score"] for row in rows]), np.arange(40) < 20) > 0.95
 
 
+@pytest.mark.long
 def test_the_card_has_the_annotators_ceiling(folder: Path) -> None:
     source = Source(str(folder / "rated.parquet"), "stars", annotators=("r0", "r1", "r2"))
     train_scorer(source, folder / "rated", method="fasttext")
     assert "each annotator's rank correlation with the others is 0.8" in card_of(str(folder / "rated"), folder)
 
 
+@pytest.mark.long
 def test_another_encoder_than_the_heads_own_is_refused(folder: Path) -> None:
     import shutil
 
@@ -183,6 +187,7 @@ def test_what_is_there_already_is_refused_before_anything_is_read(folder: Path) 
         assert str(there) in str(refused.value)
 
 
+@pytest.mark.long
 def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_path: Path) -> None:
     curate = Path(sys.executable).with_name("curate")
     command = [curate, "train-scorer", folder / "rated.parquet", "--label", "good", "--method", "fasttext"]

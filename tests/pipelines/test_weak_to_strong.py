@@ -109,6 +109,7 @@ def test_the_page_needs_nothing_from_elsewhere(done: tuple[Workspace, Any]) -> N
         assert part in page
 
 
+@pytest.mark.long
 def test_everything_is_in_views(done: tuple[Workspace, Any]) -> None:
     workspace, result = done
     labels = workspace.sql("SELECT seed, count(*) AS n, count(DISTINCT doc_id) AS d FROM labels GROUP BY 1 ORDER BY 1")
@@ -126,6 +127,7 @@ def test_everything_is_in_views(done: tuple[Workspace, Any]) -> None:
     assert row == {"name": "reviews", "student": "head", "seeds": 3, "gold": 600, **values}
 
 
+@pytest.mark.long
 def test_the_student_is_a_scorer_at_once(done: tuple[Workspace, Any], folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "new.parquet", reviews(60, seed=9))
     recipe = {
@@ -158,6 +160,7 @@ def test_a_finished_run_is_a_no_op_and_a_changed_student_costs_no_supervisor(
 # --- what may not be said --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_without_gold_no_gap_is_told_and_accuracies_are_estimates(tmp_path: Path, curate: Callable[..., Any]) -> None:
     path = write(tmp_path / "reviews.parquet", reviews(500, noise=0.3).drop_columns(["label"]))
     spec = specification(path, supervisors=[FUNCTIONS, IMPORTED], students=[HEAD], combine={"by": "em"})
@@ -182,6 +185,7 @@ def test_without_gold_no_gap_is_told_and_accuracies_are_estimates(tmp_path: Path
     )
 
 
+@pytest.mark.long
 def test_a_ceiling_that_is_not_above_weak_is_not_identifiable_and_no_failure(
     folder: Path, tmp_path: Path, curate: Callable[..., Any]
 ) -> None:
@@ -230,6 +234,7 @@ def test_gc_keeps_what_units_name_and_sweeps_the_rest(done: tuple[Workspace, Any
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_check_and_plan_write_nothing(folder: Path, tmp_path: Path, curate: Callable[..., Any]) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(specification(folder / "reviews.parquet", students=[HEAD])))
     checked = curate("weak-to-strong", "check", "spec.yaml", "-w", "ws", cwd=tmp_path)
@@ -245,6 +250,7 @@ def test_check_and_plan_write_nothing(folder: Path, tmp_path: Path, curate: Call
     assert not (tmp_path / "ws").exists()
 
 
+@pytest.mark.long
 def test_the_report_is_found_by_name_and_by_prefix(done: tuple[Workspace, Any], curate: Callable[..., Any]) -> None:
     workspace, result = done
     printed = curate("weak-to-strong", "report", "-w", workspace.store.root, "--run", result.run[:6], "--json")
@@ -255,6 +261,7 @@ def test_the_report_is_found_by_name_and_by_prefix(done: tuple[Workspace, Any], 
         workspace.weak_to_strong_report("nothing")
 
 
+@pytest.mark.long
 def test_the_shipped_specification_runs_as_it_stands(tmp_path: Path) -> None:
     partly = reviews(400, noise=0.3).to_pydict()
     partly["label"] = [label if place % 4 else None for place, label in enumerate(partly["label"])]

@@ -32,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_supervisor_that_crashes_or_returns_nan_is_named_and_the_others_go_on(
     folder: Path, tmp_path: Path, curate: Callable[..., Any]
 ) -> None:
@@ -193,6 +194,7 @@ def bridge(one: list[str], other: list[str]) -> list[str]:
     return [" ".join(other[:place] + one[place:]) for place in range(1, len(one))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("point", "hit"),
     [

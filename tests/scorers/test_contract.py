@@ -21,6 +21,7 @@ from pipelines.workspace import Workspace
 from schemas.documents import EMPTY, ERROR, OK, STATUSES, TEXT
 from small_models import train_causal, write_tiny_causal, write_trained_classifier
 
+pytestmark = pytest.mark.long
 NAMES = list(
     cases(dict.fromkeys(["classifier", "smollm2", "prior", "conditional", "judge", "judge_model"], "path:none"))
 )

@@ -281,6 +281,7 @@ def test_a_name_that_is_no_text_is_a_finding(root: Path, name: str, way: str) ->
     str(caught.value).encode()
 
 
+@pytest.mark.long
 def test_everywhere_a_name_that_is_no_text_ends_with_a_code(root: Path) -> None:
     """Recipe, workspace and current folder."""
     recipe = json.dumps({"name": "x", "input": {"path": f"{root}/in"}, "stages": [{"dedup": "exact"}]})

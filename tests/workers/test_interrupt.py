@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from lengths import mostly_long
 
 from pipelines.workspace import Workspace
 
@@ -182,6 +183,7 @@ def until(what: str, true: Callable[[], Any], driver: subprocess.Popen[str]) -> 
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_signal_to_every_process_of_the_job_drains(project: Project) -> None:
     """As systemd and Slurm send it, and more than `timeout`, `docker stop` and Ctrl-C do."""
     project.hold()
@@ -206,6 +208,7 @@ def test_a_signal_to_every_process_of_the_job_drains(project: Project) -> None:
     project.resumed()
 
 
+@pytest.mark.long
 def test_a_driver_that_is_killed_leaves_nothing(project: Project) -> None:
     project.hold()
     driver = project.start()
@@ -216,6 +219,7 @@ def test_a_driver_that_is_killed_leaves_nothing(project: Project) -> None:
     assert project.left() == ([], [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=SLOW), pytest.param(signal.SIGHUP, marks=SLOW)],
@@ -246,6 +250,7 @@ def test_a_second_signal_ends_the_run_at_once(project: Project) -> None:
     assert project.left() == ([], [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=SLOW)])
 def test_a_terminal_that_is_closed_drains_the_run(executor: str, project: Project) -> None:
     project.hold()
@@ -264,6 +269,7 @@ def test_a_terminal_that_is_closed_drains_the_run(executor: str, project: Projec
     project.resumed()
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_does_not_end_a_run_under_nohup(project: Project) -> None:
     project.hold()
     ours, theirs = pty.openpty()
@@ -279,7 +285,7 @@ def test_a_terminal_that_is_closed_does_not_end_a_run_under_nohup(project: Proje
     assert ended["outcome"] == "done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", mostly_long([signal.SIGTERM, signal.SIGHUP]))
 def test_here_signals_are_heard_too(number: signal.Signals, project: Project) -> None:
     project.hold()
     driver = project.start("--workers", "1", executor="local")
@@ -291,6 +297,7 @@ def test_here_signals_are_heard_too(number: signal.Signals, project: Project) ->
     assert re.search(r"^resume: +curate retry \w+ -w ws$", err, re.M)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["before-publish", pytest.param("before-rename", marks=SLOW)])
 def test_a_signal_while_the_driver_itself_works_stops_the_run(moment: str, project: Project) -> None:
     """While it plans, or publishes: what was begun is begun again, or was whole."""

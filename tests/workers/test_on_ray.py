@@ -46,8 +46,8 @@ from curation.scorers.base import Scorer, Settings
 
 
 class Length(Scorer):
-    """The length of a text; `kill:NAME` in it ends the process that scores it, or with `raises` only the batch. One
-    that is slow waits while the file `hold` is there, for `seconds` at most."""
+    """The length of a text; `kill:NAME` in it ends the process that scores it, or with `raises` only the batch. All
+    batches but the first `free` wait while the file `hold` is there, for `seconds` at most."""
 
     kind = "length"
 
@@ -56,10 +56,11 @@ class Length(Scorer):
         raises: bool = False
         hold: str = ""
         seconds: float = 300.0
+        free: int = 0
 
     @property
     def operational(self):
-        return ("raises", "hold", "seconds")
+        return ("raises", "hold", "seconds", "free")
 
     @property
     def fields(self):
@@ -71,10 +72,9 @@ class Length(Scorer):
             if self.settings.raises:
                 raise ValueError("killed")
             os.kill(os.getpid(), signal.SIGKILL)
-        began = time.monotonic()
-        while self.settings.hold and os.path.exists(self.settings.hold) and any("slow" in text for text in texts):
-            if time.monotonic() - began > self.settings.seconds:
-                break
+        end = time.monotonic() + self.settings.seconds
+        self.scored = getattr(self, "scored", 0) + 1
+        while self.scored > self.settings.free and os.path.exists(self.settings.hold) and time.monotonic() < end:
             time.sleep(0.05)
         return pa.record_batch({"bytes": pa.array([len(text) for text in texts], pa.int64())})
 
@@ -134,6 +134,7 @@ def texts(count: int, *, bad: dict[int, str] | None = None) -> list[str]:
     return [f"document {n} " + "x" * n + (bad or {}).get(n, "") for n in range(count)]
 
 
+@pytest.mark.long
 def test_a_document_that_kills_its_process_is_set_aside_and_named(address: str, recipe: Any, tmp_path: Path) -> None:
     poison = {1: " kill:light", 3: " kill:heavy"}
     shards = [texts(3), texts(5, bad=poison), texts(4)]
@@ -158,6 +159,7 @@ def test_a_document_that_kills_its_process_is_set_aside_and_named(address: str, 
     assert Workspace(tmp_path / "ws").run(settings(False), address=address).outcome == "nothing-to-do"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scorer", ["length", pytest.param("model-length", marks=pytest.mark.slow)])
 def test_a_scorer_that_kills_its_process_over_everything_is_said_and_given_up(
     scorer: str, address: str, recipe: Any, tmp_path: Path
@@ -189,6 +191,7 @@ def test_documents_in_a_row_that_kill_their_process_end_the_search(address: str,
     assert "the process that scores died over 5 documents in a row" in str(errors.to_pylist())
 
 
+@pytest.mark.long
 def test_a_stage_that_only_the_driver_has_is_named(
     address: str, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +213,7 @@ def test_a_stage_that_only_the_driver_has_is_named(
     assert failure.value.findings[0].code == "C044"
 
 
+@pytest.mark.long
 def test_ray_that_this_process_is_on_is_used_and_left_alone(address: str, recipe: Any, tmp_path: Path) -> None:
     settings = recipe([texts(2)], {"scorer": "model-length", "id": "heavy"})
     ray.init(address=address, log_to_driver=False)
@@ -263,6 +267,7 @@ def test_an_address_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch)
         RayExecutor("auto")
 
 
+@pytest.mark.long
 def test_a_model_whose_process_dies_while_loading_fails_the_stage(address: str, recipe: Any, tmp_path: Path) -> None:
     stage = {"scorer": "model-length", "id": "heavy", "name": "unloadable"}
     result = Workspace(tmp_path / "ws").run(recipe([texts(2)], stage), address=address)
@@ -272,6 +277,7 @@ def test_a_model_whose_process_dies_while_loading_fails_the_stage(address: str, 
     assert failure.message == "stage 'heavy': the process that holds the model died 3 times while loading it"
 
 
+@pytest.mark.long
 def test_actors_grow_while_they_are_busy_and_shrink_when_they_are_not(
     address: str, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +285,7 @@ def test_actors_grow_while_they_are_busy_and_shrink_when_they_are_not(
     hold.touch()
     resources = {"num_cpus": 0.5, "workers": "1..3"}
     stage = {"scorer": "model-length", "id": "heavy", "hold": str(hold), "seconds": 4, "resources": resources}
-    settings = recipe([[f"slow {n}"] for n in range(50)], stage)  # minutes, unless the pool grows
+    settings = recipe([[str(n)] for n in range(50)], stage)  # minutes, unless the pool grows
     workspace = Workspace(tmp_path / "ws")
     workspace.create()
     plan = resolve(workspace.check(settings), workspace.manifest).plan
@@ -333,17 +339,19 @@ def test_what_can_never_fit_is_an_error_at_once(
     assert "Free: 8 of 8 CPU and 1 of 1 GPU" in finding.message
 
 
+@pytest.mark.long
 def test_what_others_hold_is_waited_for_and_said(
     address: str, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "SAY_AFTER", 0.2)
     hold = tmp_path / "hold"
     hold.touch()
-    stage = {"scorer": "model-length", "id": "heavy", "hold": str(hold), "resources": {"num_gpus": 0.6}}
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe([["quick"]] + [["slow"]] * 3, stage)))
+    stage = {"scorer": "model-length", "id": "heavy", "resources": {"num_gpus": 0.6}}
+    held = {**stage, "hold": str(hold), "free": 1}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe([["text"]] * 4, held)))
     first = start(tmp_path, address)
     wait_for(lambda: (tmp_path / "ws" / "manifest" / "parts" / "scores").exists(), first)
-    second = recipe([["quick"]], {**stage, "id": "other"}, into="other")
+    second = recipe([["text"]], {**stage, "id": "other"}, into="other")
     said: list[str] = []
 
     def report(event: Event) -> None:
@@ -358,6 +366,7 @@ def test_what_others_hold_is_waited_for_and_said(
     assert "stage 'other' needs 1 × 0 CPU and 0.6 GPU, which others hold" in said[0]
 
 
+@pytest.mark.long
 def test_models_of_one_pass_share_a_gpu_and_the_next_pass_has_it_to_itself(
     address: str, recipe: Any, tmp_path: Path
 ) -> None:
@@ -370,11 +379,12 @@ def test_models_of_one_pass_share_a_gpu_and_the_next_pass_has_it_to_itself(
     assert (result.outcome, result.rows, result.kept) == ("done", 6, 3)
 
 
+@pytest.mark.long
 def test_sigterm_lets_units_end_and_the_run_resumes(address: str, recipe: Any, tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     hold.touch()
-    stage = {"scorer": "model-length", "id": "heavy", "hold": str(hold)}
-    settings = recipe([["quick" if n < 4 else "slow", str(n)] for n in range(24)], stage)
+    stage = {"scorer": "model-length", "id": "heavy", "hold": str(hold), "free": 4}
+    settings = recipe([["text", str(n)] for n in range(24)], stage)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
     process = start(tmp_path, address)
     parts = tmp_path / "ws" / "manifest" / "parts" / "scores"
@@ -396,6 +406,7 @@ def test_sigterm_lets_units_end_and_the_run_resumes(address: str, recipe: Any, t
     assert (again.outcome, again.scored) == ("done", 48 - stored)
 
 
+@pytest.mark.long
 def test_a_node_that_does_not_see_the_workspace_is_named(address: str, tmp_path: Path) -> None:
     executor = RayExecutor(address)
     try:
