@@ -162,7 +162,7 @@ def write_files(folder: Path) -> None:
 def cases(models: dict[str, str]) -> dict[str, Case]:
     """By name: that of the scorer, with what tells two cases of one scorer apart behind a colon.
 
-    `models` gives addresses: classifier, smollm2, prior, conditional; and judge, judge_model.
+    `models` gives addresses: classifier, smollm2, prior, conditional, judge.
     """
     member = {"scorer": "imported", "field": "score"}
     files = {"target": "cooking.txt", "background": "news.txt"}
@@ -310,7 +310,7 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
             {
                 "scorer": "llm-judge",
                 "url": models["judge"],
-                "model": models["judge_model"],
+                "model": "any",
                 "prompt": "Rate this text from 0 to 5. Answer with one digit.\n\n{text}",
                 "reply_tokens": 8,
             },

@@ -258,11 +258,11 @@ def test_moments_and_intervals_are_printed_as_they_are_at_any_depth(sql, text):
         (f"{{'a': [{sql}]}}", {"a": [text]}),
         (f"MAP {{'k': {sql}}}", [["k", text]]),
     ):
-        stream = io.StringIO()
-        print_table(_select(nested), "jsonl", stream)
+        found, stream = _select(nested), io.StringIO()
+        print_table(found, "jsonl", stream)
         assert json.loads(stream.getvalue()) == {"v": expected}
         for format in ("csv", "table", "json"):
-            print_table(_select(nested), format, io.StringIO())
+            print_table(found, format, io.StringIO())
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])

@@ -263,21 +263,27 @@ def test_sql_compares_the_hash_that_is_recorded_of_decisions_without_one_in_thei
     assert str(path) in found.value.findings[0].message
 
 
+@pytest.fixture(scope="module")
+def today(finished: tuple[str, Any], light: Light, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A second run in a copy of the finished workspace: its id, and where. Not to be written to."""
+    root = Path(shutil.copytree(finished[1].root, tmp_path_factory.mktemp("today") / "ws"))
+    return Workspace(root).run(light(language=0.6), executor="local", workers=2).run, root
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["runs", "decisions", "scores", "attempts", "sketches", "seen"])
 def test_a_damaged_record_of_yesterday_stops_nothing_today(
-    mine: tuple[str, Any], light: Light, kind: str, capsys: pytest.CaptureFixture[str]
+    today: tuple[str, Path], light: Light, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = mine[1].root
-    today = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    run, root = today[0], Path(shutil.copytree(today[1], tmp_path / "ws"))
     yesterday = sorted(root.glob(f"manifest/parts/{kind}/*.parquet"))
-    path = next(path for path in yesterday if today.run not in path.name)
+    path = next(path for path in yesterday if run not in path.name)
     path.write_bytes(path.read_bytes()[:-9])
     for query in ("SELECT count(*) AS n FROM documents", "SELECT * FROM funnel", "SELECT * FROM statistics"):
-        assert _main(["sql", query, "--run", today.run, "-w", str(root)]) == 0
+        assert _main(["sql", query, "--run", run, "-w", str(root)]) == 0
         assert f"warning[C048]: {path} is damaged" in capsys.readouterr().err or kind == "sketches"
     again = Workspace(root).run(light(language=0.6), executor="local", workers=2)
-    assert (again.outcome, again.run) == ("nothing-to-do", today.run)
+    assert (again.outcome, again.run) == ("nothing-to-do", run)
     other = Workspace(root).run(light(language=0.7), executor="local", workers=2)
     assert other.outcome == "done", other.failures
 

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,13 @@ def finished(environment: Any, corpus: Path, recipe: Callable[..., dict[str, Any
     remote.put(f"{bucket}/ws-of-another/secret.parquet", b"PAR1")
     remote.put(f"{bucket}/secret.txt", b"SECRET")
     return Finished(bucket, f"{bucket}/ws", result.run, result.kept)
+
+
+@pytest.fixture(scope="module")
+def connection(finished: Finished) -> Iterator[Any]:
+    """SQL over that workspace: one connection, since each reads all records from the store."""
+    with connect(Workspace(finished.workspace).manifest) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -171,10 +178,10 @@ def test_the_card_is_there_and_its_dataset_reads_by_url(finished: Finished) -> N
         ]
     ),
 )
-def test_sql_on_a_store_cannot_get_out(query: str, finished: Finished) -> None:
+def test_sql_on_a_store_cannot_get_out(query: str, finished: Finished, connection: Any) -> None:
     query = query.replace("BUCKET", finished.bucket).replace("NAME", finished.bucket.removeprefix("s3://"))
     before = set(remote.below(finished.bucket))
-    with connect(Workspace(finished.workspace).manifest) as connection, pytest.raises(CurationError) as refused:
+    with pytest.raises(CurationError) as refused:
         run_select(connection, query)
     [finding] = refused.value.findings
     assert finding.code in ("C033", "C034")
