@@ -31,8 +31,9 @@ from curation import failpoints
 
 CPUS = 2
 """Logical CPUs of a node."""
-POINT = {"point": "before-part", "hit": 1, "sleep": 4.0}
-"""A worker of a node that was armed sleeps once, its data written and its record not: seconds."""
+POINT = {"point": "before-part", "hit": 1, "sleep": 15.0}
+"""A worker of a node that was armed sleeps once, its data written and its record not: seconds, in which a test that
+sees it must get to stopping the node."""
 QUIET = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
