@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
@@ -48,6 +49,24 @@ class RayCluster:
                 if wanted in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
                     found.append(process)
         return found
+
+
+@contextlib.contextmanager
+def one_node(**options: Any) -> Iterator[Any]:
+    """A cluster of one node that this process starts, and is not on: `ray.cluster_utils.Cluster`."""
+    from ray.cluster_utils import Cluster  # after what is to be in the environment: it is read once
+
+    for left in (2, 1, 0):
+        try:
+            started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **options})
+            break
+        except Exception:  # Ray gives a node 30 s to start, however busy the machine is
+            if not left:
+                raise
+    try:
+        yield started
+    finally:
+        started.shutdown()
 
 
 @contextlib.contextmanager

@@ -34,13 +34,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.scorers.base import Scorer, Settings
-from workers import board
+from workers import shared_kv
 
 
 def told():
-    """Whether the driver has heard a signal: here, or on its cluster's board."""
+    """Whether the driver has heard a signal: this process, or the one that has this cluster."""
     if "CURATION_PRIVATE_RAY" in os.environ:
-        return board.read("stop") is not None
+        return shared_kv.read("stop") is not None
     return getattr(signal.getsignal(signal.SIGTERM), "_seen", False)
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from cluster import one_node
 
 from curation import registry
 from pipelines.planning.resolve import resolve
@@ -30,7 +31,6 @@ from workers import on_ray, shared_kv
 from workers.on_ray import RayExecutor  # before Ray, which reads RAY_AUTH_MODE once
 
 import ray  # isort: skip
-from ray.cluster_utils import Cluster  # isort: skip
 from workers.pool import Pool  # isort: skip
 
 PATIENCE = 240.0
@@ -105,13 +105,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(code))
         patch.setenv("PYTHONPATH", str(code))
-        started = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 8, "num_gpus": 1, "include_dashboard": False}
-        )
         try:
-            yield started.address
+            with one_node(num_cpus=8, num_gpus=1) as started:
+                yield started.address
         finally:
-            started.shutdown()
             sys.modules.pop("length_scorers", None)
             registry.find.cache_clear()
 
