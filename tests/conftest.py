@@ -26,11 +26,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import HealthCheck, settings
 from ports import free_port
 
 from curation.models.locate import ModelError
 from curation.models.pull import pull
 from pipelines.workspace import Workspace
+
+# How long an example takes says something of the machine, and what else it does.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 SPLIT = "f-split.parquet"
 SCHEMA = pa.schema([pa.field("content", pa.string()), pa.field("url", pa.string()), pa.field("words", pa.int64())])
