@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-instructions test check chaos peers parity bench constraints check-image wheel clean help
+.PHONY: demo demo-instructions test test-all check chaos peers parity bench constraints check-image wheel clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
@@ -19,8 +19,13 @@ demo-instructions: $(VENV)/.installed ## choose pairs of question and answer wit
 	@$(BIN)/python -m pipelines.demo_instructions
 
 # Threads that spin while they wait take the cores from the other of two test processes.
-test: $(VENV)/.installed ## all tests
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test: $(VENV)/.installed ## every feature once: what to run while you work (six minutes)
+	@$(PYTEST)
+
+test-all: $(VENV)/.installed ## all tests but the slow ones (half an hour)
+	@$(PYTEST) -m 'not slow'
 
 check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -19,8 +19,8 @@ from curation_engine_start import refuse_others
 
 if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from curation.dedup.base import Dedup
+    from curation.scorers.attribution import Attribution
     from curation.scorers.base import HEAD, Artifact, Context, Contract, Scorer, Settings, Transform
-    from curation.scorers.leave_one_out import Attribution
     from curation.selection.base import Ranking, Selection
     from pipelines.planning.estimate import Forecast, StageForecast
     from pipelines.recipe.load import Loaded

@@ -15,9 +15,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
+from ports import free_port
 
 MARK = "RAY_CLUSTER_OF_A_TEST"
 """Variable that every process of the cluster inherits, whoever its parent is by then."""
@@ -49,12 +51,22 @@ class RayCluster:
         return found
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+@contextlib.contextmanager
+def one_node(**options: Any) -> Iterator[Any]:
+    """A cluster of one node that this process starts, and is not on: `ray.cluster_utils.Cluster`."""
+    from ray.cluster_utils import Cluster  # after what is to be in the environment: it is read once
+
+    for left in (2, 1, 0):
+        try:
+            started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **options})
+            break
+        except Exception:  # Ray gives a node 30 s to start, however busy the machine is
+            if not left:
+                raise
+    try:
+        yield started
+    finally:
+        started.shutdown()
 
 
 @contextlib.contextmanager
@@ -65,7 +77,7 @@ def two_nodes(num_cpus: int = 2, **environment: str) -> Iterator[RayCluster]:
     token = folder / "token"
     token.touch(0o600)
     token.write_text(secrets.token_hex(32))
-    gcs, dashboard, client, *agents = free_ports(5)
+    gcs, dashboard, client, *agents = (free_port() for _ in range(5))
     mark = secrets.token_hex(8)
     cluster = RayCluster(f"http://127.0.0.1:{dashboard}", token, mark, folder)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "CURATION_"))}
@@ -82,7 +94,7 @@ def two_nodes(num_cpus: int = 2, **environment: str) -> Iterator[RayCluster]:
             own.append(subprocess.Popen(command, env=whole, stdout=log, stderr=log, start_new_session=True))
 
     def wait(ready: str, node: int) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             said = (folder / f"node{node}.log").read_text()
             if own[node].poll() is not None:
@@ -120,7 +132,7 @@ def _address(folder: Path) -> str:
 
 def _answering(cluster: RayCluster) -> None:
     asked = Request(f"{cluster.http}/api/version", headers={"Authorization": f"Bearer {cluster.token.read_text()}"})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urlopen(asked, timeout=5):
             return

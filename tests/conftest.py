@@ -26,10 +26,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import HealthCheck, settings
+from ports import free_port
 
 from curation.models.locate import ModelError
 from curation.models.pull import pull
 from pipelines.workspace import Workspace
+
+# How long an example takes says something of the machine, and what else it does.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 SPLIT = "f-split.parquet"
 SCHEMA = pa.schema([pa.field("content", pa.string()), pa.field("url", pa.string()), pa.field("words", pa.int64())])
@@ -158,6 +164,14 @@ def make_recipe(
     }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a model from the package index, 100 MB, is long."""
+    for item in items:
+        if "smollm2" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.long)
+
+
 class Held:
     """What a workspace holds, by names that do not depend on who wrote it or in which attempt."""
 
@@ -239,9 +253,7 @@ def smollm2() -> Path:
 @pytest.fixture(scope="session")
 def judge(smollm2: Path) -> Iterator[tuple[str, str]]:
     """An OpenAI-compatible server with SmolLM2-135M on loopback: its address up to /v1, and the model's name."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(Path(sys.executable).with_name("transformers")), "serve", str(smollm2)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -299,7 +311,7 @@ def curate() -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
-            timeout=120,
+            timeout=240,
         )
 
     return start

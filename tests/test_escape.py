@@ -230,6 +230,7 @@ def test_a_sheet_computes_nothing_and_a_cell_comes_back(text: str) -> None:
     assert (cell == text) == (text.lstrip("'")[:1] not in tuple("=+-@\t\r\n＝") or not text.lstrip("'"))
 
 
+@pytest.mark.long
 def test_only_render_prints() -> None:
     """A bare print would be a way round all of this. `stdout.py` is the stream itself."""
     root = Path(__file__).parents[1]

@@ -16,6 +16,7 @@ from pipelines.workspace import Workspace
 
 STRICT, LOOSE = 0.95, 0.5
 """Thresholds of the language gate; everything behind it sees more documents when it is loosened."""
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -55,15 +56,15 @@ def test_strict_then_loose_then_a_new_first_shard_equals_a_fresh_workspace(
 
 
 def test_a_looser_threshold_scores_exactly_the_documents_never_scored_before(
-    recipe: Callable[..., dict[str, Any]], held: Any, tmp_path: Path
+    recipe: Callable[..., dict[str, Any]], undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:
     before = run(tmp_path / "both", recipe(language=STRICT))
     had = held(tmp_path / "both").rows()
     loose = run(tmp_path / "both", recipe(language=LOOSE))
-    alone = run(tmp_path / "alone", recipe(language=LOOSE))
-    needed = held(tmp_path / "alone").rows()
+    alone, fresh = undisturbed
+    needed = fresh.rows()
     # documents that only the strict run scored, for it dropped other keepers: a step's rows are the union of both runs
-    seen = {root: _scored(tmp_path / root, "tutorial") for root in ("both", "alone")}
+    seen = {"both": _scored(tmp_path / "both", "tutorial"), "alone": _scored(fresh.root, "tutorial")}
     assert seen["alone"] <= seen["both"]
     assert held(tmp_path / "both").doubled() == 0
     assert loose.steps["input"] == loose.steps["language"] == 0
@@ -71,29 +72,27 @@ def test_a_looser_threshold_scores_exactly_the_documents_never_scored_before(
     assert loose.steps["minhash/sketch"] == needed["minhash/sketch"] - had["minhash/sketch"] > 0
     assert loose.steps["tutorial"] == len(seen["both"]) - had["tutorial"] > 0
     assert loose.steps == held(tmp_path / "both").rows() - had
-    assert loose.run == alone.run != before.run
-    assert held(tmp_path / "both").dataset(loose.run) == held(tmp_path / "alone").dataset(loose.run)
+    assert loose.run == alone != before.run
+    assert held(tmp_path / "both").dataset(loose.run) == fresh.dataset(loose.run)
 
 
-@pytest.mark.parametrize(
-    ("looser", "stricter"),
-    [({"prob": 0.4}, {"prob": 0.6}), ({"verify": 0.6}, {"verify": 0.9}), ({"verify": 0.9}, {"verify": 0.6})],
-)
+@pytest.mark.parametrize("other", [{"prob": 0.6}, {"verify": 0.9}, {"verify": 0.6}])
 def test_a_stricter_gate_or_another_verify_scores_nothing(
-    looser: dict[str, float],
-    stricter: dict[str, float],
+    other: dict[str, float],
     recipe: Callable[..., dict[str, Any]],
+    undisturbed: Any,
     held: Any,
     tmp_path: Path,
 ) -> None:
-    run(tmp_path, _with(recipe, **looser))
-    rows, scores = held(tmp_path).rows(), held(tmp_path).scores()
-    again = run(tmp_path, _with(recipe, **stricter))
-    grown = held(tmp_path).rows() - rows
-    if stricter == {"verify": 0.9}:  # documents that were duplicates no longer are, and reach the model
+    """Beside a prob of 0.5 and a verify of 0.7."""
+    root = Path(shutil.copytree(undisturbed[1].root, tmp_path / "ws"))
+    rows, scores = held(root).rows(), held(root).scores()
+    again = run(root, _with(recipe, **other))
+    grown = held(root).rows() - rows
+    if other == {"verify": 0.9}:  # documents that were duplicates no longer are, and reach the model
         assert set(grown) <= {"tutorial", "tutorial/embedding"}
     else:
-        assert (again.scored, grown, held(tmp_path).scores()) == (0, {}, scores)
+        assert (again.scored, grown, held(root).scores()) == (0, {}, scores)
 
 
 def _with(recipe: Callable[..., dict[str, Any]], **changes: float) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lengths import mostly_long
 
 from pipelines.workspace import Workspace
 
 
-@pytest.mark.parametrize(("executor", "workers"), [("local", 3), ("ray", 2)])
+@pytest.mark.parametrize(("executor", "workers"), mostly_long([("local", 3), ("ray", 2)]))
 def test_executors_and_worker_counts_give_the_same_bytes(
     executor: str, workers: int, recipe: Callable[..., dict[str, Any]], undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:

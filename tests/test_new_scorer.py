@@ -228,6 +228,7 @@ def test_a_scorer_that_returns_something_else_is_one_clear_error(faulty: Path, s
     assert {failure.message for _, failure in result.failures} == {f"stage 'faulty': {what}"}
 
 
+@pytest.mark.long
 def test_faults_have_the_same_bytes_on_ray(faulty: Path, held: Callable[[Path], Any]) -> None:
     texts = [cursed(number, text) for number, text in enumerate(TEXTS)]
     settings = recipe(faulty, {"scorer": "faulty"}, texts, errors={"documents": 4})

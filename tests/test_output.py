@@ -62,6 +62,7 @@ def test_default_columns_are_the_sources_own_and_rows_keep_their_order(place):
     assert written.column("meta").to_pylist() == [*nested.to_pylist(), *[None] * 50]
 
 
+@pytest.mark.long
 def test_a_mapped_name_never_hides_a_source_column_of_that_name(place):
     rows = 20
     source = table(0, rows, id=[f"id-{n}" for n in range(rows)], url=[f"url-{n}" for n in range(rows)])
@@ -118,6 +119,7 @@ def test_a_row_group_ends_at_its_bytes_as_well(place, monkeypatch):
     assert dataset(run(place, "*.parquet")).column("n").to_pylist() == list(range(31))
 
 
+@pytest.mark.long
 def test_bytes_are_the_same_however_large_files_are_split(place, monkeypatch):
     monkeypatch.setattr("curation.sources.reading.BATCH_BYTES", 16_384)
     pq.write_table(table(0, 400), place / "a.parquet", row_group_size=40)
@@ -297,6 +299,7 @@ def test_invalid_bytes_in_a_column_that_is_carried_along_stay_readable(place):
     assert Workspace(place / "ws").sql("SELECT id FROM documents ORDER BY row").column("id").to_pylist()[1] == "�oops"
 
 
+@pytest.mark.long
 def test_two_files_of_one_content_are_two_shards_and_share_their_scores(place):
     pq.write_table(table(0, 20), place / "a.parquet")
     (place / "b.parquet").write_bytes((place / "a.parquet").read_bytes())

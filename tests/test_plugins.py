@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from lengths import mostly_long
 
 from curation import registry
 from curation.plugins import EndedError, contained, inside
@@ -110,7 +111,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def curate(recipe: Path, command: str, *options: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "pipelines.cli", command, str(recipe), "-w", str(recipe.parent / "ws"), *options]
-    return subprocess.run(words, capture_output=True, text=True, cwd=recipe.parent, timeout=120)
+    return subprocess.run(words, capture_output=True, text=True, cwd=recipe.parent, timeout=240)
 
 
 def load(path: Path) -> Any:
@@ -173,7 +174,7 @@ def test_what_a_plugin_returns_is_named(mine: Any, answer: str) -> None:
     assert "not a record batch" in failure.message
 
 
-@pytest.mark.parametrize("at", ["import", "init", "score"])
+@pytest.mark.parametrize("at", mostly_long(["import", "init", "score"]))
 @pytest.mark.parametrize("action", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout = open(os.devnull, 'w')"])
 def test_what_a_plugin_does_to_stdout_is_not_ours(mine: Any, action: str, at: str) -> None:
     path = mine(at_import=action) if at == "import" else mine(action, at=at)
@@ -201,7 +202,7 @@ def test_a_document_that_ends_the_program_is_errored_and_no_other(mine: Any, act
     assert (result.outcome, result.kept, result.errored) == ("done", 39, 1)
 
 
-@pytest.mark.parametrize("action", ["sys.exit(0)", "os._exit(0)"])
+@pytest.mark.parametrize("action", mostly_long(["sys.exit(0)", "os._exit(0)"]))
 @pytest.mark.parametrize(("at", "code", "exit_code"), [("init", "C054", 2), ("score", "R003", 1)])
 def test_the_command_ends_with_its_own_exit_code(mine: Any, action: str, at: str, code: str, exit_code: int) -> None:
     path = mine(action, at=at)
@@ -211,6 +212,7 @@ def test_the_command_ends_with_its_own_exit_code(mine: Any, action: str, at: str
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", ["init", "score", "import"])
 def test_what_a_plugin_prints_is_not_on_stdout(mine: Any, at: str) -> None:
     path = mine(LOUD, at=at) if at != "import" else mine(at_import="if True:\n            " + LOUD)
@@ -287,10 +289,11 @@ def test_a_handler_that_code_of_others_installs_is_gone_after_it_though_there_wa
         signal.signal(signal.SIGHUP, held)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_command_runs_with_its_streams_closed(mine: Any, closed: str) -> None:
     path = mine()
     words = f"exec {sys.executable} -m pipelines.cli run {path} -w {path.parent}/ws --executor local -q {closed}"
-    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=240)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert Workspace(path.parent / "ws").status().to_pylist()[0]["status"] == "done"

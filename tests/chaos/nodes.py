@@ -25,12 +25,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from ports import free_port
+
 from curation import failpoints
 
 CPUS = 2
 """Logical CPUs of a node."""
-POINT = {"point": "before-part", "hit": 1, "sleep": 4.0}
-"""A worker of a node that was armed sleeps once, its data written and its record not: seconds."""
+POINT = {"point": "before-part", "hit": 1, "sleep": 15.0}
+"""A worker of a node that was armed sleeps once, its data written and its record not: seconds, in which a test that
+sees it must get to stopping the node."""
 QUIET = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -231,9 +234,9 @@ class Cluster:
         self._watch: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        port = _free_port()
+        port = free_port()
         own = [] if self.net.why else ["--node-ip-address", self.net.addresses[0]]
-        extra = ["--ray-client-server-port", str(_free_port()), "--include-dashboard", "false"]
+        extra = ["--ray-client-server-port", str(free_port()), "--include-dashboard", "false"]
         self.address = f"{self.net.addresses[0]}:{port}"
         self.head = self._node(0, ["--head", "--port", str(port), *own, *extra])
         until("Ray's head", lambda: self._answers(port), 60)
@@ -290,7 +293,7 @@ class Cluster:
         name = f"{('head', 'second')[place]}-{self._started}"
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, "--num-cpus", str(CPUS)]
         ray += ["--object-store-memory", "80000000", "--disable-usage-stats", "--include-log-monitor", "false"]
-        ray += ["--dashboard-agent-listen-port", str(_free_port()), "--temp-dir", str(self.temporary / str(place))]
+        ray += ["--dashboard-agent-listen-port", str(free_port()), "--temp-dir", str(self.temporary / str(place))]
         ray += ["--resources", json.dumps({name: 1})]
         return Node(name, [*self.net.within(place), *ray, "--block"], self.folder, self.environment)
 
@@ -340,12 +343,6 @@ def _namespace(pid: int) -> str:
     with suppress(OSError):
         return os.readlink(f"/proc/{pid}/ns/net")
     return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _say(*command: str) -> None:

@@ -218,6 +218,7 @@ def test_a_seed_is_one_plan_and_the_long_form_has_forty_faults_of_all_kinds() ->
     assert {fault.kind for faults in plans for fault in faults} | {"poison"} == set(harness.KINDS)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_run_on_two_nodes_that_six_faults_hit_gives_the_undisturbed_bytes(
     place: Place, wholesome: Job, held: Any, tmp_path: Path

@@ -21,6 +21,7 @@ from curation import failpoints
 from pipelines.workspace import Workspace
 
 DRIVE = Path(__file__).with_name("drive.py")
+pytestmark = pytest.mark.long
 SEED = 20_250
 RAY_ROLES = ("driver", "worker", "scorer")
 SHORT = [("before-rename", "driver")]
@@ -98,7 +99,7 @@ def survive(
     run, reference = undisturbed
     if role == "driver":
         assert code == -signal.SIGKILL, f"{point} {hit}: {talk}"
-        assert not surviving(tmp_path, 30), "Ray's processes outlived the driver"
+        assert not surviving(tmp_path, 240), "Ray's processes outlived the driver"
     else:
         assert (code, json.loads(talk)["outcome"]) == (0, "done"), f"{point} {hit}: {talk}"
         marks = [path.name for path in (tmp_path / "points").iterdir()]
@@ -120,7 +121,7 @@ def drive(folder: Path, recipe: dict[str, Any], executor: str, point: dict[str, 
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=talk, text=True)
         try:
             # waits for the process, not for the end of its pipe: Ray's processes may hold that for a while
-            code = process.wait(timeout=120)
+            code = process.wait(timeout=240)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -47,6 +47,7 @@ def test_grams_are_the_distinct_n_grams(texts: list[str], n: int) -> None:
         assert jaccard == (len(one & other) / len(one | other) if one | other else 1.0)
 
 
+@pytest.mark.long
 @given(TEXTS, st.data())
 @settings(deadline=None)
 def test_losses_are_what_no_text_of_the_cluster_that_stays_has(texts: list[str], data: st.DataObject) -> None:

@@ -107,6 +107,7 @@ def test_those_that_stay_are_compared_with_the_best_of_their_cluster() -> None:
     assert (twin[better] == better).all()
 
 
+@pytest.mark.long
 def test_contained_decides_between_those_that_stay() -> None:
     texts = ["a b c d e f g h i j", "a b c d e f g h x y", "a b c d e f g h"]
     said = grams_of(pa.array(texts, TEXT))

@@ -18,6 +18,7 @@ LIMIT = "64MB"
 """Less than the 64 MB of numbers that the pairs are, and their hash table comes on top."""
 
 
+@pytest.mark.long
 def test_more_pairs_than_fit_into_memory_are_merged_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(5)
     a = random.integers(0, 1 << 30, PAIRS)

@@ -90,6 +90,7 @@ def chain(length: int, step: int = 35, size: int = 400) -> list[str]:
     return [" ".join(source[step * i : step * i + size]) for i in range(length)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{}, {"contains": 0.0, "exact": True}])
 def test_of_a_chain_every_second_stays_and_what_goes_is_near_to_one_that_stays(
     tmp_path: Path, settings: dict[str, object]
@@ -151,6 +152,7 @@ def test_evidence_of_short_texts_agrees_everywhere_or_nowhere() -> None:
     assert stage.similarity(evidence[[0, 0]], evidence[[1, 2]]).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.long
 def test_prefixes_of_buckets_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairing in sixteen ranges of bucket keys finds what one range finds."""
     import pipelines.running.run

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lengths import mostly_long
 
 from curation import parquet
 from curation.manifest.parts import KEY, Manifest, part_name
@@ -76,7 +77,7 @@ def pages(similarity: float, count: int, size: int, fields: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("similarity", "fields", "settings"),
-    [(0.5, 1, {}), (0.7, 1, {}), (0.7, 5, {}), (0.9, 1, {"contains": 0.95})],
+    mostly_long([(0.7, 1, {}), (0.5, 1, {}), (0.7, 5, {}), (0.9, 1, {"contains": 0.95})]),
 )
 def test_pages_of_one_template_stay(
     tmp_path: Path, similarity: float, fields: int, settings: dict[str, object]
@@ -105,6 +106,7 @@ def test_copies_among_pages_of_one_template_go(tmp_path: Path) -> None:
     assert len(found) <= 405
 
 
+@pytest.mark.long
 def test_exact_similarity_is_that_of_the_texts(tmp_path: Path) -> None:
     base = words(200, 1)
     texts = [" ".join([*base[: 200 - n], *words(n, 10 + n)]) for n in (0, 10, 18, 24, 30, 40)]
@@ -213,6 +215,7 @@ def test_exact_duplicates_lose_nothing_unless_they_say_more_than_was_compared(tm
     assert 0.7 < drop["loss"] < 1.0, "the answer is lost, the question is not"
 
 
+@pytest.mark.long
 def test_what_was_edited_before_is_compared_as_it_is_then(tmp_path: Path) -> None:
     """Two texts that differ in an address in every sentence, which is taken out first."""
     base = words(120, 5)
@@ -236,6 +239,7 @@ def test_sequences_of_few_words_are_no_duplicates_because_they_share_their_words
     assert {row["reason"] for row in reasons} == {"other_sequence"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [{"contains": 0.8}, {"exact": True, "verify": 0.7}, {"connect": "components"}])
 def test_the_order_of_the_input_decides_nothing_but_ties(tmp_path: Path, stage: dict[str, Any]) -> None:
     draw = np.random.default_rng(5)
@@ -264,6 +268,7 @@ def test_the_order_of_the_input_decides_nothing_but_ties(tmp_path: Path, stage: 
     assert 10 < sum(twin is not None for _, twin, *_ in told[0]) < len(texts) - 10
 
 
+@pytest.mark.long
 def test_the_clusters_are_the_same_for_any_split_workers_and_prefixes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,6 +415,7 @@ def test_connect_and_contains_are_checked() -> None:
         assert [finding.code for finding in caught.value.findings] == [code]
 
 
+@pytest.mark.long
 def test_a_workspace_from_before_there_was_a_loss_is_still_read(tmp_path: Path) -> None:
     """Its tables lack the columns that came later, its file names their content, and its records seals."""
     later = {"containment", "loss", "cluster_file", "cluster_row", "cluster_similarity", "dropped", "reason"}

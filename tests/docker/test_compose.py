@@ -25,6 +25,7 @@ def conforms(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_it_conforms_to_the_schema_of_compose_files() -> None:
     done = conforms(FILE)
     assert done.returncode == 0, done.stdout + done.stderr

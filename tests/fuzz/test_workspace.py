@@ -214,6 +214,7 @@ def test_a_sound_workspace_verifies(finished: Path, expected: Any) -> None:
     assert all(code == 0 for code, _, _ in expected[0].values()), expected[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__ if way else "gone")
 def test_a_file_of_every_kind_is_repaired(finished: Path, expected: Any, tmp_path: Path, way: Way) -> None:
     drawn = random.Random(SEED)

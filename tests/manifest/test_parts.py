@@ -6,7 +6,6 @@ import multiprocessing
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def test_of_many_processes_that_commit_one_part_one_wins(tmp_path: Path) -> None
     winners: dict[int, str] = {}
     ended = 0
     while ended < 3:
-        item = won.get(timeout=60)
+        item = won.get(timeout=240)
         if item is None:
             ended += 1
         else:
@@ -136,9 +135,11 @@ def test_a_part_that_was_forgotten_is_in_no_view_although_a_compaction_holds_it(
     assert _sql_rows(Manifest(manifest.store), "barriers") == 8
 
 
+@pytest.mark.long
 def test_a_reader_counts_every_part_once_while_another_process_writes_and_compacts(tmp_path: Path) -> None:
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+import sys, time; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from pathlib import Path
 from curation.manifest import parts
 from curation.store import open_store
 parts.COMPACT_FROM = 8
@@ -146,6 +147,8 @@ manifest = parts.Manifest(open_store({str(tmp_path)!r}))
 for number in range(150):
     manifest.commit("barriers", f"{{number:06d}}", [{{"run": "r", "stage": str(number), "group": "g"}}])
     manifest.compact()
+    while number in (50, 100) and not Path({str(tmp_path)!r}, f"seen-{{number + 1}}").exists():
+        time.sleep(0.01)
 """
     (tmp_path / "workspace.json").write_text(f'{{"format_version": {FORMAT_VERSION}}}')
     writer = subprocess.Popen([sys.executable, "-c", code])
@@ -158,6 +161,7 @@ for number in range(150):
             assert len(stages) == len(set(stages))
             assert set(stages) == {str(number) for number in range(len(stages))}  # and none is missing in between
             seen.append(len(stages))
+            (tmp_path / f"seen-{len(stages)}").touch()
     assert writer.returncode == 0
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
@@ -197,16 +201,20 @@ def test_to_see_that_there_is_nothing_to_compact_reads_no_part(tmp_path: Path, m
     assert not (tmp_path / "manifest/compacted").exists()
 
 
-def test_a_thousand_parts_are_read_quickly_once_they_are_compacted(tmp_path: Path) -> None:
+def test_of_a_thousand_parts_that_are_compacted_few_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_parts(tmp_path, 1000)
     Manifest(open_store(tmp_path)).compact()
     write_parts(tmp_path, 20, 1000)
     fresh = Manifest(open_store(tmp_path))
     assert len(fresh.files("barriers")) == 21
-    began = time.perf_counter()
+    opened: list[str] = []
+    read = LocalStore.read
+    monkeypatch.setattr(LocalStore, "read", lambda store, name: opened.append(name) or read(store, name))
     assert fresh.read("barriers").num_rows == 2040
     assert _sql_rows(fresh, "barriers") == 2040
-    assert time.perf_counter() - began < 2  # 0.1 s; loose, each of them would be opened twice
+    assert len(opened) <= 2 * 21, "each of them would be opened, or more than twice"
 
 
 def test_a_record_with_a_column_that_nobody_declared_is_refused(manifest: Manifest) -> None:

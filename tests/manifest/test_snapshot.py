@@ -17,6 +17,7 @@ from curation.store import open_store
 TABLES = {"funnel" if name == "funnel_all" else name for name in EVERY_RUN}
 
 
+@pytest.mark.long
 def test_the_snapshot_holds_what_the_views_say(undisturbed: Any) -> None:
     run, held = undisturbed
     with duckdb.connect(str(held.root / NAME), read_only=True) as connection:

@@ -125,6 +125,7 @@ def test_every_document_that_reached_a_stage_is_counted_by_its_measurements(fini
     assert found == {(row["stage"], row["rows_in"]) for row in workspace.funnel().to_pylist()}
 
 
+@pytest.mark.long
 def test_another_division_into_shards_has_the_same_statistics(
     finished: Any, recipe: Any, corpus: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_another_division_into_shards_has_the_same_statistics(
     assert rows(other, "SELECT * FROM distributions") == rows(finished[1], "SELECT * FROM distributions")
 
 
+@pytest.mark.long
 def test_a_shard_that_was_killed_between_its_sketches_and_its_decision_counts_once(
     finished: Any, recipe: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ def test_another_way_to_name_one_source_is_the_same_run_and_another_division_is_
 # --- the command line --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_stats_prints_the_view(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
     _, workspace = finished
     root = str(workspace.store.root)

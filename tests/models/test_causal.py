@@ -102,6 +102,7 @@ def test_only_tokens_from_first_on_are_scored(fp32: Causal) -> None:
     np.testing.assert_array_equal(some[3], whole[3][2:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -250,6 +251,7 @@ def test_equal_models_have_no_excess_loss(bf16: Causal) -> None:
     assert excess_loss(losses, read(bf16, TEXTS).loss).tolist() == [0.0] * len(TEXTS)
 
 
+@pytest.mark.long
 def test_smollm2_has_the_known_perplexities_and_the_same_bits_anywhere(smollm2: Path) -> None:
     """The figures for such texts in bf16: 8, 13 after <|im_start|>, 1.3 and about 800 (small models, measured)."""
     causal = Causal(locate(f"path:{smollm2}"), device="cpu")

@@ -82,11 +82,11 @@ WRONG += [
 @pytest.mark.parametrize("change", WRONG, ids=str)
 def test_sizes_that_the_weights_do_not_have(reader: str, change: dict[str, Any], folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**BERT, **LABELS, **change}))
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(ModelError) as failure:
         READERS[reader](locate(f"path:{folder}"))
     assert "\n" not in str(failure.value)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
@@ -185,6 +185,7 @@ def test_companions_that_are_none(name: str, content: str, folder: Path) -> None
         Encoder(locate(f"path:{folder}"), device="cpu").identity()
 
 
+@pytest.mark.long
 def test_a_language_model_that_is_none(tmp_path: Path) -> None:
     folder = write_tiny_causal(tmp_path / "llama")
     whole = json.loads((folder / "config.json").read_text())

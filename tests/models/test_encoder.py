@@ -44,6 +44,7 @@ def test_the_quickstart_similarities_come_out_in_bf16(bf16: Encoder) -> None:
     np.testing.assert_allclose(vectors @ vectors.T, SIMILARITY, atol=1e-2)
 
 
+@pytest.mark.long
 def test_vectors_equal_those_of_sentence_transformers(minilm: LocatedModel, fp32: Encoder, bf16: Encoder) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -54,6 +55,7 @@ def test_vectors_equal_those_of_sentence_transformers(minilm: LocatedModel, fp32
     assert (bf16.encode(TEXTS).vectors * theirs).sum(axis=1).min() >= 0.999
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])
 def test_a_vector_has_the_same_bits_alone_in_any_batch_and_in_any_order(
     dtype: str, request: pytest.FixtureRequest
@@ -144,6 +146,7 @@ def test_the_identity_names_what_decides_the_bits(minilm: LocatedModel) -> None:
     json.dumps(identity)
 
 
+@pytest.mark.long
 def test_loading_and_encoding_say_nothing_and_need_no_network() -> None:
     code = (
         "from curation.models.encoder import Encoder; from curation.models.locate import locate;"

@@ -194,6 +194,7 @@ gaps = st.sampled_from([" ", "\n", "\t", "\v", "\f", "\r", "\0", "", "\x1c", "\x
 texts = st.one_of(st.text(), st.lists(st.tuples(tokens, gaps)).map(lambda found: "".join(map("".join, found))))
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.lists(texts, max_size=4))
 def test_any_text_is_read_as_the_library_reads_it(pairs: list[tuple[FastText, Any]], texts: list[str]) -> None:
@@ -202,6 +203,7 @@ def test_any_text_is_read_as_the_library_reads_it(pairs: list[tuple[FastText, An
             agree(found, theirs(library, text, 3))
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(st.lists(texts, min_size=1, max_size=5), st.integers(1, 20))
 def test_so_many_characters_are_read_as_were_asked_for(
@@ -212,6 +214,7 @@ def test_so_many_characters_are_read_as_were_asked_for(
         assert ours(model, texts, 2, characters=characters) == ours(model, heads, 2)
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(st.lists(texts, min_size=1, max_size=6))
 def test_a_text_gets_the_same_bits_alone_in_a_slice_and_in_32_bit_offsets(
@@ -310,6 +313,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         FastText(tmp_path / "missing.bin")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [Model(loss=HS), replace(MODELS["pruned"], qnorm=True, bucket=40, kept=3, dim=3)])
 def test_a_file_that_ends_anywhere_before_its_end_is_refused(model: Model, tmp_path: Path) -> None:
     whole = model.write(tmp_path / "m.bin").read_bytes()
@@ -319,6 +323,7 @@ def test_a_file_that_ends_anywhere_before_its_end_is_refused(model: Model, tmp_p
             FastText(tmp_path / "m.bin")
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_but_never_crashes(
@@ -341,6 +346,7 @@ def test_a_damaged_file_is_refused_or_read_but_never_crashes(
     ours(model, TEXTS[:9], 2)
 
 
+@pytest.mark.long
 def test_the_language_identifier_says_what_the_library_says_of_real_sentences() -> None:
     if not SENTENCES.exists():
         pytest.skip(f"{SENTENCES.name} is not here")

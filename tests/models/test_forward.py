@@ -32,6 +32,7 @@ def test_bounds_cover_the_pack_with_sequences_of_bounded_length(lengths: list[in
     assert bounds[-1] == size
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not has_varlen(), reason="this torch has no variable-length attention")
 @pytest.mark.parametrize("size", [512, 1024])
 def test_with_variable_length_attention_the_vectors_are_the_same(

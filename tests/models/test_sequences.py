@@ -25,6 +25,7 @@ def tokens(minilm: LocatedModel) -> Tokens:
     return Tokens(minilm)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(SENTENCES, SENTENCES), min_size=1, max_size=5), st.integers(3, 40))
 def test_texts_and_pairs_are_framed_and_cut_as_the_library_does(

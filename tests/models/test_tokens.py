@@ -90,6 +90,7 @@ def test_the_head_of_a_text_has_the_tokens_of_the_whole(byte_level: Tokens, text
     assert whole[: len(cut)] == cut
 
 
+@pytest.mark.long
 def test_a_long_text_is_tokenised_as_far_as_needed(byte_level: Tokens, tokens: Tokens) -> None:
     texts = ["sun moon " * 50_000, "x" * 100_000, " " * 10_000 + "tail " * 5_000, "漢字" * 5_000, "a [SEP] b " * 9_000]
     for chosen in (byte_level, tokens):

@@ -87,6 +87,7 @@ def test_our_words_are_spacys(name: str) -> None:
     assert [raw[a:b].decode() for a, b in zip(found.starts, found.ends, strict=True)] == words_of(CASES[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_on_the_same_words_every_measurement_reason_and_verdict_is_datatroves(family: str) -> None:
     profile, measure = FAMILIES[family]

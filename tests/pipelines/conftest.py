@@ -1,14 +1,18 @@
-"""A recipe without a model, its finished run, and the command line as users start it."""
+"""A recipe without a model, its finished run, and a project as users have one."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from projects import FITTED, PROJECT, RECIPE, SCORERS, Curate, Project
 
 from pipelines.workspace import Workspace
 
@@ -43,3 +47,23 @@ def mine(finished: tuple[str, Any], held: Any, tmp_path: Path) -> tuple[str, Any
     """A copy of the finished workspace: nothing in it says where it lies."""
     run, reference = finished
     return run, held(Path(shutil.copytree(reference.root, tmp_path / "ws")))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Project:
+    folder = tmp_path_factory.mktemp("a user's project")  # names that a shell would take apart
+    for name in ("recipes", "lists", "data", "code/src/my_scorers/tests"):
+        (folder / name).mkdir(parents=True)
+    (folder / "lists" / "words.txt").write_text("harbour bridge\n")
+    (folder / "code" / "pyproject.toml").write_text(PROJECT)
+    (folder / "code" / "src" / "my_scorers" / "__init__.py").write_text("")
+    (folder / "code" / "src" / "my_scorers" / "words.py").write_text(SCORERS)
+    (folder / "code" / "src" / "my_scorers" / "tests" / "test_words.py").write_text("")
+    hold = folder / "hold"
+    hold.touch()
+    (folder / "recipes" / "tiny.yaml").write_text(RECIPE.format(hold=json.dumps(str(hold))))
+    (folder / "recipes" / "fitted.yaml").write_text(FITTED)
+    for shard in range(4):
+        texts = [f"shard {shard} document {row} on a {'hill' if row % 3 else 'harbour'}" for row in range(20)]
+        pq.write_table(pa.table({"text": texts}), folder / "data" / f"{shard}.parquet")
+    return Project(folder, hold, curate)

@@ -65,6 +65,7 @@ def labelled(sampled: Path, tmp_path: Path) -> Path:
 # --- the sample ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_same_documents_whatever_the_order_of_files_the_workers_and_the_shards(
     corpus: Path, light: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -283,6 +284,7 @@ def test_wrong_labels_are_refused_at_their_lines_and_nothing_is_taken(workspace:
     assert workspace.sql("SELECT * FROM audits WHERE good IS NOT NULL").num_rows == 0
 
 
+@pytest.mark.long
 def test_a_file_of_another_run_or_workspace_is_refused(
     workspace: Workspace, labelled: Path, light: Callable[..., Any], tmp_path: Path
 ) -> None:

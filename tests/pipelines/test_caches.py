@@ -70,6 +70,7 @@ def target(path: Path, content: str) -> dict[str, Any]:
     return {"scorer": "dsir", "id": "s", "target": str(seeds), "sample": 40, "buckets": 1000}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", [domains, takedown, target])
 def test_a_file_that_changed_in_one_process_gives_what_a_new_process_would(
     place: Path, stage: Callable[[Path, str], dict[str, Any]]
@@ -135,6 +136,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return back
 
 
+@pytest.mark.long
 def test_the_latest_run_is_the_one_begun_last_whatever_the_clock_says(place: Path, clock: Any) -> None:
     first = run(place, recipe(place, {"scorer": "url"}))
     clock(3)

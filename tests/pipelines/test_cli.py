@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import holding
 import pytest
 import yaml
+from holding import rest, stopping
 from typer.main import get_command
 
 from curation.flow import Failure
@@ -80,6 +82,7 @@ def examples(command: Any) -> list[str]:
 # --- start ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -230,6 +233,7 @@ def test_a_run_prints_the_dataset_on_stdout_and_talks_on_stderr(
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, done.stdout, "")
 
 
+@pytest.mark.long
 def test_the_workspace_may_come_from_the_environment(curate: Callable[..., Any], finished: Any) -> None:
     done = curate("sql", "-", "-f", "csv", CURATION_WORKSPACE=str(finished[1].root), cwd=Path("/"))
     assert done.returncode == 2  # an empty query, read from an empty stdin
@@ -238,6 +242,7 @@ def test_the_workspace_may_come_from_the_environment(curate: Callable[..., Any],
     assert (done.returncode, done.stdout, done.stderr) == (0, "one\n1\n", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [
@@ -255,6 +260,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(command: str, finishe
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_colour_is_for_terminals_that_did_not_refuse_it(no_color: str, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(BAD)
@@ -277,6 +283,7 @@ def test_colour_is_for_terminals_that_did_not_refuse_it(no_color: str, tmp_path:
 # --- exit codes and errors -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_everything_wrong_with_a_recipe_is_said_at_once_with_file_line_excerpt_and_hint(
     curate: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -326,6 +333,7 @@ def test_bad_usage_is_exit_code_2_and_one_clear_error(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.long
 def test_a_run_that_fails_is_exit_code_1_and_names_what_to_do(
     call: Callable[..., Called], light: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -358,26 +366,24 @@ def test_the_same_failure_over_many_shards_is_told_once(capsys: pytest.CaptureFi
     assert capsys.readouterr().err.splitlines() == ["failed[R003]: stage 'a' fails", "failed[R001]: x is torn"]
 
 
+@pytest.mark.long
 def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
     curate: Callable[..., Any], finished: Any, held: Any, tmp_path: Path
 ) -> None:
     run, reference = finished
-    marks, space = tmp_path / "marks", tmp_path / "ws"
-    marks.mkdir()
-    failpoints = json.dumps({"point": "in-score", "hit": 3, "sleep": 15, "dir": str(marks)})
-    command = [sys.executable, "-m", "pipelines.cli", "run", "recipe.yaml", "-w", str(space)]
+    hold, space = tmp_path / "hold", tmp_path / "ws"
+    hold.touch()
+    command = [sys.executable, holding.__file__, "in-score", "3", str(hold), "pipelines.cli"]
     process = subprocess.Popen(
-        [*command, "--executor", "local", "--workers", "1"],  # so that nothing goes on while the third shard sleeps
+        # one worker, so that nothing goes on while the third shard waits
+        [*command, "run", "recipe.yaml", "-w", str(space), "--executor", "local", "--workers", "1"],
         cwd=reference.root.parent,
-        env={**os.environ, "CURATION_FAILPOINTS": failpoints},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background inherit none
     )
-    deadline = time.monotonic() + 60
-    while not (marks / "hit-3").exists():
-        assert time.monotonic() < deadline
+    while not holding.reached(hold).exists():
         assert process.poll() is None, process.stderr
         time.sleep(0.02)
     workspace = Workspace(space)
@@ -385,7 +391,10 @@ def test_ctrl_c_drains_says_how_to_resume_and_resuming_gives_the_same_dataset(
     assert (state["run"], state["status"], state["decided"]) == (run, "running", 0)
     assert workspace.sql("SELECT * FROM documents").num_rows == 0  # another process may look while it writes
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    err = stopping(process)
+    hold.unlink()
+    out, more = rest(process)
+    err += more
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
     [state] = workspace.status().to_pylist()

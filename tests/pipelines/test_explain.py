@@ -21,6 +21,7 @@ def one(workspace: Workspace, condition: str) -> dict[str, Any]:
     return workspace.sql(f"SELECT * FROM documents WHERE {condition} ORDER BY doc_id LIMIT 1").to_pylist()[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outcome", ["kept", "dropped", "errored"])
 def test_every_name_of_a_document_leads_to_the_same_facts(
     outcome: str, finished: Any, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +98,7 @@ def test_a_duplicate_names_its_twin_and_how_alike_they_are(stage: str, finished:
         assert found.threshold == 0.7
 
 
+@pytest.mark.long
 def test_a_cut_names_the_score_of_the_last_that_came_in(finished: Any) -> None:
     workspace = finished[1].workspace
     row = one(workspace, "dropped_by = 'top'")
@@ -136,6 +138,7 @@ def test_an_unknown_document_is_c032_and_says_how_to_name_one(name: str, finishe
     assert "path#row" in (finding.hint or "")
 
 
+@pytest.mark.long
 def test_one_id_of_several_documents_lists_them_all_and_numbers_may_be_ids(tmp_path: Path) -> None:
     rows = [("first one here", 7), ("second one here", 1), ("third one here", 7), ("fourth one here", 3)]
     pq.write_table(pa.table({"text": [text for text, _ in rows], "n": [n for _, n in rows]}), tmp_path / "a.parquet")
@@ -152,6 +155,7 @@ def test_one_id_of_several_documents_lists_them_all_and_numbers_may_be_ids(tmp_p
     assert [(found.row, found.id) for found in workspace.explain("2")] == [(2, "7")]
 
 
+@pytest.mark.long
 def test_an_older_run_is_explained_when_it_is_named(mine: Any, light: Callable[..., dict[str, Any]]) -> None:
     run, held = mine
     held.workspace.run(light(language=0.9), executor="local", workers=2)

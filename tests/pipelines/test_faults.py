@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lengths import mostly_long
 
 from curation import registry
 from curation.dedup.exact import Exact
@@ -122,8 +123,8 @@ def kept(result: Any) -> list[int]:
     return sorted(n for part in result.dataset.glob("*.parquet") for n in pq.read_table(part).column("n").to_pylist())
 
 
-@pytest.mark.parametrize("spoil", [truncate, replace, remove])
-@pytest.mark.parametrize("bad", [(7,), (0,), (2, 5, 9)], ids=str)
+@pytest.mark.parametrize("spoil", mostly_long([truncate, replace, remove]))
+@pytest.mark.parametrize("bad", mostly_long([[7], [0], [2, 5, 9]]), ids=str)
 @pytest.mark.parametrize("when", ["score input + url", "write"])
 def test_a_file_that_fails_sets_aside_itself_alone_wherever_it_fails(
     place: Path, spoil: Callable[[Path], None], bad: tuple[int, ...], when: str
@@ -138,6 +139,7 @@ def test_a_file_that_fails_sets_aside_itself_alone_wherever_it_fails(
         assert (f"{number}.parquet" in card.split("## Left out")[1].split("\n## ")[0]) == (number in bad)
 
 
+@pytest.mark.long
 def test_with_stop_a_file_that_fails_at_write_is_named_and_no_other(place: Path) -> None:
     settings = recipe(place, URL, on_bad_shard="stop")
     result = run(place, settings, "write", lambda: truncate(place / "in" / "7.parquet"))
@@ -167,6 +169,7 @@ def test_a_stage_that_fails_is_no_inputs_fault_and_the_run_ends(
     assert SECRET not in told
 
 
+@pytest.mark.long
 def test_a_stage_that_is_broken_skips_no_file_whose_documents_reach_it(place: Path) -> None:
     """All files but one have nothing left for the stage: leaving that one out would make a dataset of the rest."""
     only = {"scorer": "imported", "column": "n", "keep": "imported.score >= 180", "id": "imported"}

@@ -85,6 +85,7 @@ def test_what_was_fitted_stays_pinned_until_refit(
     assert workspace.run(settings, executor="local", workers=1).outcome == "nothing-to-do"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("refit", [False, True])
 def test_of_two_that_fit_at_once_the_first_counts_for_both(
     refit: bool, settings: Settings, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -119,6 +120,7 @@ def test_of_two_that_fit_at_once_the_first_counts_for_both(
     assert [record["sha256"] for record in fits(alone)] == [after[-1]["sha256"]], pool
 
 
+@pytest.mark.long
 def test_the_sample_is_the_same_documents_however_many_threads_or_shards(
     recipe: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_what_cannot_be_fitted_is_one_clear_error(settings: Settings, tmp_path: 
     assert "tutorial" in failure.value.findings[0].message
 
 
+@pytest.mark.long
 def test_a_recipe_is_parsed_alike_from_a_mapping_and_from_yaml(settings: Settings, tmp_path: Path) -> None:
     import yaml
 

@@ -99,6 +99,7 @@ def test_instruction_columns_need_no_text_and_come_out_unchanged(here: Path, mod
     assert reasons == [{"reason": "empty", "n": 2}]
 
 
+@pytest.mark.long
 def test_rows_that_are_no_conversations_are_counted_each_with_its_reason(here: Path, model: str) -> None:
     lines = [json.dumps({"c": [{"from": "human", "value": "q"}, {"from": "gpt", "value": ANSWERS[0]}]})]
     lines += [json.dumps({"c": [{"from": "alien", "value": "?"}]}), json.dumps({"c": []}), '{"c": [', "{}"]
@@ -115,6 +116,7 @@ def test_rows_that_are_no_conversations_are_counted_each_with_its_reason(here: P
     assert drops == [{"row": 2, "reason": "empty_text"}, {"row": 4, "reason": "null_text"}]
 
 
+@pytest.mark.long
 def test_a_cascade_of_answers_is_asked_for_each(here: Path, model: str) -> None:
     pq.write_table(pa.table({"m": pa.array(TALKS * 40, MESSAGES)}), here / "in.parquet")
     member = {"scorer": "ifd", "field": "ifd_ppl", "model": model}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import holding
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -67,6 +68,7 @@ def named(held: Any) -> set[str]:
     return found
 
 
+@pytest.mark.long
 def test_leftovers_go_and_what_a_commit_names_stays(
     mine: Any, light: Light, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +139,7 @@ def test_superseded_compactions_go_but_the_last_two(mine: Any, monkeypatch: pyte
     assert Workspace(held.root).sql("SELECT * FROM documents", run).num_rows == 289
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compacted", [False, True])
 def test_a_dataset_removed_by_hand_is_said_forgotten_and_written_again_from_scores(
     compacted: bool, mine: Any, light: Light, monkeypatch: pytest.MonkeyPatch
@@ -166,34 +169,20 @@ def test_a_dataset_removed_by_hand_is_said_forgotten_and_written_again_from_scor
     assert (state["status"], state["dataset"]) == ("done", f"datasets/manual/{run}")
 
 
+@pytest.mark.long
 def test_a_run_under_way_in_another_process_is_not_harmed(finished: Any, held: Any, tmp_path: Path) -> None:
     run, reference = finished
-    marks, space = tmp_path / "marks", tmp_path / "ws"
-    marks.mkdir()
-    failpoints = json.dumps({"point": "after-data", "hit": 2, "sleep": 2.5, "dir": str(marks)})
+    hold, space = tmp_path / "hold", tmp_path / "ws"
+    hold.touch()
+    command = [sys.executable, holding.__file__, "after-data", "2", str(hold), "pipelines.cli", "run", "recipe.yaml"]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pipelines.cli",
-            "run",
-            "recipe.yaml",
-            "-w",
-            str(space),
-            "--executor",
-            "local",
-            "--workers",
-            "1",
-        ],
+        [*command, "-w", str(space), "--executor", "local", "--workers", "1"],
         cwd=reference.root.parent,
-        env={**os.environ, "CURATION_FAILPOINTS": failpoints},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not (marks / "hit-2").exists():
-        assert time.monotonic() < deadline
+    while not holding.reached(hold).exists():
         assert process.poll() is None, process.stderr
         time.sleep(0.02)
     age(space)  # a slow unit: its files are older than any grace
@@ -202,7 +191,8 @@ def test_a_run_under_way_in_another_process_is_not_harmed(finished: Any, held: A
     swept = Workspace(space).gc()
     assert (swept.swept_files, set(before) - set(files(space))) == (0, set())
     assert (space / "decisions" / run).is_dir()
-    _, err = process.communicate(timeout=60)
+    hold.unlink()
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert held(space).everything(run) == reference.everything(run)
 

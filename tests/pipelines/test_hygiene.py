@@ -125,6 +125,7 @@ def test_every_planted_fault_is_removed_for_its_reason_and_nothing_else(tmp_path
     assert funnel == {"input": 0, "hygiene": 18, "decontaminate": 3, "pair": 3, "near": 3, "question": 3}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DOLLY.exists(), reason="the shared data is not there")
 def test_among_peoples_answers_the_defaults_find_most_faults_and_some_that_nobody_planted(tmp_path: Path) -> None:
     table = pq.read_table(DOLLY, columns=["instruction", "input", "output"]).rename_columns(["q", "i", "a"])
@@ -142,6 +143,7 @@ def test_among_peoples_answers_the_defaults_find_most_faults_and_some_that_nobod
     }
 
 
+@pytest.mark.long
 def test_an_answer_without_an_end_is_kept_and_marked(tmp_path: Path) -> None:
     rows = [{"q": "What is it?", "i": "", "a": "It is the middle of a", "id": "cut"}]
     workspace, found = removed(tmp_path, [*rows, *({**rows[0], "q": f"{n}?", "id": str(n)} for n in "ab")])
@@ -157,6 +159,7 @@ def test_a_stage_of_answers_on_plain_text_says_which_columns_it_lacks(tmp_path: 
     assert {finding.code for finding in caught.value.findings} == {"C021"}
 
 
+@pytest.mark.long
 def test_what_a_language_model_cannot_score_has_a_status_and_is_counted_never_zero(
     smollm2: Path, tmp_path: Path
 ) -> None:

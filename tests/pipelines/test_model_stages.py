@@ -48,6 +48,7 @@ def dataset(result: Result) -> pa.Table:
     return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
 
 
+@pytest.mark.long
 def test_ray_and_local_give_the_same_and_say_what_their_models_did(folder: Path, tmp_path: Path) -> None:
     tables = {}
     for executor in ("local", "ray"):
@@ -91,6 +92,7 @@ def test_vectors_are_written_where_the_output_names_them_and_are_not_in_document
     assert set(shown) == {"tokens", "truncated", "status"}
 
 
+@pytest.mark.long
 def test_a_gate_on_vectors_is_refused(folder: Path, tmp_path: Path) -> None:
     broken = recipe(folder)
     broken["stages"][0]["keep"] = "embedding.vector[1] > 0"
@@ -99,6 +101,7 @@ def test_a_gate_on_vectors_is_refused(folder: Path, tmp_path: Path) -> None:
     assert "vector" in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_device_out_of_memory_fails_the_shard_and_says_what_to_do(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_workspace_that_is_not_there_yet_is_left_out_as_it_will_be(finished: P
     assert f"{finished}/data/0 is a workspace" in found.notices[0]
 
 
+@pytest.mark.long
 def test_a_folder_that_is_both_input_and_workspace_keeps_its_input(tmp_path: Path) -> None:
     table = pa.table({"question": ["a", "b"], "answer": ["c", "d"]})
     parquet.write(table, tmp_path / "a.parquet")

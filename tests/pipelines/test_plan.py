@@ -37,6 +37,7 @@ def scored(forecast: Forecast, result: Result) -> None:
     assert forecast.rows == result.rows
 
 
+@pytest.mark.long
 def test_a_cold_plan_a_looser_one_and_a_stricter_one_hold(light: Light, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     cold = workspace.plan(light(language=0.9))
@@ -65,6 +66,7 @@ def test_a_cold_plan_a_looser_one_and_a_stricter_one_hold(light: Light, tmp_path
     assert again.to_score == 0
 
 
+@pytest.mark.long
 def test_a_plan_behind_a_barrier_is_within_its_bounds(light: Light, tmp_path: Path) -> None:
     def settings(prob: float) -> dict[str, Any]:
         made = light(language=prob)
@@ -126,6 +128,7 @@ def test_a_shard_that_cannot_be_read_is_named_before_the_run(light: Light, corpu
     assert forecast.rows == 289
 
 
+@pytest.mark.long
 def test_a_stage_that_must_be_fitted_first_is_said_and_the_run_has_no_name_yet(
     recipe: Light, undisturbed: Any, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def _bound_by_modes() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
+@pytest.mark.long
 def test_what_only_reads_works_and_what_writes_has_a_code(shut: Path) -> None:
     before = sorted((shut / "ws").rglob("*"))
     script = f"""
@@ -48,7 +49,7 @@ print(":: run", _main(["run", "r.yaml", "-w", "ws", "--sample", "1"]), flush=Tru
         cwd=shut,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         preexec_fn=_bound_by_modes,
     )
     codes = [line for line in done.stdout.splitlines() if line.startswith("::")]

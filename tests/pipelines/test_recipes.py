@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lengths import mostly_long
 
 from pipelines import recipes
 from pipelines.running.result import Result
@@ -34,7 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(set(recipes.names()) - set(OF_PAIRS)))
+@pytest.mark.parametrize("name", mostly_long(sorted(set(recipes.names()) - set(OF_PAIRS))))
 def test_a_shipped_recipe_runs_as_it_stands(name: str, corpus: Path, tmp_path: Path) -> None:
     recipe = corpus / f"{name}.yaml"
     recipe.write_text(recipes.read(name))
@@ -102,6 +103,7 @@ def dolly(count: int, most: int) -> list[dict[str, Any]]:
     return [*rows, refused, again]
 
 
+@pytest.mark.long
 def test_superfilter_keeps_the_hardest_pairs_below_1_and_its_diverse_form_scores_nothing_again(
     tmp_path: Path, smollm2: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_superfilter_keeps_the_hardest_pairs_below_1_and_its_diverse_form_scores
     assert "1 - 1/e" in trial.report("superfiltering")["facts"]["guarantee"]
 
 
+@pytest.mark.long
 def test_diverse_10k_stands_for_all_pairs_better_than_chance_and_leaves_test_questions_out(tmp_path: Path) -> None:
     rows = dolly(300, 600)
     question = pq.read_table(DATA / "gsm8k_test.parquet").column("question")[0].as_py()
@@ -140,6 +143,7 @@ def test_diverse_10k_stands_for_all_pairs_better_than_chance_and_leaves_test_que
     assert coverage["selected"]["mean"] < min(coverage["random"]["mean"], coverage["longest"]["mean"])
 
 
+@pytest.mark.long
 def test_target_match_serves_each_example_alike_and_takes_none_of_them(tmp_path: Path) -> None:
     rows = dolly(300, 600)
     targets = pq.read_table(DATA / "selfinstruct_252.parquet").column("instruction").unique().to_pylist()[:20]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import mostly_long
 
 from pipelines.cli.render import print_findings, print_table, put_json
 from schemas.errors import Finding
@@ -166,6 +167,7 @@ def test_streams_are_written_as_they_come(format):
     assert stream.getvalue().count("\n") == 30 + (format == "csv")
 
 
+@pytest.mark.long
 def test_a_long_table_is_cut_in_the_middle_on_a_terminal_only():
     table = pa.table({"x": range(1000)})
     cut = printed(table, "table", Terminal())
@@ -186,6 +188,7 @@ def test_long_cells_are_shortened_and_markup_is_text():
     assert "0.123457" in text
 
 
+@pytest.mark.long
 def test_rich_is_imported_for_boxes_only():
     code = (
         "import io, sys, pyarrow as pa; from pipelines.cli.render import print_table; "
@@ -194,6 +197,7 @@ def test_rich_is_imported_for_boxes_only():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
@@ -229,21 +233,23 @@ def _select(sql):
 
 @pytest.mark.parametrize(
     ("sql", "text"),
-    [
-        ("INTERVAL '1 year 2 months 3 days 04:05:06'", "1 year 2 months 3 days 04:05:06"),
-        ("-INTERVAL 90 MINUTE", "-01:30:00"),
-        ("INTERVAL 0 DAY", "00:00:00"),
-        ("'10:00:00+02'::TIMETZ", "10:00:00+02"),
-        ("TIME '24:00:00'", "24:00:00"),
-        ("TIME_NS '10:00:00.123456789'", "10:00:00.123456789"),
-        ("DATE '12000-01-01'", "12000-01-01"),
-        ("DATE 'infinity'", "infinity"),
-        ("TIMESTAMP '-infinity'", "-infinity"),
-        ("TIMESTAMP '12000-01-01 01:02:03'", "12000-01-01T01:02:03.000000"),
-        ("TIMESTAMPTZ '12000-01-01 00:00:00+00'", "12000-01-01T00:00:00.000000+00:00"),
-        ("TIMESTAMP_NS '2020-01-01 00:00:00.123456789'", "2020-01-01T00:00:00.123456789"),
-        ("TIMESTAMP '2020-01-01'", "2020-01-01T00:00:00"),
-    ],
+    mostly_long(
+        [
+            ("INTERVAL '1 year 2 months 3 days 04:05:06'", "1 year 2 months 3 days 04:05:06"),
+            ("-INTERVAL 90 MINUTE", "-01:30:00"),
+            ("INTERVAL 0 DAY", "00:00:00"),
+            ("'10:00:00+02'::TIMETZ", "10:00:00+02"),
+            ("TIME '24:00:00'", "24:00:00"),
+            ("TIME_NS '10:00:00.123456789'", "10:00:00.123456789"),
+            ("DATE '12000-01-01'", "12000-01-01"),
+            ("DATE 'infinity'", "infinity"),
+            ("TIMESTAMP '-infinity'", "-infinity"),
+            ("TIMESTAMP '12000-01-01 01:02:03'", "12000-01-01T01:02:03.000000"),
+            ("TIMESTAMPTZ '12000-01-01 00:00:00+00'", "12000-01-01T00:00:00.000000+00:00"),
+            ("TIMESTAMP_NS '2020-01-01 00:00:00.123456789'", "2020-01-01T00:00:00.123456789"),
+            ("TIMESTAMP '2020-01-01'", "2020-01-01T00:00:00"),
+        ]
+    ),
 )
 def test_moments_and_intervals_are_printed_as_they_are_at_any_depth(sql, text):
     for nested, expected in (
@@ -252,11 +258,11 @@ def test_moments_and_intervals_are_printed_as_they_are_at_any_depth(sql, text):
         (f"{{'a': [{sql}]}}", {"a": [text]}),
         (f"MAP {{'k': {sql}}}", [["k", text]]),
     ):
-        stream = io.StringIO()
-        print_table(_select(nested), "jsonl", stream)
+        found, stream = _select(nested), io.StringIO()
+        print_table(found, "jsonl", stream)
         assert json.loads(stream.getvalue()) == {"v": expected}
         for format in ("csv", "table", "json"):
-            print_table(_select(nested), format, io.StringIO())
+            print_table(found, format, io.StringIO())
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])

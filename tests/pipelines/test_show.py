@@ -75,6 +75,7 @@ def test_an_unknown_stage_is_refused_with_the_stages_there_are(finished: Any) ->
     assert "gopher" in (finding.hint or "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", ["grown", "gone"])
 def test_a_source_that_changed_is_r002_and_never_another_text(
     change: str, corpus: Path, light: Light, tmp_path: Path

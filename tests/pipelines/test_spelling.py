@@ -46,6 +46,7 @@ SPELLINGS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", SPELLINGS)
 def test_explain_finds_a_document_by_every_spelling_of_its_path(
     home: Path, folder: str, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""`curate submit` and `curate jobs` against a real cluster of two nodes with token authentication, and what is sent."""
+"""`curate submit` and `curate jobs` against a real cluster of two nodes with token authentication, and without one."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from cluster import RayCluster, cut_once, two_nodes
+from projects import ROOT, Project
 
-from curation_engine_start import PACKAGES
 from pipelines.cli.main import _main
 from pipelines.recipe import bundle
 from pipelines.recipe.load import load
@@ -34,141 +30,11 @@ from pipelines.submit import Options, command, environment_of
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
-ROOT = Path(__file__).parents[2]
-Curate = Callable[..., subprocess.CompletedProcess[str]]
-SCORERS = '''
-"""Scorers of a user's own: no kernels, so nothing has to be compiled."""
-
-import time
-from pathlib import Path
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from curation.scorers.base import HEAD, Artifact, Scorer, Settings
-
-
-class Counted(Settings):
-    words: str
-    hold: str = ""
-
-
-class Words(Scorer):
-    """Counts words of a list; while the file `hold` is there, it waits with what the last two shards have."""
-
-    kind = "words"
-    Settings = Counted
-    operational = ("hold",)
-
-    def listed(self):
-        return self.context.resolve(self.settings.words).read_text().split()
-
-    def identity(self):
-        return {"words": self.listed()}
-
-    @property
-    def fields(self):
-        return [pa.field("hits", pa.int64())]
-
-    def score(self, batch):
-        text = batch.column("text")
-        while self.settings.hold and Path(self.settings.hold).exists() and text[0].as_py() > "shard 2":
-            time.sleep(0.1)
-        return pa.record_batch({"hits": pc.cast(pc.count_substring_regex(text, "|".join(self.listed())), pa.int64())})
-
-
-class Mean(Scorer):
-    """How much longer a text is than the mean of those that it was fitted on; it cannot do the first of a shard."""
-
-    kind = "longer"
-    sample_rows = 50
-
-    @property
-    def fields(self):
-        return [pa.field("by", pa.float64())]
-
-    def identity(self):
-        return {} if self.context.artifact is None else {"head": (self.context.artifact / HEAD).read_bytes().hex()}
-
-    def models(self):
-        return self.fitted_models()
-
-    def fit(self, pool):
-        return Artifact({"mean": np.array([pc.mean(pc.utf8_length(pool.column("text"))).as_py()])})
-
-    def score(self, batch):
-        if pc.any(pc.match_substring(batch.column("text"), "document 0 ")).as_py():
-            raise ValueError("the first")
-        return pa.record_batch({"by": pc.cast(pc.utf8_length(batch.column("text")), pa.float64())})
-'''
-PROJECT = """
-[project]
-name = "my-scorers"
-version = "1.2"
-
-[project.entry-points."curation.scorers"]
-words = "my_scorers.words:Words"
-longer = "my_scorers.words:Mean"
-"""
-RECIPE = """
-name: tiny
-input:
-  path: ../data/*.parquet
-stages:
-  - scorer: words
-    words: ../lists/words.txt
-    hold: {hold}
-    keep: words.hits >= 1
-output:
-  columns: [text, words.hits]
-"""
-FITTED = """
-name: fitted
-input: {path: ../data/*.parquet}
-stages: [{scorer: longer}]
-"""
-
-
-@dataclass(frozen=True)
-class Project:
-    """Recipes, their companions, input and code; none of it where Ray would find it by itself."""
-
-    folder: Path
-    hold: Path
-    curate: Curate
-
-    def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.curate(*arguments, cwd=self.folder, **environment)
-
-    def sql(self, query: str, workspace: str = "ws") -> list[dict[str, Any]]:
-        return Workspace(self.folder / workspace).sql(query).to_pylist()
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
     with two_nodes(num_cpus=1) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Project:
-    folder = tmp_path_factory.mktemp("a user's project")  # names that a shell would take apart
-    for name in ("recipes", "lists", "data", "code/src/my_scorers/tests"):
-        (folder / name).mkdir(parents=True)
-    (folder / "lists" / "words.txt").write_text("harbour bridge\n")
-    (folder / "code" / "pyproject.toml").write_text(PROJECT)
-    (folder / "code" / "src" / "my_scorers" / "__init__.py").write_text("")
-    (folder / "code" / "src" / "my_scorers" / "words.py").write_text(SCORERS)
-    (folder / "code" / "src" / "my_scorers" / "tests" / "test_words.py").write_text("")
-    hold = folder / "hold"
-    hold.touch()
-    (folder / "recipes" / "tiny.yaml").write_text(RECIPE.format(hold=json.dumps(str(hold))))
-    (folder / "recipes" / "fitted.yaml").write_text(FITTED)
-    for shard in range(4):
-        texts = [f"shard {shard} document {row} on a {'hill' if row % 3 else 'harbour'}" for row in range(20)]
-        pq.write_table(pa.table({"text": texts}), folder / "data" / f"{shard}.parquet")
-    return Project(folder, hold, curate)
 
 
 def error(done: subprocess.CompletedProcess[str]) -> str:
@@ -179,7 +45,7 @@ def error(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
+def until(true: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -189,6 +55,7 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 # --- on the cluster, in this order: one run, from its first submission to its end -------------------------------
 
 
+@pytest.mark.long
 def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     cluster: RayCluster, project: Project, held: Callable[[Path], Any]
 ) -> None:
@@ -224,7 +91,7 @@ def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     assert follower.stdout is not None
     assert any(f"run {run}: 80 documents in 4 shards" in line for line in follower.stdout)
     follower.send_signal(signal.SIGINT)
-    _, said = follower.communicate(timeout=20)
+    _, said = follower.communicate(timeout=240)
     assert follower.returncode == 130
     assert said.splitlines()[1:] == [
         f"{job} goes on",
@@ -267,7 +134,7 @@ def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
         (f"{run}-attempt-2", run, "tiny", "SUCCEEDED"),
         (f"{run}-attempt-1", run, "tiny", "STOPPED"),
     ]
-    assert all(0 < float(row["seconds"]) < 300 for row in rows)
+    assert all(float(row["seconds"]) > 0 for row in rows)
     log = project("jobs", "logs", run, **there)
     assert "Done. 80 → 28 documents" in log.stdout  # of the latest attempt
 
@@ -292,6 +159,7 @@ def test_a_run_that_has_to_be_fitted_first_is_named_by_its_log_and_a_failed_one_
     assert (listed["rows"][0]["status"], listed["rows"][0]["message"]) == ("FAILED", failure)
 
 
+@pytest.mark.long
 def test_nobody_without_the_token_gets_in(cluster: RayCluster, project: Project) -> None:
     with pytest.raises(HTTPError) as refused:
         urlopen(f"{cluster.http}/api/jobs/", timeout=10)
@@ -308,6 +176,7 @@ def test_nobody_without_the_token_gets_in(cluster: RayCluster, project: Project)
         assert "RAY_AUTH_TOKEN_PATH" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["plan", pytest.param("run", marks=pytest.mark.slow)])
 def test_a_cluster_is_not_joined_without_its_token(
     command: str, cluster: RayCluster, project: Project, tmp_path: Path
@@ -327,6 +196,7 @@ def test_a_cluster_is_not_joined_without_its_token(
         assert "RAY_AUTH_TOKEN" in done.stderr
 
 
+@pytest.mark.long
 def test_a_job_that_is_not_there_is_one_finding(cluster: RayCluster, project: Project) -> None:
     done = project("jobs", "stop", "nobody", "--address", cluster.http, **cluster.environment)
     assert error(done) == f"error[C046]: there is no job 'nobody' on {cluster.http}"
@@ -412,128 +282,6 @@ def test_a_job_that_would_be_another_run_says_so_and_begins_nothing(
     said = capsys.readouterr().err
     assert said.startswith(f"error[C046]: run {'0' * 16} was asked for, and from here the recipe would be ")
     assert not (project.folder / "unborn").exists()
-
-
-STAGES = """
-  - {scorer: fasttext, seeds: seeds.jsonl}
-  - {scorer: takedown, urls: [b/bad.txt, ../lists/words.txt]}
-  - {scorer: takedown, id: elsewhere, urls: %s}
-  - {scorer: token-count, tokenizer: path:model}
-"""
-
-
-def companions(folder: Path) -> Path:
-    """A recipe that names files beside it, above it and elsewhere; returns its path."""
-    here = folder / "a" / "recipes"
-    names = ("seeds.jsonl", "other.jsonl", "b/bad.txt", "model/config.json", "model/.gitignore", "../lists/words.txt")
-    for name in names:
-        (here / name).parent.mkdir(parents=True, exist_ok=True)
-        (here / name).write_text('{"text": "a"}\n')
-    away = folder / "away.txt"
-    away.write_text("")
-    (here / "recipe.yaml").write_text(f"name: plain\ninput: {{path: other.jsonl}}\nstages:{STAGES % away}")
-    return here / "recipe.yaml"
-
-
-def test_companions_keep_their_places_and_nothing_else_of_the_folder_travels(tmp_path: Path) -> None:
-    made = bundle.make(load(companions(tmp_path)), tmp_path / "into", ())
-    root = made.folder / bundle.FILES
-    assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == {
-        "recipes/recipe.yaml",
-        "recipes/seeds.jsonl",
-        "recipes/b/bad.txt",
-        "recipes/model/config.json",
-        "lists/words.txt",
-    }
-    assert made.recipe == "recipe-files/recipes/recipe.yaml"
-    assert {path.name for path in made.modules} == set(PACKAGES)
-    sent = [path for module in made.modules for path in module.rglob("*")]
-    assert {".py", ".sql", ".tsv", ".npz", ".yaml"} <= {path.suffix for path in sent}
-    assert not [path for path in sent if path.name in ("__pycache__", "tests")]
-
-
-def test_too_much_to_send_is_refused_before_it_is_copied(tmp_path: Path) -> None:
-    recipe = companions(tmp_path)
-    with (recipe.parent / "model" / "weights.safetensors").open("wb") as file:
-        file.truncate(150_000_000)
-    with pytest.raises(CurationError) as refused:
-        bundle.make(load(recipe), tmp_path / "into", ())
-    [finding] = refused.value.findings
-    assert re.fullmatch(r"15\d MB would have to be sent, and 100 MB may: model alone has 150 MB", finding.message)
-    assert finding.hint is not None
-    assert "absolute path" in finding.hint
-    assert not (tmp_path / "into" / "bundle").exists()
-
-
-def test_code_registers_its_stages_however_it_is_named(project: Project, tmp_path: Path) -> None:
-    code = project.folder / "code"
-    for number, path in enumerate((code, code / "src" / "my_scorers")):
-        assert bundle.take_code(path, tmp_path / str(number)) == ("my_scorers",)
-    assert bundle.take_code(tmp_path / "0" / "bundle", tmp_path / "2") == ("my_scorers",)
-    for number in range(3):
-        [found] = distributions(path=[str(tmp_path / str(number) / "bundle")])
-        assert {point.name: point.value for point in found.entry_points} == {
-            "words": "my_scorers.words:Words",
-            "longer": "my_scorers.words:Mean",
-        }
-        there = {path.name for path in (tmp_path / str(number) / "bundle" / "my_scorers").iterdir()}
-        assert there == {"__init__.py", "words.py"}
-
-
-@pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        ({"mine.py": ""}, "registers no stage"),
-        ({"pyproject.toml": "[project]\nname = 'x'\n", "mine.py": ""}, "registers no stage"),
-        ({"pyproject.toml": PROJECT, "mine.py": ""}, "names the module 'my_scorers', which is not there"),
-        ({"pyproject.toml": "[project", "mine.py": ""}, "pyproject.toml cannot be read"),
-        ({}, "there is no such file or folder"),
-    ],
-)
-def test_code_that_registers_nothing_is_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
-    for name, text in files.items():
-        (tmp_path / "code").mkdir(exist_ok=True)
-        (tmp_path / "code" / name).write_text(text)
-    with pytest.raises(CurationError, match=said) as refused:
-        bundle.take_code(tmp_path / "code", tmp_path / "into")
-    assert [finding.code for finding in refused.value.findings] == ["C046"]
-
-
-@pytest.mark.parametrize(
-    ("module", "whose"),
-    [
-        *((name, "the engine's own") for name in PACKAGES),
-        *((name, "Python's own") for name in ("json", "types", "sitecustomize", "logging")),
-        ("numpy", "that of numpy"),
-        ("yaml", "that of pyyaml"),
-        ("click", "that of click"),
-    ],
-)
-@pytest.mark.parametrize("package", [False, True])
-def test_code_that_would_hide_another_module_is_refused(module: str, whose: str, package: bool, tmp_path: Path) -> None:
-    code = tmp_path / "code"
-    place = code / module / "__init__.py" if package else code / f"{module}.py"
-    place.parent.mkdir(parents=True)
-    place.write_text("")
-    (code / "pyproject.toml").write_text(PROJECT.replace("my_scorers.words", module))
-    with pytest.raises(CurationError) as refused:
-        bundle.take_code(code, tmp_path / "into")
-    [finding] = refused.value.findings
-    assert (finding.code, f"the module '{module}' would hide {whose}".lower() in finding.message.lower()) == (
-        "C055",
-        True,
-    )
-    assert not list((tmp_path / "into" / "bundle").glob(f"{module}*"))
-
-
-def test_code_that_registers_a_stage_of_the_engine_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "mine.py").write_text("")
-    (tmp_path / "code" / "pyproject.toml").write_text(
-        '[project]\nname = "x"\n[project.entry-points."curation.scorers"]\nrules = "mine:Rules"\n'
-    )
-    with pytest.raises(CurationError, match=r"C055.*has a scorer 'rules' itself"):
-        bundle.take_code(tmp_path / "code", tmp_path / "into")
 
 
 def test_variables_that_a_job_is_given_hold_no_credentials() -> None:

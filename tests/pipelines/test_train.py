@@ -43,6 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pa.table({"text": new}), folder / "new.parquet")
     (folder / "seeds.txt").write_text("\n".join(sentences(COOKING, 60, 4)))
     (folder / "pool.txt").write_text("\n".join(sentences(NEWS, 60, 5)))
+    left, right = sentences(COOKING, 80, 6), sentences(NEWS, 80, 7)
+    first = np.arange(80) % 2 == 0
+    pairs = {
+        "a": [x if swap else y for x, y, swap in zip(left, right, first, strict=True)],
+        "b": [y if swap else x for x, y, swap in zip(left, right, first, strict=True)],
+        "better": first.tolist(),
+        "margin": (first * 5.0).tolist(),
+    }
+    pq.write_table(pa.table(pairs), folder / "pairs.parquet")
     return folder
 
 
@@ -55,6 +64,7 @@ def run(folder: Path, stage: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return workspace.sql("SELECT unnest(s) FROM documents ORDER BY row", result.run).to_pylist()  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["head", "fasttext"])
 @pytest.mark.parametrize(("label", "task", "column"), [("good", "binary", "prob"), ("stars", "ordinal", "score")])
 def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, column: str, folder: Path) -> None:
@@ -76,6 +86,7 @@ def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, co
     assert {"score": column, "orientation": 1} in found
 
 
+@pytest.mark.long
 def test_a_reload_gives_the_scores_that_were_measured(folder: Path) -> None:
     """The same head, from its folder and by hand, to the last bit."""
     from safetensors.numpy import load_file
@@ -106,27 +117,20 @@ def test_seeds_and_pairs(folder: Path) -> None:
     train_scorer(source, folder / "seeded", method="fasttext")
     rows = run(folder, {"scorer": "fasttext", "model": f"path:{folder}/seeded"}, "seeded")
     assert metrics.auc(np.array([row["prob"] for row in rows]), np.arange(40) < 20) > 0.95
-    left, right = sentences(COOKING, 80, 6), sentences(NEWS, 80, 7)
-    first = np.arange(80) % 2 == 0
-    table = {
-        "a": [x if swap else y for x, y, swap in zip(left, right, first, strict=True)],
-        "b": [y if swap else x for x, y, swap in zip(left, right, first, strict=True)],
-        "better": first.tolist(),
-        "margin": (first * 5.0).tolist(),
-    }
-    pq.write_table(pa.table(table), folder / "pairs.parquet")
     source = Source(str(folder / "pairs.parquet"), "better", "a", "b")
     train_scorer(source, folder / "preference", test_share=0.3)
     rows = run(folder, {"scorer": "embedding-head", "head": f"path:{folder}/preference"}, "preference")
     assert metrics.auc(np.array([row["score"] for row in rows]), np.arange(40) < 20) > 0.95
 
 
+@pytest.mark.long
 def test_the_card_has_the_annotators_ceiling(folder: Path) -> None:
     source = Source(str(folder / "rated.parquet"), "stars", annotators=("r0", "r1", "r2"))
     train_scorer(source, folder / "rated", method="fasttext")
     assert "each annotator's rank correlation with the others is 0.8" in card_of(str(folder / "rated"), folder)
 
 
+@pytest.mark.long
 def test_another_encoder_than_the_heads_own_is_refused(folder: Path) -> None:
     import shutil
 
@@ -183,6 +187,7 @@ def test_what_is_there_already_is_refused_before_anything_is_read(folder: Path) 
         assert str(there) in str(refused.value)
 
 
+@pytest.mark.long
 def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_path: Path) -> None:
     curate = Path(sys.executable).with_name("curate")
     command = [curate, "train-scorer", folder / "rated.parquet", "--label", "good", "--method", "fasttext"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lengths import mostly_long
 
 from curation.manifest.parts import KEY, Manifest, part_name
 from pipelines.cli.main import _main
@@ -32,6 +33,7 @@ def first(root: Path, pattern: str) -> Path:
     return sorted(root.glob(pattern))[0]
 
 
+@pytest.mark.long
 def test_a_whole_workspace_has_nothing_to_say(mine: tuple[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     root = mine[1].root
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -60,7 +62,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("what", PLACES)
+@pytest.mark.parametrize("what", mostly_long(PLACES))
 def test_what_is_damaged_is_named_set_aside_and_done_again(
     mine: tuple[str, Any], undisturbed_light: Any, light: Light, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +84,7 @@ def test_what_is_damaged_is_named_set_aside_and_done_again(
     held.balance(run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["a group's members", "a group's links", "decisions"])
 def test_a_finished_run_mends_what_its_views_read(
     mine: tuple[str, Any], undisturbed_light: Any, light: Light, what: str
@@ -100,6 +103,7 @@ def test_a_finished_run_mends_what_its_views_read(
     assert Workspace(held.root).run(light(), executor="local", workers=2).outcome == "nothing-to-do"
 
 
+@pytest.mark.long
 def test_the_commands_of_a_hint_can_be_pasted(mine: tuple[str, Any], tmp_path: Path) -> None:
     root = mine[1].root.rename(tmp_path / "my ws")
     flip(first(root, PLACES["decisions"]))
@@ -111,6 +115,7 @@ def test_the_commands_of_a_hint_can_be_pasted(mine: tuple[str, Any], tmp_path: P
     assert Workspace(root).verify().damaged == []
 
 
+@pytest.mark.long
 def test_a_workspace_that_lost_all_its_runs_is_not_an_empty_one(mine: tuple[str, Any], light: Light) -> None:
     run, held = mine
     for kind in ("runs", "attempts"):
@@ -121,6 +126,7 @@ def test_a_workspace_that_lost_all_its_runs_is_not_an_empty_one(mine: tuple[str,
     assert held.decisions(run)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", [name for name in PLACES if name != "the snapshot"])
 def test_a_folder_in_a_files_place_is_damage(mine: tuple[str, Any], light: Light, what: str) -> None:
     run, held = mine
@@ -158,6 +164,7 @@ def undisturbed_light(finished: tuple[str, Any]) -> Any:
     return held.decisions(run), held.dataset(run)
 
 
+@pytest.mark.long
 def test_a_run_mends_what_it_meets_and_begins_anew_once(
     mine: tuple[str, Any], light: Light, held: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +186,7 @@ def test_a_run_mends_what_it_meets_and_begins_anew_once(
     assert Workspace(root).verify().damaged == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["cut", "flipped", "gone"])
 def test_a_group_whose_pairs_were_swept_is_resolved_anew(
     mine: tuple[str, Any], undisturbed_light: Any, light: Light, how: str
@@ -205,6 +213,7 @@ def test_a_group_whose_pairs_were_swept_is_resolved_anew(
     assert held.dataset(run) == undisturbed_light[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["cut", "empty"])
 def test_a_part_of_a_version_without_hashes_in_names_is_done_again(
     mine: tuple[str, Any], light: Light, damage: str
@@ -225,6 +234,7 @@ def test_a_part_of_a_version_without_hashes_in_names_is_done_again(
     assert len(list(root.glob("damaged/scores/*/*"))) > 20
 
 
+@pytest.mark.long
 def test_what_is_damaged_again_at_once_ends_the_run(
     mine: tuple[str, Any], light: Light, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,24 +263,32 @@ def test_sql_compares_the_hash_that_is_recorded_of_decisions_without_one_in_thei
     assert str(path) in found.value.findings[0].message
 
 
+@pytest.fixture(scope="module")
+def today(finished: tuple[str, Any], light: Light, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A second run in a copy of the finished workspace: its id, and where. Not to be written to."""
+    root = Path(shutil.copytree(finished[1].root, tmp_path_factory.mktemp("today") / "ws"))
+    return Workspace(root).run(light(language=0.6), executor="local", workers=2).run, root
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["runs", "decisions", "scores", "attempts", "sketches", "seen"])
 def test_a_damaged_record_of_yesterday_stops_nothing_today(
-    mine: tuple[str, Any], light: Light, kind: str, capsys: pytest.CaptureFixture[str]
+    today: tuple[str, Path], light: Light, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = mine[1].root
-    today = Workspace(root).run(light(language=0.6), executor="local", workers=2)
+    run, root = today[0], Path(shutil.copytree(today[1], tmp_path / "ws"))
     yesterday = sorted(root.glob(f"manifest/parts/{kind}/*.parquet"))
-    path = next(path for path in yesterday if today.run not in path.name)
+    path = next(path for path in yesterday if run not in path.name)
     path.write_bytes(path.read_bytes()[:-9])
     for query in ("SELECT count(*) AS n FROM documents", "SELECT * FROM funnel", "SELECT * FROM statistics"):
-        assert _main(["sql", query, "--run", today.run, "-w", str(root)]) == 0
+        assert _main(["sql", query, "--run", run, "-w", str(root)]) == 0
         assert f"warning[C048]: {path} is damaged" in capsys.readouterr().err or kind == "sketches"
     again = Workspace(root).run(light(language=0.6), executor="local", workers=2)
-    assert (again.outcome, again.run) == ("nothing-to-do", today.run)
+    assert (again.outcome, again.run) == ("nothing-to-do", run)
     other = Workspace(root).run(light(language=0.7), executor="local", workers=2)
     assert other.outcome == "done", other.failures
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "renamed"])
 def test_a_dataset_is_what_was_written_or_is_told(
     mine: tuple[str, Any], light: Light, damage: str, tmp_path: Path
@@ -301,6 +319,7 @@ def test_a_dataset_is_what_was_written_or_is_told(
     assert held.dataset(run) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["flipped", "gone"])
 def test_a_fitted_head_is_fitted_again_with_the_same_bytes(
     light: Light, recipe: Light, tmp_path: Path, damage: str
@@ -342,6 +361,7 @@ def test_gc_sets_damaged_records_aside(mine: tuple[str, Any], capsys: pytest.Cap
     assert len(list((root / "damaged").rglob("*.parquet.*"))) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_numbers_of_files_outlive_their_records(mine: tuple[str, Any], light: Light, damage: str) -> None:
     run, held = mine

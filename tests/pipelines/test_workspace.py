@@ -20,6 +20,7 @@ from schemas.errors import CurationError
 Light = Callable[..., dict[str, Any]]
 
 
+@pytest.mark.long
 def test_the_lines_of_the_docstrings_run_as_they_stand(
     light: Light, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,6 +35,7 @@ def test_the_lines_of_the_docstrings_run_as_they_stand(
     assert Workspace("ws").sql("SELECT status FROM runs").to_pylist() == [{"status": "done"}]
 
 
+@pytest.mark.long
 def test_ten_lines_from_a_dict_to_rows_and_reasons(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +65,7 @@ def test_ten_lines_from_a_dict_to_rows_and_reasons(
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_sample_is_exactly_n_rows_a_run_of_its_own_and_its_scores_are_reused(
     light: Light, finished: Any, held: Any, tmp_path: Path
 ) -> None:
@@ -97,6 +100,7 @@ def test_a_sample_larger_than_the_input_is_all_of_it(light: Light, tmp_path: Pat
 # --- retry and state -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_failed_run_is_retried_once_its_file_is_mended(
     light: Light, corpus: Path, finished: Any, held: Any, tmp_path: Path
 ) -> None:
@@ -132,6 +136,7 @@ def test_a_failed_run_is_retried_once_its_file_is_mended(
     assert states == {failed.run: "failed", done.run: "done"}
 
 
+@pytest.mark.long
 def test_a_skipped_shard_is_in_the_errors_of_the_run_that_left_it_out(
     light: Light, corpus: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +153,7 @@ def test_a_skipped_shard_is_in_the_errors_of_the_run_that_left_it_out(
     ]
 
 
+@pytest.mark.long
 def test_an_empty_workspace_has_no_runs_to_list_or_retry(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for act in (workspace.status, workspace.retry, workspace.gc, lambda: workspace.sql("SELECT 1")):
@@ -171,6 +177,7 @@ def test_an_executor_that_there_is_not_is_refused_before_anything_is_scored(ligh
     assert not (tmp_path / "scores").exists()
 
 
+@pytest.mark.long
 def test_two_workspaces_that_are_one_folder_see_the_same(finished: Any, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(finished[1].root)
     here, there = Workspace(finished[1].root), Workspace(str(tmp_path / "link"))

@@ -20,6 +20,8 @@ from curation.registry import BUILTIN
 from proof import contents, proving
 from schemas.weak_to_strong import STUDENTS, SUPERVISORS
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Proof:

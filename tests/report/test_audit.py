@@ -164,6 +164,7 @@ TRUTHS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("truth", TRUTHS.values(), ids=TRUTHS)
 def test_intervals_hold_the_truth_as_often_as_they_say(truth: list[tuple[int, int, int]]) -> None:
     """By hypergeometric draws, as rows are sampled. The promise is 95 %; what is asked for leaves room for chance."""

@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_text import pages
 
 from curation.rules import resolve
 from curation.rules.nemo_curator import BULLETS, COMMON_WORDS, ELLIPSES, NEMO_CURATOR, POLICIES
@@ -20,7 +20,6 @@ from curation.rules.profile import Rule
 from curation.scorers.base import Context
 from curation.scorers.rules import Rules
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PROSE = (
     "The harbour lies open to the north, and the boats that come in at night have to be brought round with care.\n\n"
     "Nobody in the town remembers who built the wall, and the water stands a foot above the quay in winter.\n\n"
@@ -270,13 +269,9 @@ def test_measurements_are_those_of_the_reference(text: str) -> None:
     assert {name: row[name] for name in plain(text)} == plain(text)
 
 
-def test_measurements_of_web_pages_are_those_of_the_reference() -> None:
-    path = SHARED / "web_samples.parquet"
-    if not path.exists():
-        pytest.skip(f"{path} is not here: the data sets are not shipped")
-    pages = pq.read_table(path)["text"].to_pylist()[:200]
+def test_measurements_of_pages_are_those_of_the_reference() -> None:
     exact = ("alpha_ratio", "alpha_words_ratio")  # marks are letters to some scripts
-    for page, row in zip(pages, NEMO_CURATOR.measure(texts(*pages), {}).to_pylist(), strict=True):
+    for page, row in zip(pages(), NEMO_CURATOR.measure(texts(*pages()), {}).to_pylist(), strict=True):
         expected = plain(page)
         assert {name: row[name] for name in expected if name not in exact} == {
             name: value for name, value in expected.items() if name not in exact

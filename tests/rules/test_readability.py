@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_text import pages
 
 from curation.rules import resolve
 from curation.rules.readability import ABBREVIATIONS, PATTERNS, READABILITY, measure
@@ -198,13 +199,10 @@ def test_counts_are_those_of_the_reference(text: str) -> None:
     assert {name: row[name] for name in COUNTS} == plain(text)
 
 
-def test_counts_of_web_pages_are_those_of_the_reference() -> None:
-    path = SHARED / "web_samples.parquet"
-    if not path.exists():
-        pytest.skip(f"{path} is not here: the data sets are not shipped")
-    pages = [page for page in pq.read_table(path)["text"].to_pylist() if page.isascii()][:200]
-    rows = measure(texts(*pages))
-    for number, page in enumerate(pages):
+def test_counts_of_pages_are_those_of_the_reference() -> None:
+    ascii_pages = [page for page in pages() if page.isascii()]
+    rows = measure(texts(*ascii_pages))
+    for number, page in enumerate(ascii_pages):
         assert {name: rows[name][number] for name in COUNTS} == plain(page), number
 
 

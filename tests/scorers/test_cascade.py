@@ -138,6 +138,7 @@ def test_a_finished_run_has_nothing_to_do_and_plans_nothing(folder: Path) -> Non
     assert forecast.to_score == 0
 
 
+@pytest.mark.long
 def test_new_documents_go_through_the_frozen_gate_and_old_ones_stay(folder: Path) -> None:
     workspace = Workspace(folder / "ws")
     workspace.run(recipe(folder), executor="local", workers=1)
@@ -152,6 +153,7 @@ def test_new_documents_go_through_the_frozen_gate_and_old_ones_stay(folder: Path
     assert 0 < after["c/expensive"] - counts["c/expensive"] < 250
 
 
+@pytest.mark.long
 def test_what_another_stage_has_scored_is_shared_and_changes_no_decision(folder: Path) -> None:
     alone = Workspace(folder / "alone")
     alone.run(recipe(folder), executor="local", workers=1)
@@ -171,6 +173,7 @@ def test_what_another_stage_has_scored_is_shared_and_changes_no_decision(folder:
     assert sum(counts[name] for name in ("c/expensive", "judge") if name in counts) == 3000
 
 
+@pytest.mark.long
 def test_calibration_takes_the_documents_that_reach_the_stage(folder: Path) -> None:
     """Behind a gate that lets the upper half through, dropping by the cheap score has next to nothing to certify."""
     workspace = Workspace(folder / "ws")

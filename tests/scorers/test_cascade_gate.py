@@ -66,6 +66,7 @@ WORLDS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_bounds_are_broken_in_at_most_66_of_1000_samples(world: str) -> None:
     """66 is the 99th percentile of Binomial(1000, .05): a promise kept at .05 fails this once in a hundred seeds."""
@@ -163,6 +164,7 @@ def test_whatever_the_sample_the_gate_is_one_and_its_certified_bounds_are_kept(
     json.dumps(found.describe(audit=0.01), allow_nan=False)
 
 
+@pytest.mark.long
 def test_sides_that_overlap_are_parted_by_one_cut_that_both_have_certified() -> None:
     random = np.random.default_rng(0)
     single = 0

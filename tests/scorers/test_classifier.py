@@ -111,6 +111,7 @@ def declared(made: SequenceClassifier, scores: pa.RecordBatch) -> None:
     assert own == [(f.name, f.type) for f in made.fields]
 
 
+@pytest.mark.long
 def test_a_single_label_model_finds_its_labels_in_new_texts(single: Path) -> None:
     made = scorer(single)
     scores = made.score(batch(NEW))
@@ -126,6 +127,7 @@ def test_a_single_label_model_finds_its_labels_in_new_texts(single: Path) -> Non
     ]
 
 
+@pytest.mark.long
 def test_a_multi_label_model_gives_each_label_for_itself(multi: Path) -> None:
     made = scorer(multi, target="news")
     scores = made.score(batch([*NEW, " "]))
@@ -136,6 +138,7 @@ def test_a_multi_label_model_gives_each_label_for_itself(multi: Path) -> None:
     assert "score" not in scorer(multi).score(batch(NEW)).schema.names
 
 
+@pytest.mark.long
 def test_a_regressor_gives_the_raw_output_and_the_card_s_rounded_one(regressor: Path) -> None:
     made = scorer(regressor, int_range=[0, 5])
     scores = made.score(batch([*NEW, *RECIPES, *NEWS]))
@@ -156,6 +159,7 @@ def test_halves_go_to_the_even_number_as_in_python(regressor: Path) -> None:
     np.testing.assert_array_equal(shown["score"].to_numpy(), raw[:, 0].astype(np.float32))
 
 
+@pytest.mark.long
 def test_a_document_s_score_is_its_own_whatever_lies_beside_it(single: Path, regressor: Path) -> None:
     texts = [*RECIPES, "", *NEWS, LONG, " \n", "naïve 😀\r\n\x00", "x" * 100_000]
     for made in (scorer(single), scorer(regressor, dtype="fp32")):

@@ -54,6 +54,7 @@ def test_equal_models_give_exactly_nothing(folder: Path, tmp_path: Path) -> None
     assert [row["truncated"] for row in scores] == [False, None, False, True]
 
 
+@pytest.mark.long
 def test_a_model_trained_on_the_target_finds_more_of_it_better_than_perplexity(folder: Path, tmp_path: Path) -> None:
     target = train_causal(folder, tmp_path / "conditional", recipes(200, seed=1))
     texts = [*recipes(40, seed=2), *notices(40, seed=3)]

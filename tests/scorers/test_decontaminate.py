@@ -47,6 +47,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"name": path.stem, "path": path.name}
 
 
+@pytest.mark.long
 def test_a_planted_question_is_measured_to_the_word(tmp_path: Path) -> None:
     bakery = write(tmp_path / "bakery.parquet", [{"q": "Another question of no interest whatsoever."}, {"q": QUESTION}])
     text = f"Intro, in été:\n{QUESTION.upper()}\nThat was it, really."
@@ -216,6 +217,7 @@ def changed(question: str, choose: Callable[[int], bool]) -> str:
     return " ".join("something" if choose(number) else word for number, word in enumerate(question.split()))
 
 
+@pytest.mark.long
 def test_planted_questions_are_found_as_far_as_their_words_were_left(
     questions: list[str], against_gsm8k: dict[int, Decontaminate]
 ) -> None:

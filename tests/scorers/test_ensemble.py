@@ -93,6 +93,7 @@ def test_the_best_bucket_of_the_members_is_the_score(folder: Path) -> None:
     assert card["members"] == ["imported.score#0", "imported.score#1"]
 
 
+@pytest.mark.long
 def test_the_mean_rank_knows_more_than_either_member(folder: Path) -> None:
     judge = [{"scorer": "imported", "id": name, "column": name} for name in ("a", "b", "gold")]
     stage = {**STAGE, "members": [A, {**B, "orientation": "lower"}], "method": "mean"}
@@ -117,6 +118,7 @@ def test_learned_weights_lean_on_the_better_member(folder: Path) -> None:
     assert sum(row["score"] is not None for row in rows) == 2000 - len(range(5, 2000, 97))
 
 
+@pytest.mark.long
 def test_new_documents_are_ranked_in_the_frozen_tables(folder: Path) -> None:
     workspace, before, _ = run(folder, "ws", STAGE)
     extreme = documents(300, seed=1).set_column(1, "a", pa.array([1e9] * 300))

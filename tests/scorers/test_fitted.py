@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from curation.scorers.attribution import ranked
 from pipelines.workspace import Workspace
@@ -41,6 +42,7 @@ def recipe(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_run_fits_them_selects_by_them_and_a_fresh_one_gives_the_same(tmp_path: Path) -> None:
     kept = []
     for name in ("one", "two"):

@@ -181,6 +181,7 @@ def test_mode_and_start_are_part_of_the_identity(folder: Path) -> None:
     assert find("scorer", "ifd") is Ifd
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DOLLY.is_file(), reason="shared/data is not there")
 @pytest.mark.parametrize("mode", ["aligned", "official"])
 def test_copied_answers_are_easier_than_fitting_ones_and_these_than_swapped_ones(mode: str, smollm2: Path) -> None:

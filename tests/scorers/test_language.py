@@ -165,6 +165,7 @@ def test_a_text_without_known_words_is_never_sure(scorer: Language) -> None:
         assert row["prob"] < 0.5
 
 
+@pytest.mark.long
 def test_loading_makes_no_noise() -> None:
     code = (
         "from pathlib import Path; from curation.scorers.base import Context;"

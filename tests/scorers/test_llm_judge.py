@@ -95,6 +95,7 @@ def serve() -> Iterator[Callable[[Answer], Service]]:
         service.server.server_close()
 
 
+@pytest.mark.long
 def test_a_real_server_is_asked_once_for_each_text_and_its_words_are_kept(
     judge: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_what_is_sent_and_what_is_not(serve: Any, monkeypatch: pytest.MonkeyPatc
     assert "secret" not in json.dumps([scorer.identity(), scorer.models(), scorer.settings.model_dump()])
 
 
+@pytest.mark.long
 def test_a_busy_server_is_asked_again_as_it_says(serve: Any) -> None:
     waits = iter([(429, {"retry-after": "1"}, {}), (503, {}, {}), said("2")])
     service = serve(lambda request: next(waits))
@@ -189,6 +191,7 @@ def test_requests_keep_to_the_rate(serve: Any) -> None:
     assert service.times[-1] - service.times[0] >= 0.45
 
 
+@pytest.mark.long
 def test_an_interrupted_run_asks_only_what_has_no_answer(serve: Any, tmp_path: Path) -> None:
     texts = [f"document {row}" for row in range(30)]
     pq.write_table(pa.table({"text": texts}), tmp_path / "in.parquet")
@@ -398,7 +401,7 @@ def endless(handler: Any) -> None:
 
 def trickle(handler: Any) -> None:
     begin(handler)
-    for _ in range(600):
+    while True:  # until nobody listens any more
         handler.wfile.write(b" ")
         time.sleep(0.05)
 
@@ -416,7 +419,6 @@ def deep(handler: Any) -> None:
 @pytest.mark.parametrize(("answer", "outcome"), [(endless, "too long"), (trickle, None), (page, None), (deep, None)])
 def test_an_answer_without_an_end_or_sense_ends(answer: Any, outcome: str | None) -> None:
     url, server = raw(answer)
-    begun = time.monotonic()
     scorer = judged(url=url, tries=1, timeout=1.0)
     if outcome:
         [row] = scorer.score(batch(TEXTS[:1])).to_pylist()
@@ -424,5 +426,4 @@ def test_an_answer_without_an_end_or_sense_ends(answer: Any, outcome: str | None
     else:
         with pytest.raises(CurationError, match="R008"):
             scorer.score(batch(TEXTS[:1]))
-    assert time.monotonic() - begun < 10
     server.shutdown()

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lengths import mostly_long
 from scorer_cases import cooking, news
 
 from curation.registry import find
@@ -42,6 +43,7 @@ def alone(kind: str, rows: dict[str, list[str]], **settings: Any) -> list[dict[s
     return score_all(scorer, batch(**rows)).to_pylist()
 
 
+@pytest.mark.long
 def test_it_is_the_difference_of_what_the_scorer_says_of_each_side_as_rows(models: dict[str, str]) -> None:
     prompts, good, bad = ["Cook!", "Report!"], cooking(2, seed=5), news(2, seed=6)
     pairs = {"prompt": prompts, "chosen": [good[0], bad[1]], "rejected": [bad[0], good[1]]}
@@ -114,7 +116,7 @@ def test_a_direction_that_is_given_is_taken() -> None:
     assert up["margin"] == -down["margin"] > 0
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
+@pytest.mark.parametrize("executor", mostly_long(["local", "ray"]))
 def test_pairs_are_filtered_by_margin_with_one_model_for_both_sides(
     models: dict[str, str], tmp_path: Path, executor: str
 ) -> None:

@@ -101,6 +101,7 @@ def test_columns_are_the_declared_ones_and_no_document_gives_none(folder: Path) 
         assert [(f.name, f.type) for f in scores.schema] == [(f.name, f.type) for f in scorer.fields]
 
 
+@pytest.mark.long
 def test_a_plan_knows_fields_and_identity_without_opening_torch(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from curation.scorers.base import Context;"
@@ -114,6 +115,7 @@ def test_a_plan_knows_fields_and_identity_without_opening_torch(folder: Path) ->
     assert find("scorer", "perplexity") is Perplexity
 
 
+@pytest.mark.long
 def test_perplexity_tells_prose_from_shuffled_words_and_takes_repetition_for_good(smollm2: Path) -> None:
     """C6's planted pairs: shuffled words score worse; repetition scores better, which a repetition rule must catch."""
     prose = [

@@ -131,6 +131,7 @@ LABEL = st.sampled_from(["a", "b", "com", "x1", "sub-d"])
 HOST = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
 
 
+@pytest.mark.long
 @given(st.lists(HOST, max_size=5), st.lists(HOST, min_size=1, max_size=8))
 @settings(deadline=None, max_examples=200)
 def test_a_domain_blocks_itself_and_its_subdomains_alone(listed: list[str], hosts: list[str]) -> None:
@@ -141,6 +142,7 @@ def test_a_domain_blocks_itself_and_its_subdomains_alone(listed: list[str], host
         assert row["matched"] == (max(above, key=len) if above else None)
 
 
+@pytest.mark.long
 @given(st.lists(st.one_of(st.text(max_size=30), st.text(max_size=30).map("https://a.com/".__add__)), max_size=6))
 @settings(deadline=None, max_examples=150)
 def test_any_text_is_judged_and_alone_as_among_others(everything: Url, urls: list[str]) -> None:

@@ -159,6 +159,7 @@ def test_a_letter_is_one_that_is_meant(text: str, letter: str | None) -> None:
     assert (row["expected"], row["found"]) == ("A", letter)
 
 
+@pytest.mark.long
 def test_of_planted_answers_no_two_different_ones_are_equal() -> None:
     """Each pair, both ways round: equal where the values are, and nowhere else."""
     values: dict[str, Fraction] = {text: Fraction(number) for text, number in NUMBERS[::3] if number is not None}

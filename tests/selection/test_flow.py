@@ -87,6 +87,7 @@ def decided(workspace: Workspace) -> list[dict[str, Any]]:
     return workspace.sql(f"SELECT path, row, outcome, {names} FROM documents ORDER BY path, row").to_pylist()
 
 
+@pytest.mark.long
 def test_shards_choose_as_one_piece_does(corpus: Path, sharded: Workspace, tmp_path: Path) -> None:
     assert sharded.sql("SELECT count(*) AS n FROM shards").to_pylist() == [{"n": 6}]
     single = Workspace(tmp_path / "ws")
@@ -110,6 +111,7 @@ def test_counts_quotas_and_clusters(sharded: Workspace) -> None:
     assert left.max() - left.min() <= 1
 
 
+@pytest.mark.long
 def test_copies_go_and_name_who_stands_for_them(corpus: Path, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     stage = {"select": "semdedup", "model": MODEL, "epsilon": 0.001, "clusters": 1}
@@ -173,6 +175,7 @@ def test_the_card_has_the_report(sharded: Workspace) -> None:
     assert "| beside | documents in common | by chance | Spearman |" in card
 
 
+@pytest.mark.long
 def test_other_targets_score_nothing_again(corpus: Path, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     stage = {"select": "target-match", "targets": str(tmp_path / "t.txt"), "model": MODEL, "count": 5}
@@ -184,6 +187,7 @@ def test_other_targets_score_nothing_again(corpus: Path, tmp_path: Path) -> None
     assert (first.scored > 0, second.scored) == (True, 0)
 
 
+@pytest.mark.long
 def test_the_command_prints_the_report(sharded: Workspace, curate: Any) -> None:
     said = curate("selection", "facility_location", "-w", sharded.store.root)
     assert said.returncode == 0, said.stderr

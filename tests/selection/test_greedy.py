@@ -24,6 +24,7 @@ def value(similarity: np.ndarray, rows: list[int]) -> int:
     return int(similarity[:, rows].max(axis=1).astype(np.int64).sum()) if rows else 0
 
 
+@pytest.mark.long
 def test_k_center_on_the_line() -> None:
     picks = k_center(LINE[:, None], 0, Budget.rows(6, 3))
     assert picks.rows.tolist() == [0, 5, 3]
@@ -31,6 +32,7 @@ def test_k_center_on_the_line() -> None:
     assert np.nanmax(picks.left) == 2.0
 
 
+@pytest.mark.long
 def test_facility_location_on_the_line() -> None:
     picks = facility_location(fixed(np.exp(-np.abs(LINE[:, None] - LINE))), Budget.rows(6, 3))
     assert picks.rows.tolist() == [1, 4, 5]
@@ -81,6 +83,7 @@ def test_gains_add_up_to_the_value() -> None:
     assert round(picks.gains.sum() * UNIT) == value(similarity, picks.rows.tolist())
 
 
+@pytest.mark.long
 def test_all_neighbours_are_the_dense_form() -> None:
     vectors = unit(150, 6)
     whole = facility_location(dense(vectors), Budget.rows(150, 25))

@@ -31,6 +31,7 @@ def test_targets_that_cannot_be_used_are_found_before_anything_starts(
     assert says in finding.message
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is absent")
 def test_rephrasings_of_targets_are_found_among_two_thousand_questions(tmp_path: Path) -> None:
     """methods.md 2.9: recall@100 of 20 paraphrases in 2,000 rows at least 0.9, with MiniLM."""

@@ -193,6 +193,7 @@ class Swapping(Scorer):
 '''
 
 
+@pytest.mark.long
 def test_a_file_that_is_swapped_while_it_is_scored_is_told(
     tmp_path: Path, curate: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

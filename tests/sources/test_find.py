@@ -281,6 +281,7 @@ def test_a_name_that_is_no_text_is_a_finding(root: Path, name: str, way: str) ->
     str(caught.value).encode()
 
 
+@pytest.mark.long
 def test_everywhere_a_name_that_is_no_text_ends_with_a_code(root: Path) -> None:
     """Recipe, workspace and current folder."""
     recipe = json.dumps({"name": "x", "input": {"path": f"{root}/in"}, "stages": [{"dedup": "exact"}]})
@@ -290,7 +291,7 @@ def test_everywhere_a_name_that_is_no_text_ends_with_a_code(root: Path) -> None:
     for folder, given, space in ((".", f"{NO_TEXT}/r.yaml", "ws"), (".", "r.yaml", NO_TEXT), (NO_TEXT, "r.yaml", "ws")):
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", "run", given, "-w", space, "--executor", "local"],
-            cwd=root / folder, capture_output=True, text=True, timeout=60,
+            cwd=root / folder, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert (done.returncode, "C051" in done.stderr) == (2, True), done.stderr
         assert "Traceback" not in done.stderr

@@ -79,6 +79,7 @@ def test_a_path_finds_on_a_store_what_it_finds_on_disk(both: tuple[str, Path], w
         assert names(there.files, url) == sorted(FILES)
 
 
+@pytest.mark.long
 def test_outputs_on_a_store_are_left_out_and_named(tmp_path: Path) -> None:
     url = f"memory://{uuid.uuid4().hex}"
     table = pa.table({"text": [f"document {row} " + "of the and " * 9 for row in range(20)]})

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from lengths import mostly_long
 
 READ = textwrap.dedent("""
     import resource, sys
@@ -40,7 +41,7 @@ def repeated(count):
     return pa.chunked_array([pa.array([MB] * 100)] * (count // 100))
 
 
-@pytest.mark.parametrize("kind", ["dictionary", "delta", "late", "column of a dictionary"])
+@pytest.mark.parametrize("kind", mostly_long(["dictionary", "delta", "late", "column of a dictionary"]))
 def test_a_small_parquet_file_of_large_repeated_texts(tmp_path, kind):
     """1.2 GB once decoded, in a few kB."""
     how = {"compression": "zstd", "row_group_size": 10_000}
@@ -58,7 +59,7 @@ def test_a_small_parquet_file_of_large_repeated_texts(tmp_path, kind):
     assert mb < LIMIT
 
 
-@pytest.mark.parametrize("kind", ["one line", "lines", "one element", "one cell"])
+@pytest.mark.parametrize("kind", mostly_long(["one line", "lines", "one element", "one cell"]))
 def test_a_small_packed_file_that_unpacks_far(tmp_path, kind):
     """400 MB once unpacked, in a few kB."""
     begin, middle, end, name = {
@@ -76,6 +77,7 @@ def test_a_small_packed_file_that_unpacks_far(tmp_path, kind):
     assert mb < LIMIT
 
 
+@pytest.mark.long
 def test_one_value_that_is_too_large_is_left_out_alone(tmp_path):
     pq.write_table(pa.table({"text": [MB * 70, "b"]}), tmp_path / "a.parquet")
     assert peak(tmp_path / "a.parquet")[:2] == (2, 1)

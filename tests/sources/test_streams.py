@@ -171,6 +171,7 @@ def test_a_line_is_too_large_by_its_bytes_alone():
     assert found == [(1, b"12345\n", 6), (2, None, 7), (3, b"12345", 5)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("packing", [".gz", ".zst", ".bz2", ".xz"])
 def test_what_unpacks_far_comes_in_pieces(packing):
     data = PACKINGS[packing](bytes(1 << 27))

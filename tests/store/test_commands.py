@@ -6,12 +6,13 @@ import csv
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import pytest
+from lengths import mostly_long
 
 from curation.manifest.sql import run_select
 from curation.manifest.views import VIEWS, connect
@@ -50,6 +51,13 @@ def finished(environment: Any, corpus: Path, recipe: Callable[..., dict[str, Any
     return Finished(bucket, f"{bucket}/ws", result.run, result.kept)
 
 
+@pytest.fixture(scope="module")
+def connection(finished: Finished) -> Iterator[Any]:
+    """SQL over that workspace: one connection, since each reads all records from the store."""
+    with connect(Workspace(finished.workspace).manifest) as opened:
+        yield opened
+
+
 @pytest.fixture
 def said(finished: Finished, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """`said(command, *arguments)`: what it prints to stdout, having ended with 0."""
@@ -65,6 +73,7 @@ def said(finished: Finished, capsys: pytest.CaptureFixture[str]) -> Callable[...
     return ask
 
 
+@pytest.mark.long
 def test_every_command_that_reads_a_workspace_reads_one_on_a_store(
     said: Any, finished: Finished, corpus: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +102,7 @@ def test_every_command_that_reads_a_workspace_reads_one_on_a_store(
     assert said("retry").strip() == f"{finished.workspace}/datasets/manual/{finished.run}"
 
 
+@pytest.mark.long
 def test_leftovers_are_swept_from_a_store_and_what_is_named_stays(
     said: Any, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +137,7 @@ def test_the_snapshot_opens_in_any_duckdb(finished: Finished, tmp_path: Path) ->
         assert connection.sql("SELECT run, kept FROM runs").fetchall() == [(finished.run, finished.kept)]
 
 
+@pytest.mark.long
 def test_the_card_is_there_and_its_dataset_reads_by_url(finished: Finished) -> None:
     folder = f"datasets/manual/{finished.run}"
     assert b"manual" in open_store(finished.workspace).read(f"{folder}/README.md")
@@ -138,37 +149,39 @@ def test_the_card_is_there_and_its_dataset_reads_by_url(finished: Finished) -> N
 
 @pytest.mark.parametrize(
     "query",
-    [
-        "FROM read_text('BUCKET/secret.txt')",
-        "FROM read_text('BUCKET/ws/../secret.txt')",
-        "FROM read_blob('BUCKET/ws-of-another/secret.parquet')",
-        "FROM read_blob('BUCKET/*')",
-        "FROM read_blob('BUCKET/w*/secret.parquet')",
-        "FROM read_blob('BUCKET/ws/../ws-of-another/*')",
-        "FROM read_text('s3a://NAME/secret.txt')",
-        "FROM read_text('S3://NAME/secret.txt')",
-        "FROM read_text('s3://NAME/secret.txt?versionId=null')",
-        "FROM read_text('memory://secret.txt')",
-        "FROM read_text('https://127.0.0.1/secret.txt')",
-        "FROM read_text('/etc/passwd')",
-        "FROM read_text('file:///etc/passwd')",
-        "FROM glob('BUCKET/**')",
-        "FROM glob('/etc/*')",
-        "COPY (SELECT 1) TO 'BUCKET/ws/o.parquet'",
-        "WITH t AS (COPY runs TO 'BUCKET/ws/o.parquet') FROM t",
-        "ATTACH 'BUCKET/ws/manifest.duckdb' AS m",
-        "SET allowed_directories = ['BUCKET/']",
-        "SET enable_external_access = true",
-        "INSTALL httpfs",
-        "CREATE SECRET (TYPE s3)",
-        "FROM arrow_scan(1, 2, 3)",
-        "DROP VIEW _runs_records",
-    ],
+    mostly_long(
+        [
+            "FROM read_text('BUCKET/secret.txt')",
+            "FROM read_text('BUCKET/ws/../secret.txt')",
+            "FROM read_blob('BUCKET/ws-of-another/secret.parquet')",
+            "FROM read_blob('BUCKET/*')",
+            "FROM read_blob('BUCKET/w*/secret.parquet')",
+            "FROM read_blob('BUCKET/ws/../ws-of-another/*')",
+            "FROM read_text('s3a://NAME/secret.txt')",
+            "FROM read_text('S3://NAME/secret.txt')",
+            "FROM read_text('s3://NAME/secret.txt?versionId=null')",
+            "FROM read_text('memory://secret.txt')",
+            "FROM read_text('https://127.0.0.1/secret.txt')",
+            "FROM read_text('/etc/passwd')",
+            "FROM read_text('file:///etc/passwd')",
+            "FROM glob('BUCKET/**')",
+            "FROM glob('/etc/*')",
+            "COPY (SELECT 1) TO 'BUCKET/ws/o.parquet'",
+            "WITH t AS (COPY runs TO 'BUCKET/ws/o.parquet') FROM t",
+            "ATTACH 'BUCKET/ws/manifest.duckdb' AS m",
+            "SET allowed_directories = ['BUCKET/']",
+            "SET enable_external_access = true",
+            "INSTALL httpfs",
+            "CREATE SECRET (TYPE s3)",
+            "FROM arrow_scan(1, 2, 3)",
+            "DROP VIEW _runs_records",
+        ]
+    ),
 )
-def test_sql_on_a_store_cannot_get_out(query: str, finished: Finished) -> None:
+def test_sql_on_a_store_cannot_get_out(query: str, finished: Finished, connection: Any) -> None:
     query = query.replace("BUCKET", finished.bucket).replace("NAME", finished.bucket.removeprefix("s3://"))
     before = set(remote.below(finished.bucket))
-    with connect(Workspace(finished.workspace).manifest) as connection, pytest.raises(CurationError) as refused:
+    with pytest.raises(CurationError) as refused:
         run_select(connection, query)
     [finding] = refused.value.findings
     assert finding.code in ("C033", "C034")
@@ -176,6 +189,7 @@ def test_sql_on_a_store_cannot_get_out(query: str, finished: Finished) -> None:
     assert set(remote.below(finished.bucket)) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["%2e%2e/secret.txt", "..%2fsecret.txt", "%2e%2e%2fsecret.txt", "nothing.txt"])
 def test_an_encoded_way_out_leads_nowhere(name: str, finished: Finished) -> None:
     """DuckDB answers with no row where there is no file."""

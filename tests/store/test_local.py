@@ -104,11 +104,12 @@ def test_many_processes_with_one_id_prepare_one_workspace(tmp_path: Path, monkey
     assert list((tmp_path / "ws").iterdir()) == []
 
 
+@pytest.mark.long
 def test_processes_prepare_and_run_in_one_new_folder_at_once(tmp_path: Path) -> None:
     code = "import sys; from pipelines.workspace import Workspace\nfor _ in range(50): Workspace(sys.argv[1]).create()"
     command = [sys.executable, "-c", code, str(tmp_path / "ws")]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [process.communicate(timeout=120)[1] for process in running]
+    said = [process.communicate(timeout=240)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said
 
 

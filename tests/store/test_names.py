@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from lengths import mostly_long
 
 from curation import parquet
 from curation.manifest.snapshot import NAME
@@ -100,6 +101,7 @@ def columns_of_views(workspace: Workspace) -> list[str]:
     return sorted(names | {"shard", "file_row", "filename", "value", "a", "b", "data", "_part"})
 
 
+@pytest.mark.long
 def test_no_folder_above_is_a_column(given: dict[str, Any], expected: list[Any], tmp_path: Path) -> None:
     """One path of folders that are called after every column of every view, with a value of every kind."""
     first = Workspace(tmp_path / "first")
@@ -116,21 +118,23 @@ def test_no_folder_above_is_a_column(given: dict[str, Any], expected: list[Any],
 
 @pytest.mark.parametrize(
     ("name", "sibling"),
-    [
-        ("ws*", "wsx"),
-        ("w?s", "wxs"),
-        ("ws[1]", "ws1"),
-        ("ws[a-c]*", "wsbq"),
-        ("[[]*]", "*]"),
-        ("w\\x", "w"),
-        ('w\'s "q"', "ws"),
-        ("a#b%20c;d,{e}$f", "a"),
-        ("new\nline\ttab", "new"),
-        ("s3:", "s3"),
-        ("ünï 数", "u"),
-        (" -lead", "lead"),
-        ("row=1", "row"),
-    ],
+    mostly_long(
+        [
+            ("ws*", "wsx"),
+            ("w?s", "wxs"),
+            ("ws[1]", "ws1"),
+            ("ws[a-c]*", "wsbq"),
+            ("[[]*]", "*]"),
+            ("w\\x", "w"),
+            ('w\'s "q"', "ws"),
+            ("a#b%20c;d,{e}$f", "a"),
+            ("new\nline\ttab", "new"),
+            ("s3:", "s3"),
+            ("ünï 数", "u"),
+            (" -lead", "lead"),
+            ("row=1", "row"),
+        ]
+    ),
 )
 def test_special_characters_stand_for_themselves(
     given: dict[str, Any], expected: list[Any], tmp_path: Path, name: str, sibling: str

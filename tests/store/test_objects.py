@@ -52,6 +52,7 @@ def test_what_fails_while_it_is_made_leaves_nothing(bucket: str) -> None:
     assert [path for path in store.scratch("scores").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.long
 def test_of_many_that_create_one_file_exactly_one_wins(bucket: str) -> None:
     stores = [open_store(f"{bucket}/ws") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -63,6 +64,7 @@ def test_of_many_that_create_one_file_exactly_one_wins(bucket: str) -> None:
             assert pq.read_table(stores[0].source(name)).column("who").to_pylist() == [won.index(True)]
 
 
+@pytest.mark.long
 def test_whoever_lost_the_answer_to_its_own_create_has_won(bucket: str, endpoint: Any, server: int) -> None:
     """The first try is carried out and its answer lost; the second finds a file there, which is its own."""
     store = open_store(f"{bucket}/ws")
@@ -75,6 +77,7 @@ def test_whoever_lost_the_answer_to_its_own_create_has_won(bucket: str, endpoint
     assert proxy.injected["reset after"] > 5
 
 
+@pytest.mark.long
 def test_a_store_that_fails_now_and_then_costs_time_and_nothing_else(
     bucket: str, endpoint: Any, server: int, tmp_path: Path
 ) -> None:
@@ -93,6 +96,7 @@ def test_a_store_that_fails_now_and_then_costs_time_and_nothing_else(
     assert all(proxy.injected[kind] for kind in proxy.kinds), proxy.injected
 
 
+@pytest.mark.long
 def test_a_store_that_does_not_answer_is_named_after_a_bounded_number_of_tries(
     bucket: str, endpoint: Any, server: int
 ) -> None:

@@ -83,6 +83,7 @@ def whole(store: Store) -> None:
                     assert column != "data" or "content" not in record or digest(copy) == record["content"]
 
 
+@pytest.mark.long
 def test_a_run_on_a_store_gives_the_bytes_of_one_on_disk(
     bucket: str, corpus: Path, recipe: Any, undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_two_attempts_at_one_run_make_it_once(
     assert contents(mirror(f"{bucket}/ws", tmp_path), results[0].run, held) == on_disk
 
 
+@pytest.mark.long
 def test_a_slow_and_failing_store_gives_the_same_bytes(
     bucket: str,
     few: Path,
@@ -129,6 +131,7 @@ def test_a_slow_and_failing_store_gives_the_same_bytes(
     assert contents(mirror(f"{bucket}/ws", tmp_path), result.run, held) == on_disk
 
 
+@pytest.mark.long
 def test_a_store_that_goes_down_ends_the_run_with_one_clear_error_and_it_resumes(
     bucket: str,
     few: Path,
@@ -155,6 +158,7 @@ def test_a_store_that_goes_down_ends_the_run_with_one_clear_error_and_it_resumes
     assert contents(mirror(f"{bucket}/ws", tmp_path), again.run, held) == on_disk
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("point", "hit"), [("after-data", 5), ("before-publish", 1)])
 def test_a_killed_driver_resumes_to_the_same_bytes(
     point: str, hit: int, bucket: str, few: Path, light: Any, on_disk: Any, held: Any, tmp_path: Path
@@ -171,7 +175,7 @@ def test_a_killed_driver_resumes_to_the_same_bytes(
             "TMPDIR": str(tmp_path),  # it cannot tidy up after itself
         },
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     whole(open_store(f"{bucket}/ws"))

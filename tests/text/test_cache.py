@@ -27,11 +27,13 @@ def python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     assert python(COUNT, XDG_CACHE_HOME=str(tmp_path)) == "0 1"
     assert python(COUNT, XDG_CACHE_HOME=str(tmp_path)) == "1 0"
 
 
+@pytest.mark.long
 def test_where_the_cache_folder_cannot_be_made_the_temporary_one_is_used(tmp_path: Path) -> None:
     """As in an image whose user owns no home, or one that is mounted read-only."""
     blocked = tmp_path / "file"

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import xxhash
 from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_text import pages
 
 from curation.text.minhash import bands, signatures, signatures_of_hashes, similarity
 from curation.text.shingles import shingle_hashes
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=60), max_size=8)
 
 
-def peps(rows: int) -> pa.Array:
-    path = DATA / "pep_versions.parquet"
-    if not path.exists():
-        pytest.skip(f"real text is absent: {path}")
-    table = pq.read_table(path, columns=["pep", "date", "text"]).slice(0, rows)
-    return table["text"].cast(pa.large_string()).combine_chunks()
+def manual(rows: int) -> pa.Array:
+    return pa.array(pages(rows), pa.large_string())
 
 
 def prose(documents: int = 30) -> pa.Array:
@@ -43,7 +37,7 @@ def datasketch_signature(hashes: np.ndarray, permutations: int, seed: int) -> np
 
 @pytest.mark.parametrize(("permutations", "seed"), [(112, 1), (256, 42), (1, 0), (7, 2**32 - 1)])
 def test_signatures_equal_datasketch_on_real_text(permutations: int, seed: int) -> None:
-    text = peps(25)
+    text = manual(25)
     offsets, hashes = shingle_hashes(text, 5)
     ours, counts = signatures(text, permutations=permutations, seed=seed)
     assert ours.dtype == np.uint32
@@ -79,7 +73,9 @@ def test_datasketch_still_is_what_we_claim_to_equal() -> None:
 
 
 def test_estimates_are_within_three_standard_errors_of_true_jaccard() -> None:
-    text = peps(200)
+    long = [page.split() for page in pages() if len(page.split()) > 200][:50]
+    cut = [" ".join(words[: len(words) * tenths // 10]) for words in long for tenths in (10, 8, 6, 4)]
+    text = pa.array(cut, pa.large_string())
     offsets, hashes = shingle_hashes(text, 5)
     sets = [set(hashes[a:b].tolist()) for a, b in pairwise(offsets)]
     a, b = np.arange(len(text) - 1), np.arange(1, len(text))

@@ -217,6 +217,7 @@ def regression(train_text: pa.Array, y: np.ndarray, text: pa.Array, expected: np
     return float((head.predict(hashed.transform(text.to_pylist())) == expected).mean())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("split", "theirs"), [("sst2_dev", 0.778), ("sst2_test", 0.812)])
 def test_sentiment_is_learned_as_well_as_by_fasttext_and_by_logistic_regression(split: str, theirs: float) -> None:
     """`theirs` is fastText 0.9.2 itself: lr 0.5, 5 epochs, word bigrams, 2,000,000 buckets, mean of three seeds."""

@@ -44,6 +44,7 @@ def test_separable_data_and_two_rows_converge() -> None:
     assert head.logits(X)[0] > 0 > head.logits(X)[1]
 
 
+@pytest.mark.long
 def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
     code = (
         "import numpy as np, hashlib; from curation.training import logistic, metrics;"

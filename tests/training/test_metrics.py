@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from curation.statistics import metrics
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=4, max_size=60))
 def test_they_equal_the_libraries(rows: list[tuple[int, int]]) -> None:
     a, b = np.array(rows, dtype=float).T
@@ -32,6 +33,7 @@ def test_calibration_error_is_the_gap_by_bin() -> None:
     assert metrics.calibration_error(np.array([0.2, 0.7]), np.array([0.0, 1.0])) == pytest.approx(0.25)
 
 
+@pytest.mark.long
 def test_an_interval_of_a_mean_holds_about_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     hits = 0

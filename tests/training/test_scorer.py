@@ -67,6 +67,7 @@ def test_a_planted_direction_is_found(task: str) -> None:
     assert made.card["examples"]["learned_from"] + made.card["examples"]["held_out"] == 600
 
 
+@pytest.mark.long
 def test_labels_without_meaning_give_a_figure_of_chance() -> None:
     given = examples("regression")
     noise = Examples(given.text, np.random.default_rng(2).normal(size=600))
@@ -104,6 +105,7 @@ def test_test_examples_near_to_training_ones_do_not_count() -> None:
     assert card["examples"] == {"learned_from": 600, "held_out": 100}
 
 
+@pytest.mark.long
 def test_fasttext_learns_grades_from_words() -> None:
     random = np.random.default_rng(4)
     grades = random.integers(0, 4, 500)

@@ -38,6 +38,7 @@ def test_the_ends_of_fiellers_interval_solve_its_equation() -> None:
     assert ttest_1samp(a - found.value * b, 0).pvalue == pytest.approx(1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_fiellers_interval_holds_the_true_ratio_as_often_as_it_says(seeds: int) -> None:
     """Counted with the unbounded sets, which hold it where the inequality does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from weak_to_strong.simulate import run
 
 
@@ -15,6 +16,7 @@ def test_a_student_on_clean_features_recovers_most_of_the_gap() -> None:
         assert abs(gap.ceiling.value - 0.870) < 0.01
 
 
+@pytest.mark.long
 def test_a_student_on_the_supervisors_view_gains_nothing_and_the_gap_is_not_identifiable() -> None:
     gaps = [run("same view", number) for number in range(100)]
     assert sum(gap.recovered is None for gap in gaps) >= 80

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from lengths import mostly_long
 from reviews import reviews
 
 from curation.models.locate import ModelError
@@ -52,7 +53,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_two_layers(tmp_path_factory.mktemp("start") / "model").parent
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", mostly_long(LOSSES))
 def test_a_head_learns_a_clean_view_of_noisy_labels(loss: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     X = random.normal(size=(900, 16)).astype(np.float16)
@@ -67,6 +68,7 @@ def test_a_head_learns_a_clean_view_of_noisy_labels(loss: str, tmp_path: Path) -
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_the_penalty_is_chosen_on_the_weak_labels_of_validation_rows(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     X = random.normal(size=(120, 40)).astype(np.float16)
@@ -80,6 +82,7 @@ def test_the_penalty_is_chosen_on_the_weak_labels_of_validation_rows(tmp_path: P
     assert make("head", tmp_path).learn(lesson(X, soft(y), (60, 60)), tmp_path / "n").facts["l2"] == 1.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_scorer_says_of_a_text_what_the_head_said(classes: int, tmp_path: Path) -> None:
     names = ("negative", "positive", "mixed")[:classes]
@@ -121,6 +124,7 @@ def test_a_causal_head_wants_a_causal_model(tmp_path: Path) -> None:
     assert "student: head" in caught.value.hint
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", LOSSES)
 def test_an_encoder_is_tuned_bit_for_bit_and_runs_as_a_classifier(loss: str, start: Path, tmp_path: Path) -> None:
     text, y = texts(280)
@@ -128,15 +132,18 @@ def test_an_encoder_is_tuned_bit_for_bit_and_runs_as_a_classifier(loss: str, sta
     given = lesson(text, soft(y), (220, 240))
     learned = student.learn(given, tmp_path / "a")
     assert (learned.p.argmax(axis=1) == y[240:]).mean() > 0.8
-    student.learn(given, tmp_path / "b")
-    for path in sorted((tmp_path / "a").iterdir()):
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    brief = lesson(text[:80], soft(y[:80]), (60, 70))
+    for name in "bc":
+        student.learn(brief, tmp_path / name)
+    for path in sorted((tmp_path / "b").iterdir()):
+        assert path.read_bytes() == (tmp_path / "c" / path.name).read_bytes(), path.name
     scorer = SequenceClassifier(ClassifierSettings(model="path:a"), Context(tmp_path))
     found = scorer.score(pa.record_batch({"text": text.slice(240)}))
     np.testing.assert_allclose(found.column("score").to_numpy(), learned.p[:, 1], rtol=1e-5)
     assert found.column("label").to_pylist() == [CLASSES[k] for k in learned.p.argmax(axis=1)]
 
 
+@pytest.mark.long
 def test_the_epoch_that_does_best_on_validation_is_kept(start: Path, tmp_path: Path) -> None:
     """Validation labels are the opposite of what is learned: the longer, the worse."""
     text, y = texts(100)

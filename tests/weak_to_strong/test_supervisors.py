@@ -166,6 +166,7 @@ def test_zero_shot_wants_words_for_each_class(tmp_path: Path) -> None:
         make("zero-shot", tmp_path, model="path:model", prompt="{task}", words={"positive": " yes"})
 
 
+@pytest.mark.long
 def test_an_encoder_learns_all_of_its_weights(tmp_path: Path) -> None:
     write_two_layers(tmp_path / "model")
     data, y = rows(260, noise=0.05)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,22 +13,16 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from cluster import one_node
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 from curation.failpoints import VARIABLE
 from pipelines.workspace import Workspace
 from workers.metrics import EXPORTED  # before Ray, which reads RAY_AUTH_MODE once
 
-from ray.cluster_utils import Cluster  # isort: skip
-
 OURS = ("step", "kind", "what", "code", "run")
 """Labels of ours; Ray adds its own."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -40,21 +33,11 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     hits.mkdir()
     monkeypatch.setenv(VARIABLE, json.dumps({"point": "in-score", "hit": 1, "target": "self", "dir": str(hits)}))
     port = free_port()
-    started = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 2,
-            "include_dashboard": False,
-            "metrics_export_port": port,
-            # idle workers stay: on a busy machine one might go before its last report
-            "_system_config": {"metrics_report_interval_ms": 500, "idle_worker_killing_time_threshold_ms": 600_000},
-        },
-    )
-    monkeypatch.delenv(VARIABLE)
-    try:
+    # idle workers stay: on a busy machine one might go before its last report
+    system = {"metrics_report_interval_ms": 500, "idle_worker_killing_time_threshold_ms": 600_000}
+    with one_node(num_cpus=2, metrics_export_port=port, _system_config=system) as started:
+        monkeypatch.delenv(VARIABLE)
         yield started.address, f"http://127.0.0.1:{port}/metrics"
-    finally:
-        started.shutdown()
 
 
 def scrape(url: str) -> dict[str, Counter[str]]:
@@ -80,7 +63,7 @@ def test_the_endpoint_says_what_the_manifest_says(
     written = held(workspace.store.root)
     assert written.everything(run) == reference.everything(run)
 
-    seen, deadline = scrape(url), time.monotonic() + 60
+    seen, deadline = scrape(url), time.monotonic() + 240
     while seen.get("ray_curation_documents_total") != written.rows() and time.monotonic() < deadline:
         time.sleep(0.5)
         seen = scrape(url)

@@ -35,7 +35,7 @@ executor.close()
 
 
 def test_a_private_cluster_listens_on_loopback_only() -> None:
-    done = subprocess.run([sys.executable, "-c", LISTENING], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", LISTENING], capture_output=True, text=True, check=True, timeout=240)
     before, during, address = json.loads(done.stdout.splitlines()[-1])
     assert not before
     names = {name for name, _ in during}
