@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from curation.scorers.attribution import Attribution
     from curation.scorers.base import HEAD, Artifact, Context, Contract, Scorer, Settings, Transform
     from curation.selection.base import Ranking, Selection
+    from curation.testing import check_scorer
     from pipelines.planning.estimate import Forecast, StageForecast
     from pipelines.recipe.load import Loaded
     from pipelines.results.audit import Report as AuditReport
@@ -63,11 +64,12 @@ __all__ = [
     "Verified",
     "WeakToStrongResult",
     "Workspace",
+    "check_scorer",
 ]
 _HOMES = {
     "HEAD": "curation.scorers.base:HEAD",
     "Artifact": "curation.scorers.base:Artifact",
-    "Attribution": "curation.scorers.leave_one_out:Attribution",
+    "Attribution": "curation.scorers.attribution:Attribution",
     "AuditReport": "pipelines.results.audit:Report",
     "AuditSample": "pipelines.results.audit:Sample",
     "Context": "curation.scorers.base:Context",
@@ -90,6 +92,7 @@ _HOMES = {
     "Verified": "pipelines.running.verify:Verified",
     "WeakToStrongResult": "pipelines.weak_to_strong.run:Result",
     "Workspace": "pipelines.workspace:Workspace",
+    "check_scorer": "curation.testing:check_scorer",
 }
 """Where each name is defined."""
 
