@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipelines import Workspace
+from curation_engine import Workspace
 
 EXAMPLES = [
     "I ran 7 km this morning. What is that in metres?",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import Workspace
+from curation_engine import Workspace
 
 PLACES = [
     "the harbour",

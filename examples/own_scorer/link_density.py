@@ -6,7 +6,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.scorers.base import Scorer
+from curation_engine import Scorer
 
 ADDRESS = r"https?://\S+"
 

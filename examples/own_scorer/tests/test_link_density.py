@@ -4,8 +4,7 @@ import re
 
 from link_density import LinkDensity
 
-from curation.testing import check_scorer
-from pipelines import Workspace
+from curation_engine import Workspace, check_scorer
 
 TEXTS = [
     "The river rises in the hills and reaches the sea after two hundred miles.",
