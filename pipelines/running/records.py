@@ -32,8 +32,11 @@ def next_number(attempts: pa.Table) -> int:
     return 1 + int(pc.max(attempts.column("number")).as_py() or attempts.num_rows)
 
 
-def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardware: str) -> None:
-    """Record a run and this attempt before the first unit, so that SQL shows them while they are under way."""
+def announce_run(manifest: Manifest, plan: Plan) -> None:
+    """Record a run before an executor is begun, which may take long, so that SQL shows it while it is under way.
+
+    Stages are asked what they are here: a driver that joins a cluster may have another current folder afterwards, and
+    the files that a job was sent stand below the first."""
     numbers = allot_numbers(manifest, plan.shards)
     key = plan.run
     stage_rows = [
@@ -98,13 +101,17 @@ def announce(manifest: Manifest, plan: Plan, attempt: str, executor: str, hardwa
             }
         ],
     )
+
+
+def announce_attempt(manifest: Manifest, run: str, attempt: str, executor: str, hardware: str) -> None:
+    """Record an attempt before its first unit."""
     manifest.commit(
         "attempts",
         attempt,
         [
             {
                 "attempt": attempt,
-                "run": key,
+                "run": run,
                 "executor": executor,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),

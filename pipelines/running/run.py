@@ -37,7 +37,7 @@ from pipelines.running.events import (
     UnitEnded,
 )
 from pipelines.running.publish import output_files, publish
-from pipelines.running.records import announce, new_attempt, record_end, record_failure
+from pipelines.running.records import announce_attempt, announce_run, new_attempt, record_end, record_failure
 from pipelines.running.result import Result, check_finished, counts, finished
 from pipelines.running.verify import mend_run
 from schemas.errors import CurationError, command
@@ -186,7 +186,8 @@ class _Invocation:
 
     def _announce(self) -> None:
         plan = self.plan
-        announce(self.manifest, plan, self.attempt, self.executor.name, self.hardware)
+        announce_run(self.manifest, plan)
+        announce_attempt(self.manifest, plan.run, self.attempt, self.executor.name, self.hardware)
         self.report(RunStarted(plan.run, plan.rows, len(plan.shards)))
         died = deaths(self.manifest, plan.run) if self.executor.name == "local" else None
         for text in (died, check_hardware(self.manifest, plan, self.hardware)):
