@@ -94,6 +94,21 @@ def test_a_plan_of_a_sample_counts_its_documents(light: Light, tmp_path: Path) -
     assert workspace.plan(light()).stages[0].to_score == 239
 
 
+def test_a_stage_that_reads_no_text_is_timed_too(tmp_path: Path) -> None:
+    rows = [{"q": f"What is {n}?", "a": "the same again" if n % 3 else f"number {n}", "grade": n} for n in range(30)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"instruction": "q", "output": "a", "grade": "grade"}
+    settings = {
+        "name": "timed",
+        "input": {"path": str(tmp_path / "pairs.jsonl"), "columns": columns},
+        "stages": [{"scorer": "imported", "id": "grade", "column": "grade"}, {"dedup": "exact", "columns": ["output"]}],
+    }
+    timed = Workspace(tmp_path / "ws").plan(settings, time=True)
+    seconds = {stage.step: stage.seconds for stage in timed.stages if stage.step != "input"}
+    assert seconds.keys() == {"grade", "exact/sketch"}
+    assert all(seconds.values())
+
+
 def test_a_timed_plan_estimates_every_step_and_writes_nothing(light: Light, tmp_path: Path) -> None:
     forecast = Workspace(tmp_path / "ws").plan(light(), time=True)
     assert not (tmp_path / "ws").exists()
