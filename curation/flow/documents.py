@@ -59,13 +59,13 @@ class Documents:
     @cached_property
     def faults(self) -> dict[int, str]:
         """By number of the document, why it cannot be read."""
-        return self.opened.faults | self._by_document(self._faults)
+        return self.opened.faults | renumbered(self._faults, self._taken)
 
     @cached_property
     def replaced(self) -> dict[int, int]:
         """By number of the document, characters of its text that were half a surrogate pair."""
         counts = dict(self.opened.replaced)
-        for number, count in self._by_document(self._replaced).items():
+        for number, count in renumbered(self._replaced, self._taken).items():
             counts[number] = counts.get(number, 0) + count
         return counts
 
@@ -115,9 +115,13 @@ class Documents:
         self._narrow = subset, text
         return text
 
-    def _by_document(self, by_row: dict[int, Any]) -> dict[int, Any]:
-        number = {int(row): number for number, row in enumerate(self._taken)} if by_row else {}
-        return {number[row]: value for row, value in by_row.items() if row in number}
+
+def renumbered(by_row: dict[int, Any], rows: Rows) -> dict[int, Any]:
+    """What is known by row, of `rows` alone, by their numbers among these."""
+    if not by_row:
+        return {}
+    numbers = {int(row): number for number, row in enumerate(rows)}
+    return {numbers[row]: value for row, value in by_row.items() if row in numbers}
 
 
 def rows_at(shard_work: ShardWork, rows: Rows, position: int, wanted: pa.Schema) -> Iterator[Documents]:

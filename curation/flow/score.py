@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints
-from curation.flow.documents import Documents, Rows, rows_at
+from curation.flow.documents import Documents, Rows, renumbered, rows_at
 from curation.flow.faults import fault_of, faults_of
 from curation.flow.isolate import complete, score_rows
 from curation.flow.ledger import Ledger
@@ -164,12 +164,11 @@ def _examined(documents: Documents, missing: Rows) -> pa.RecordBatch:
     """What the input's own stage says of some documents."""
     taken = pa.array(missing)
     ids, columns = documents.opened.ids, documents.opened.columns
-    number = {int(row): index for index, row in enumerate(missing)}
     return examine(
         documents.source if len(missing) == len(documents.rows) else documents.source.take(taken),
         None if ids is None else ids.take(taken),
         documents.invalid[missing],
-        {number[row]: fault for row, fault in documents.faults.items() if row in number},
+        renumbered(documents.faults, missing),
         documents.opened.field("output").take(taken) if columns.has_answers else None,
-        {number[row]: count for row, count in documents.replaced.items() if row in number},
+        renumbered(documents.replaced, missing),
     )

@@ -8,17 +8,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation import registry
+from curation.scorers.base import Transform
+from curation.scorers.dsir import Dsir
 from pipelines.planning.resolve import resolve
 from pipelines.recipe.load import parse
 from pipelines.running.events import Event, FitStarted
 from pipelines.running.fit import Sample, fit
 from pipelines.workspace import Workspace
+from schemas.documents import EDITS
 from schemas.errors import CurationError
 
 Settings = dict[str, Any]
+
+
+class CutsBySource(Transform):
+    """Takes the first word away where the id says so: it reads more than the text."""
+
+    kind = "cuts-by-source"
+    reads = ("text", "id")
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        return [pa.field("cut", pa.bool_())]
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        cut = [name.endswith("0") for name in batch.column("id").to_pylist()]
+        ends = [text.find(" ") + 1 for text in batch.column("text").to_pylist()]
+        edits = [
+            [{"field": "text", "start": 0, "end": end, "replacement": ""}] if so and end else []
+            for so, end in zip(cut, ends, strict=True)
+        ]
+        return pa.record_batch({"cut": pa.array(cut), "edits": pa.array(edits, EDITS)})
 
 
 @pytest.fixture
@@ -154,3 +179,24 @@ def test_a_recipe_is_parsed_alike_from_a_mapping_and_from_yaml(settings: Setting
     workspace = Workspace(tmp_path / "ws")
     text = yaml.safe_dump(settings)
     assert workspace.plan(settings).plan.run == workspace.plan(parse(text, tmp_path)).plan.run
+
+
+def test_a_sample_is_edited_by_transforms_that_read_more_than_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.BUILTIN["transform"], CutsBySource.kind, f"{__name__}:CutsBySource")
+    seen: list[str] = []
+    learn = Dsir.fit
+    monkeypatch.setattr(Dsir, "fit", lambda self, pool: seen.extend(pool["text"].to_pylist()) or learn(self, pool))
+    rows = [{"text": f"first{n} second{n} third", "name": f"n{n}"} for n in range(30)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {
+        "name": "learned",
+        "input": {"path": str(tmp_path / "in.jsonl"), "columns": {"id": "name"}},
+        "stages": [{"transform": "cuts-by-source"}, {"scorer": "dsir", "target": str(tmp_path / "in.jsonl")}],
+    }
+    result = Workspace(tmp_path / "ws").run(settings, executor="local")
+    assert result.outcome == "done", result.failures
+    cut = [text for text in seen if not text.startswith("first")]
+    assert sorted(cut) == [f"second{n} third" for n in (0, 10, 20)]
+    assert len(seen) == 30
