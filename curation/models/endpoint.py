@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.report.escape import terminal
+from curation.escape import terminal
 from schemas.errors import CurationError, Finding
 
 WAIT = (0.5, 60.0)

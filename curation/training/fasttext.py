@@ -43,7 +43,7 @@ from curation.text.fasttext import (
     _separates,
 )
 from curation.text.fasttext_pieces import pieces
-from curation.text.hashing import hash_spans, mix64
+from curation.text.hashing import hash_spans, mix64, mixed
 from schemas.errors import Refusal
 
 _BLOCK = 4096
@@ -256,15 +256,6 @@ def _padded(matrix: NDArray[Any]) -> NDArray[np.float32]:
     padded = np.zeros((len(matrix), -(-matrix.shape[1] // LANES) * LANES), np.float32)
     padded[:, : matrix.shape[1]] = matrix
     return padded
-
-
-@njit(nogil=True, cache=True)
-def mixed(values):  # type: ignore[no-untyped-def]
-    """`curation.text.hashing.mix64` of each value, uint64."""
-    out = np.empty(len(values), np.uint64)
-    for i in range(len(values)):
-        out[i] = mix64(values[i])
-    return out
 
 
 @njit(nogil=True, cache=True)
