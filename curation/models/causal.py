@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from curation.models.config import HINT, read_json, understood
 from curation.models.devices import Device, Dtype, bf16_products, exact_products
-from curation.models.encoder import Reader
 from curation.models.forward import States, as_bounds
 from curation.models.locate import LocatedModel, ModelError
+from curation.models.reader import Reader
 from curation.models.sequences import Sequences
 from curation.models.tokens import Ids, Tokens
 
