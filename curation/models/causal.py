@@ -223,7 +223,7 @@ class Causal(Reader):
         whole = TokenLosses(losses.values, losses.offsets[windows])
         return DocumentLosses(whole.means(), np.diff(whole.offsets).astype(np.int32), size, truncated)
 
-    def strip(
+    def losses_by_token(
         self, text: pa.LargeStringArray, max_tokens: int | None = None, stride: int | None = None
     ) -> list[tuple[str, float]]:
         """Scored tokens of one text (an array of one), in order, and the loss of each in nats; their mean is the
