@@ -25,8 +25,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation import parquet
-from curation.dedup.minhash import MinHash, MinHashSettings, evidence_of
+from curation.dedup.minhash import MinHash, MinHashSettings
 from curation.duplicates.candidates import candidate_pairs
+from curation.duplicates.evidence import evidence_of
 from curation.duplicates.grams import Grams, grams_of, losses
 from curation.duplicates.keepers import Walk, oriented
 from curation.flow.clusters import Clusters, Comparison, connect

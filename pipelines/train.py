@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.escape import code, fenced, inline, markdown
 from curation.paths import expanded
-from curation.report.escape import code, fenced, inline, markdown
 from curation.scorers.base import HEAD, Context
 from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.embedding_head import FACTS, vectors_of

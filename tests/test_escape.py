@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.report import escape
+from curation import escape
 from curation.report.tables import table
 from pipelines.cli.main import _main
 from pipelines.cli.progress import Progress

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.dedup.minhash import evidence_of
 from curation.duplicates.candidates import candidate_pairs
 from curation.duplicates.components import components
+from curation.duplicates.evidence import evidence_of
 from curation.text.arrow import buffers
 from curation.text.hashing import hash_spans
 from curation.text.minhash import bands, similarity

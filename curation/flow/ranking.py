@@ -16,7 +16,7 @@ from curation.flow.ledger import Ledger
 from curation.flow.selecting import SHOWN, SelectionFamily, example, joined, sources_of
 from curation.flow.units import ResolveWork, ShardWork, database
 from curation.flow.verdicts import StageVerdicts
-from curation.selection.base import SELECTED, Cut, Place, Ranking
+from curation.selection.base import SELECTED, Cut, Ranking, RankPosition
 from curation.selection.report import MOST, SEED, Outcome, selection_report
 from curation.sources.shards import hash_rows, scramble
 from curation.store.scan import scan
@@ -78,9 +78,9 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
         def asked(query: str, **values: Any) -> Any:
             return connection.execute(query, values).fetchone()
 
-        def place(rank: int) -> Place:
+        def place(rank: int) -> RankPosition:
             query = f"SELECT value, file, row_start + entrant.row FROM {ranked} ORDER BY {order} LIMIT 1 OFFSET $rank"
-            return Place(*asked(query, rank=rank))
+            return RankPosition(*asked(query, rank=rank))
 
         scored = int(asked(f"SELECT count(*) FROM {ranked}")[0])
         span = chosen.span(rows, scored)
@@ -135,7 +135,7 @@ def _report(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) -> dict[str
     return report | {"picked": shown(order[above:upto][:SHOWN]), "near_misses": shown(near)}
 
 
-def _up_to(order: Rows, value: np.ndarray, file: Rows, row: Rows, end: Place | None, itself: bool) -> int:
+def _up_to(order: Rows, value: np.ndarray, file: Rows, row: Rows, end: RankPosition | None, itself: bool) -> int:
     """How many documents of a ranking come before a place, or are it."""
     if end is None:
         return 0
@@ -147,7 +147,7 @@ def _up_to(order: Rows, value: np.ndarray, file: Rows, row: Rows, end: Place | N
     return int(before.sum())
 
 
-def _before(ranked: np.ndarray, file: int, row: np.ndarray, bound: Place, itself: bool) -> np.ndarray:
+def _before(ranked: np.ndarray, file: int, row: np.ndarray, bound: RankPosition, itself: bool) -> np.ndarray:
     """Which rows of a file (bool [n]) rank before a place, or are the place itself; NaN ranks nowhere."""
     if file != bound.file:
         tied = np.full(len(row), file < bound.file)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from curation.models.config import HINT, read_json, understood
 from curation.models.devices import Device, Dtype, bf16_products, exact_products
-from curation.models.encoder import Reader
 from curation.models.forward import States, as_bounds
 from curation.models.locate import LocatedModel, ModelError
+from curation.models.reader import Reader
 from curation.models.sequences import Sequences
 from curation.models.tokens import Ids, Tokens
 
@@ -223,7 +223,7 @@ class Causal(Reader):
         whole = TokenLosses(losses.values, losses.offsets[windows])
         return DocumentLosses(whole.means(), np.diff(whole.offsets).astype(np.int32), size, truncated)
 
-    def strip(
+    def losses_by_token(
         self, text: pa.LargeStringArray, max_tokens: int | None = None, stride: int | None = None
     ) -> list[tuple[str, float]]:
         """Scored tokens of one text (an array of one), in order, and the loss of each in nats; their mean is the

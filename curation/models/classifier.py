@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from curation.models.config import labels_of, read_json
 from curation.models.devices import Device, Dtype, exact_products
-from curation.models.encoder import CAUSAL, OFFSET_POSITIONS, PACKABLE, Reader
 from curation.models.forward import LENGTHS, States, segment_means
 from curation.models.locate import LocatedModel, ModelError
+from curation.models.reader import CAUSAL, OFFSET_POSITIONS, PACKABLE, Reader
 from curation.models.sequences import BARE, framed, framed_pairs
 from curation.models.tokens import ALL, Ids
 

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.report.escape import terminal
+from curation.escape import terminal
+from curation.retry import AGAIN, pause
 from schemas.errors import CurationError, Finding
 
 WAIT = (0.5, 60.0)
-"""Seconds before the second try, doubled with each further one, and at most."""
-AGAIN = (408, 409, 425, 429)
-"""HTTP statuses after which the same request may succeed; so do all from 500 on."""
+"""Seconds before the second try, and at most (`curation.retry.pause`)."""
 OURS = (*range(300, 400), 401, 402, 403, 404, 405, 407)
 """HTTP statuses that say nothing about a document: wrong key, address or model, or an answer that is elsewhere."""
 MOST_BYTES = 1 << 20
@@ -128,7 +127,7 @@ class Endpoint:
         said = ""
         for attempt in range(self.tries):
             self._wait_for_turn()
-            pause = min(WAIT[0] * 2**attempt, WAIT[1])
+            wait = pause(attempt, *WAIT)
             try:
                 answer = self._receive(client, request)
             except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError) as failure:
@@ -148,9 +147,9 @@ class Endpoint:
                     raise _problem(self.url, what, "see the stage's url, model and key_env")
                 elif answer.status not in AGAIN and answer.status < 500:
                     return Reply(None, fault="too_long" if _is_too_long(answer) else f"refused: {said}")
-                pause = max(pause, _retry_after(answer))
+                wait = max(wait, _retry_after(answer))
             if attempt + 1 < self.tries:
-                time.sleep(pause)
+                time.sleep(wait)
         raise _problem(self.url, f"no answer in {self.tries} tries: {said}", "is it up? what it answered is kept")
 
     def _receive(self, client: Any, request: dict[str, Any]) -> _Answer:

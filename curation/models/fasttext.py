@@ -14,9 +14,26 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from curation.text import fasttext as kernels
 from curation.text.arrow import buffers
-from curation.text.fasttext import EOS, HS, LABEL, LANES, MOST_GRAMS, NS, OVA, SOFTMAX, Grams, Network, Table, Words
+from curation.text.fasttext.dictionary import (
+    EOS,
+    HS,
+    LABEL,
+    LANES,
+    MOST_GRAMS,
+    NS,
+    OVA,
+    SOFTMAX,
+    Grams,
+    Network,
+    Table,
+    Words,
+    end_of_line,
+    frozen,
+    hashes,
+    table,
+)
+from curation.text.fasttext.predict import fold, predict
 
 _MAGIC, _VERSION, _SUPERVISED = 793712314, 12, 3
 _CENTROIDS = 256
@@ -50,6 +67,13 @@ class FastText:
         except _MalformedError as error:
             raise ValueError(f"{path.name}: {error}") from None
 
+    @classmethod
+    def of(cls, labels: list[str], network: Network) -> FastText:
+        """A model that lies in memory, its n-grams added to its words' rows (`curation.text.fasttext.predict.fold`)."""
+        model = cls.__new__(cls)
+        model.labels, model._network = labels, network
+        return model
+
     def predict(self, text: pa.Array | pa.ChunkedArray, top: int = 1, characters: int | None = None) -> Predictions:
         r"""The `top` most probable labels of each text in a string or large_string array; releases the GIL.
 
@@ -65,7 +89,7 @@ class FastText:
             raise ValueError(f"top and characters count from 1: {top}, {characters}")
         offsets, data = buffers(text)
         limit = len(data) if characters is None else min(characters, len(data))
-        return Predictions(*kernels.predict(offsets, data, limit, self._network, top))
+        return Predictions(*predict(offsets, data, limit, self._network, top))
 
 
 class _MalformedError(Exception):
@@ -127,20 +151,20 @@ def _read(path: Path) -> tuple[list[str], Network]:
     if not (_finite(rows) and _finite(output)):
         raise _MalformedError("a matrix holds values that are no finite numbers")
 
-    entries = _table(kernels.hashes(names, starts, ends), np.arange(size, dtype=np.int32))
+    entries = _table(hashes(names, starts, ends), np.arange(size, dtype=np.int32))
     sizes = np.ones(words, np.int64)
-    dictionary = Words(names, starts, ends, entries, _frozen(sizes))
-    eos = int(kernels.end_of_line(dictionary))
+    dictionary = Words(names, starts, ends, entries, frozen(sizes))
+    eos = int(end_of_line(dictionary))
     if eos >= words:
         raise _MalformedError(f"{EOS} is a label")
     if kept < 0:
-        places = Table(_frozen(np.empty((0, 2), np.int32)), _frozen(np.empty(0, np.uint32)))
+        places = Table(frozen(np.empty((0, 2), np.int32)), frozen(np.empty(0, np.uint32)))
     else:
         places = _table(pairs[:, 0].astype(np.uint32), words + pairs[:, 1].astype(np.int32))
     grams = Grams(shortest, longest, word_grams, np.uint64(max(buckets, 1)), words, places)
     children = _huffman(counts) if loss == HS else np.empty((0, 2), np.int32)
-    network = Network(dictionary, grams, _frozen(rows), eos, loss, _frozen(output), _frozen(children))
-    kernels.fold(rows, sizes, network)
+    network = Network(dictionary, grams, frozen(rows), eos, loss, frozen(output), frozen(children))
+    fold(rows, sizes, network)
     spans = zip(starts[words:].tolist(), ends[words:].tolist(), strict=True)
     return [names[start:end].tobytes().decode(errors="replace").removeprefix(LABEL) for start, end in spans], network
 
@@ -185,7 +209,7 @@ class _File:
         if (self.data[ends + 9] != (np.arange(size) >= words)).any():
             raise _MalformedError("the dictionary does not hold words first and then labels")
         counts = self.data[ends[words:, None] + np.arange(1, 9)].view("<i8")[:, 0]
-        return _frozen(self.data[begin : self.at].copy()), _frozen(starts - begin), _frozen(ends - begin), counts
+        return frozen(self.data[begin : self.at].copy()), frozen(starts - begin), frozen(ends - begin), counts
 
     def matrix(self, quantised: bool, dim: int) -> NDArray[np.float32]:
         """A matrix of `dim` columns, padded to a multiple of LANES."""
@@ -227,17 +251,10 @@ class _File:
 
 
 def _table(keys: NDArray[np.uint32], values: NDArray[np.int32]) -> Table:
-    slots, bits = kernels.table(keys, values)
+    slots, bits = table(keys, values)
     if not len(slots):
         raise _MalformedError("too many keys of the dictionary have one hash")
-    return Table(_frozen(slots), _frozen(bits))
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view, so that each kernel is compiled for one type only."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return Table(frozen(slots), frozen(bits))
 
 
 def _huffman(counts: NDArray[np.int64]) -> NDArray[np.int32]:

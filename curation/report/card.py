@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from curation.escape import code, fenced, markdown
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan
 from curation.report.duplicates import duplicate_lines, duplicates
-from curation.report.escape import code, fenced, markdown
 from curation.report.selection import selection_lines
 from curation.report.tables import table
 from curation.sources import Shard

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from curation.escape import inline
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan
-from curation.report.escape import inline
 from curation.report.tables import table
 from schemas.manifest import TEMPLATE_MEMBERS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curation.report.escape import code, inline, markdown
+from curation.escape import code, inline, markdown
 from curation.report.tables import table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.report.escape import Markdown, inline
+from curation.escape import Markdown, inline
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from curation.report.escape import code, fenced, inline, markdown
-from curation.report.escape import page as escape
+from curation.escape import code, fenced, inline, markdown
+from curation.escape import page as escape
 from curation.report.tables import table
 
 STYLE = """

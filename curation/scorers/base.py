@@ -17,8 +17,8 @@ from curation.paths import expanded
 from curation.reasons import Grounds
 
 if TYPE_CHECKING:
-    from curation.models.encoder import Reader
     from curation.models.meter import Reading
+    from curation.models.reader import Reader
     from curation.scorers.attribution import Attribution
 
 

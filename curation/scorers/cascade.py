@@ -12,7 +12,7 @@ from pydantic import Field
 from curation.models.locate import sha256
 from curation.scorers import alone, base, members
 from curation.scorers.base import HEAD
-from curation.scorers.cascade_gate import DROP, ESCALATE, KEEP, Gate, calibrate, frontier
+from curation.scorers.cascade_gate import DROP, ESCALATE, KEEP, TwoSidedGate, calibrate, frontier
 from curation.scorers.members import Member
 from curation.text.arrow import buffers
 from curation.text.hashing import hash_spans
@@ -58,7 +58,7 @@ class Route(base.Scorer):
         super().__init__(settings, context)
         self._cheap = cheap
         self._sign = members.sign(settings.cheap, cheap)
-        self._gate: Gate | None = None
+        self._gate: TwoSidedGate | None = None
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -80,12 +80,12 @@ class Route(base.Scorer):
             from safetensors.numpy import load_file
 
             low, high = load_file(self.context.artifact / HEAD)["gate"].tolist()
-            self._gate = Gate(low, high)
+            self._gate = TwoSidedGate(low, high)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         self.load()
         cheap = members.values(batch.column("cheap"), self.settings.cheap.field)
-        route = (self._gate or Gate()).route(self._sign * cheap)
+        route = (self._gate or TwoSidedGate()).route(self._sign * cheap)
         audit = _hashes(batch.column("text"), AUDIT_SEED) < np.uint64(self.settings.audit * 2.0**64)
         return pa.record_batch(
             {

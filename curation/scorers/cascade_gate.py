@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+
+from curation.statistics.intervals import lower_bound, rows_needed, upper_bound
 
 CUTS = 40
 """Steps of the grid of cuts, quantiles of the first half (the grid of FrugalGPT's threshold search)."""
@@ -28,7 +29,7 @@ KEEP, ESCALATE, DROP = 1, 0, -1
 
 
 @dataclass(frozen=True)
-class Gate:
+class TwoSidedGate:
     """Kept from `high` on, dropped below `low`, escalated between. Infinite where a side could not be certified."""
 
     low: float = -np.inf
@@ -53,7 +54,7 @@ class Side:
 class Calibrated:
     """A gate, and what the second half of the calibration sample says of it."""
 
-    gate: Gate
+    gate: TwoSidedGate
     kept: Side
     """Of the documents that the cheap score keeps, those that the expensive one drops."""
     dropped: Side
@@ -95,27 +96,6 @@ class Calibrated:
         }
 
 
-def upper_bound(wrong: np.ndarray | int, rows: np.ndarray | int, delta: float) -> np.ndarray:
-    """Clopper-Pearson upper bound on a share of which `wrong` of `rows` were seen; 1 where there are no rows.
-
-    Exact one-sided interval (Clopper and Pearson 1934): the delta-quantile from above of Beta(wrong + 1, rows - wrong).
-    """
-    wrong, rows = np.asarray(wrong, dtype=np.float64), np.asarray(rows, dtype=np.float64)
-    right = np.maximum(rows - wrong, 0)
-    bound = beta.ppf(1 - delta, wrong + 1, np.where(right > 0, right, 1))
-    return np.asarray(np.where(right > 0, bound, 1.0))
-
-
-def lower_bound(right: int, rows: int, delta: float) -> float:
-    """Clopper-Pearson lower bound on a share of which `right` of `rows` were seen; 0 where there are none."""
-    return float(beta.ppf(delta, right, rows - right + 1)) if right else 0.0
-
-
-def rows_needed(error: float, delta: float) -> int:
-    """Rows without an error that certify `error` at `delta`: the least n with (1 - error)^n <= delta."""
-    return int(np.ceil(np.log(delta) / np.log1p(-error)))
-
-
 def calibrate(
     cheap: np.ndarray,
     keeps: np.ndarray,
@@ -145,13 +125,13 @@ def calibrate(
     cheap, keeps = cheap[~first], keeps[~first]
     keep_cuts = _passed(keep_cuts, *_kept(cheap, keeps, keep_cuts), wrong_keeps, delta / 2)
     drop_cuts = _passed(drop_cuts, *_dropped(cheap, keeps, drop_cuts), wrong_drops, delta / 2)
-    gate = Gate(
+    gate = TwoSidedGate(
         low=float(drop_cuts[-1]) if len(drop_cuts) else -np.inf,
         high=float(keep_cuts[-1]) if len(keep_cuts) else np.inf,
     )
     if gate.high < gate.low:  # both sides hold on all that lies between: one cut, where the first half errs least
         best = _least_wrong(seen, labels, np.intersect1d(keep_cuts, drop_cuts))
-        gate = Gate(low=best, high=best)
+        gate = TwoSidedGate(low=best, high=best)
     return _measured(gate, cheap, keeps, delta, len(first))
 
 
@@ -172,7 +152,8 @@ def frontier(
 def audited(route: np.ndarray, keeps: np.ndarray, delta: float) -> dict[str, Side]:
     """What an audit slice says of the gate now, to be held against the bounds that it was calibrated to.
 
-    `route` int8 [n] as of `Gate.route`, `keeps` bool [n], both of documents that were escalated whatever their route.
+    `route` int8 [n] as of `TwoSidedGate.route`, `keeps` bool [n], both of documents that were escalated whatever their
+    route.
     """
     kept, dropped = route == KEEP, route == DROP
     return {
@@ -214,7 +195,7 @@ def _passed(cuts: np.ndarray, wrong: np.ndarray, rows: np.ndarray, error: float,
     return cuts[: int(failed.argmax())] if failed.any() else cuts
 
 
-def _measured(gate: Gate, cheap: np.ndarray, keeps: np.ndarray, delta: float, rows: int) -> Calibrated:
+def _measured(gate: TwoSidedGate, cheap: np.ndarray, keeps: np.ndarray, delta: float, rows: int) -> Calibrated:
     route = gate.route(cheap)
     sides = audited(route, keeps, delta / 2)
     total = int(keeps.sum())

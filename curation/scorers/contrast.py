@@ -231,7 +231,7 @@ class _ByModels(_Difference, ModelScorer):
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:
         """Of each token, how much better the conditional model foretells it; they add up to `difference`."""
         prior, conditional = (
-            causal.strip(document.column("text"), self.settings.max_tokens, self.settings.stride)
+            causal.losses_by_token(document.column("text"), self.settings.max_tokens, self.settings.stride)
             for causal in self.readers
         )
         if not prior:

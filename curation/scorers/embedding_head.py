@@ -124,6 +124,10 @@ class EmbeddingHead(base.Scorer):
     def requires(self) -> dict[str, base.Scorer]:
         return {"embedding": self._embedding}
 
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        """The head's tensors: weight, bias and, of grades, values."""
+        return self._head.weights()
+
     def identity(self) -> dict[str, Any]:
         """The encoder, and the hash of the head, once there is one."""
         return {"encoder": self._embedding.identity(), **self._head.identity()}
@@ -141,7 +145,7 @@ class EmbeddingHead(base.Scorer):
     def load(self) -> None:
         """Open the head. Raises RuntimeError when none was fitted, ValueError when it is of another encoder's width."""
         if self._tensors is None:
-            tensors = {name: value.astype(np.float64) for name, value in self._head.weights().items()}
+            tensors = {name: value.astype(np.float64) for name, value in self.weights().items()}
             width = self._embedding.encoder.dim
             if tensors["weight"].shape[-1] != width:
                 raise ValueError(
@@ -236,8 +240,7 @@ class _Head(ABC):
     def models(self) -> list[dict[str, Any]]: ...
 
     @abstractmethod
-    def weights(self) -> dict[str, NDArray[np.float64]]:
-        """The head's tensors: weight, bias and, of grades, values."""
+    def weights(self) -> dict[str, NDArray[np.float64]]: ...
 
     def fit_identity(self) -> dict[str, Any]:
         raise NotImplementedError

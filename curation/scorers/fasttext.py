@@ -20,8 +20,8 @@ from curation.scorers.embedding_head import FACTS
 from curation.scorers.fitted import Fitted, Scores, Tensors
 from curation.scorers.model import is_blank
 from curation.text.arrow import buffers
-from curation.text.fasttext import HS, LABEL, SOFTMAX
-from curation.text.fasttext_pieces import pieces
+from curation.text.fasttext.dictionary import HS, LABEL, SOFTMAX
+from curation.text.fasttext.pieces import pieces
 from curation.training.fasttext import Options, opened, train
 from curation.training.scorer import expected
 from schemas.documents import EMPTY, OK, TEXT

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation.models.encoder import Reader
 from curation.models.meter import Reading
+from curation.models.reader import Reader
 from curation.models.tokens import TOKENIZER, Ids
 from curation.scorers import base
 from schemas.documents import EMPTY, OK, TOO_LONG

@@ -89,7 +89,7 @@ class Perplexity(ModelScorer):
 
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:
         """Each token's share of `loss`: its own loss over the number of tokens."""
-        strip = self.causal.strip(document.column("text"), self.settings.max_tokens, self.settings.stride)
+        strip = self.causal.losses_by_token(document.column("text"), self.settings.max_tokens, self.settings.stride)
         if not strip:
             return None
         return Attribution("loss", [(token, loss / len(strip)) for token, loss in strip], in_order=True)

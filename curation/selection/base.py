@@ -75,7 +75,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Place:
+class RankPosition:
     """A document's place in the ranking: its score, and for ties where it stands in the input."""
 
     score: float
@@ -88,14 +88,14 @@ class Place:
 class Cut:
     """The first and the last document that stay, and how many there are from one to the other. None selects nothing."""
 
-    first: Place | None
-    last: Place | None
+    first: RankPosition | None
+    last: RankPosition | None
     rows: int = 0
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Cut:
         """From plain JSON."""
-        first, last = (Place(**facts[name]) if facts[name] else None for name in ("first", "last"))
+        first, last = (RankPosition(**facts[name]) if facts[name] else None for name in ("first", "last"))
         return cls(first, last, facts["rows"])
 
 

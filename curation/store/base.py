@@ -78,7 +78,7 @@ class Store(ABC):
         """XXH3-128 of a file's bytes, None where there is none; read again only where it is not the file it was."""
 
     @abstractmethod
-    def place(self, name: str) -> Path | str:
+    def location(self, name: str) -> Path | str:
         """The same, for those who go on from there: a path where it is one."""
 
     @abstractmethod

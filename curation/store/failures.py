@@ -10,8 +10,8 @@ import errno
 from collections.abc import Iterator
 from typing import Any
 
-AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
-"""HTTP statuses after which the same request may succeed. S3 answers 409 where two create one key at once."""
+from curation.retry import AGAIN
+
 AGAIN_CODES = {
     "BadDigest",
     "IncompleteBody",

@@ -64,10 +64,10 @@ class LocalStore(Store):
     def uri(self, name: str) -> str:
         return str(self.root / name)
 
-    def place(self, name: str) -> Path:
+    def location(self, name: str) -> Path:
         return self.root / name
 
-    path = place
+    path = location
 
     def source(self, name: str) -> str:
         return self.checked(name)

@@ -60,7 +60,7 @@ class ObjectStore(Store):
     def uri(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
 
-    def place(self, name: str) -> str:
+    def location(self, name: str) -> str:
         return self.uri(name)
 
     def path(self, name: str) -> Path:

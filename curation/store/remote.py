@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import errno
 import io
-import random
 import re
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from fsspec.asyn import AsyncFileSystem, sync
 
 from curation import tally
 from curation.credentials import has_credentials
+from curation.retry import pause
 from curation.store.failures import (
     ABSENT,
     FULL,
@@ -49,14 +49,13 @@ TRIES = 8
 SLOW_TRIES = 3
 """Tries that may end at a time limit: each of them has waited long already."""
 WAIT = (0.1, 10.0)
-"""Seconds before the second try, doubled with each further one, and at most; each time between half of it and all."""
+"""Seconds before the second try, and at most (`curation.retry.pause`)."""
 BLOCK = 8 * 1024 * 1024
 """Bytes up to which a file is fetched whole, in one request."""
 AHEAD = 1024 * 1024
 """Bytes that are fetched at least of a larger one."""
 LIMIT = (60.0, 100_000.0)
 """Seconds that one answer may take, and bytes a second at which a large one may take longer."""
-_random = random.SystemRandom()
 T = TypeVar("T")
 
 
@@ -140,7 +139,7 @@ def patiently(what: str, ask: Callable[[], T], local: bool = False) -> T:
         if attempt + 1 == TRIES or slow == SLOW_TRIES:
             break
         tally.add(tally.RETRIES, "store")
-        time.sleep(_random.uniform(0.5, 1.0) * min(WAIT[0] * 2**attempt, WAIT[1]))
+        time.sleep(pause(attempt, *WAIT))
     spent = time.monotonic() - began
     raise StoreError(
         f"{what}: no answer in {attempt + 1} tries and {spent:.0f} s; the last time: {said(last)}"

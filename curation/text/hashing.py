@@ -114,3 +114,12 @@ def _round(accumulator: np.uint64, lane: np.uint64) -> np.uint64:
 @njit_inline
 def _merge(h: np.uint64, accumulator: np.uint64) -> np.uint64:
     return np.uint64((h ^ _round(np.uint64(0), accumulator)) * _P1 + _P4)
+
+
+@njit(cache=True, nogil=True)
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`mix64` of each value."""
+    out = np.empty(len(values), np.uint64)
+    for i in range(len(values)):
+        out[i] = mix64(values[i])
+    return out

@@ -22,28 +22,33 @@ from numba import njit
 from numpy.typing import NDArray
 
 from curation.models.fasttext import FastText
-from curation.text import fasttext as kernels
 from curation.text.arrow import buffers
-from curation.text.fasttext import (
-    _EOS,
-    _LABEL,
-    _ZERO,
+from curation.text.fasttext.dictionary import (
     EOS,
+    EOS_BYTES,
     LABEL,
+    LABEL_BYTES,
     LANES,
     MOST_GRAMS,
     SOFTMAX,
+    ZERO,
     Grams,
     Network,
     Table,
     Words,
-    _begins,
-    _dot,
-    _equal,
-    _separates,
+    begins,
+    end_of_line,
+    equal_bytes,
+    frozen,
+    separates,
+    table,
 )
-from curation.text.fasttext_pieces import pieces
-from curation.text.hashing import hash_spans, mix64
+from curation.text.fasttext.dictionary import (
+    hashes as hashes_of,
+)
+from curation.text.fasttext.pieces import pieces
+from curation.text.fasttext.predict import dot, fold
+from curation.text.hashing import hash_spans, mix64, mixed
 from schemas.errors import Refusal
 
 _BLOCK = 4096
@@ -127,14 +132,12 @@ def opened(tensors: Tensors) -> FastText:
         raise ValueError(f"{len(rows)} vectors do not fit {words} words and {len(kept)} n-grams")
     network = _network(names, ends, labels, tensors["grams"], kept, rows, output)
     sizes = network.words.sizes.copy()
-    kernels.fold(rows, sizes, network)
-    model = FastText.__new__(FastText)
-    model.labels = [
+    fold(rows, sizes, network)
+    model_labels = [
         names[start + 1 : end].tobytes().decode().removeprefix(LABEL)
         for start, end in zip(ends[words - 1 : -1].tolist(), ends[words:].tolist(), strict=True)
     ]
-    model._network = network._replace(words=network.words._replace(sizes=_frozen(sizes)))
-    return model
+    return FastText.of(model_labels, network._replace(words=network.words._replace(sizes=frozen(sizes))))
 
 
 def _check(options: Options, labels: NDArray[np.int32], names: list[str]) -> None:
@@ -183,37 +186,30 @@ def _network(
     """A network of these arrays; `kept` None for one in which every bucket has a row."""
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1] + 1])
     words = len(ends) - labels
-    names, starts, ends = (_frozen(array) for array in (names, starts, ends))
-    entries = _table(kernels.hashes(names, starts, ends), np.arange(len(ends), dtype=np.int32))
-    dictionary = Words(names, starts, ends, entries, _frozen(np.ones(words, np.int64)))
+    names, starts, ends = (frozen(array) for array in (names, starts, ends))
+    entries = _table(hashes_of(names, starts, ends), np.arange(len(ends), dtype=np.int32))
+    dictionary = Words(names, starts, ends, entries, frozen(np.ones(words, np.int64)))
     shortest, longest, word_ngrams, buckets = (int(value) for value in grams)
     if kept is None:
-        places = Table(_frozen(np.empty((0, 2), np.int32)), _frozen(np.empty(0, np.uint32)))
+        places = Table(frozen(np.empty((0, 2), np.int32)), frozen(np.empty(0, np.uint32)))
     else:
         places = _table(kept.astype(np.uint32), np.arange(words, words + len(kept), dtype=np.int32))
     return Network(
         dictionary,
         Grams(shortest, longest, word_ngrams, np.uint64(buckets), words, places),
-        _frozen(rows),
-        int(kernels.end_of_line(dictionary)),
+        frozen(rows),
+        int(end_of_line(dictionary)),
         SOFTMAX,
-        _frozen(output),
-        _frozen(np.empty((0, 2), np.int32)),
+        frozen(output),
+        frozen(np.empty((0, 2), np.int32)),
     )
 
 
 def _table(keys: NDArray[np.uint32], values: NDArray[np.int32]) -> Table:
-    slots, bits = kernels.table(keys, values)
+    slots, bits = table(keys, values)
     if not len(slots):
         raise Refusal("too many words have one hash", "look for rows made to break hash tables")
-    return Table(_frozen(slots), _frozen(bits))
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view, so that each kernel is compiled for one type only."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return Table(frozen(slots), frozen(bits))
 
 
 def _listed(
@@ -222,7 +218,7 @@ def _listed(
     """Bounds of each text's rows, the rows, and each text's words."""
     blocks = []
     for start in range(0, len(offsets) - 1, _BLOCK):
-        found = pieces(_frozen(offsets[start : start + _BLOCK + 1]), data, network, apart=True)
+        found = pieces(frozen(offsets[start : start + _BLOCK + 1]), data, network, apart=True)
         blocks.append((np.diff(found.documents), found.rows, found.tokens))
     counts, rows, tokens = (np.concatenate(columns) for columns in zip(*blocks, strict=True))
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]), rows, tokens
@@ -259,29 +255,20 @@ def _padded(matrix: NDArray[Any]) -> NDArray[np.float32]:
 
 
 @njit(nogil=True, cache=True)
-def mixed(values):  # type: ignore[no-untyped-def]
-    """`curation.text.hashing.mix64` of each value, uint64."""
-    out = np.empty(len(values), np.uint64)
-    for i in range(len(values)):
-        out[i] = mix64(values[i])
-    return out
-
-
-@njit(nogil=True, cache=True)
 def _split(offsets, data, starts, ends):  # type: ignore[no-untyped-def]
     """How many words there are; where they lie in `data` is written as far as the arrays reach."""
     count = 0
     for i in range(len(offsets) - 1):
         at, stop = offsets[i], offsets[i + 1]
         while True:
-            while at < stop and _separates(data[at]):
+            while at < stop and separates(data[at]):
                 at += 1
             start = at
-            while at < stop and not _separates(data[at]):
+            while at < stop and not separates(data[at]):
                 at += 1
-            if at == start or _equal(data, start, at, _EOS, _ZERO, len(_EOS)):
+            if at == start or equal_bytes(data, start, at, EOS_BYTES, ZERO, len(EOS_BYTES)):
                 break
-            if _begins(data, start, at, _LABEL):
+            if begins(data, start, at, LABEL_BYTES):
                 continue
             if count < len(starts):
                 starts[count] = start
@@ -326,7 +313,7 @@ def _descend(bounds, features, labels, order, tokens, vectors, output, lr, total
             hidden[j] *= scale
         most = np.float32(-np.inf)
         for label in range(len(output)):
-            scores[label] = _dot(output[label], hidden)
+            scores[label] = dot(output[label], hidden)
             most = max(most, scores[label])
         norm = np.float32(0)
         for label in range(len(output)):

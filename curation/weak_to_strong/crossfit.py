@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.training.fasttext import mixed
+from curation.text.hashing import mixed
 
 UNSEEN, QUARANTINED = -1, -2
 HASH = "splitmix64-min"

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.scorers.cascade_gate import CUTS, rows_needed, upper_bound
+from curation.scorers.cascade_gate import CUTS
+from curation.statistics.intervals import rows_needed, upper_bound
 
 Array = NDArray[np.float64]
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from curation.models.classifier import EAGER, Classifier
 from curation.models.config import check, read_json, understood
 from curation.models.devices import THREADS, best_dtype, exact_products, threads
-from curation.models.encoder import PACKABLE
 from curation.models.locate import LocatedModel, ModelError, locate
+from curation.models.reader import PACKABLE
 from curation.models.sequences import frame, framed
 from curation.models.tokens import Tokens
 from curation.text.arrow import buffers

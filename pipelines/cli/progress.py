@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from curation.report.escape import terminal
+from curation.escape import terminal
 from pipelines.cli.render import tell_text
 from pipelines.running.events import (
     Event,

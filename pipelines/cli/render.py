@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.report.escape import terminal
+from curation.escape import terminal
 from schemas.errors import Finding
 
 SCHEMA_VERSION = 1

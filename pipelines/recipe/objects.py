@@ -11,6 +11,7 @@ import pyarrow as pa
 from curation import registry
 from curation.formats.columns import Columns
 from curation.gates import Gate, GateError
+from curation.models.locate import ModelError
 from curation.plugins import PluginError, contained, kind_of
 from curation.scorers.base import Context, Scorer
 from curation.scorers.construct import construct
@@ -62,7 +63,7 @@ def build_stage(document: Document, index: int, stage: Stage, context: Context, 
         if isinstance(error, CurationError):
             for finding in error.findings:
                 document.add(finding.code, f"{label}: {finding.message}", place, finding.hint)
-        elif type(error).__name__ == "ModelError" and hasattr(error, "hint"):
+        elif isinstance(error, ModelError):
             key: KeyPath = (*path, "model") if "model" in stage.settings else place
             document.add("C013", f"{label}: {said}", key, advised, value=True)
         elif isinstance(error, ValueError | OSError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.report.escape import from_sheet, sheet
+from curation.escape import from_sheet, sheet
 from curation.sources import csv_rows, rows
 from curation.sources.json_array import MalformedError
 from curation.sources.rows import UnusableError

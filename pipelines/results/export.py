@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curation import parquet
 from curation.duplicates.groups import clusters, split, split_rows
+from curation.escape import code, inline, markdown
 from curation.formats.columns import Columns
 from curation.formats.shuffle import Shuffle
 from curation.formats.targets.axolotl import Axolotl
@@ -24,7 +25,6 @@ from curation.formats.targets.base import Target
 from curation.formats.targets.llama_factory import LlamaFactory
 from curation.formats.targets.trl import Trl
 from curation.formats.targets.trl_preference import TrlPreference
-from curation.report.escape import code, inline, markdown
 from curation.sources.texts import nested
 from curation.store import Store, new_folder
 from schemas.documents import TEXT

@@ -60,7 +60,7 @@ def publish(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], attem
     )
     for record in written:
         manifest.store.remove(record["data"])
-    return manifest.store.place(name), duplicates
+    return manifest.store.location(name), duplicates
 
 
 def _duplicate_ids(plan: Plan, manifest: Manifest, attempt: str) -> int:

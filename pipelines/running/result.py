@@ -52,7 +52,7 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     if dataset is None:
         return None
     record = dataset.to_pylist()[0]
-    folder = manifest.store.place(record["path"])
+    folder = manifest.store.location(record["path"])
     exists = manifest.store.exists(record["path"])
     sizes = manifest.store.sizes(record["path"])
     found = sum(name.startswith("part-") for name in sizes)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import parquet
+from curation.escape import fenced
 from curation.manifest.parts import later
-from curation.report.escape import fenced
 from curation.report.weak_to_strong import card_lines, html, student_card
 from curation.store import new_folder, sync
 from pipelines.weak_to_strong.plan import REPORT

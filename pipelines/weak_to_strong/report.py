@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.scorers.cascade_gate import lower_bound, upper_bound
+from curation.statistics.intervals import lower_bound, upper_bound
 from curation.statistics.metrics import Interval
 from curation.weak_to_strong.crossfit import QUARANTINED, straddles
 from curation.weak_to_strong.gap import LEVEL, Gap, recovered, t_interval

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from curation import registry
+from curation.models.locate import ModelError
 from curation.scorers.base import Scorer, Settings
 from pipelines.recipe import load as recipe
 from pipelines.recipe.schema import json_schema
@@ -52,12 +53,6 @@ class Picky(Sized):
         if given.minimum == 3:
             raise ModelError("weights are a pickle", "use package:")
         super().__init__(given, context)
-
-
-class ModelError(Exception):
-    def __init__(self, message, hint):
-        super().__init__(message)
-        self.hint = hint
 
 
 class RankedSettings(Settings):

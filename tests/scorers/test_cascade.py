@@ -190,7 +190,7 @@ def test_calibration_takes_the_documents_that_reach_the_stage(folder: Path) -> N
 
 
 def test_scores_are_the_same_in_any_batch(folder: Path) -> None:
-    from curation.scorers import alone
+    from curation.scorers.alone import run as score_all
 
     settings = CascadeSettings.model_validate(
         {key: value for key, value in STAGE.items() if key not in ("scorer", "id")}
@@ -204,14 +204,14 @@ def test_scores_are_the_same_in_any_batch(folder: Path) -> None:
     (folder / "artifact").mkdir()
     save_file(artifact.tensors, folder / "artifact" / "head.safetensors")
     cascade = Cascade(settings, Context(folder, folder / "artifact"))
-    together = alone.run(cascade, pool)
+    together = score_all(cascade, pool)
     assert [(f.name, f.type) for f in together.schema if f.name != "status"] == [
         (f.name, f.type) for f in cascade.fields
     ]
     order = np.random.default_rng(0).permutation(400)
-    assert alone.run(cascade, pool.take(pa.array(order))).to_pylist() == [together.to_pylist()[row] for row in order]
+    assert score_all(cascade, pool.take(pa.array(order))).to_pylist() == [together.to_pylist()[row] for row in order]
     for row in (0, 5, 7, 108):
-        alone = alone.run(cascade, pool.slice(row, 1)).to_pylist()[0]
+        alone = score_all(cascade, pool.slice(row, 1)).to_pylist()[0]
         assert {"status": "ok", **alone} == together.to_pylist()[row]
 
 

@@ -11,18 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.scorers.cascade_gate import (
-    DROP,
-    ESCALATE,
-    KEEP,
-    Gate,
-    audited,
-    calibrate,
-    frontier,
-    lower_bound,
-    rows_needed,
-    upper_bound,
-)
+from curation.scorers.cascade_gate import DROP, ESCALATE, KEEP, TwoSidedGate, audited, calibrate, frontier
+from curation.statistics.intervals import lower_bound, rows_needed, upper_bound
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -49,8 +39,8 @@ def test_one_percent_takes_299_rows_without_an_error_and_773_with_three() -> Non
 
 def test_a_document_is_kept_from_high_on_dropped_below_low_and_else_escalated() -> None:
     scores = np.array([0.1, 0.2, 0.5, 0.8, 0.9, np.nan, np.inf, -np.inf])
-    assert Gate(0.2, 0.8).route(scores).tolist() == [DROP, ESCALATE, ESCALATE, KEEP, KEEP, ESCALATE, KEEP, DROP]
-    assert set(Gate().route(scores[:6]).tolist()) == {ESCALATE}
+    assert TwoSidedGate(0.2, 0.8).route(scores).tolist() == [DROP, ESCALATE, ESCALATE, KEEP, KEEP, ESCALATE, KEEP, DROP]
+    assert set(TwoSidedGate().route(scores[:6]).tolist()) == {ESCALATE}
 
 
 # --- the promise -----------------------------------------------------------------------------------------------------
@@ -209,7 +199,7 @@ def test_the_frontier_falls_as_the_bound_is_loosened() -> None:
 
 def test_an_audit_shows_a_gate_that_no_longer_holds() -> None:
     random = np.random.default_rng(9)
-    gate = Gate(0.2, 0.8)
+    gate = TwoSidedGate(0.2, 0.8)
     cheap = random.random(5000)
     route = gate.route(cheap)
     before = audited(route, cheap > 0.5, 0.05)

@@ -75,7 +75,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[Kit
 
 @pytest.fixture
 def fp32(monkeypatch: pytest.MonkeyPatch, kit: Kit) -> None:
-    monkeypatch.setattr("curation.models.encoder.best_dtype", lambda device: "fp32")
+    monkeypatch.setattr("curation.models.reader.best_dtype", lambda device: "fp32")
     monkeypatch.setattr(kit, "_made", {})
 
 

@@ -135,7 +135,7 @@ def test_new_documents_are_ranked_in_the_frozen_tables(folder: Path) -> None:
 def test_a_score_is_the_same_in_any_batch(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    from curation.scorers import alone
+    from curation.scorers.alone import run as score_all
 
     settings = EnsembleSettings.model_validate({"members": [A, B], "method": "learned", "target": "gold"})
     table = documents(300)
@@ -143,12 +143,12 @@ def test_a_score_is_the_same_in_any_batch(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     save_file(Ensemble(settings, Context(tmp_path)).fit(pool).tensors, tmp_path / "artifact" / "head.safetensors")
     made = Ensemble(settings, Context(tmp_path, tmp_path / "artifact"))
-    together = alone.run(made, pool)
+    together = score_all(made, pool)
     assert [(f.name, f.type) for f in together.schema if f.name != "status"] == [(f.name, f.type) for f in made.fields]
     order = np.random.default_rng(0).permutation(300)
-    assert alone.run(made, pool.take(pa.array(order))).to_pylist() == [together.to_pylist()[row] for row in order]
+    assert score_all(made, pool.take(pa.array(order))).to_pylist() == [together.to_pylist()[row] for row in order]
     for row in (0, 5, 299):
-        alone = alone.run(made, pool.slice(row, 1)).to_pylist()[0]
+        alone = score_all(made, pool.slice(row, 1)).to_pylist()[0]
         assert {"status": "ok", **alone} == together.to_pylist()[row]
     with pytest.raises(RuntimeError, match="has to be fitted first"):
         Ensemble(settings, Context(tmp_path)).load()

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curation.models.encoder.best_dtype", lambda device: "fp32")
+    monkeypatch.setattr("curation.models.reader.best_dtype", lambda device: "fp32")
 
 
 def ifd(folder: Path, **more: Any) -> Ifd:

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from curation.models.fasttext import FastText
 from curation.text.arrow import buffers
-from curation.text.fasttext_pieces import pieces
+from curation.text.fasttext.pieces import pieces
 from curation.training.fasttext import Options, Tensors, opened, train
 from schemas.documents import TEXT
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from curation.scorers.cascade_gate import rows_needed, upper_bound
+from curation.statistics.intervals import rows_needed, upper_bound
 from curation.weak_to_strong import risk
 
 LEVELS = np.linspace(0.5, 1, 201)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from curation.models.config import read_json
-from curation.models.encoder import CAUSAL
 from curation.models.locate import ModelError, locate
+from curation.models.reader import CAUSAL
 from curation.weak_to_strong.students.head import HeadStudent
 from schemas.weak_to_strong import CausalHeadStudent as Settings
 

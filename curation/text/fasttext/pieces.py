@@ -12,20 +12,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from curation.text.fasttext import (
-    _EOS,
-    _FNV_OFFSET,
-    _LABEL,
-    _WORD_GRAM,
-    _ZERO,
+from curation.text.fasttext.dictionary import (
+    EOS_BYTES,
+    FNV_OFFSET,
+    LABEL_BYTES,
+    WORD_GRAM,
+    ZERO,
     Network,
-    _begins,
-    _entry,
-    _equal,
-    _fnv,
-    _hash,
-    _row,
-    _separates,
+    begins,
+    bucket_row,
+    equal_bytes,
+    find_entry,
+    fnv_step,
+    name_hash,
+    separates,
 )
 
 
@@ -74,23 +74,23 @@ def _list(offsets, data, network, apart, rows, starts, ends):  # type: ignore[no
         seen = 0
         ended = False
         while not ended:
-            while at < stop and _separates(data[at]):
+            while at < stop and separates(data[at]):
                 at += 1
             start = at
-            h = _FNV_OFFSET
-            while at < stop and not _separates(data[at]):
-                h = _fnv(h, data[at])
+            h = FNV_OFFSET
+            while at < stop and not separates(data[at]):
+                h = fnv_step(h, data[at])
                 at += 1
             end = at
-            ended = at == start or _equal(data, start, at, _EOS, _ZERO, len(_EOS))
+            ended = at == start or equal_bytes(data, start, at, EOS_BYTES, ZERO, len(EOS_BYTES))
             if ended:
-                h = _hash(_EOS, _ZERO, len(_EOS))
+                h = name_hash(EOS_BYTES, ZERO, len(EOS_BYTES))
                 entry = np.int64(network.eos)
                 if end == start:
                     start, end = stop, stop + 1
             else:
-                entry = _entry(data, start, at, h, words)
-                if entry >= len(words.sizes) or (entry < 0 and _begins(data, start, at, _LABEL)):
+                entry = find_entry(data, start, at, h, words)
+                if entry >= len(words.sizes) or (entry < 0 and begins(data, start, at, LABEL_BYTES)):
                     continue
             tokens[i] += 1
             if entry >= 0:
@@ -100,8 +100,8 @@ def _list(offsets, data, network, apart, rows, starts, ends):  # type: ignore[no
             if len(running):
                 signed = np.uint64(np.int64(np.int32(h)))
                 for k in range(min(seen, len(running))):
-                    running[k] = running[k] * _WORD_GRAM + signed
-                    row = _row(running[k] % grams.buckets, grams)
+                    running[k] = running[k] * WORD_GRAM + signed
+                    row = bucket_row(running[k] % grams.buckets, grams)
                     if row >= 0:
                         count = _put(row, begun[k] - base, end - base, rows, starts, ends, count)
                 running[seen % len(running)] = signed
@@ -117,24 +117,24 @@ def _put_subwords(data, base, start, end, grams, rows, starts, ends, count):  # 
     at = start
     begins = True
     while at < end:
-        h = _FNV_OFFSET
+        h = FNV_OFFSET
         size = 0
         i = at
         if begins:
-            h = _fnv(h, np.uint8(60))
+            h = fnv_step(h, np.uint8(60))
             size = 1
         while i <= end and size < grams.longest:
             if i == end:
-                h = _fnv(h, np.uint8(62))
+                h = fnv_step(h, np.uint8(62))
             else:
-                h = _fnv(h, data[i])
+                h = fnv_step(h, data[i])
             i += 1
             while i < end and data[i] & 0xC0 == 0x80:
-                h = _fnv(h, data[i])
+                h = fnv_step(h, data[i])
                 i += 1
             size += 1
             if size >= grams.shortest:
-                row = _row(np.uint64(h % np.uint32(grams.buckets)), grams)
+                row = bucket_row(np.uint64(h % np.uint32(grams.buckets)), grams)
                 if row >= 0:
                     count = _put(row, at - base, min(i, end) - base, rows, starts, ends, count)
         if begins:
