@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.planning.resolve import resolve
+from pipelines.planning.sample import Sample
 from pipelines.recipe.load import parse
 from pipelines.running.events import Event, FitStarted
-from pipelines.running.fit import Sample, fit
+from pipelines.running.fit import fit
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
