@@ -1,4 +1,8 @@
-"""Plan → dataset: passes over the shards, barriers between them, decisions, output. Every step resumes."""
+"""Plan → dataset: passes over the shards, barriers between them, decisions, output. Every step resumes.
+
+Longer than most files: passes, barriers, decisions and output share what has failed and what was left out so far, and
+that is one class.
+"""
 
 from __future__ import annotations
 
