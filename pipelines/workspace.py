@@ -1,4 +1,7 @@
-"""The Python API: a workspace, and what can be done in it. The command line is a thin layer over this."""
+"""The Python API: a workspace, and what can be done in it. The command line is a thin layer over this.
+
+Longer than most files: one method for each thing that can be done, and no more in it than a call.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The manifest's commit records: one Arrow schema for each kind of part. A record is written once and never changed."""
+"""The manifest's commit records: one Arrow schema for each kind of part. A record is written once and never changed.
+
+Longer than most files: some thirty tables, a line for each column.
+"""
 
 from __future__ import annotations
 

@@ -60,6 +60,9 @@ class Mine(Scorer):
         self.meet("identity")
         return {{}}
 
+    def columns(self):
+        "A name that means something to the engine in selections alone."
+
     def meet(self, where, *texts):
         if self.settings.at == where:
             {action}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def code() -> str:
     """Names this version of the engine's code: two versions may score one document differently."""
     digest = hashlib.sha256()
     for package in ("curation", "schemas", "workers"):
-        folder = Path(__file__).resolve().parent.parent / package
+        folder = Path(import_module(package).__path__[0])  # in a submitted job each package lies in a folder of its own
         for path in sorted(folder.rglob("*.py")):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -66,8 +66,8 @@ def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:
     models = []
     with contained():
         readings = scorer.readings()
-    for place, (reader, reading) in enumerate(readings):
-        since_mark = reading.since(before[place]) if place < len(before) else reading
+    for number, (reader, reading) in enumerate(readings):
+        since_mark = reading.since(before[number]) if number < len(before) else reading
         if since_mark.slots:
             facts = (reader.model.address, reader.device, reader.dtype)
             peak = peak_flops(reader.device, reader.dtype)

@@ -1,4 +1,7 @@
-"""On Ray: one task a unit, bounded in flight, and actors that hold the models, shared by all shards."""
+"""On Ray: one task a unit, bounded in flight, and actors that hold the models, shared by all shards.
+
+Longer than most files: units in flight, actors, losses and the end of a run are looked after by one loop.
+"""
 
 from __future__ import annotations
 

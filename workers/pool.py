@@ -20,7 +20,7 @@ REFRESH_SECONDS = 5.0
 
 
 class Pool:
-    """The actors that hold one step's model. Kept by the driver; tasks find them by name on the shared_kv."""
+    """The actors that hold one step's model. Kept by the driver; tasks find their names in the shared store."""
 
     def __init__(
         self,

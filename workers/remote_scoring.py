@@ -45,9 +45,9 @@ DIED = "died"
 class RemoteScorer:
     """What one unit sends to other processes: model batches, and where `careful` everything that scores.
 
-    Scoring is pure, so what was lost is sent again. After a first loss the process that scores notes each batch on the
-    board before it begins: a batch that stands there when the process is gone was under way, and one that does not was
-    only in line behind another's.
+    Scoring is pure, so what was lost is sent again. After a first loss the process that scores notes each batch in the
+    shared store before it begins: a batch that stands there when the process is gone was under way, and one that does
+    not was only in line behind another's.
     """
 
     def __init__(self, careful: bool, hardware: str) -> None:

@@ -127,12 +127,17 @@ def renumbered(by_row: dict[int, Any], rows: Rows) -> dict[int, Any]:
 def rows_at(shard_work: ShardWork, rows: Rows, position: int, wanted: pa.Schema) -> Iterator[Documents]:
     """Rows of a shard (counted in it, ascending) as the stage at `position` sees them, a batch at a time.
 
-    `wanted`: source columns, of `wanted_columns`. Raises as `curation.sources.read_batches`.
+    `wanted`: source columns, of `wanted_columns`. What is stored is read now, so that its failures are told from those
+    of the iterator, which are the input's: they are as `curation.sources.read_batches` has them.
     """
     work = shard_work.work
     last = last_transform(work.stages[:position])
     stored = None if last is None else shard_work.stored(last.steps[-1], ["edits"])
-    for documents in source_rows(shard_work.shard, rows, work.columns, wanted):
+    return _edited(source_rows(shard_work.shard, rows, work.columns, wanted), stored)
+
+
+def _edited(reading: Iterator[Documents], stored: StoredColumns | None) -> Iterator[Documents]:
+    for documents in reading:
         if stored is not None:
             documents.edit(pc.struct_field(stored.rows(documents.rows), "edits"))
         yield documents

@@ -1,4 +1,7 @@
-"""The report of a weak-to-strong run for people: one HTML file that needs nothing else, and cards in Markdown."""
+"""The report of a weak-to-strong run for people: one HTML file that needs nothing else, and cards in Markdown.
+
+Longer than most files: a page of HTML and the cards beside it, section by section.
+"""
 
 from __future__ import annotations
 

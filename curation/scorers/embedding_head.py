@@ -1,4 +1,7 @@
-"""A linear head on stored embeddings: fitted from a handful of seed documents, or learned from labels beforehand."""
+"""A linear head on stored embeddings: fitted from a handful of seed documents, or learned from labels beforehand.
+
+Longer than most files: where a head comes from, seeds or labels, is asked in every method of the one scorer.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Credentials, region and endpoint are what the scheme's own library finds in the environment (AWS_ACCESS_KEY_ID,
 AWS_ENDPOINT_URL, a profile, a role ...). They are in no recipe, no record and no message.
+
+Longer than most files: every kind of request is here, so that all of them go through the one loop of tries.
 """
 
 from __future__ import annotations

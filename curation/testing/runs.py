@@ -39,9 +39,8 @@ def check_runs(
     last = _done(warm.run(recipe, executor="local", workers=3))
     for stage in stages:
         done = last.steps.get(stage["id"], 0)
-        require(
-            done < count, f"C4: {stage['id']} was asked for {done} documents of {count}, most of which it had scored"
-        )
+        left = count - count // 2  # what the strict gate held back, of which the sample had some
+        require(done <= left, f"C4: {stage['id']} was asked for {done} documents of {count}, and {left} were left")
     expected, stored = _stored(cold, first.run), _stored(warm, last.run)
     for key, row in expected.items():
         require(bits(stored.get(key)) == bits(row), f"C4: document {key} has other values in another division: "

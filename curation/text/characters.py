@@ -53,8 +53,8 @@ BREAK = 0x40
 SYMBOL = 0x80
 """One of datatrove's PUNCTUATION: what it counts as symbols, and what its MinHash turns into spaces."""
 
-_LU, _LL, _LO, _MN, _ME, _ND, _NO, _PC, _PO, _SM, _SO, _CC = (
-    CATEGORIES.index(name) for name in ("Lu", "Ll", "Lo", "Mn", "Me", "Nd", "No", "Pc", "Po", "Sm", "So", "Cc")
+_LU, _LL, _LO, _MN, _ME, _ND, _NO, _PC, _PO = (
+    CATEGORIES.index(name) for name in ("Lu", "Ll", "Lo", "Mn", "Me", "Nd", "No", "Pc", "Po")
 )
 _BREAKS = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 # datatrove 0.10.1, utils/text.py: every control character but tab and line feed among them
@@ -174,12 +174,6 @@ def is_mark(classes, codepoint):  # type: ignore[no-untyped-def]
 
 
 @njit_inline
-def is_nonspacing_mark(classes, codepoint):  # type: ignore[no-untyped-def]
-    """General category Mn."""
-    return classes[codepoint] & CATEGORY == _MN
-
-
-@njit_inline
 def is_punctuation(classes, codepoint):  # type: ignore[no-untyped-def]
     """General category P*."""
     category = classes[codepoint] & CATEGORY
@@ -187,28 +181,9 @@ def is_punctuation(classes, codepoint):  # type: ignore[no-untyped-def]
 
 
 @njit_inline
-def is_symbol(classes, codepoint):  # type: ignore[no-untyped-def]
-    """General category S*; for datatrove's own idea of a symbol test the SYMBOL flag."""
-    category = classes[codepoint] & CATEGORY
-    return _SM <= category <= _SO
-
-
-@njit_inline
-def is_control(classes, codepoint):  # type: ignore[no-untyped-def]
-    """General category Cc."""
-    return classes[codepoint] & CATEGORY == _CC
-
-
-@njit_inline
 def is_space(classes, codepoint):  # type: ignore[no-untyped-def]
     """str.isspace, and what `str.split()` and `str.strip()` take for white space."""
     return classes[codepoint] & SPACE != 0
-
-
-@njit_inline
-def is_break(classes, codepoint):  # type: ignore[no-untyped-def]
-    """One of the ten characters at which str.splitlines breaks."""
-    return classes[codepoint] & BREAK != 0
 
 
 def from_python() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

@@ -7,7 +7,8 @@ among them ruins it: it looks like an accurate supervisor confirmed. So all four
 supervisors have in common cannot be told from the truth without labelled rows; `dependence` takes such.
 
 Equal rows of votes have equal posteriors, so all work is done on the distinct ones, in sorted order: results do not
-depend on the order of rows. Sums are made in loops or elementwise, never by BLAS, whose order depends on threads.
+depend on the order of rows. Sums are made in loops or elementwise, never by BLAS, whose order depends on threads. The
+four stand in one file, longer than most, because all of them go over the same distinct rows.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +16,15 @@ from pipelines.cli.options import (
     OutputFormat,
     RunId,
 )
-from pipelines.cli.render import print_table, tell
+from pipelines.cli.render import tell, tell_text
 from pipelines.cli.talk import open_workspace
+from pipelines.tables import print_table
 from schemas.errors import command
+
+if TYPE_CHECKING:
+    from pipelines.results.audit import Answer
+
+KEYS: dict[str, Answer] = {"g": "good", "b": "bad", "s": "skip", "q": "quit"}
 
 audit_app = typer.Typer(
     help="Is the recipe right? Label a sample by hand: precision, recall, false drops.",
@@ -62,9 +69,7 @@ def audit_sample(
 @audit_app.command("label", epilog="Examples: curate audit label -w ws; curate audit label --run 41c2")
 def audit_label(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
     """Label the latest sample here: g good, b bad, s skip, q quit. Answers are kept as they come; it goes on there."""
-    from pipelines.results.audit import ask
-
-    _report(open_workspace(workspace).audit_label(ask, run=run), format)
+    _report(open_workspace(workspace).audit_label(_ask, run=run), format)
 
 
 @audit_app.command("read", epilog="Examples: curate audit read audit.csv -w ws; curate audit read audit.csv -f json")
@@ -88,7 +93,24 @@ def audit_report(workspace: Folder = WORKSPACE, run: RunId = None, format: Outpu
 
 
 def _report(report: Any, format: Format) -> None:
-
     print_table(report.table(), format)
     for line in report.lines():
         tell(line)
+
+
+def _ask(document: dict[str, Any], left: int) -> Answer:
+    """Show a document on stderr and wait for g, b, s or q: a key on a terminal, else a line of stdin."""
+    from pipelines.results.audit import PARTS
+
+    tell(f"--- {document['path']}#{document['row']}  ({left:,} left)")
+    shown = {name: document[name] for name in PARTS if name in document} or {"text": document["text"]}
+    for name, text in shown.items():
+        if len(shown) > 1:
+            tell(f"[{name}]")
+        tell_text(text)
+    while True:
+        tell_text("[g]ood [b]ad [s]kip [q]uit: ", end="")
+        key = typer.getchar() if sys.stdin.isatty() else sys.stdin.readline() or "q"
+        tell(key.strip())
+        if key[:1].lower() in KEYS:
+            return KEYS[key[:1].lower()]

@@ -12,7 +12,8 @@ import pyarrow as pa
 import typer
 
 from pipelines.cli.options import Format, OutputFormat
-from pipelines.cli.render import print_table, put, put_log, tell
+from pipelines.cli.render import put, put_log, tell
+from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(

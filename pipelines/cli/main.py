@@ -11,8 +11,9 @@ import sys
 import typer
 
 from pipelines.cli import audit, jobs, models, results, runs, shipped, upkeep, weak_to_strong
-from pipelines.cli.render import print_findings, tell, writable
+from pipelines.cli.render import print_findings, tell
 from pipelines.cli.stopping import Talk
+from pipelines.tables import writable
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(

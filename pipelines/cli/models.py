@@ -15,8 +15,9 @@ from pipelines.cli.options import (
     OutputFormat,
     Quiet,
 )
-from pipelines.cli.render import print_table, put, put_text, tell, tell_text
+from pipelines.cli.render import put, put_text, tell, tell_text
 from pipelines.cli.talk import open_workspace
+from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(rich_markup_mode=None)

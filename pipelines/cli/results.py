@@ -14,8 +14,9 @@ from pipelines.cli.options import (
     OutputFormat,
     RunId,
 )
-from pipelines.cli.render import print_table, put_json, tell, tell_text
+from pipelines.cli.render import put_json, tell, tell_text
 from pipelines.cli.talk import open_workspace
+from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(rich_markup_mode=None)

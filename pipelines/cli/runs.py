@@ -21,8 +21,9 @@ from pipelines.cli.options import (
     Verbose,
     Workers,
 )
-from pipelines.cli.render import print_table, tell
+from pipelines.cli.render import tell
 from pipelines.cli.talk import human_bytes, open_workspace, run_and_report
+from pipelines.tables import print_table
 
 app = typer.Typer(rich_markup_mode=None)
 

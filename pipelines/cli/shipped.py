@@ -10,7 +10,8 @@ from pipelines.cli.options import (
     Format,
     OutputFormat,
 )
-from pipelines.cli.render import print_table, put_text
+from pipelines.cli.render import put_text
+from pipelines.tables import print_table
 
 app = typer.Typer(rich_markup_mode=None)
 

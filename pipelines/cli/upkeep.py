@@ -14,8 +14,9 @@ from pipelines.cli.options import (
     OutputFormat,
     Quiet,
 )
-from pipelines.cli.render import print_table, put, tell
+from pipelines.cli.render import put, tell
 from pipelines.cli.talk import human_bytes, open_workspace
+from pipelines.tables import print_table
 
 app = typer.Typer(rich_markup_mode=None)
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import typer
 
 from pipelines.cli.options import Format, OutputFormat, Quiet
-from pipelines.cli.render import print_table, put_json, tell
+from pipelines.cli.render import put_json, tell
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
+from pipelines.tables import print_table
 
 app = typer.Typer(
     help="Labels from weak supervisors, students that learn from them, and what was gained.",

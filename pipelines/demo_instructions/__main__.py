@@ -76,8 +76,8 @@ def _print(workspace: Workspace, hardest: Result, diverse: Result) -> None:
     import pyarrow as pa
 
     from curation.report.selection import selection_lines
-    from pipelines.cli.render import print_table
     from pipelines.results.selections import lines
+    from pipelines.tables import print_table
 
     print_table(workspace.funnel(hardest.run).drop_columns(["position", "keep"]))
     [report] = workspace.selections(hardest.run, "superfiltering")

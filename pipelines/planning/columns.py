@@ -191,8 +191,8 @@ def schema_of(
     texts: set[str] | None = None,
     available: Columns | None = None,
 ) -> pa.Schema:
-    """Source columns as they will be read: documents' `own` text and other `texts` as what stages see, the others in
-    the type that all files share, as are lists that `available` has a format for."""
+    """Source columns as they will be read: `document_texts` and other `texts` as what stages see, the others in the
+    type that all files share, as are lists that `available` has a format for."""
     parts = {available.mapping[name] for name in available.parts} if available else set()
 
     def field(name: str) -> pa.Field:

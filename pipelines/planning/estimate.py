@@ -19,7 +19,7 @@ from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan, Step
 from curation.plugins import contained
 from pipelines.planning.resolve import Resolved
-from pipelines.running.fit import Sample
+from pipelines.planning.sample import Sample
 from schemas.documents import INPUT
 from schemas.recipe import Resources
 

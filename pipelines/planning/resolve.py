@@ -65,8 +65,8 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     else:
         origins = {name: mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
         if not unified:  # no line can be read: each column may be there, and is null
-            own_columns = {stage.id for stage in recipe.stages}
-            origins = {name: mapping.get(name, name) for name in columns if name.partition(".")[0] not in own_columns}
+            ids = {stage.id for stage in recipe.stages}
+            origins = {name: mapping.get(name, name) for name in columns if name.partition(".")[0] not in ids}
     stages, unfitted = stage_plans(loaded, manifest, available)
     steps = [step for stage in stages for step in stage.steps]
     numbers = {name for step in steps for name in step.numbers}
@@ -83,14 +83,14 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     findings += [at_line(loaded, line, finding) for name, finding in broken.items() if name in used]
     if findings:
         raise CurationError(*findings)
-    own_columns = {mapping["text"]} if "text" in mapping else set()
+    document_texts = {mapping["text"]} if "text" in mapping else set()
     named = {mapping["id"]} if "id" in mapping else set()
     seen = unified | dict.fromkeys(apart, TEXT)
     alone = {name for name in measured - texts - named if stringlike(seen.get(name, pa.null()))}
     reading = schema_of(
-        seen | dict.fromkeys(alone, pa.float64()), texts | measured | named, own_columns, texts, available
+        seen | dict.fromkeys(alone, pa.float64()), texts | measured | named, document_texts, texts, available
     )
-    writing = schema_of(unified, set(origins.values()), own_columns)
+    writing = schema_of(unified, set(origins.values()), document_texts)
     shards = cut_shards(list(files), recipe.input.shard_bytes, limit)
     chosen = None if sample is None else sampled_rows(shards, sample)
     settings: dict[str, Any] = {

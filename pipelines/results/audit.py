@@ -6,7 +6,6 @@ that no weight depends on a file that went through a spreadsheet.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +20,11 @@ from curation import parquet
 from curation.manifest.parts import Manifest, later, now
 from curation.reasons import rules_of
 from curation.report.audit import Measure, Stratum, allocate, cut, measures
-from pipelines.cli.render import tell, tell_text
 from pipelines.results.audit_csv import exists, given_labels, read_rows, refused, write
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding, command
 
 if TYPE_CHECKING:
-    from curation.manifest.parts import Manifest
     from curation.plan import Plan
 
 SALT = int.from_bytes(b"audit")
@@ -35,7 +32,6 @@ SALT = int.from_bytes(b"audit")
 PARTS = ("prompt", "output", "rejected")
 """Of rows in a format: what stands beside `text`, where the format has it."""
 Answer = Literal["good", "bad", "skip", "quit"]
-KEYS: dict[str, Answer] = {"g": "good", "b": "bad", "s": "skip", "q": "quit"}
 
 
 @dataclass(frozen=True)
@@ -177,24 +173,6 @@ def label(manifest: Manifest, run: str | None, ask: Callable[[dict[str, Any], in
         if answer != "skip":
             _commit(manifest, chosen, [(document["doc_id"], answer == "good", None)])
     return report(manifest, chosen, records[0]["audit"])
-
-
-def ask(document: dict[str, Any], left: int) -> Answer:
-    """Show a document on stderr and wait for g, b, s or q: a key on a terminal, else a line of stdin."""
-    from typer import getchar
-
-    tell(f"--- {document['path']}#{document['row']}  ({left:,} left)")
-    shown = {name: document[name] for name in PARTS if name in document} or {"text": document["text"]}
-    for name, text in shown.items():
-        if len(shown) > 1:
-            tell(f"[{name}]")
-        tell_text(text)
-    while True:
-        tell_text("[g]ood [b]ad [s]kip [q]uit: ", end="")
-        key = getchar() if sys.stdin.isatty() else sys.stdin.readline() or "q"
-        tell(key.strip())
-        if key[:1].lower() in KEYS:
-            return KEYS[key[:1].lower()]
 
 
 def read(manifest: Manifest, path: Path, run: str | None) -> Taken:

@@ -31,7 +31,7 @@ LINES = 10
 
 def write(into: Path, audit: str, documents: pa.Table) -> None:
     """CSV with columns audit, doc_id, path, row, label, note, left_out (characters beyond CHARACTERS), and texts."""
-    from pipelines.cli.render import print_table
+    from pipelines.tables import print_table
 
     texts = {name: documents.column(name).cast(TEXT) for name in documents.column_names[3:]}
     beyond = [pc.max_element_wise(pc.subtract(pc.utf8_length(text), CHARACTERS), 0) for text in texts.values()]

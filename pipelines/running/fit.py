@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.flow.documents import Documents, edited_anew, source_rows, wanted_columns
-from curation.flow.faults import MACHINE, unforeseen
+from curation.flow.documents import edited_anew
+from curation.flow.faults import unforeseen
 from curation.flow.isolate import complete
 from curation.flow.objects import scorer_object
 from curation.flow.stored import as_struct
 from curation.manifest.parts import Manifest, later
 from curation.models.locate import ModelError
-from curation.plan import Plan
 from curation.plugins import contained
 from curation.scorers import alone
 from curation.scorers.base import HEAD, Artifact, Scorer, Transform
-from curation.sources import Shard, hash_rows
 from curation.store import Store
 from pipelines.planning.fits import Unfitted, head_differs
 from pipelines.planning.resolve import Resolved
+from pipelines.planning.sample import Sample
 from pipelines.recipe.load import Loaded
-from schemas.documents import INPUT, OK, TEXT
+from schemas.documents import INPUT, OK
 from schemas.errors import CurationError, Finding, advice
 
 CARD = "card.json"
 """Beside a head: what is known of how it was fitted."""
-MOST_GROUPS = 64
-"""Row groups that a sample is drawn from: a few rows from each of a thousand would read the whole corpus."""
 
 
 def fit(loaded: Loaded, resolved: Resolved, todo: Unfitted, store: Store, refit: bool = False) -> None:
@@ -81,58 +78,6 @@ def _unfit(stage: str, failure: Exception) -> Finding:
         return Finding("C012", f"stage '{stage}' cannot be fitted: {message}", hint)
     found = unforeseen(failure, f"stage '{stage}' cannot be fitted", ())
     return Finding(found.code, found.message, found.hint)
-
-
-def sample_rows(shards: list[Shard], count: int) -> dict[int, tuple[Shard, np.ndarray]]:
-    """`count` rows by hash, out of the MOST_GROUPS row groups of lowest hash: shard index to rows in the shard."""
-    if not count:
-        return {}
-    groups = []
-    for shard in shards:
-        start = 0
-        for rows in () if shard.error else shard.group_rows:
-            groups.append((int(hash_rows(shard, np.array([start]))[0]), shard.index, start, rows))
-            start += rows
-    by_index = {shard.index: shard for shard in shards}
-    found: list[tuple[int, int, int]] = []
-    for _, index, start, rows in sorted(groups)[:MOST_GROUPS]:
-        at = start + np.arange(rows)
-        # a second hash: the group's own decided that it is read
-        found += [
-            (int(key), index, int(row)) for key, row in zip(hash_rows(by_index[index], at + (1 << 40)), at, strict=True)
-        ]
-    chosen: dict[int, list[int]] = {}
-    for _, index, row in sorted(found)[:count]:
-        chosen.setdefault(index, []).append(row)
-    return {index: (by_index[index], np.sort(np.array(rows))) for index, rows in sorted(chosen.items())}
-
-
-class Sample:
-    """Sampled documents of a plan's inputs, those that have a text, in input order, by column as stages see them."""
-
-    def __init__(self, plan: Plan, count: int, names: Iterable[str]) -> None:
-        """`names` are the columns that will be asked for."""
-        wanted = wanted_columns(plan, names)
-        self._read = [
-            documents
-            for shard, rows in sample_rows(list(plan.shards), count).values()
-            for documents in self._of_shard(plan, shard, rows, wanted)
-        ]
-
-    def column(self, name: str, number: bool = False) -> pa.Array:
-        """As the source has it: no transform was run."""
-        read = [documents.field(name, number).filter(documents.source.is_valid()) for documents in self._read]
-        return pa.concat_arrays([pa.array([], pa.float64() if number else TEXT), *read])
-
-    @staticmethod
-    def _of_shard(plan: Plan, shard: Shard, rows: np.ndarray, wanted: pa.Schema) -> list[Documents]:
-        """An input that cannot be read has none, where the recipe says that the run goes on without it."""
-        try:
-            return list(source_rows(shard, rows, plan.columns, wanted))
-        except CurationError as failure:
-            if plan.on_bad_shard == "stop" or failure.findings[0].code in MACHINE:
-                raise
-            return []
 
 
 def _pool(loaded: Loaded, resolved: Resolved, todo: Unfitted, survivors: bool) -> pa.RecordBatch:

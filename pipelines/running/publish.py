@@ -6,9 +6,7 @@ from functools import partial
 from typing import Any
 
 from curation import failpoints
-from curation.flow.units import (
-    database,
-)
+from curation.flow.units import database
 from curation.manifest.parts import Manifest, later
 from curation.plan import Plan
 from curation.report.card import dataset_card

@@ -182,7 +182,7 @@ def allot_numbers(manifest: Manifest, shards: tuple[Shard, ...]) -> dict[tuple[s
             return {pair: number_of[pair] for pair in wanted}
         first = max(number_of.values(), default=-1) + 1
         rows = [
-            {"file_no": first + place, "path": path, "fingerprint": print_}
-            for place, (path, print_) in enumerate(missing)
+            {"file_no": first + number, "path": path, "fingerprint": print_}
+            for number, (path, print_) in enumerate(missing)
         ]
         manifest.commit("files", f"{first:012d}", rows)

@@ -1,4 +1,8 @@
-"""Plan → dataset: passes over the shards, barriers between them, decisions, output. Every step resumes."""
+"""Plan → dataset: passes over the shards, barriers between them, decisions, output. Every step resumes.
+
+Longer than most files: passes, barriers, decisions and output share what has failed and what was left out so far, and
+that is one class.
+"""
 
 from __future__ import annotations
 
@@ -189,10 +193,10 @@ class _Invocation:
         announce_run(self.manifest, plan)
         announce_attempt(self.manifest, plan.run, self.attempt, self.executor.name, self.hardware)
         self.report(RunStarted(plan.run, plan.rows, len(plan.shards)))
-        died = deaths(self.manifest, plan.run) if self.executor.name == "local" else None
-        for text in (died, check_hardware(self.manifest, plan, self.hardware)):
-            if text is not None:
-                self.report(Notice(text))
+        if self.executor.name == "local" and (died := deaths(self.manifest, plan.run)) is not None:
+            self.report(Notice(died))
+        if (unsure := check_hardware(self.manifest, plan, self.hardware)) is not None:
+            self.report(Notice(unsure))
 
     def _bad_shards(self) -> None:
         self.failed, self.faultless, self.fault_causes = {}, [], set()

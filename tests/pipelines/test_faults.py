@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from lengths import mostly_long
 
 from curation import registry
 from curation.dedup.exact import Exact
+from curation.flow.stored import StoredColumns
+from curation.flow.units import ShardWork
+from curation.plan import Step
 from curation.scorers.base import Scorer
 from curation.selection.longest import Longest
 from pipelines.running.events import Event, PhaseStarted
@@ -170,6 +174,21 @@ def test_a_stage_that_fails_is_no_inputs_fault_and_the_run_ends(
 
 
 @pytest.mark.long
+def test_a_disk_that_fails_under_stored_edits_is_no_inputs_fault(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = ShardWork.stored
+
+    def failing(shard_work: ShardWork, step: Step, columns: list[str] | None = None) -> StoredColumns:
+        if columns == ["edits"]:
+            raise OSError(errno.EIO, "Input/output error")
+        return stored(shard_work, step, columns)
+
+    monkeypatch.setattr(ShardWork, "stored", failing)
+    result = run(place, recipe(place, {"transform": "redact-pii"}))
+    assert result.outcome == "failed"
+    assert {(path, failure.shard) for path, failure in result.failures} == {("", None)}
+    assert attempts(place) == 1
+
+
 def test_a_stage_that_is_broken_skips_no_file_whose_documents_reach_it(place: Path) -> None:
     """All files but one have nothing left for the stage: leaving that one out would make a dataset of the rest."""
     only = {"scorer": "imported", "column": "n", "keep": "imported.score >= 180", "id": "imported"}

@@ -16,9 +16,10 @@ from curation import registry
 from curation.scorers.base import Transform
 from curation.scorers.dsir import Dsir
 from pipelines.planning.resolve import resolve
+from pipelines.planning.sample import Sample
 from pipelines.recipe.load import parse
 from pipelines.running.events import Event, FitStarted
-from pipelines.running.fit import Sample, fit
+from pipelines.running.fit import fit
 from pipelines.workspace import Workspace
 from schemas.documents import EDITS
 from schemas.errors import CurationError

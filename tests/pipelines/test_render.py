@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lengths import mostly_long
 
-from pipelines.cli.render import print_findings, print_table, put_json
+from pipelines.cli.render import print_findings, put_json
+from pipelines.tables import print_table
 from schemas.errors import Finding
 
 
@@ -191,7 +192,7 @@ def test_long_cells_are_shortened_and_markup_is_text():
 @pytest.mark.long
 def test_rich_is_imported_for_boxes_only():
     code = (
-        "import io, sys, pyarrow as pa; from pipelines.cli.render import print_table; "
+        "import io, sys, pyarrow as pa; from pipelines.tables import print_table; "
         "print_table(pa.table({'x': [1]}), 'json', io.StringIO()); assert 'rich' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,25 @@ def test_an_address_that_is_none_is_said_at_once(
     assert finding.code == "C035"
     assert said in finding.message
     assert hint in (finding.hint or "")
+
+
+def test_the_code_that_machines_compare_is_that_of_packages_wherever_each_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A submitted job unpacks each package into a folder of its own."""
+    same = asking.code()
+    for package in ("curation", "schemas"):
+        apart = tmp_path / package / package
+        source = Path(import_module(package).__path__[0])
+        shutil.copytree(source, apart, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(import_module(package), "__path__", [str(apart)])
+    asking.code.cache_clear()
+    assert asking.code() == same
+    (tmp_path / "curation" / "curation" / "plan.py").write_text("changed = True")
+    asking.code.cache_clear()
+    assert asking.code() != same
+    monkeypatch.undo()
+    asking.code.cache_clear()
 
 
 def test_an_address_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
