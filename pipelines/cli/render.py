@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from curation.escape import terminal
+from pipelines.tables import coloured, plain, writable
 from schemas.errors import Finding
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
