@@ -60,6 +60,8 @@ def files(root: Path, masks: Masks, of_machine: re.Pattern[str] | None = None) -
         name = masked(path.relative_to(root).as_posix(), masks)
         if name.startswith("manifest/parts/seen/"):
             name = "manifest/parts/seen/STAMPS.parquet"  # named by the stamps of input files
+        if name.startswith("cache/"):
+            name = re.sub(r"[^/]+$", "ANSWERS", name)  # named by who asked
         if of_machine is not None and of_machine.match(name):
             found[_HASH.sub("HASH", name)].append(_shape(path))
         else:
