@@ -115,20 +115,20 @@ def _some(items: list[str]) -> str:
 
 
 def _search(pattern: str, base: Path, workspace: str | Path | None) -> _Search:
-    here = re.sub(r"^(file|local)://(?=/)", "", pattern)
+    address = re.sub(r"^(file|local)://(?=/)", "", pattern)
     ours = None if workspace is None else str(workspace)
-    if is_url(here):
-        search = _Search(Objects(here), here, ours)
-        fixed = here.index("://") + 3
-        if _MARKS.search(here[fixed:].lstrip("/").partition("/")[0]):
+    if is_url(address):
+        search = _Search(Objects(address), address, ours)
+        fixed = address.index("://") + 3
+        if _MARKS.search(address[fixed:].lstrip("/").partition("/")[0]):
             message = f"input '{pattern}' has a pattern in the place of the bucket"
             raise CurationError(Finding("C020", message, "name the bucket; patterns may follow it"))
     else:
         root = str(base.absolute())
-        where = os.path.join(root, expanded(here)) + ("/" if here.endswith("/") else "")
+        where = os.path.join(root, expanded(address)) + ("/" if address.endswith("/") else "")
         search = _Search(Disk(), where, ours)
         fixed = len(root) if where.startswith(root.rstrip("/") + "/") else 0
-    if here.strip():
+    if address.strip():
         search.run(fixed)
     return search
 
@@ -155,23 +155,23 @@ class _Search:
         try:
             is_folder = tree.is_folder(where)
             if is_folder:
-                found = list(self._below(where.rstrip("/") or "/"))
+                entries = list(self._below(where.rstrip("/") or "/"))
             elif is_folder is not None:
-                found = [(where, tree.entry(where))]
+                entries = [(where, tree.entry(where))]
             else:
                 mark = _MARKS.search(where, fixed)
                 if mark is None:
                     return
                 root, _, begun = where[: mark.start()].rpartition("/")
                 parts = [part for part in f"{begun}{where[mark.start() :]}".split("/") if part not in ("", ".")]
-                found = list(self._matching(root or "/", parts, hidden="**" not in parts))
+                entries = list(self._matching(root or "/", parts, hidden="**" not in parts))
         except NoBucketError as failure:
             self.bucket = failure.bucket
             return
         except PermissionError as failure:
             self._unreadable(where.rstrip("/").rpartition("/")[0], failure)
             return
-        self._take(found)
+        self._take(entries)
 
     def pass_over(self) -> None:
         """Leave JSON and CSV out that were found together with Parquet or JSON lines: they describe those."""
