@@ -81,20 +81,20 @@ class Manifest:
 
     def get(self, kind: str, key: str) -> pa.Table | None:
         """One part's records, or None."""
-        known = self._known[kind]
-        if key not in known.place:
+        cached = self._known[kind]
+        if key not in cached.place:
             part = self._part(kind, key)
             if part is None:
                 return None
-            known.add(part, {key: part.num_rows})
-        return known.table(kind, [key]).drop_columns([KEY])
+            cached.add(part, {key: part.num_rows})
+        return cached.table(kind, [key]).drop_columns([KEY])
 
     def learn(self, kind: str, parts: Mapping[str, list[dict[str, Any]]]) -> None:
         """Take the records of some parts, by key, from whoever committed them: they need not be read any more."""
-        known = self._known[kind]
-        fresh = {key: parts[key] for key in sorted(parts.keys() - known.place.keys())}
+        cached = self._known[kind]
+        fresh = {key: parts[key] for key in sorted(parts.keys() - cached.place.keys())}
         if fresh:
-            known.add(to_table(kind, chain(*fresh.values())), {key: len(rows) for key, rows in fresh.items()})
+            cached.add(to_table(kind, chain(*fresh.values())), {key: len(rows) for key, rows in fresh.items()})
 
     def records(self, kind: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Those of some parts with one record each that are there, by key."""
@@ -115,31 +115,31 @@ class Manifest:
 
     def _load(self, kind: str, keys: list[str]) -> None:
         """Read those parts that are not known yet."""
-        known = self._known[kind]
-        if all(key in known.place for key in keys):
+        cached = self._known[kind]
+        if all(key in cached.place for key in keys):
             return
         newest = self._compacted(kind)
-        if newest is not None and newest != known.compacted:
+        if newest is not None and newest != cached.compacted:
             table = unsealed(self.store.root, newest, self.store.read(newest))
             runs = pc.run_end_encode(table.column(KEY).combine_chunks())
             ends = runs.run_ends.to_pylist()
             rows = [end - start for start, end in zip([0, *ends], ends, strict=False)]
             table = _conformed(table.drop_columns([KEY]), PARTS[kind])
-            known.add(table, dict(zip(runs.values.to_pylist(), rows, strict=True)))
-            known.compacted = newest
+            cached.add(table, dict(zip(runs.values.to_pylist(), rows, strict=True)))
+            cached.compacted = newest
         missing = [
-            key for key in keys if key not in known.place
+            key for key in keys if key not in cached.place
         ]  # damaged ones again, since their work may be done by now
         for start in range(0, len(missing), TOGETHER):
-            some = missing[start : start + TOGETHER]
-            if self.store.far and len(some) > 1:
+            batch = missing[start : start + TOGETHER]
+            if self.store.far and len(batch) > 1:
                 with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-                    parts = list(pool.map(partial(self._part, kind), some))
+                    parts = list(pool.map(partial(self._part, kind), batch))
             else:
-                parts = [self._part(kind, key) for key in some]
-            found = {key: part for key, part in zip(some, parts, strict=True) if part is not None}
+                parts = [self._part(kind, key) for key in batch]
+            found = {key: part for key, part in zip(batch, parts, strict=True) if part is not None}
             if found:
-                known.add(pa.concat_tables(found.values()), {key: part.num_rows for key, part in found.items()})
+                cached.add(pa.concat_tables(found.values()), {key: part.num_rows for key, part in found.items()})
 
     def _part(self, kind: str, key: str) -> pa.Table | None:
         """One part's records from its file; None where it is not there, or damaged."""
@@ -231,15 +231,15 @@ class Manifest:
             return
         barriers = self.read("barriers")
         groups = set(barriers.filter(pc.equal(barriers.column("run"), run or "")).column("group").to_pylist())
-        found = [
+        findings = [
             Finding("C048", f"{self.store.uri(part_name(kind, key))} {why}", mend(self.store.root))
             for (kind, key), why in sorted(self.damaged.items())
             if kind == "audits"
             or (kind == "groups" and key in groups)
             or (run and kind in OF_A_RUN and key.startswith(run))
         ]
-        if found:
-            raise CurationError(*found)
+        if findings:
+            raise CurationError(*findings)
 
     def where(self, kind: str, **equal: Any) -> pa.Table:
         """Records whose columns equal the given values."""
@@ -268,14 +268,14 @@ class Manifest:
 
     def _loose(self, kind: str) -> tuple[str | None, list[str]]:
         """The compacted file to be read, if any, and the keys of the parts that it does not hold."""
-        newest, there = self._compacted(kind), self.keys(kind)
+        newest, stored = self._compacted(kind), self.keys(kind)
         if newest is None:
-            return None, there
+            return None, stored
         table = parquet.read(self.store.source(newest), columns=[KEY])
         covered = set(pc.unique(table.column(KEY)).to_pylist())
-        if not covered <= set(there):  # it holds a part that was removed since
-            return None, there
-        return newest, [key for key in there if key not in covered]
+        if not covered <= set(stored):  # it holds a part that was removed since
+            return None, stored
+        return newest, [key for key in stored if key not in covered]
 
     def compact(self) -> None:
         """Merge the loose parts of each kind that has many. Their names stay, since a name taken is a commit made."""

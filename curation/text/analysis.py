@@ -90,9 +90,9 @@ def _same(a: pa.Array, b: pa.Array) -> bool:
     )
 
 
-def _gather(found: Found, rows: NDArray[np.int64]) -> Found:
-    documents, *columns = found
+def _gather(spans: Found, rows: NDArray[np.int64]) -> Found:
+    documents, *columns = spans
     counts = (documents[1:] - documents[:-1])[rows]
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     places = np.arange(bounds[-1]) + np.repeat(documents[:-1][rows] - bounds[:-1], counts)
-    return type(found)(bounds, *(column[places] for column in columns))
+    return type(spans)(bounds, *(column[places] for column in columns))

@@ -150,11 +150,11 @@ def tokens_of(text: str) -> list[Token]:
     return [(str(found.lastgroup), found.group()) for found in _TOKEN.finditer(text)]
 
 
-def _star(found: re.Match[str]) -> str:
+def _star(match: re.Match[str]) -> str:
     """A sign of multiplication stays; what sets in bold is a mark."""
-    left, right = found.string[max(0, found.start() - 1) : found.start()], found.string[found.end() : found.end() + 2]
+    left, right = match.string[max(0, match.start() - 1) : match.start()], match.string[match.end() : match.end() + 2]
     between = re.fullmatch(r"[0-9A-Za-z)}\]]", left) and re.match(r"[0-9A-Za-z({\[\\-]|\.[0-9]", right)
-    return found.group() if between or (left.isspace() and right[:1].isspace()) else MARK
+    return match.group() if between or (left.isspace() and right[:1].isspace()) else MARK
 
 
 def stripped(tokens: list[Token]) -> list[Token]:
@@ -173,10 +173,10 @@ class _UnreadableError(Exception):
 def side(tokens: list[Token], prose: bool) -> Fraction | None:
     """What stands after the last sign of equality."""
     depth, cut = 0, -1
-    for place, (kind, part) in enumerate(tokens):
+    for index, (kind, part) in enumerate(tokens):
         depth += (part in "({[") - (part in ")}]")
         if part == "=" and depth == 0:
-            cut = place
+            cut = index
         elif part in _RELATIONS or (depth == 0 and (part == "," or (kind == "word" and part.lower() in ("or", "and")))):
             return None
     try:
@@ -215,10 +215,10 @@ class _Reader:
     def product(self) -> Fraction:
         value = self.quotient()
         while True:
-            at = self.place
+            start = self.place
             self.space()
             if self.peek()[1] not in ("\\times", "\\cdot", "*"):
-                self.place = at
+                self.place = start
                 return value
             self.place += 1
             self.space()
@@ -230,18 +230,18 @@ class _Reader:
 
     def quotient(self) -> Fraction:
         value = self.power()
-        at = self.place
+        start = self.place
         self.space()
         if self.peek()[1] != "/" or self.peek(1)[0] == "word":
-            self.place = at
+            self.place = start
             return value
         self.place += 1
         value = _bounded(value / self.power())
-        at = self.place
+        start = self.place
         self.space()
         if self.peek()[1] == "/" and self.peek(1)[0] != "word":
             raise _UnreadableError
-        self.place = at
+        self.place = start
         return value
 
     def power(self) -> Fraction:
@@ -286,7 +286,7 @@ class _Reader:
 
     def beside(self, value: Fraction) -> Fraction:
         """The fraction of a mixed number, or 0."""
-        at = self.place
+        start = self.place
         spaced = self.space()
         if self.peek()[1] == "\\frac":
             part = self.fraction()
@@ -295,7 +295,7 @@ class _Reader:
             self.place += 1
             part = top / self.number()
         else:
-            self.place = at
+            self.place = start
             return Fraction(0)
         if not 0 < part < 1:
             raise _UnreadableError
