@@ -187,11 +187,11 @@ def _read(source: Source, say: Callable[[str], None]) -> tuple[Examples, Example
         return _from_seeds(source.seeds, source.background)
     if source.data is None or source.label is None:
         raise CurationError(Finding("C038", "no labels: name a file and its --label, or --seeds and --background"))
-    own, files = _labelled(source, source.data, say)
+    examples, files = _labelled(source, source.data, say)
     if source.test is None:
-        return own, None, files
+        return examples, None, files
     test, more = _labelled(source, source.test, say)
-    return own, test, [*files, *more]
+    return examples, test, [*files, *more]
 
 
 def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple[str, int, str]]]:
@@ -209,12 +209,12 @@ def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple
 
 
 def _labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
-    found = find([pattern], Path.cwd())
-    if found.findings:
-        raise CurationError(*found.findings)
-    for line in found.notices:
+    inputs = find([pattern], Path.cwd())
+    if inputs.findings:
+        raise CurationError(*inputs.findings)
+    for line in inputs.notices:
         say(line)
-    files = [inspect(path) for path in found.files]
+    files = [inspect(path) for path in inputs.files]
     names = [source.text, *([source.other] if source.other else [])]
     numbers = [source.label or "", *source.annotators]
     for file in files:
@@ -264,10 +264,10 @@ def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> No
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
-    with new_folder(into) as made:
-        (made / HEAD).write_bytes(save(tensors))
-        (made / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (made / CARD).write_text(card, encoding="utf-8")
+    with new_folder(into) as folder:
+        (folder / HEAD).write_bytes(save(tensors))
+        (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def _card(

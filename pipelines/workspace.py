@@ -368,7 +368,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _check_format(store: Store) -> None:
     try:
-        found = int(json.loads(store.read(MARKER))["format_version"])
+        version = int(json.loads(store.read(MARKER))["format_version"])
     except FileNotFoundError:
         return
     except StoreError as failure:
@@ -378,11 +378,11 @@ def _check_format(store: Store) -> None:
         why = said or "it is not the marker of a workspace"
         hint = "choose another folder with --workspace; nothing was changed"
         raise CurationError(Finding("C030", f"{store.uri(MARKER)} cannot be read: {why}", hint)) from failure
-    if found > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise CurationError(
             Finding(
                 "C031",
-                f"workspace {store.root} has format {found}, and this version knows up to {FORMAT_VERSION}",
+                f"workspace {store.root} has format {version}, and this version knows up to {FORMAT_VERSION}",
                 "use the version that wrote it, or a newer one; nothing was changed",
             )
         )
@@ -394,16 +394,16 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
         name = "ray" if address or size > LARGE else "local"
     if name not in ("local", "ray"):
         raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
-    here = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
+    local_workers = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
 
     def make() -> Any:
         if name == "local":
             from workers.local import LocalExecutor
 
-            return LocalExecutor(workers or here)
+            return LocalExecutor(workers or local_workers)
         from workers.on_ray import RayExecutor
 
-        count = workers if address else workers or here
+        count = workers if address else workers or local_workers
         return RayExecutor(address, count, lambda text: tell(Notice(text)), MARKER)
 
     return make

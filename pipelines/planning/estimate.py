@@ -178,20 +178,20 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
     sample = Sample(plan, TIMED, {"text", *(name for step in steps for name in step.reads)})
     text = sample.column("text")
     rates: dict[str, float] = {}
-    made: dict[str, pa.StructArray] = {}
+    outputs: dict[str, pa.StructArray] = {}
     if not len(text):
         return rates, 0
     for step in steps:
         columns = {name: sample.column(name, name in step.numbers) for name in step.reads if name != "text"}
         columns |= {"text": text} if "text" in step.reads else {}
-        columns |= {name: made[other] for name, other in step.requires.items()}
+        columns |= {name: outputs[other] for name, other in step.requires.items()}
         batch = pa.RecordBatch.from_pydict(columns)
         with contained():
             score_rows(step, batch.slice(0, 8), score_here)
             began = perf_counter()
             scored = complete(score_rows(step, batch, score_here), step)
         rates[step.fingerprint] = (perf_counter() - began) / len(text)
-        made[step.fingerprint] = scored.to_struct_array()
+        outputs[step.fingerprint] = scored.to_struct_array()
         if step.edits:
             from curation.text.edits import apply_edits  # compiles, so only where something is edited
 

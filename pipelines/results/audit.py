@@ -342,17 +342,17 @@ def _documents(manifest: Manifest, plan: Plan, doc_ids: list[int]) -> pa.Table:
     wanted: dict[str, list[int]] = {}
     for path, row in sorted(places):
         wanted.setdefault(path, []).append(row)
-    pieces, found = [], []
+    pieces, origins = [], []
     for shard in plan.shards:
         rows = np.array(wanted.get(shard.path, []), dtype=np.int64) - shard.row_start
         rows = rows[(rows >= 0) & (rows < shard.rows)]
         for read in source_rows(shard, rows, plan.columns, wanted_columns(plan, names)) if len(rows) else ():
             pieces.append(read.batch(names, numbers))
-            found += [(shard.path, int(row)) for row in read.rows + shard.row_start]
+            origins += [(shard.path, int(row)) for row in read.rows + shard.row_start]
     [documents] = pa.Table.from_batches(pieces).combine_chunks().to_batches()
     for transform in transforms:
         documents = edited_anew(transform, documents)
-    at = {place: number for number, place in enumerate(found)}
+    at = {place: number for number, place in enumerate(origins)}
     documents = documents.select(shown).take(pa.array([at[place] for place in places]))
     paths, rows_in_file = zip(*places, strict=True)
     keys = {"doc_id": pa.array(doc_ids), "path": pa.array(paths), "row": pa.array(rows_in_file)}
