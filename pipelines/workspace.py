@@ -24,7 +24,7 @@ from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
-    from pipelines.planning.estimate import Forecast
+    from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
     from pipelines.results.explain import Explanation
@@ -73,12 +73,12 @@ class Workspace:
 
     def plan(
         self, recipe: str | Path | Mapping[str, Any] | Loaded, sample: int | None = None, time: bool = False
-    ) -> Forecast:
+    ) -> PlanReport:
         """What a run would do: shards, stages, and how many documents each stage has yet to score.
 
         `time` runs every stage on a few real documents for the estimate of its seconds.
         """
-        from pipelines.planning.estimate import forecast
+        from pipelines.planning.estimate import estimate
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
 
@@ -87,7 +87,7 @@ class Workspace:
         if self.exists:
             with suppress(OSError):  # a workspace that may only be read: files are then read again next time
                 record_inputs(manifest, resolved.fresh)
-        return forecast(resolved, manifest, time)
+        return estimate(resolved, manifest, time)
 
     def run(
         self,
@@ -374,8 +374,8 @@ def _check_format(store: Store) -> None:
     except StoreError as failure:
         raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
     except (OSError, ValueError, KeyError, TypeError) as failure:
-        said = failure.strerror or str(failure) if isinstance(failure, OSError) else None
-        why = said or "it is not the marker of a workspace"
+        message = failure.strerror or str(failure) if isinstance(failure, OSError) else None
+        why = message or "it is not the marker of a workspace"
         hint = "choose another folder with --workspace; nothing was changed"
         raise CurationError(Finding("C030", f"{store.uri(MARKER)} cannot be read: {why}", hint)) from failure
     if version > FORMAT_VERSION:
