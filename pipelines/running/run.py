@@ -373,9 +373,9 @@ class _Invocation:
                 continue
             learned[keys[shard.index]] = [outcome.value]
             if len(learned) == TOGETHER:
-                self.manifest.learn(kind, learned)
+                self.manifest.add_cached(kind, learned)
                 learned = {}
-        self.manifest.learn(kind, learned)
+        self.manifest.add_cached(kind, learned)
         return self.manifest.read(kind, [key for index, key in keys.items() if index not in self.failed])
 
     def _resolve(
