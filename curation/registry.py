@@ -129,9 +129,9 @@ def _plugin(family: str, point: Any) -> type[Any]:
         with contained():
             cls = point.load()
     except Exception as failure:
-        said = " ".join(str(failure).split())[:200]
+        message = " ".join(str(failure).split())[:200]
         kind = kind_of(failure)
-        why = kind if said in ("", kind) else f"{kind}: {said}"
+        why = kind if message in ("", kind) else f"{kind}: {message}"
         raise PluginError(
             f"{label} cannot be loaded: {why}", "mend or remove the package that registers it"
         ) from failure

@@ -220,10 +220,10 @@ def _labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple
     for file in files:
         if file.error:
             raise CurationError(Finding("R001", f"{file.path} {file.error}"))
-        lacking = [name for name in (*names, *numbers) if file.schema is None or name not in file.schema.names]
-        if lacking:
+        missing = [name for name in (*names, *numbers) if file.schema is None or name not in file.schema.names]
+        if missing:
             there = ", ".join(file.schema.names) if file.schema else "none"
-            raise CurationError(Finding("C021", f"{file.path} has no column '{lacking[0]}'", f"columns there: {there}"))
+            raise CurationError(Finding("C021", f"{file.path} has no column '{missing[0]}'", f"columns there: {there}"))
     wanted = pa.schema([*(pa.field(name, TEXT) for name in names), *(_numeric(files, name) for name in numbers)])
     batches = [batch.columns for shard in cut_shards(files, 1 << 30) for batch in read_batches(shard, wanted)]
     table = pa.Table.from_batches(batches, schema=wanted).combine_chunks()
@@ -251,8 +251,8 @@ def _numeric(files: Sequence[Any], name: str) -> pa.Field:
         return pa.field(name, pa.bool_())
     if all(numeric(kind) for kind in kinds):
         return pa.field(name, pa.float64())
-    said = ", ".join(sorted(map(str, kinds)))
-    raise CurationError(Finding("C022", f"label column '{name}' is {said}, not numbers or booleans"))
+    types = ", ".join(sorted(map(str, kinds)))
+    raise CurationError(Finding("C022", f"label column '{name}' is {types}, not numbers or booleans"))
 
 
 def _one(table: pa.Table, name: str) -> pa.Array:

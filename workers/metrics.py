@@ -72,7 +72,7 @@ class UnitClock:
         if isinstance(value, Failure):
             FAILURES.inc(1, {"code": value.code})
         if not isinstance(self.unit, ScoreWork):
-            self.spent[_place(self.unit)] = time.perf_counter() - self.began
+            self.spent[_stage_of(self.unit)] = time.perf_counter() - self.began
         for step, seconds in self.spent.items():
             _add(BUSY, seconds, step=step)
             UNIT.observe(seconds, {"step": step})
@@ -121,7 +121,7 @@ def run_of(unit: Any) -> str:
     return str(unit.work.run)
 
 
-def _place(unit: Any) -> str:
+def _stage_of(unit: Any) -> str:
     match unit:
         case EnterWork() | PairWork() | ResolveWork():
             return str(unit.stage.id)

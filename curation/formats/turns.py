@@ -199,7 +199,7 @@ def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> 
             beside = [_more(item, role, content, sparse) for item in messages]
         except ValueError as error:
             faults[row], pairs, beside = str(error), [], []
-        roles += [said for said, _ in pairs]
+        roles += [role_code for role_code, _ in pairs]
         contents += [what for _, what in pairs]
         more += beside
         bounds.append(len(roles))

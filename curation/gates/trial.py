@@ -190,5 +190,5 @@ def _confine(size: float, seconds: float) -> None:
     except (OSError, ValueError):  # no such limits here: time is limited still
         pass
     used = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (spent, spent + 2))
+    cpu_seconds = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 2))

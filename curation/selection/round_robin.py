@@ -42,7 +42,7 @@ def round_robin(vectors: Vectors, targets: Vectors, budget: Budget) -> Matches:
     room = budget.most.copy()
     rows: list[int] = []
     taken_by: list[int] = []
-    spent = 0
+    cost_so_far = 0
     waiting = m > 0 and n > 0
     while waiting:
         waiting = False
@@ -65,9 +65,9 @@ def round_robin(vectors: Vectors, targets: Vectors, budget: Budget) -> Matches:
                 cursor[target] = 0
             if row < 0:
                 continue
-            if spent + budget.cost[row] > budget.limit:
+            if cost_so_far + budget.cost[row] > budget.limit:
                 return Matches(np.array(rows, dtype=np.int64), np.array(taken_by, dtype=np.int64), best)
-            spent += int(budget.cost[row])
+            cost_so_far += int(budget.cost[row])
             room[budget.group[row]] -= 1
             free[row] = False
             rows.append(row)

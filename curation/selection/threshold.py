@@ -39,7 +39,7 @@ def distinct(vectors: Vectors, order: Rows, limit: float, budget: Budget) -> Dis
     room = budget.most.copy()
     picked: list[int] = []
     full: list[int] = []
-    spent = 0
+    cost_so_far = 0
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         best, closest = _against(vectors, rows, np.array(picked, dtype=np.int64))
@@ -55,10 +55,10 @@ def distinct(vectors: Vectors, order: Rows, limit: float, budget: Budget) -> Dis
                 twin[row], likeness[row] = closest[index], best[index]
             elif room[budget.group[row]] == 0:
                 full.append(int(row))
-            elif spent + budget.cost[row] > budget.limit:
+            elif cost_so_far + budget.cost[row] > budget.limit:
                 return Distinct(np.array(picked, dtype=np.int64), twin, likeness, np.array(full, dtype=np.int64))
             else:
-                spent += int(budget.cost[row])
+                cost_so_far += int(budget.cost[row])
                 room[budget.group[row]] -= 1
                 picked.append(int(row))
                 taken[count] = index

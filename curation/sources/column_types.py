@@ -65,9 +65,9 @@ def still_typed(format: str, schema: pa.Schema | None, max_document_bytes: int) 
     """Whether a recorded schema is what the file would be given now, with documents up to `max_document_bytes` read."""
     if format == "parquet" or schema is None:
         return True
-    said = schema.metadata or {}
-    unread = int(said.get(UNREAD, b"0"))
-    return said.get(b"reader") == READER[b"reader"] and (not unread or unread == max_document_bytes)
+    metadata = schema.metadata or {}
+    unread = int(metadata.get(UNREAD, b"0"))
+    return metadata.get(b"reader") == READER[b"reader"] and (not unread or unread == max_document_bytes)
 
 
 def first_line(field: pa.Field, *kinds: str) -> int | None:

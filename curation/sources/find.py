@@ -220,8 +220,8 @@ class _Search:
             return []
 
     def _unreadable(self, path: str, failure: OSError) -> None:
-        said = f"input folder {printable(self.tree.absolute(path))} cannot be read: {failure.strerror or failure}"
-        finding = Finding("C020", said, "make it readable, or name the files beside it")
+        message = f"input folder {printable(self.tree.absolute(path))} cannot be read: {failure.strerror or failure}"
+        finding = Finding("C020", message, "make it readable, or name the files beside it")
         if finding not in self.findings:
             self.findings.append(finding)
 

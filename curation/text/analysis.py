@@ -29,7 +29,7 @@ class Analysis:
     def __init__(self, text: pa.LargeStringArray) -> None:
         self.text = text
         self.offsets, self.data = buffers(text)
-        self._found: dict[Callable[..., Any], Any] = {}
+        self._results: dict[Callable[..., Any], Any] = {}
 
     def find(self, finder: Callable[[pa.LargeStringArray], Found]) -> Found:
         """What `finder` makes of the texts.
@@ -38,18 +38,18 @@ class Analysis:
         `documents[i]:documents[i + 1]` belong to document i and depend on its text alone, positions in them counted
         from the start of the document. `curation.text.words.words` and `curation.text.lines.lines` are such finders.
         """
-        if finder not in self._found:
-            self._found[finder] = finder(self.text)
-        return self._found[finder]  # type: ignore[no-any-return]
+        if finder not in self._results:
+            self._results[finder] = finder(self.text)
+        return self._results[finder]  # type: ignore[no-any-return]
 
     def finders(self) -> list[Callable[..., Any]]:
         """Whose findings are at hand already."""
-        return list(self._found)
+        return list(self._results)
 
     def take(self, rows: NDArray[np.int64]) -> Analysis:
         """Some of the documents, with whatever was found in them."""
         child = Analysis(self.text.take(pa.array(rows)))
-        child._found = {finder: _gather(found, rows) for finder, found in self._found.items()}
+        child._results = {finder: _gather(found, rows) for finder, found in self._results.items()}
         return child
 
 

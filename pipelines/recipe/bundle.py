@@ -77,7 +77,7 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
         needed = companions(loaded)
         recipe_files = [Sent(str(file.relative_to(folder)), _size(file), "--code") for file in _files(folder)]
         # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
-        places = [loaded.base, *(Path(os.path.normpath(loaded.base / item.place.parent)) for item in needed)]
+        places = [loaded.base, *(Path(os.path.normpath(loaded.base / item.path.parent)) for item in needed)]
         root = Path(os.path.commonpath(places))
         beside = folder / FILES / loaded.base.relative_to(root)
         recipe = beside / loaded.path.name
@@ -85,7 +85,7 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
         def sent(path: Path, size: int, what: str) -> Sent:
             return Sent(os.path.relpath(path, folder), size, what)
 
-        stages = [sent(beside / item.place, item.bytes, item.what) for item in needed]
+        stages = [sent(beside / item.path, item.bytes, item.what) for item in needed]
         recipe_files.append(sent(recipe, _size(loaded.path), "recipe"))
         engine = []
         for name in PACKAGES:
@@ -97,7 +97,7 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
         _check_size([*stages, *recipe_files, *engine])
         _copy(loaded.path, recipe)
         for item in needed:
-            _copy(item.file, Path(os.path.normpath(beside / item.place)))
+            _copy(item.file, Path(os.path.normpath(beside / item.path)))
     except OSError as failure:
         raise CurationError(Finding("C046", f"what the recipe names cannot be read: {failure}")) from failure
     named = tuple(dict.fromkeys(item.what.removeprefix("path:") for item in needed))
@@ -273,8 +273,8 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, ConfigError) as failure:
-        said = " ".join(str(failure).split())
-        raise CurationError(Finding("C046", f"{file} cannot be read: {said}")) from failure
+        message = " ".join(str(failure).split())
+        raise CurationError(Finding("C046", f"{file} cannot be read: {message}")) from failure
 
 
 def _table(written: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ CARD = "README.md"
 class Companion:
     """One file that travels with a recipe."""
 
-    place: Path
+    path: Path
     """Where it counts as lying, relative to the recipe's folder; may begin with `..`."""
     file: Path
     """Where its bytes are."""
@@ -58,7 +58,7 @@ def companions(loaded: Loaded) -> list[Companion]:
             else:
                 continue
             for item in items:
-                by_path.setdefault(item.place, item)
+                by_path.setdefault(item.path, item)
     return list(by_path.values())
 
 

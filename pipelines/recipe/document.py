@@ -69,7 +69,7 @@ class Document:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-            self.findings.append(self._at("C002", f"not valid YAML: {problem}", None, mark, 1))
+            self.findings.append(self._marked("C002", f"not valid YAML: {problem}", None, mark, 1))
         except (RecursionError, ValueError) as error:  # ValueError: a number or a date that Python cannot hold
             problem = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
             self.add("C002", f"not valid YAML: {problem}")
@@ -92,7 +92,7 @@ class Document:
                     raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
                 if key_node.tag == "tag:yaml.org,2002:merge":
                     message, hint = "merge keys (`<<`) are not read", "write the keys out, or name a whole value by `*`"
-                    self.findings.append(self._at("C002", message, hint, key_node.start_mark, 2))
+                    self.findings.append(self._marked("C002", message, hint, key_node.start_mark, 2))
                     continue
                 # As written: YAML 1.1 would make False of the key `no`.
                 key = str(key_node.value)
@@ -101,7 +101,7 @@ class Document:
                     first = self.keys[key_path].line + 1
                     message = f"key '{key}' is given twice"
                     self.findings.append(
-                        self._at("C002", message, f"it first stands in line {first}", key_node.start_mark, len(key))
+                        self._marked("C002", message, f"it first stands in line {first}", key_node.start_mark, len(key))
                     )
                     continue
                 self.keys[key_path] = key_node.start_mark
@@ -127,7 +127,7 @@ class Document:
         elif node.tag in _NUMBERS and _OF_YAML_1_1.fullmatch(text):
             value = loader.construct_object(node)
             self.findings.append(
-                self._at(
+                self._marked(
                     "C002", f"YAML takes {text} for {value}", f"write {value}, or quotes", node.start_mark, len(text)
                 )
             )
@@ -149,21 +149,21 @@ class Document:
         node = self.values.get(path)
         if value and isinstance(node, yaml.ScalarNode):
             mark, width = node.start_mark, max(1, node.end_mark.column - node.start_mark.column)
-            place = self._place(node, *span) if span is not None else None
+            place = self._position_of(node, *span) if span is not None else None
             if place is not None:
                 line, column, width = place
                 self.findings.append(self._finding(code, message, hint, line, column, width))
                 return
             if node.style in ("|", ">") or node.end_mark.line != node.start_mark.line:
                 mark, width = self.keys.get(path, mark), len(str(path[-1])) if path else 1
-            self.findings.append(self._at(code, message, hint, mark, width))
+            self.findings.append(self._marked(code, message, hint, mark, width))
             return
         while path and path not in self.keys:
             path = path[:-1]
         width = len(path[-1]) if path and isinstance(path[-1], str) else 1
-        self.findings.append(self._at(code, message, hint, self.keys.get(path), width))
+        self.findings.append(self._marked(code, message, hint, self.keys.get(path), width))
 
-    def _at(self, code: str, message: str, hint: str | None, mark: Any, width: int) -> Finding:
+    def _marked(self, code: str, message: str, hint: str | None, mark: Any, width: int) -> Finding:
         if mark is None:
             return Finding(code, message, hint, self.file)
         return self._finding(code, message, hint, mark.line, mark.column, width)
@@ -178,7 +178,7 @@ class Document:
             excerpt = f"{source}\n{margin}{'^' * width}"
         return Finding(code, message, hint, self.file, line + 1, excerpt)
 
-    def _place(self, node: Any, start: int, end: int) -> tuple[int, int, int] | None:
+    def _position_of(self, node: Any, start: int, end: int) -> tuple[int, int, int] | None:
         """(line, column, width) of characters [start, end) of a scalar's text, found by walking both together."""
         source, offset = self.text, node.start_mark.index
         if node.style in ("|", ">"):

@@ -79,10 +79,10 @@ class Report:
         lines = [f"audit {self.sample.audit}: {labelled:,} of {sampled:,} sampled documents have a label"]
         if self.relabelled:
             lines.append(f"{self.relabelled:,} were labelled otherwise before; the latest label counts")
-        wanting = [f"{item.name} ({item.size:,} documents)" for item in strata if not item.labelled]
-        if wanting:
+        unlabelled = [f"{item.name} ({item.size:,} documents)" for item in strata if not item.labelled]
+        if unlabelled:
             recall = next(item for item in self.measures if item.name == "recall")
-            lines.append(f"no label yet in {'; '.join(wanting)}")
+            lines.append(f"no label yet in {'; '.join(unlabelled)}")
             lines.append(
                 f"so recall may be anything from {recall.least:.3f} to {recall.most:.3f}; its interval allows for both"
             )
