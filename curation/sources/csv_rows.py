@@ -72,7 +72,7 @@ def rows(
     if twice is not None:
         raise MalformedError(f"has two columns named '{twice}'")
 
-    def made() -> Iterator[tuple[int, dict[str, str] | str, int]]:
+    def by_column() -> Iterator[tuple[int, dict[str, str] | str, int]]:
         for line, cells, size in lines:
             if isinstance(cells, str):
                 yield line, cells, size
@@ -81,7 +81,7 @@ def rows(
             else:
                 yield line, dict(zip(header, cells, strict=True)), size
 
-    return header, made()
+    return header, by_column()
 
 
 def inspect(path: str, name: str, limit: int = MAX_DOCUMENT_BYTES) -> Facts:
