@@ -320,10 +320,10 @@ class _Waiting:
         """Score what is left, with rows of zeros behind it, and wait for everything."""
         import torch
 
-        lacking = -len(self.targets) % self.head.rows
-        if lacking:
-            self.hidden.append(self.hidden[0].new_zeros(lacking, self.hidden[0].shape[1]))
-            self.targets = np.append(self.targets, np.zeros(lacking, dtype=np.int64))
+        padding = -len(self.targets) % self.head.rows
+        if padding:
+            self.hidden.append(self.hidden[0].new_zeros(padding, self.hidden[0].shape[1]))
+            self.targets = np.append(self.targets, np.zeros(padding, dtype=np.int64))
         self._run(len(self.targets) // self.head.rows)
         if self.device == "cuda":
             torch.cuda.synchronize()

@@ -53,9 +53,9 @@ def understood(model: LocatedModel) -> Iterator[None]:
     except ModelError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as failure:
-        said = " ".join(str(failure).split())[:200]
+        message = " ".join(str(failure).split())[:200]
         raise ModelError(
-            f"{model.address}: its files cannot be understood ({type(failure).__name__}: {said})", hint=HINT
+            f"{model.address}: its files cannot be understood ({type(failure).__name__}: {message})", hint=HINT
         ) from failure
 
 
@@ -75,8 +75,8 @@ def read_any(model: LocatedModel, name: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as failure:
-        said = " ".join(str(failure).split())[:100]
-        raise ModelError(f"{model.address}: {name} is no JSON: {said}", hint=HINT) from failure
+        message = " ".join(str(failure).split())[:100]
+        raise ModelError(f"{model.address}: {name} is no JSON: {message}", hint=HINT) from failure
 
 
 def shapes(model: LocatedModel) -> Shapes:
@@ -90,8 +90,8 @@ def header(model: LocatedModel, name: str) -> Shapes:
     try:
         return _header(str(model.file(name)), model.files[name].sha256, model.files[name].bytes)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as failure:
-        said = " ".join(str(failure).split())[:100]
-        raise ModelError(f"{model.address}: {name} is no whole safetensors file: {said}", hint=HINT) from failure
+        message = " ".join(str(failure).split())[:100]
+        raise ModelError(f"{model.address}: {name} is no whole safetensors file: {message}", hint=HINT) from failure
 
 
 @lru_cache(maxsize=64)

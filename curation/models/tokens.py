@@ -189,8 +189,8 @@ def load_tokenizer(model: LocatedModel) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(model.file(TOKENIZER)))
     except Exception as failure:  # the library raises this very class
-        said = " ".join(str(failure).split())[:200]
-        raise ModelError(f"{model.address}: tokenizer.json does not load: {said}", hint=HINT) from failure
+        message = " ".join(str(failure).split())[:200]
+        raise ModelError(f"{model.address}: tokenizer.json does not load: {message}", hint=HINT) from failure
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
