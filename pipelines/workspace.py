@@ -211,7 +211,7 @@ class Workspace:
     def audit_label(
         self, ask: Callable[[dict[str, Any], int], audit.Answer], *, run: str | None = None
     ) -> audit.Report:
-        """Ask for each label that is wanting: `ask` is given the document and how many are left."""
+        """Ask for each label that is missing: `ask` is given the document and how many are left."""
         from pipelines.results.audit import label
 
         self.require()

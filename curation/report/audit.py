@@ -74,7 +74,7 @@ class Measure:
 
     @property
     def estimate(self) -> float | None:
-        """None where labels are wanting."""
+        """None where labels are missing."""
         return self.least if self.least == self.most else None
 
 
