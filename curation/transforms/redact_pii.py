@@ -79,12 +79,12 @@ class RedactPii(Transform):
             schema=pa.schema([*self.fields, pa.field("edits", EDITS)]),
         )
 
-    def _spans(self, matches: pii.Found) -> pa.ListArray:
+    def _spans(self, matches: pii.Spans) -> pa.ListArray:
         types = pa.array(pii.TYPES, pa.string()).take(pa.array(matches.types))
         spans = pa.StructArray.from_arrays([types, pa.array(matches.starts), pa.array(matches.ends)], fields=list(SPAN))
         return pa.ListArray.from_arrays(pa.array(matches.documents, pa.int32()), spans, type=pa.list_(SPAN))
 
-    def _edits(self, text: pa.LargeStringArray, matches: pii.Found) -> pa.ListArray:
+    def _edits(self, text: pa.LargeStringArray, matches: pii.Spans) -> pa.ListArray:
         if self.settings.replacement == "none":
             return pa.array([[]] * len(text), EDITS)
         replacements = REPLACEMENTS[self.settings.replacement]
