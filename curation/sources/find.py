@@ -33,7 +33,7 @@ _MARKS = re.compile(r"[*?\[]")
 
 
 @dataclass
-class Found:
+class InputFiles:
     """What the paths of an input mean."""
 
     files: dict[str, str] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class Found:
 
 def find(
     patterns: list[str], base: Path, sources: list[str] | None = None, workspace: str | Path | None = None
-) -> Found:
+) -> InputFiles:
     """Files behind the patterns, in run order: by pattern, then by path.
 
     `sources` names the patterns; without it, a source is called as its pattern. `workspace` is left out as an output,
     though it may not be there yet. Findings: nothing matched, listed twice, not readable, a name that is no text.
     Raises StoreError for a store that does not answer or refuses.
     """
-    result = Found()
+    result = InputFiles()
     first: dict[object, str] = {}
     left_out: dict[str, str] = {}
     again: list[str] = []

@@ -20,7 +20,7 @@ from curation.text.arrow import buffers
 KEPT = 2
 """Blocks remembered in each thread: the one at work and the one that it was taken from."""
 _local = threading.local()
-Found = TypeVar("Found", bound=tuple[Any, ...])
+Spans = TypeVar("Spans", bound=tuple[Any, ...])
 
 
 class Analysis:
@@ -31,7 +31,7 @@ class Analysis:
         self.offsets, self.data = buffers(text)
         self._results: dict[Callable[..., Any], Any] = {}
 
-    def find(self, finder: Callable[[pa.LargeStringArray], Found]) -> Found:
+    def find(self, finder: Callable[[pa.LargeStringArray], Spans]) -> Spans:
         """What `finder` makes of the texts.
 
         `finder` returns a named tuple: `documents` int64[n + 1], ascending from 0, and arrays in which the rows
@@ -90,7 +90,7 @@ def _same(a: pa.Array, b: pa.Array) -> bool:
     )
 
 
-def _gather(spans: Found, rows: NDArray[np.int64]) -> Found:
+def _gather(spans: Spans, rows: NDArray[np.int64]) -> Spans:
     documents, *columns = spans
     counts = (documents[1:] - documents[:-1])[rows]
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
