@@ -48,8 +48,8 @@ def bounded(name: str, values: NDArray[np.float64], sign: str, bound: float) -> 
     """
     rounded = np.round(values, _DECIMALS)
     beyond = {"<": rounded < bound, ">": rounded > bound, "<=": rounded <= bound, ">=": rounded >= bound}[sign]
-    said = np.where(beyond & ((rounded != 0) | (values == 0)), rounded, values)
-    return np.array([f"{name} {_number(value)} {sign} {_number(bound)}" for value in said.tolist()], dtype=object)
+    shown = np.where(beyond & ((rounded != 0) | (values == 0)), rounded, values)
+    return np.array([f"{name} {_number(value)} {sign} {_number(bound)}" for value in shown.tolist()], dtype=object)
 
 
 def _number(value: float) -> str:

@@ -127,20 +127,20 @@ def _plugin(family: str, point: Any) -> type[Any]:
     label = f"{family} '{point.name}' ({point.value})"
     try:
         with contained():
-            found = point.load()
+            cls = point.load()
     except Exception as failure:
-        said = " ".join(str(failure).split())[:200]
+        message = " ".join(str(failure).split())[:200]
         kind = kind_of(failure)
-        why = kind if said in ("", kind) else f"{kind}: {said}"
+        why = kind if message in ("", kind) else f"{kind}: {message}"
         raise PluginError(
             f"{label} cannot be loaded: {why}", "mend or remove the package that registers it"
         ) from failure
     base = _named(BASES[family])
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(cls, type) and issubclass(cls, base)):
         raise PluginError(f"{label} is no {base.__name__}", f"name a class that inherits from {base.__module__}")
-    file = getattr(sys.modules.get(found.__module__), "__file__", None)
-    _loaded[found.__module__] = (Path(file), _state(Path(file))) if file else (None, ())
-    return found
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    _loaded[cls.__module__] = (Path(file), _state(Path(file))) if file else (None, ())
+    return cls
 
 
 def _named(target: str) -> type[Any]:

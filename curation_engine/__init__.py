@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from curation.scorers.base import HEAD, Artifact, Context, Contract, Scorer, Settings, Transform
     from curation.selection.base import Ranking, Selection
     from curation.testing import check_scorer
-    from pipelines.planning.estimate import Forecast, StageForecast
+    from pipelines.planning.estimate import Forecast, PlanReport, StageEstimate
     from pipelines.recipe.load import Loaded
     from pipelines.results.audit import Report as AuditReport
     from pipelines.results.audit import Sample as AuditSample
@@ -73,13 +73,14 @@ __all__ = [
     "Notice",
     "PhaseEnded",
     "PhaseStarted",
+    "PlanReport",
     "Ranking",
     "Result",
     "RunStarted",
     "Scorer",
     "Selection",
     "Settings",
-    "StageForecast",
+    "StageEstimate",
     "Transform",
     "UnitEnded",
     "Usage",
@@ -111,13 +112,14 @@ _HOMES = {
     "Notice": "pipelines.running.events:Notice",
     "PhaseEnded": "pipelines.running.events:PhaseEnded",
     "PhaseStarted": "pipelines.running.events:PhaseStarted",
+    "PlanReport": "pipelines.planning.estimate:PlanReport",
     "Ranking": "curation.selection.base:Ranking",
     "Result": "pipelines.running.result:Result",
     "RunStarted": "pipelines.running.events:RunStarted",
     "Scorer": "curation.scorers.base:Scorer",
     "Selection": "curation.selection.base:Selection",
     "Settings": "curation.scorers.base:Settings",
-    "StageForecast": "pipelines.planning.estimate:StageForecast",
+    "StageEstimate": "pipelines.planning.estimate:StageEstimate",
     "Transform": "curation.scorers.base:Transform",
     "UnitEnded": "pipelines.running.events:UnitEnded",
     "Usage": "pipelines.running.gc:Usage",

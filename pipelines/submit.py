@@ -73,16 +73,18 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
     nothing has been sent then.
     """
     address = checked(address or "") if not options.dry_run else ""
-    place = options.workspace if is_url(options.workspace) else os.path.abspath(options.workspace)
-    workspace = Workspace(place)
+    location = options.workspace if is_url(options.workspace) else os.path.abspath(options.workspace)
+    workspace = Workspace(location)
     environment = environment_of(os.environ, options.environment)
     with TemporaryDirectory(prefix="curate-") as folder, _own_code(options.code, Path(folder)) as code:
         loaded = load(recipe)
-        made = bundles.make(loaded, Path(folder), code)
+        bundle = bundles.make(loaded, Path(folder), code)
         for name in unasked(loaded):
             say(f"not sent: {name} is a file beside the recipe, and the stage does not ask for it when it is checked")
         sent_from = recipe.resolve()
-        resolved = resolve(bundles.unpacked(made.folder / made.recipe, sent_from), workspace.manifest, options.sample)
+        resolved = resolve(
+            bundles.unpacked(bundle.folder / bundle.recipe, sent_from), workspace.manifest, options.sample
+        )
         plan = resolved.plan
         expected = None if resolved.unfitted or options.refit else plan.run
         if expected is not None:
@@ -95,30 +97,30 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
             run = f"{plan.name}-{fingerprint([plan.run, options.refit])[:8]}"
             say(f"run to be named once it is fitted, by the job's log: {plan.rows:,} documents")
         if options.dry_run:
-            say(f"would send {made.bytes / 1e6:,.1f} MB in {len(made.files):,} files and folders; nothing was sent")
-            return Submitted(run, files=made.files)
+            say(f"would send {bundle.bytes / 1e6:,.1f} MB in {len(bundle.files):,} files and folders; nothing was sent")
+            return Submitted(run, files=bundle.files)
         jobs = Jobs(address)
         jobs.same_version()
-        earlier = _earlier(jobs, run, place)
-        what = ", ".join(["the engine", recipe.name, *made.companions, *made.code])
-        say(f"sending {made.bytes / 1e6:,.1f} MB: {what}")
+        earlier = _earlier(jobs, run, location)
+        what = ", ".join(["the engine", recipe.name, *bundle.companions, *bundle.code])
+        say(f"sending {bundle.bytes / 1e6:,.1f} MB: {what}")
         workspace.create()
         record_inputs(workspace.manifest, resolved.fresh)  # so that the job need not read the inputs again to know them
         facts = {
             "run": run,
             "name": plan.name,
             "recipe": str(sent_from),
-            "workspace": place,
+            "workspace": location,
             "engine": engine(),
             "submitter": _submitter(),
-            "resume": _again(sent_from, place, address, options),
+            "resume": _again(sent_from, location, address, options),
         }
-        entrypoint = command(made.recipe, sent_from, expected, place, address, options)
+        entrypoint = command(bundle.recipe, sent_from, expected, location, address, options)
         while True:
             job = f"{run}-attempt-{next_number(run, earlier)}"
-            if jobs.submit(Submission(job, entrypoint, made.folder, made.modules, environment, facts)):
+            if jobs.submit(Submission(job, entrypoint, bundle.folder, bundle.modules, environment, facts)):
                 return Submitted(run, job)
-            earlier = _earlier(jobs, run, place)  # somebody else was quicker
+            earlier = _earlier(jobs, run, location)  # somebody else was quicker
 
 
 def command(recipe: str, sent_from: Path, expected: str | None, workspace: str, address: str, options: Options) -> str:
@@ -137,10 +139,10 @@ def command(recipe: str, sent_from: Path, expected: str | None, workspace: str, 
     return f'p={shlex.quote(sys.executable)}; [ -x "$p" ] || p=python; exec "$p" {shlex.join(words)}'
 
 
-def environment_of(mine: Mapping[str, str], given: tuple[str, ...] = ()) -> dict[str, str]:
+def environment_of(environment: Mapping[str, str], given: tuple[str, ...] = ()) -> dict[str, str]:
     """Variables of the job: how to authenticate, where a store is, what CURATION_ ones are set; never credentials."""
-    chosen = {name: mine[name] for name in (*STORE, "RAY_AUTH_MODE") if mine.get(name)}
-    chosen |= {name: value for name, value in mine.items() if name.startswith("CURATION_") and not _secret(name)}
+    chosen = {name: environment[name] for name in (*STORE, "RAY_AUTH_MODE") if environment.get(name)}
+    chosen |= {name: value for name, value in environment.items() if name.startswith("CURATION_") and not _secret(name)}
     chosen.pop("CURATION_WORKSPACE", None)  # said by an option
     for entry in given:
         name, equals, value = entry.partition("=")
@@ -210,12 +212,12 @@ def _forget(modules: tuple[str, ...]) -> None:
 
 def _earlier(jobs: Jobs, run: str, workspace: str) -> list[Job]:
     """Attempts at a run. Raises C046 while one is under way in this workspace."""
-    found = [job for job in jobs.list() if job.metadata.get("run") == run]
-    for job in found:
+    sent_jobs = [job for job in jobs.list() if job.metadata.get("run") == run]
+    for job in sent_jobs:
         if job.under_way and job.metadata.get("workspace") == workspace:
             hint = f"follow it: curate jobs logs {job.id} --follow --address {jobs.address}"
             raise CurationError(Finding("C046", f"run {run} is {job.status.lower()} already, as {job.id}", hint))
-    return found
+    return sent_jobs
 
 
 def _again(recipe: Path, workspace: str, address: str, options: Options) -> str:

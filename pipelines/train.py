@@ -187,11 +187,11 @@ def _read(source: Source, say: Callable[[str], None]) -> tuple[Examples, Example
         return _from_seeds(source.seeds, source.background)
     if source.data is None or source.label is None:
         raise CurationError(Finding("C038", "no labels: name a file and its --label, or --seeds and --background"))
-    own, files = _labelled(source, source.data, say)
+    examples, files = _labelled(source, source.data, say)
     if source.test is None:
-        return own, None, files
+        return examples, None, files
     test, more = _labelled(source, source.test, say)
-    return own, test, [*files, *more]
+    return examples, test, [*files, *more]
 
 
 def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple[str, int, str]]]:
@@ -209,21 +209,21 @@ def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple
 
 
 def _labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
-    found = find([pattern], Path.cwd())
-    if found.findings:
-        raise CurationError(*found.findings)
-    for line in found.notices:
+    inputs = find([pattern], Path.cwd())
+    if inputs.findings:
+        raise CurationError(*inputs.findings)
+    for line in inputs.notices:
         say(line)
-    files = [inspect(path) for path in found.files]
+    files = [inspect(path) for path in inputs.files]
     names = [source.text, *([source.other] if source.other else [])]
     numbers = [source.label or "", *source.annotators]
     for file in files:
         if file.error:
             raise CurationError(Finding("R001", f"{file.path} {file.error}"))
-        lacking = [name for name in (*names, *numbers) if file.schema is None or name not in file.schema.names]
-        if lacking:
+        missing = [name for name in (*names, *numbers) if file.schema is None or name not in file.schema.names]
+        if missing:
             there = ", ".join(file.schema.names) if file.schema else "none"
-            raise CurationError(Finding("C021", f"{file.path} has no column '{lacking[0]}'", f"columns there: {there}"))
+            raise CurationError(Finding("C021", f"{file.path} has no column '{missing[0]}'", f"columns there: {there}"))
     wanted = pa.schema([*(pa.field(name, TEXT) for name in names), *(_numeric(files, name) for name in numbers)])
     batches = [batch.columns for shard in cut_shards(files, 1 << 30) for batch in read_batches(shard, wanted)]
     table = pa.Table.from_batches(batches, schema=wanted).combine_chunks()
@@ -251,8 +251,8 @@ def _numeric(files: Sequence[Any], name: str) -> pa.Field:
         return pa.field(name, pa.bool_())
     if all(numeric(kind) for kind in kinds):
         return pa.field(name, pa.float64())
-    said = ", ".join(sorted(map(str, kinds)))
-    raise CurationError(Finding("C022", f"label column '{name}' is {said}, not numbers or booleans"))
+    types = ", ".join(sorted(map(str, kinds)))
+    raise CurationError(Finding("C022", f"label column '{name}' is {types}, not numbers or booleans"))
 
 
 def _one(table: pa.Table, name: str) -> pa.Array:
@@ -264,10 +264,10 @@ def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> No
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
-    with new_folder(into) as made:
-        (made / HEAD).write_bytes(save(tensors))
-        (made / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (made / CARD).write_text(card, encoding="utf-8")
+    with new_folder(into) as folder:
+        (folder / HEAD).write_bytes(save(tensors))
+        (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def _card(

@@ -24,7 +24,7 @@ from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
-    from pipelines.planning.estimate import Forecast
+    from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
     from pipelines.results.explain import Explanation
@@ -73,12 +73,12 @@ class Workspace:
 
     def plan(
         self, recipe: str | Path | Mapping[str, Any] | Loaded, sample: int | None = None, time: bool = False
-    ) -> Forecast:
+    ) -> PlanReport:
         """What a run would do: shards, stages, and how many documents each stage has yet to score.
 
         `time` runs every stage on a few real documents for the estimate of its seconds.
         """
-        from pipelines.planning.estimate import forecast
+        from pipelines.planning.estimate import estimate
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
 
@@ -87,7 +87,7 @@ class Workspace:
         if self.exists:
             with suppress(OSError):  # a workspace that may only be read: files are then read again next time
                 record_inputs(manifest, resolved.fresh)
-        return forecast(resolved, manifest, time)
+        return estimate(resolved, manifest, time)
 
     def run(
         self,
@@ -211,7 +211,7 @@ class Workspace:
     def audit_label(
         self, ask: Callable[[dict[str, Any], int], audit.Answer], *, run: str | None = None
     ) -> audit.Report:
-        """Ask for each label that is wanting: `ask` is given the document and how many are left."""
+        """Ask for each label that is missing: `ask` is given the document and how many are left."""
         from pipelines.results.audit import label
 
         self.require()
@@ -368,21 +368,21 @@ def _write_text(path: Path, text: str) -> None:
 
 def _check_format(store: Store) -> None:
     try:
-        found = int(json.loads(store.read(MARKER))["format_version"])
+        version = int(json.loads(store.read(MARKER))["format_version"])
     except FileNotFoundError:
         return
     except StoreError as failure:
         raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
     except (OSError, ValueError, KeyError, TypeError) as failure:
-        said = failure.strerror or str(failure) if isinstance(failure, OSError) else None
-        why = said or "it is not the marker of a workspace"
+        message = failure.strerror or str(failure) if isinstance(failure, OSError) else None
+        why = message or "it is not the marker of a workspace"
         hint = "choose another folder with --workspace; nothing was changed"
         raise CurationError(Finding("C030", f"{store.uri(MARKER)} cannot be read: {why}", hint)) from failure
-    if found > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise CurationError(
             Finding(
                 "C031",
-                f"workspace {store.root} has format {found}, and this version knows up to {FORMAT_VERSION}",
+                f"workspace {store.root} has format {version}, and this version knows up to {FORMAT_VERSION}",
                 "use the version that wrote it, or a newer one; nothing was changed",
             )
         )
@@ -394,16 +394,16 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
         name = "ray" if address or size > LARGE else "local"
     if name not in ("local", "ray"):
         raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
-    here = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
+    local_workers = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
 
     def make() -> Any:
         if name == "local":
             from workers.local import LocalExecutor
 
-            return LocalExecutor(workers or here)
+            return LocalExecutor(workers or local_workers)
         from workers.on_ray import RayExecutor
 
-        count = workers if address else workers or here
+        count = workers if address else workers or local_workers
         return RayExecutor(address, count, lambda text: tell(Notice(text)), MARKER)
 
     return make

@@ -136,17 +136,17 @@ class Jobs:
 
     def get(self, job: str) -> Job:
         """One job by its submission id."""
-        with self._known(job):
+        with self._existing(job):
             return _job(self._client.get_job_info(job))
 
     def logs(self, job: str) -> str:
         """What its command has written to stdout and stderr so far."""
-        with self._known(job):
+        with self._existing(job):
             return str(self._client.get_job_logs(job))
 
     def stop(self, job: str) -> bool:
         """ResourceRequest it to stop; False where it had ended by itself."""
-        with self._known(job):
+        with self._existing(job):
             return bool(self._client.stop_job(job))
 
     def wait(self, job: str, seconds: float | None = None) -> Job:
@@ -165,7 +165,7 @@ class Jobs:
         while True:
             before = told
             try:
-                with self._known(job):
+                with self._existing(job):
                     told = asyncio.run(self._stream(job, told, write))
                 state = self.get(job)
                 if not state.under_way:
@@ -188,7 +188,7 @@ class Jobs:
         return told
 
     @contextmanager
-    def _known(self, job: str) -> Iterator[None]:
+    def _existing(self, job: str) -> Iterator[None]:
         try:
             with self._findings():
                 yield

@@ -53,7 +53,7 @@ class UnitClock:
     def __init__(self, unit: Any) -> None:
         self.unit = unit
         self.began = time.perf_counter()
-        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def step(self, step: Step) -> Iterator[None]:
@@ -62,7 +62,7 @@ class UnitClock:
         try:
             yield
         finally:
-            self.spent[step.name] += time.perf_counter() - began
+            self.seconds[step.name] += time.perf_counter() - began
 
     def done(self, value: Any) -> None:
         """Publish; `value` is what `perform` returned."""
@@ -72,8 +72,8 @@ class UnitClock:
         if isinstance(value, Failure):
             FAILURES.inc(1, {"code": value.code})
         if not isinstance(self.unit, ScoreWork):
-            self.spent[_place(self.unit)] = time.perf_counter() - self.began
-        for step, seconds in self.spent.items():
+            self.seconds[_stage_of(self.unit)] = time.perf_counter() - self.began
+        for step, seconds in self.seconds.items():
             _add(BUSY, seconds, step=step)
             UNIT.observe(seconds, {"step": step})
         publish_tally()
@@ -121,7 +121,7 @@ def run_of(unit: Any) -> str:
     return str(unit.work.run)
 
 
-def _place(unit: Any) -> str:
+def _stage_of(unit: Any) -> str:
     match unit:
         case EnterWork() | PairWork() | ResolveWork():
             return str(unit.stage.id)

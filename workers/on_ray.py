@@ -80,8 +80,8 @@ class RayExecutor:
 
         `marker` names a file of the workspace that every node must see.
         """
-        self._own = address is None
-        self._wanted = workers or (2 if self._own else None)
+        self._private = address is None
+        self._wanted = workers or (2 if self._private else None)
         self._tell = tell
         self._marker = marker
         self._idle_seconds = idle_seconds
@@ -91,11 +91,11 @@ class RayExecutor:
         self._beaten = 0.0
         self._dead: set[str] | None = None
         self._lost: set[Any] = set()
-        self._said: set[str] = set()
+        self._told: set[str] = set()
         """Stages whose deaths were told of; "" for those of a unit's own process."""
         failpoints.register("driver")
         self._drain_seconds = _drain_seconds()
-        _authenticate(self._own)
+        _authenticate(self._private)
         if not ray.is_initialized():
             silence_worker_logs()
         self._cluster = PrivateCluster(self._wanted) if address is None else JoinedCluster(address)
@@ -120,7 +120,7 @@ class RayExecutor:
 
     def hardware(self, steps: Iterable[Step]) -> str:
         """The class of hardware that the steps' scores are made on: with models on GPUs that of a machine with one."""
-        away = not self._own and any(step.heavy and step.device == "cuda" for step in steps)
+        away = not self._private and any(step.heavy and step.device == "cuda" for step in steps)
         if away not in self._hardware:
             if away:
                 request = ResourceRequest(gpus=0.01)
@@ -197,8 +197,8 @@ class RayExecutor:
 
     def _say_deaths(self) -> None:
         name = shared_kv.read(DIED)
-        if name is not None and name not in self._said:
-            self._said.add(name)
+        if name is not None and name not in self._told:
+            self._told.add(name)
             self._tell(f"stage '{name}': the process that scores died; looking for the document")
 
     def _lost_with_nodes(self, references: list[Any]) -> list[Any]:
@@ -227,8 +227,8 @@ class RayExecutor:
             died = isinstance(failure, ray.exceptions.WorkerCrashedError | ray.exceptions.OutOfMemoryError)
             flight.crashes += died
             flight.losses += 1
-            if died and "" not in self._said:
-                self._said.add("")
+            if died and "" not in self._told:
+                self._told.add("")
                 self._tell(
                     f"the process of {_described(flight.unit)} died; it is begun again, and if it dies again, "
                     "with what scores in a process of its own"
@@ -322,7 +322,7 @@ class RayExecutor:
         self._looked = True
         work = unit.work
         kinds = cluster.kinds_of(work.stages)
-        if not self._own and self._marker is not None:
+        if not self._private and self._marker is not None:
             cluster.preflight(work.root, self._marker, self._tell, kinds)
         elif foreign := {kind: stage for kind, stage in kinds.items() if kind[1] not in registry.BUILTIN[kind[0]]}:
             cluster.preflight(None, "", self._tell, foreign)

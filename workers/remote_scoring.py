@@ -79,14 +79,14 @@ class RemoteScorer:
             if not self.careful:
                 return score_here(step, batch)
             return self._guarded(
-                step, batch, self._own, lambda on, rows, token: on.score.remote(step, rows, token), plain
+                step, batch, self._sandboxed, lambda on, rows, token: on.score.remote(step, rows, token), plain
             )
 
         def prepare(rows: pa.RecordBatch, plain: Plain | None) -> pa.RecordBatch:
             if not self.careful:
                 return prepare_here(step, rows)
             call: Call = lambda on, rows, token: on.prepare.remote(step, rows, token)  # noqa: E731
-            return self._guarded(step, rows, self._own, call, plain)
+            return self._guarded(step, rows, self._sandboxed, call, plain)
 
         return self._guarded(
             step,
@@ -204,7 +204,7 @@ class RemoteScorer:
                 self._handles[name] = ray.get_actor(actor_name(name))
         return name, self._handles.get(name) or _Gone()
 
-    def _own(self) -> tuple[str, Any]:
+    def _sandboxed(self) -> tuple[str, Any]:
         """A process for this unit alone, so that what dies there is its own doing."""
         if self._sandbox is None:
             self._sandbox = Model.options(num_cpus=0).remote(None, self.hardware, "")  # type: ignore[attr-defined]

@@ -144,12 +144,12 @@ class Sketch(Scorer):
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [batch.column(name) for name in self.reads]
-        made = self.evidence(columns)
-        some = pa.repeat(False, batch.num_rows)
+        outputs = self.evidence(columns)
+        has_text = pa.repeat(False, batch.num_rows)
         size = pa.repeat(pa.scalar(0, pa.int64()), batch.num_rows)
         for column in columns:
-            some = pc.or_(some, pc.match_substring_regex(column, _SOMETHING))
+            has_text = pc.or_(has_text, pc.match_substring_regex(column, _SOMETHING))
             size = pc.add(size, pc.binary_length(column))
-        if not pc.all(some).as_py():
-            made["evidence"] = pc.if_else(some, made["evidence"], None)
-        return pa.RecordBatch.from_pydict({**made, "bytes": size}, schema=pa.schema(self.fields))
+        if not pc.all(has_text).as_py():
+            outputs["evidence"] = pc.if_else(has_text, outputs["evidence"], None)
+        return pa.RecordBatch.from_pydict({**outputs, "bytes": size}, schema=pa.schema(self.fields))

@@ -60,7 +60,7 @@ def _grams(offsets, data, table, n, few):  # type: ignore[no-untyped-def]
     total = 0
     held = 0
     for i in range(documents):
-        at, end = offsets[i], offsets[i + 1]
+        cursor, end = offsets[i], offsets[i + 1]
         begin = total
         value = np.uint64(0)
         ring[:] = 0
@@ -68,8 +68,8 @@ def _grams(offsets, data, table, n, few):  # type: ignore[no-untyped-def]
         count = 0
         different = 0
         while True:
-            start, at, h = next_word(data, at, end, table)
-            if start == at:
+            start, cursor, h = next_word(data, cursor, end, table)
+            if start == cursor:
                 break
             value = value * BASE + h - ring[slot] * leaving
             ring[slot] = h
@@ -80,12 +80,12 @@ def _grams(offsets, data, table, n, few):  # type: ignore[no-untyped-def]
                 total += 1
             if different <= few:
                 words[held + count - 1] = h
-                known = False
+                repeated = False
                 for j in range(different):
                     if seen[j] == h:
-                        known = True
+                        repeated = True
                         break
-                if not known:
+                if not repeated:
                     if different < few:
                         seen[different] = h
                     different += 1
@@ -141,23 +141,23 @@ def contained(offsets, grams, one, other):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def containments(offsets, grams, first, second):  # type: ignore[no-untyped-def]
     """`contained` of each pair, float64[p]; NaN where either node is -1."""
-    found = np.full(first.size, np.nan)
+    result = np.full(first.size, np.nan)
     for i in range(first.size):
         if first[i] >= 0 and second[i] >= 0:
-            found[i] = contained(offsets, grams, first[i], second[i])
-    return found
+            result[i] = contained(offsets, grams, first[i], second[i])
+    return result
 
 
 @njit(cache=True, nogil=True)
 def jaccards(offsets, grams, first, second):  # type: ignore[no-untyped-def]
     """Jaccard similarity of the two sets of each pair, float64[p]; 1 for two texts without words."""
-    found = np.empty(first.size, np.float64)
+    result = np.empty(first.size, np.float64)
     for i in range(first.size):
         one, other = first[i], second[i]
         both = shared(offsets, grams, one, other)
         either = offsets[one + 1] - offsets[one] + offsets[other + 1] - offsets[other] - both
-        found[i] = both / either if either else 1.0
-    return found
+        result[i] = both / either if either else 1.0
+    return result
 
 
 @njit(cache=True, nogil=True)
@@ -167,7 +167,7 @@ def sequences(distinct, offsets, words, first, second, n, few):  # type: ignore[
     The runs of k words of both, counted as often as they occur: what is common, by what either has (Ruzicka). k is at
     least `n` and so large that two texts of so few words hardly share a run by chance; but small beside the texts.
     """
-    found = np.full(first.size, np.nan)
+    result = np.full(first.size, np.nan)
     for i in range(first.size):
         one, other = first[i], second[i]
         if distinct[one] > few or distinct[other] > few:
@@ -177,15 +177,15 @@ def sequences(distinct, offsets, words, first, second, n, few):  # type: ignore[
         fewest = min(distinct[one], distinct[other])
         shorter = min(a.size, b.size)
         if not shorter:
-            found[i] = 1.0 if a.size == b.size else 0.0
+            result[i] = 1.0 if a.size == b.size else 0.0
             continue
         k = n
         if fewest > 1:
             chance = (2.0 * np.log2(max(a.size, b.size)) + 4.0) / np.log2(fewest)
             k = max(n, int(np.ceil(chance)))
         k = min(k, max(n, shorter // 8), shorter)
-        found[i] = _ruzicka(_runs(a, k), _runs(b, k))
-    return found
+        result[i] = _ruzicka(_runs(a, k), _runs(b, k))
+    return result
 
 
 @njit(cache=True, nogil=True)
@@ -226,64 +226,64 @@ def losses(
 
 @njit(cache=True, nogil=True)
 def _losses(offsets, grams, label, dropped, order, limit):  # type: ignore[no-untyped-def]
-    found = np.full(label.size, np.nan)
+    result = np.full(label.size, np.nan)
     begin = 0
     while begin < order.size:
         end = begin + 1
         while end < order.size and label[order[end]] == label[order[begin]]:
             end += 1
-        at = begin
-        while at < end:
+        cursor = begin
+        while cursor < end:
             size = 0
-            last = at
+            last = cursor
             while last < end and (size == 0 or size < limit):  # one text alone may be larger
                 node = order[last]
                 if dropped[node]:
                     size += offsets[node + 1] - offsets[node]
                 last += 1
             if size:
-                _slice(offsets, grams, dropped, order[at:last], order[begin:end], size, found)
+                _slice(offsets, grams, dropped, order[cursor:last], order[begin:end], size, result)
             else:
-                for node in order[at:last]:
+                for node in order[cursor:last]:
                     if dropped[node]:
-                        found[node] = 0.0
-            at = last
+                        result[node] = 0.0
+            cursor = last
         begin = end
-    return found
+    return result
 
 
 @njit(cache=True, nogil=True)
-def _slice(offsets, grams, dropped, some, cluster, size, found):  # type: ignore[no-untyped-def]
-    """Losses of `some` of a cluster's members: a table of their grams, struck off where a member that stays has it."""
+def _slice(offsets, grams, dropped, members, cluster, size, result):  # type: ignore[no-untyped-def]
+    """Losses of `members` of a cluster: a table of their grams, struck off where a member that stays has it."""
     bits = 1
     while (1 << bits) < 2 * size:
         bits += 1
     mask = np.uint64((1 << bits) - 1)
     keys = np.zeros(1 << bits, np.uint64)
     state = np.zeros(1 << bits, np.uint8)  # 0 free, 1 lost, 2 also in one that stays
-    for node in some:
+    for node in members:
         if dropped[node]:
             for i in range(offsets[node], offsets[node + 1]):
-                at = grams[i] & mask
-                while state[at] and keys[at] != grams[i]:
-                    at = (at + np.uint64(1)) & mask
-                keys[at] = grams[i]
-                state[at] = 1
+                entry = grams[i] & mask
+                while state[entry] and keys[entry] != grams[i]:
+                    entry = (entry + np.uint64(1)) & mask
+                keys[entry] = grams[i]
+                state[entry] = 1
     for node in cluster:
         if not dropped[node]:
             for i in range(offsets[node], offsets[node + 1]):
-                at = grams[i] & mask
-                while state[at] and keys[at] != grams[i]:
-                    at = (at + np.uint64(1)) & mask
-                if state[at]:
-                    state[at] = 2
-    for node in some:
+                entry = grams[i] & mask
+                while state[entry] and keys[entry] != grams[i]:
+                    entry = (entry + np.uint64(1)) & mask
+                if state[entry]:
+                    state[entry] = 2
+    for node in members:
         if dropped[node]:
             lost = 0
             for i in range(offsets[node], offsets[node + 1]):
-                at = grams[i] & mask
-                while keys[at] != grams[i] or not state[at]:
-                    at = (at + np.uint64(1)) & mask
-                lost += state[at] == 1
+                entry = grams[i] & mask
+                while keys[entry] != grams[i] or not state[entry]:
+                    entry = (entry + np.uint64(1)) & mask
+                lost += state[entry] == 1
             own = offsets[node + 1] - offsets[node]
-            found[node] = lost / own if own else 0.0
+            result[node] = lost / own if own else 0.0

@@ -55,8 +55,8 @@ def split_rows(text: pa.LargeStringArray, groups: NDArray[np.int64], rows: int, 
 
     Fewer where no cluster is small enough for what is left.
     """
-    place, keys = _keys(text, groups, seed)
-    sizes = np.bincount(place, minlength=len(keys))
+    group, keys = _keys(text, groups, seed)
+    sizes = np.bincount(group, minlength=len(keys))
     taken = np.zeros(len(keys), dtype=bool)
     for cluster in np.argsort(keys).tolist():
         if rows == 0:
@@ -64,7 +64,7 @@ def split_rows(text: pa.LargeStringArray, groups: NDArray[np.int64], rows: int, 
         if sizes[cluster] <= rows:
             taken[cluster] = True
             rows -= int(sizes[cluster])
-    return taken[place]
+    return taken[group]
 
 
 def _keys(
@@ -72,12 +72,12 @@ def _keys(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Number of each text's cluster, int64 [n], and a hash of each cluster's first text, uint64 [clusters]."""
     offsets, data = buffers(text)
-    own = hash_spans(data, offsets[:-1], offsets[1:], seed)
-    names, place = np.unique(groups, return_inverse=True)
+    hashes = hash_spans(data, offsets[:-1], offsets[1:], seed)
+    names, group = np.unique(groups, return_inverse=True)
     least = np.full(len(names), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(least, place, own)
+    np.minimum.at(least, group, hashes)
     # The least of several hashes is small, so that large clusters would be held out too often: they are hashed again.
     bounds = np.arange(len(names) + 1) * 8
     bounds.setflags(write=False)
     again = hash_spans(np.frombuffer(least.tobytes(), np.uint8), bounds[:-1], bounds[1:], seed)
-    return place, np.where(np.bincount(place) > 1, again, least)
+    return group, np.where(np.bincount(group) > 1, again, least)

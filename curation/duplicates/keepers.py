@@ -47,9 +47,9 @@ class Walk:
         it is not known and filled in where it was asked. The order of the pairs decides nothing.
         """
         start, pairs = _by_worse(self.rank, worse)
-        said = self.offsets, self.grams, self.contains
+        texts = self.offsets, self.grams, self.contains
         return _walk(  # type: ignore[no-any-return]
-            start, pairs, better, similarity, containment, self.rank, self.order, *said
+            start, pairs, better, similarity, containment, self.rank, self.order, *texts
         )
 
     def more(self, worse: Nodes, better: Nodes, twin: Nodes, label: Nodes, whole: int = 0) -> tuple[Nodes, Nodes]:
@@ -126,12 +126,12 @@ def _by_worse(rank, worse):  # type: ignore[no-untyped-def]
         start[rank[node] + 1] += 1
     for i in range(rank.size):
         start[i + 1] += start[i]
-    at = start.copy()
+    cursor = start.copy()
     pairs = np.empty(worse.size, np.int64)
     for i in range(worse.size):
         place = rank[worse[i]]
-        pairs[at[place]] = i
-        at[place] += 1
+        pairs[cursor[place]] = i
+        cursor[place] += 1
     return start, pairs
 
 
@@ -143,16 +143,16 @@ def _walk(  # type: ignore[no-untyped-def]
     edge = np.full(rank.size, -1, np.int64)
     for place in range(rank.size):
         node = order[place]
-        own = pairs[start[place] : start[place + 1]]
+        partners = pairs[start[place] : start[place + 1]]
         best = -1
         if contains <= 0.0:
-            for i in own:
+            for i in partners:
                 other = better[i]
                 if twin[other] == other and (best < 0 or _nearer(i, best, better, similarity, rank)):
                     best = i
-        elif own.size:
+        elif partners.size:
             # The most similar first, since it is the likeliest to hold what this one says: mostly one comparison.
-            for i in _nearest_first(own, better, similarity, rank, twin):
+            for i in _nearest_first(partners, better, similarity, rank, twin):
                 if np.isnan(containment[i]):
                     containment[i] = contained(offsets, grams, node, better[i])
                 if containment[i] >= contains:
@@ -172,11 +172,11 @@ def _nearer(one, other, better, similarity, rank):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _nearest_first(own, better, similarity, rank, twin):  # type: ignore[no-untyped-def]
+def _nearest_first(partners, better, similarity, rank, twin):  # type: ignore[no-untyped-def]
     """Those pairs whose better end stays, by similarity, then by rank."""
-    staying = np.empty(own.size, np.int64)
+    staying = np.empty(partners.size, np.int64)
     count = 0
-    for i in own:
+    for i in partners:
         if twin[better[i]] == better[i]:
             staying[count] = i
             count += 1

@@ -35,22 +35,22 @@ class _Pairs(Rows):
 
     def column(self, name: str) -> pa.Array:
         if name == "prompt":
-            return self._joined({USER: self._own("instruction"), TOOL: self._own("input")}, "\n")
+            return self._joined({USER: self._raw("instruction"), TOOL: self._raw("input")}, "\n")
         if name == "text":
-            columns = {SYSTEM: self._own("system"), USER: self.column("prompt"), ASSISTANT: self._own("output")}
+            columns = {SYSTEM: self._raw("system"), USER: self.column("prompt"), ASSISTANT: self._raw("output")}
             return self._joined(columns, PARAGRAPH)
         if name == "messages":
             return self.conversation().json()
-        return pc.fill_null(self._own(name), "")
+        return pc.fill_null(self._raw(name), "")
 
     def conversation(self) -> Turns:
-        return exchange(self.column("prompt"), self._own("output"), self._own("system"))
+        return exchange(self.column("prompt"), self._raw("output"), self._raw("system"))
 
     def _joined(self, columns: dict[int, pa.Array], separator: str) -> pa.Array:
         """Row by row, blank ones left out; null where all are null."""
         there = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in columns.values()], axis=0)
         return pc.if_else(pa.array(there), side_by_side(columns).joined(separator), None)
 
-    def _own(self, name: str) -> pa.Array:
+    def _raw(self, name: str) -> pa.Array:
         rows = len(self.columns["output"])
         return self.columns[name] if name in self.columns else pa.nulls(rows, TEXT)

@@ -65,9 +65,9 @@ class Pairs(Rows):
         return self.whole["chosen"]
 
     def column(self, name: str) -> pa.Array:
-        return pc.if_else(self.missing, None, self._made(name))
+        return pc.if_else(self.missing, None, self._unmasked(name))
 
-    def _made(self, name: str) -> pa.Array:
+    def _unmasked(self, name: str) -> pa.Array:
         if name in SIDES:
             return self.rest[name].joined("\n")
         side, _, what = name.partition("_")

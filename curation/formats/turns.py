@@ -117,12 +117,12 @@ class Turns:
 
     def _places(self, role: int, which: int) -> NDArray[np.int64]:
         """[n]: place of the first (0) or last (-1) message of a role, -1 where there is none."""
-        found = np.full(len(self), -1, dtype=np.int64)
+        indices = np.full(len(self), -1, dtype=np.int64)
         places = np.flatnonzero(self.roles == role)
         if which == 0:
             places = places[::-1]  # of equal keys the last assignment stays
-        found[self.owner[places]] = places
-        return found
+        indices[self.owner[places]] = places
+        return indices
 
     def _picked(self, role: int, which: int) -> pa.Array:
         places = self._places(role, which)
@@ -157,26 +157,28 @@ def _columnar(column: pa.Array, role: str, content: str) -> Turns | None:
     flat = column.flatten()
     contents, _ = valid_text(pc.struct_field(flat, content).cast(TEXT))
     names = pc.utf8_lower(pc.struct_field(flat, role).cast(pa.string()))
-    place = pc.index_in(names, pa.array(list(ALIASES))).to_numpy(zero_copy_only=False)
-    bad = np.isnan(place.astype(float)) | np.asarray(contents.is_null())
+    indices = pc.index_in(names, pa.array(list(ALIASES))).to_numpy(zero_copy_only=False)
+    bad = np.isnan(indices.astype(float)) | np.asarray(contents.is_null())
     if bad.any():  # to say what is wrong with which message, or to find what stands in for its content
         return None
-    roles = np.array(list(ALIASES.values()), dtype=np.int8)[place.astype(np.int64)]
+    roles = np.array(list(ALIASES.values()), dtype=np.int8)[indices.astype(np.int64)]
     return Turns(bounds, roles, contents, more=_columnar_more(flat, names, role, content))
 
 
 def _columnar_more(flat: pa.Array, names: pa.Array, role: str, content: str) -> pa.Array | None:
     """`Turns.more` of messages that are structs."""
-    known = [name for name in MORE if flat.type.get_field_index(name) >= 0]
-    some = np.asarray(pc.equal(names, CALL))
-    for name in known:
-        some |= np.asarray(pc.struct_field(flat, name).is_valid())
-    if not some.any():
+    present = [name for name in MORE if flat.type.get_field_index(name) >= 0]
+    has_more = np.asarray(pc.equal(names, CALL))
+    for name in present:
+        has_more |= np.asarray(pc.struct_field(flat, name).is_valid())
+    if not has_more.any():
         return None
-    wanted = [role, content, *known]
-    items = pa.StructArray.from_arrays([pc.struct_field(flat, name) for name in wanted], wanted).filter(pa.array(some))
+    wanted = [role, content, *present]
+    items = pa.StructArray.from_arrays([pc.struct_field(flat, name) for name in wanted], wanted).filter(
+        pa.array(has_more)
+    )
     found = [_more(item, role, content, sparse=True) for item in items.to_pylist()]
-    return pa.array(found, TEXT).take(pa.array(np.cumsum(some) - 1, mask=~some))
+    return pa.array(found, TEXT).take(pa.array(np.cumsum(has_more) - 1, mask=~has_more))
 
 
 def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> Turns:
@@ -193,12 +195,12 @@ def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> 
             messages, count = ([], 0) if text is None else _messages(text)
             if count:
                 replaced[row] = count
-            found = [_message(item, number, role, content) for number, item in enumerate(messages, 1)]
+            pairs = [_message(item, number, role, content) for number, item in enumerate(messages, 1)]
             beside = [_more(item, role, content, sparse) for item in messages]
         except ValueError as error:
-            faults[row], found, beside = str(error), [], []
-        roles += [said for said, _ in found]
-        contents += [what for _, what in found]
+            faults[row], pairs, beside = str(error), [], []
+        roles += [role_code for role_code, _ in pairs]
+        contents += [what for _, what in pairs]
         more += beside
         bounds.append(len(roles))
     kept = pa.array(more, TEXT) if any(more) else None
@@ -207,12 +209,12 @@ def _parsed(column: pa.Array, role: str, content: str, sparse: bool = False) -> 
 
 def _messages(text: str) -> tuple[list[Any], int]:
     try:
-        found, count = loads(text)
+        value, count = loads(text)
     except ValueError:
         raise ValueError("not a list of messages") from None
-    if not isinstance(found, list):
+    if not isinstance(value, list):
         raise ValueError("not a list of messages")
-    return found, count
+    return value, count
 
 
 def _message(item: Any, number: int, role: str, content: str) -> tuple[int, str]:
@@ -247,19 +249,19 @@ def _text_of_parts(parts: list[Any], number: int) -> str:
 
 def _more(item: dict[str, Any], role: str, content: str, sparse: bool) -> str | None:
     """What `Turns.more` has of one message."""
-    found = {name: item[name] for name in MORE if item.get(name)}
+    more = {name: item[name] for name in MORE if item.get(name)}
     called = _called(item) if item.get(content) is None else None
-    if called and "tool_calls" not in found:
-        found["tool_calls"] = [{"type": "function", "function": called}]
-    if "tool_calls" in found and item.get(content) is None:
-        found["content"] = ""
-    if item[role].lower() == CALL and "tool_calls" not in found:
+    if called and "tool_calls" not in more:
+        more["tool_calls"] = [{"type": "function", "function": called}]
+    if "tool_calls" in more and item.get(content) is None:
+        more["content"] = ""
+    if item[role].lower() == CALL and "tool_calls" not in more:
         call = _call(item.get(content))
-        found |= {} if call is None else {"content": "", "tool_calls": call}
-    if not found:
+        more |= {} if call is None else {"content": "", "tool_calls": call}
+    if not more:
         return None
     try:
-        return orjson.dumps(without_nulls(found) if sparse else found).decode()
+        return orjson.dumps(without_nulls(more) if sparse else more).decode()
     except TypeError:
         raise ValueError("a message is nested too deep") from None
 
@@ -273,9 +275,9 @@ def _called(item: dict[str, Any]) -> dict[str, Any] | None:
 def _call(text: Any) -> list[dict[str, Any]] | None:
     """A call of tools, or several, out of the words of a message; None where they are none."""
     try:
-        found = orjson.loads(text)
+        value = orjson.loads(text)
     except (TypeError, orjson.JSONDecodeError):
         return None
-    calls = found if isinstance(found, list) else [found]
+    calls = value if isinstance(value, list) else [value]
     fits = bool(calls) and all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls)
     return [{"type": "function", "function": call} for call in calls] if fits else None

@@ -30,25 +30,29 @@ _TYPICAL = 3
 
 def check(gate: Gate, stage_fields: Mapping[str, Sequence[pa.Field]], later: Collection[str]) -> None:
     fields = {
-        stage: [*(field for field in own if field.name != "status"), pa.field("status", STATUS)]
-        for stage, own in stage_fields.items()
+        stage: [*(field for field in stage_columns if field.name != "status"), pa.field("status", STATUS)]
+        for stage, stage_columns in stage_fields.items()
     }
-    known = {f"{stage}.{field.name}" for stage, own in fields.items() for field in own}
-    folded = {name.casefold() for name in known}
+    columns = {f"{stage}.{field.name}" for stage, stage_columns in fields.items() for field in stage_columns}
+    folded = {name.casefold() for name in columns}
     faults = _Faults(gate)
     for name, span in zip(gate.columns, gate.spans, strict=True):
         if name.casefold() not in folded:
-            faults.add(_unknown(name, known, fields, later), span)
+            faults.add(_unknown(name, columns, fields, later), span)
     faults.tell()
 
-    rows = {stage: pa.array(_rows(own), pa.struct(own)) for stage, own in fields.items()}
+    rows = {stage: pa.array(_rows(stage_columns), pa.struct(stage_columns)) for stage, stage_columns in fields.items()}
     try:
         table = narrow(gate.columns, rows, 1 + _TYPICAL)
     except pa.ArrowException as error:
         faults.add(Finding("C011", f"gate does not bind: {error}", None), None)
         faults.tell()
     _try(gate, table, faults)
-    kinds = {f"{stage}.{field.name}".casefold(): field.type for stage, own in fields.items() for field in own}
+    kinds = {
+        f"{stage}.{field.name}".casefold(): field.type
+        for stage, stage_columns in fields.items()
+        for field in stage_columns
+    }
     for conjunct in gate.conjuncts:
         why = _never(conjunct, kinds.get((conjunct.column or "").casefold()))
         if why is not None:
@@ -362,18 +366,18 @@ def _constants(node: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         yield from _constants(child)
 
 
-def _unknown(name: str, known: set[str], fields: Mapping[str, Sequence[pa.Field]], later: Collection[str]) -> Finding:
+def _unknown(name: str, columns: set[str], fields: Mapping[str, Sequence[pa.Field]], later: Collection[str]) -> Finding:
     stage = name.split(".")[0]
     stages = {known_stage.casefold(): known_stage for known_stage in fields}
-    near = get_close_matches(name, sorted(known), 1)
+    near = get_close_matches(name, sorted(columns), 1)
     hint: str | None = f"did you mean '{near[0]}'?" if near else None
     if stage.casefold() in {other.casefold() for other in later}:
         hint = f"stage '{stage}' runs after this gate; a gate reads its own and earlier stages"
     elif stage.casefold() in stages:
-        own = ", ".join(field.name for field in fields[stages[stage.casefold()]])
+        stage_columns = ", ".join(field.name for field in fields[stages[stage.casefold()]])
         if "." not in name:
-            return Finding("C010", f"gate reads the whole stage '{name}'", f"name one of its columns: {own}")
-        hint = f"{hint or ''} columns of '{stages[stage.casefold()]}': {own}".strip()
+            return Finding("C010", f"gate reads the whole stage '{name}'", f"name one of its columns: {stage_columns}")
+        hint = f"{hint or ''} columns of '{stages[stage.casefold()]}': {stage_columns}".strip()
     elif hint is None:
         hint = f"stages that this gate can read: {', '.join(fields)}" if fields else None
     return Finding("C010", f"gate reads an unknown column '{name}'", hint)

@@ -26,13 +26,13 @@ def limit(name: str) -> float:
     """MEMORY in MB, or SECONDS. Raises CurationError C004 for a setting that is no positive number."""
     given = os.environ.get(name, "").strip()
     try:
-        found = float(given) if given else DEFAULTS[name]
+        number = float(given) if given else DEFAULTS[name]
     except ValueError:
-        found = 0.0
-    if not 0 < found < 1e9:
+        number = 0.0
+    if not 0 < number < 1e9:
         message = f"environment variable {name}: expected a number > 0, got '{given}'"
         raise CurationError(Finding("C004", message, f"leave it out for {DEFAULTS[name]:g}"))
-    return found
+    return number
 
 
 def connect() -> duckdb.DuckDBPyConnection:

@@ -113,17 +113,17 @@ def _fault(node: dict[str, Any]) -> tuple[str, str] | None:
     if len(node["qualified_name"]["path"]) > 1:
         column = ".".join(node["qualified_name"]["path"][:-1])
         return f"gate calls '{column}.{name}(...)'", f"write {name}({column})"
-    known = _functions()
-    if name not in known:
-        near = get_close_matches(name, known, 1)
+    stability = _functions()
+    if name not in stability:
+        near = get_close_matches(name, stability, 1)
         return f"gate calls an unknown function '{name}'", f"did you mean '{near[0]}'?" if near else ONE_CONDITION
-    if name in _CLOCK_FUNCTIONS or (name == "age" and len(node["arguments"]) == 1) or known[name] == "volatile":
+    if name in _CLOCK_FUNCTIONS or (name == "age" and len(node["arguments"]) == 1) or stability[name] == "volatile":
         return f"gate calls '{name}', which is not deterministic", "a decision must be the same tomorrow"
     if _BUILD.fullmatch(name):
         return f"gate calls '{name}', which depends on this version of DuckDB", "a decision must be the same tomorrow"
-    if known[name] is not None:
+    if stability[name] is not None:
         return (
-            f"gate calls '{name}', {known[name]}",
+            f"gate calls '{name}', {stability[name]}",
             "a gate sees one document; a cut over all documents is a `select:` stage",
         )
     return None

@@ -166,22 +166,22 @@ def _slices(sql: str, nodes: list[dict[str, Any]]) -> list[str] | None:
             start = offset + 3
     pieces.append((start, len(sql)))
 
-    found: list[str] = []
+    slices: list[str] = []
     begin = 0
-    while begin < len(pieces) and len(found) < len(nodes):
+    while begin < len(pieces) and len(slices) < len(nodes):
         for last in range(begin, len(pieces)):
             text = sql[pieces[begin][0] : pieces[last][1]].strip()
-            if same(text, nodes[len(found)]):
-                found.append(_tidy(text, nodes[len(found)]))
+            if same(text, nodes[len(slices)]):
+                slices.append(_tidy(text, nodes[len(slices)]))
                 break
-            inner = _nested(text, nodes[len(found) :])
+            inner = _nested(text, nodes[len(slices) :])
             if inner is not None:
-                found.extend(inner)
+                slices.extend(inner)
                 break
         else:
             return None
         begin = last + 1
-    return found if len(found) == len(nodes) and begin == len(pieces) else None
+    return slices if len(slices) == len(nodes) and begin == len(pieces) else None
 
 
 def _nested(text: str, nodes: list[dict[str, Any]]) -> list[str] | None:

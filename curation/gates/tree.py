@@ -32,11 +32,11 @@ def select_of(expression: str) -> dict[str, Any] | Unparsed:
         return Unparsed(str(error).split("\n")[0], None)
     if tree["error"]:
         position = tree.get("position")
-        at = characters(text, int(position)) - len(PREFIX) if position is not None else None
+        offset = characters(text, int(position)) - len(PREFIX) if position is not None else None
         message = str(tree["error_message"])
         if "Only SELECT statements" in message:
             message = "it is more than one expression"
-        return Unparsed(message, at if at is not None and 0 <= at <= len(expression) else None)
+        return Unparsed(message, offset if offset is not None and 0 <= offset <= len(expression) else None)
     return tree  # type: ignore[no-any-return]
 
 

@@ -135,19 +135,19 @@ def attempt_apart(expressions: Sequence[str], ordered: Sequence[str | None], tab
     except subprocess.TimeoutExpired:
         return exceeded("gate", f"{seconds:g} s for some documents")
     try:
-        said = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except ValueError:  # the system has ended it
         if done.returncode > 0 and b"MemoryError" not in done.stderr:  # it could not begin: nothing of the gate's
             why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise RuntimeError(f"the process that tries gates ended with {done.returncode}: {why}") from None
         late = done.returncode < 0 and -done.returncode in _TIME_SIGNALS
         return exceeded("gate", f"{seconds:g} s for some documents" if late else _memory(memory))
-    if said is None:
+    if answer is None:
         return exceeded("gate", _memory(memory))
-    faults = [Fault(**fault) for fault in said["faults"]]
+    faults = [Fault(**fault) for fault in answer["faults"]]
     if any("allocat" in fault.message.casefold() for fault in faults):
         return exceeded("gate", _memory(memory))
-    return Report(said["types"], said["nulls"], faults)
+    return Report(answer["types"], answer["nulls"], faults)
 
 
 def _memory(memory: float) -> str:
@@ -170,10 +170,10 @@ def answer() -> None:
     try:
         rows = table.replace_schema_metadata(None)
         report = attempt(connection, asked["expressions"], asked["ordered"], rows, COPIES)
-        said = json.dumps(asdict(report))
+        reply = json.dumps(asdict(report))
     except (duckdb.OutOfMemoryException, MemoryError):
-        said = "null"
-    sys.stdout.buffer.write(said.encode())  # a pipe to the process that asked
+        reply = "null"
+    sys.stdout.buffer.write(reply.encode())  # a pipe to the process that asked
     sys.stdout.buffer.flush()
     os._exit(0)  # nothing that takes memory or time to take apart
 
@@ -190,5 +190,5 @@ def _confine(size: float, seconds: float) -> None:
     except (OSError, ValueError):  # no such limits here: time is limited still
         pass
     used = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (spent, spent + 2))
+    cpu_seconds = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 2))

@@ -49,13 +49,13 @@ class Limits:
 def _setting(name: str, default: float) -> float:
     given = os.environ.get(name, "").strip()
     try:
-        found = float(given) if given else default
+        number = float(given) if given else default
     except ValueError:
-        found = 0.0
-    if not 0 < found < 1e9:
+        number = 0.0
+    if not 0 < number < 1e9:
         message = f"environment variable {name}: expected a number > 0, got '{given}'"
         raise CurationError(Finding("C004", message, f"leave it out for {default:g}"))
-    return found
+    return number
 
 
 class Watch:

@@ -57,7 +57,7 @@ class Manifest:
         """Kind and key of damaged parts that were met, and what is wrong with them."""
         self._looked_at: set[str] = set()
         """Runs whose parts were looked for."""
-        self._known = {kind: _Known() for kind in PARTS}
+        self._cached = {kind: _Cache() for kind in PARTS}
 
     def commit(self, kind: str, key: str, rows: Iterable[Mapping[str, Any]]) -> bool:
         """Create the part `key`. False when somebody else's is there already: then that one counts, not this."""
@@ -81,20 +81,20 @@ class Manifest:
 
     def get(self, kind: str, key: str) -> pa.Table | None:
         """One part's records, or None."""
-        known = self._known[kind]
-        if key not in known.place:
+        cached = self._cached[kind]
+        if key not in cached.spans:
             part = self._part(kind, key)
             if part is None:
                 return None
-            known.add(part, {key: part.num_rows})
-        return known.table(kind, [key]).drop_columns([KEY])
+            cached.add(part, {key: part.num_rows})
+        return cached.table(kind, [key]).drop_columns([KEY])
 
-    def learn(self, kind: str, parts: Mapping[str, list[dict[str, Any]]]) -> None:
+    def add_cached(self, kind: str, parts: Mapping[str, list[dict[str, Any]]]) -> None:
         """Take the records of some parts, by key, from whoever committed them: they need not be read any more."""
-        known = self._known[kind]
-        fresh = {key: parts[key] for key in sorted(parts.keys() - known.place.keys())}
+        cached = self._cached[kind]
+        fresh = {key: parts[key] for key in sorted(parts.keys() - cached.spans.keys())}
         if fresh:
-            known.add(to_table(kind, chain(*fresh.values())), {key: len(rows) for key, rows in fresh.items()})
+            cached.add(to_table(kind, chain(*fresh.values())), {key: len(rows) for key, rows in fresh.items()})
 
     def records(self, kind: str, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Those of some parts with one record each that are there, by key."""
@@ -105,41 +105,41 @@ class Manifest:
         names = set(self.keys(kind))
         there = [key for key in keys if key in names]
         self._load(kind, there)
-        return [key for key in there if key in self._known[kind].place]
+        return [key for key in there if key in self._cached[kind].spans]
 
     def read(self, kind: str, keys: list[str] | None = None) -> pa.Table:
         """All records of a kind, or of some of its parts, in the order of their keys; the column KEY names the part."""
         keys = self.keys(kind) if keys is None else keys
         self._load(kind, keys)
-        return self._known[kind].table(kind, keys)
+        return self._cached[kind].table(kind, keys)
 
     def _load(self, kind: str, keys: list[str]) -> None:
         """Read those parts that are not known yet."""
-        known = self._known[kind]
-        if all(key in known.place for key in keys):
+        cached = self._cached[kind]
+        if all(key in cached.spans for key in keys):
             return
         newest = self._compacted(kind)
-        if newest is not None and newest != known.compacted:
+        if newest is not None and newest != cached.compacted:
             table = unsealed(self.store.root, newest, self.store.read(newest))
             runs = pc.run_end_encode(table.column(KEY).combine_chunks())
             ends = runs.run_ends.to_pylist()
             rows = [end - start for start, end in zip([0, *ends], ends, strict=False)]
             table = _conformed(table.drop_columns([KEY]), PARTS[kind])
-            known.add(table, dict(zip(runs.values.to_pylist(), rows, strict=True)))
-            known.compacted = newest
+            cached.add(table, dict(zip(runs.values.to_pylist(), rows, strict=True)))
+            cached.compacted = newest
         missing = [
-            key for key in keys if key not in known.place
+            key for key in keys if key not in cached.spans
         ]  # damaged ones again, since their work may be done by now
         for start in range(0, len(missing), TOGETHER):
-            some = missing[start : start + TOGETHER]
-            if self.store.far and len(some) > 1:
+            batch = missing[start : start + TOGETHER]
+            if self.store.far and len(batch) > 1:
                 with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-                    parts = list(pool.map(partial(self._part, kind), some))
+                    parts = list(pool.map(partial(self._part, kind), batch))
             else:
-                parts = [self._part(kind, key) for key in some]
-            found = {key: part for key, part in zip(some, parts, strict=True) if part is not None}
+                parts = [self._part(kind, key) for key in batch]
+            found = {key: part for key, part in zip(batch, parts, strict=True) if part is not None}
             if found:
-                known.add(pa.concat_tables(found.values()), {key: part.num_rows for key, part in found.items()})
+                cached.add(pa.concat_tables(found.values()), {key: part.num_rows for key, part in found.items()})
 
     def _part(self, kind: str, key: str) -> pa.Table | None:
         """One part's records from its file; None where it is not there, or damaged."""
@@ -231,15 +231,15 @@ class Manifest:
             return
         barriers = self.read("barriers")
         groups = set(barriers.filter(pc.equal(barriers.column("run"), run or "")).column("group").to_pylist())
-        found = [
+        findings = [
             Finding("C048", f"{self.store.uri(part_name(kind, key))} {why}", mend(self.store.root))
             for (kind, key), why in sorted(self.damaged.items())
             if kind == "audits"
             or (kind == "groups" and key in groups)
             or (run and kind in OF_A_RUN and key.startswith(run))
         ]
-        if found:
-            raise CurationError(*found)
+        if findings:
+            raise CurationError(*findings)
 
     def where(self, kind: str, **equal: Any) -> pa.Table:
         """Records whose columns equal the given values."""
@@ -268,14 +268,14 @@ class Manifest:
 
     def _loose(self, kind: str) -> tuple[str | None, list[str]]:
         """The compacted file to be read, if any, and the keys of the parts that it does not hold."""
-        newest, there = self._compacted(kind), self.keys(kind)
+        newest, stored = self._compacted(kind), self.keys(kind)
         if newest is None:
-            return None, there
+            return None, stored
         table = parquet.read(self.store.source(newest), columns=[KEY])
         covered = set(pc.unique(table.column(KEY)).to_pylist())
-        if not covered <= set(there):  # it holds a part that was removed since
-            return None, there
-        return newest, [key for key in there if key not in covered]
+        if not covered <= set(stored):  # it holds a part that was removed since
+            return None, stored
+        return newest, [key for key in stored if key not in covered]
 
     def compact(self) -> None:
         """Merge the loose parts of each kind that has many. Their names stay, since a name taken is a commit made."""
@@ -293,12 +293,12 @@ class Manifest:
                 self.store.write(name, partial(Path.write_bytes, data=content))
 
 
-class _Known:
+class _Cache:
     """What was read of one kind, in blocks, and where in them each part's records are."""
 
     def __init__(self) -> None:
         self.blocks: list[pa.Table] = []
-        self.place: dict[str, tuple[int, int, int]] = {}
+        self.spans: dict[str, tuple[int, int, int]] = {}
         """Key: block, first record, the one after the last."""
         self.compacted = ""
         """The compacted file that is among the blocks."""
@@ -309,22 +309,22 @@ class _Known:
         keys = pa.array(list(rows), pa.string()).take(pa.array(np.repeat(np.arange(len(rows)), np.diff(ends))))
         self.blocks.append(table.append_column(KEY, keys).combine_chunks())
         for key, start, end in zip(rows, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-            self.place.setdefault(key, (len(self.blocks) - 1, start, end))
+            self.spans.setdefault(key, (len(self.blocks) - 1, start, end))
 
     def table(self, kind: str, keys: list[str]) -> pa.Table:
         """The records of some parts, in the order of `keys`; parts that are not known have none."""
         spans: list[list[int]] = []
         for key in keys:
-            block, start, end = self.place.get(key, (-1, 0, 0))
+            block, start, end = self.spans.get(key, (-1, 0, 0))
             if spans and spans[-1][0] == block and spans[-1][2] == start:
                 spans[-1][2] = end
             elif start < end:
                 spans.append([block, start, end])
         tables = [self.blocks[block].slice(start, end - start) for block, start, end in spans]
         table = pa.concat_tables([PARTS[kind].append(pa.field(KEY, pa.string())).empty_table(), *tables])
-        if len(spans) > SCATTERED and self.place.keys() <= set(keys):
-            rows = {key: self.place[key][2] - self.place[key][1] for key in keys if key in self.place}
-            self.blocks, self.place = [], {}
+        if len(spans) > SCATTERED and self.spans.keys() <= set(keys):
+            rows = {key: self.spans[key][2] - self.spans[key][1] for key in keys if key in self.spans}
+            self.blocks, self.spans = [], {}
             self.add(table.drop_columns([KEY]), rows)
         return table
 

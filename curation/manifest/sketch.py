@@ -137,10 +137,10 @@ def _bins(numbers: np.ndarray, scratch: np.ndarray) -> dict[int, int]:
     return bins
 
 
-def _middle(place: int) -> float:
+def _middle(bin_number: int) -> float:
     """The middle of a bin."""
-    size = abs(place)
+    size = abs(bin_number)
     if size in (0, _INFINITE):
-        return math.copysign(math.inf, place) if size else 0.0
+        return math.copysign(math.inf, bin_number) if size else 0.0
     exponent, step = divmod(size, 1 << 6)
-    return math.copysign(math.ldexp(1 + (step + 0.5) / 64, exponent - 1023), place)
+    return math.copysign(math.ldexp(1 + (step + 0.5) / 64, exponent - 1023), bin_number)

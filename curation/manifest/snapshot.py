@@ -28,15 +28,15 @@ def publish_missing(store: Store) -> None:
 
 def broken_snapshot(store: Store) -> str | None:
     """What is wrong with the snapshot of a workspace in a folder, which is read whole; None where nothing is."""
-    place = store.path(NAME)
+    snapshot = store.path(NAME)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="curation-") as elsewhere,
             duckdb.connect(":memory:") as connection,
         ):
-            if _misread(place):
-                place = Path(shutil.copyfile(place, Path(elsewhere, NAME)))
-            connection.execute(f"ATTACH {quoted(str(place))} AS snapshot (READ_ONLY)")
+            if _misread(snapshot):
+                snapshot = Path(shutil.copyfile(snapshot, Path(elsewhere, NAME)))
+            connection.execute(f"ATTACH {quoted(str(snapshot))} AS snapshot (READ_ONLY)")
             tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'snapshot'")
             for (table,) in tables.fetchall():
                 connection.execute(f'SELECT hash(COLUMNS(*)) FROM snapshot."{table}"').fetchall()
@@ -58,19 +58,19 @@ def publish_snapshot(store: Store) -> None:
             tempfile.TemporaryDirectory(prefix="curation-") as elsewhere,
             duckdb.connect(":memory:", config={"threads": 1}) as connection,
         ):
-            made = Path(elsewhere, NAME) if _misread(temporary) else temporary
+            database = Path(elsewhere, NAME) if _misread(temporary) else temporary
             manifest = Manifest(store)
             attach(connection, manifest, None)
             kinds = [kind for kind in PARTS if kind not in BULKY]  # no table of the snapshot is made from those
             for statement in shared_statements(manifest, kinds):
                 connection.execute(statement)
-            connection.execute(f"ATTACH {quoted(str(made))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
+            connection.execute(f"ATTACH {quoted(str(database))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
             for name in EVERY_RUN:
                 view, table = ("_funnel", "funnel") if name == "funnel_all" else (name, name)
                 connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {view}")
             connection.execute("DETACH snapshot")
-            if made != temporary:
-                shutil.copyfile(made, temporary)
+            if database != temporary:
+                shutil.copyfile(database, temporary)
         store.replace(NAME, temporary)
     except duckdb.IOException as failure:  # what the system refused, as everywhere else
         full = "No space left" in str(failure)

@@ -208,7 +208,7 @@ def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> d
     tree: dict[str, Any] = json.loads(_serialized(connection, sql))
     if tree["error"]:
         raise CurationError(Finding("C033", f"the query cannot be inspected: {tree['error_message']}", _HINT))
-    own = _own_functions(connection)
+    engine_functions = _own_functions(connection)
     for node in _dictionaries(tree["statements"]):
         node_type = str(node.get("type", ""))
         if ("cte_map" in node or node_type.endswith("_NODE")) and node_type not in _QUERY_NODES:
@@ -216,8 +216,8 @@ def _refuse_all_but_select(connection: duckdb.DuckDBPyConnection, sql: str) -> d
             raise CurationError(Finding("C033", f"{verb} inside a query is not allowed here", _HINT))
         if node_type == "TABLE_FUNCTION":
             name = str(node["function"]["function_name"]).casefold()
-            if name not in _TABLE_FUNCTIONS and name not in own:
-                near = get_close_matches(name, sorted(_TABLE_FUNCTIONS | own), 1)
+            if name not in _TABLE_FUNCTIONS and name not in engine_functions:
+                near = get_close_matches(name, sorted(_TABLE_FUNCTIONS | engine_functions), 1)
                 hint = f"did you mean '{near[0]}'?" if near else _HINT
                 raise CurationError(Finding("C033", f"table function '{name}' is not allowed here", hint))
         if "function_name" in node and str(node["function_name"]).casefold() in _SIDE_EFFECTS:

@@ -81,12 +81,12 @@ def connect(
     """
     chosen = choose_run(manifest, run)
     setup = partial(attach, manifest=manifest, run=chosen)
-    made = statements(manifest, chosen)
+    setup_sql = statements(manifest, chosen)
     manifest.refuse_damaged(chosen)
     memory = f"{int((limits or Limits.of()).memory)}MB"
     try:
         check_data(manifest, chosen, query)
-        return open_locked(made, [manifest.store.root], memory, attach=setup)
+        return open_locked(setup_sql, [manifest.store.root], memory, attach=setup)
     except duckdb.Error as failure:
         check_data(manifest, chosen, "documents")
         what = f"the workspace {manifest.store.root} cannot be read: {str(failure).splitlines()[0]}"
@@ -151,17 +151,17 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
             return next(iter(runs.sort_by([("created_at", "descending")]).column("run").to_pylist()), None)
         order = pc.sort_indices(attempts, sort_keys=LATEST)
         return str(attempts.column("run")[order[0].as_py()].as_py())
-    known = runs.column("run").to_pylist()
+    every_run = runs.column("run").to_pylist()
     named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
-    found = [item for item in known if item == run] or named.column("run").to_pylist()[-1:]
-    found = found or [item for item in known if item.startswith(run)]
-    if not found:
+    matches = [item for item in every_run if item == run] or named.column("run").to_pylist()[-1:]
+    matches = matches or [item for item in every_run if item.startswith(run)]
+    if not matches:
         manifest.refuse_damaged(run)
-    if len(found) != 1:
-        what = "is not in this workspace" if not found else f"may be any of {', '.join(sorted(found))}"
+    if len(matches) != 1:
+        what = "is not in this workspace" if not matches else f"may be any of {', '.join(sorted(matches))}"
         listed = command('sql "SELECT run, name, status FROM runs"', manifest.store.root)
         raise CurationError(Finding("C032", f"run '{run}' {what}", f"list them: {listed}"))
-    return str(found[0])
+    return str(matches[0])
 
 
 def shared_statements(manifest: Manifest, kinds: Iterable[str], run: str | None = None) -> list[str]:
@@ -172,18 +172,18 @@ def shared_statements(manifest: Manifest, kinds: Iterable[str], run: str | None 
 
 def statements(manifest: Manifest, run: str | None) -> list[str]:
     """CREATE statements of all views, internal ones (`_kind`) first. Without a run, the views of one are empty."""
-    made = shared_statements(manifest, PARTS, run)
-    made.append(_load(EVERY_LABEL, {"labels": _labels(manifest)}))
+    sql = shared_statements(manifest, PARTS, run)
+    sql.append(_load(EVERY_LABEL, {"labels": _labels(manifest)}))
     run = run or ""
-    made += [
+    sql += [
         f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {quoted(run)}""",
         f"""CREATE TABLE _decided AS
             SELECT {quoted(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
             FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {quoted(run)}""",
     ]
-    made.append(f"CREATE MACRO _rule(reason) AS {rule_sql('reason')}")
+    sql.append(f"CREATE MACRO _rule(reason) AS {rule_sql('reason')}")
     values = _chosen(manifest, run)
-    return [*made, *(_load(name, values) for name in ONE_RUN)]
+    return [*sql, *(_load(name, values) for name in ONE_RUN)]
 
 
 def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
@@ -223,13 +223,13 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
 
 
 def _union(store: Store, barriers: list[dict[str, Any]], groups: dict[str, Any], column: str, empty: str) -> str:
-    found = [
+    selects = [
         f"SELECT {quoted(row['stage'])} AS stage, * FROM {scan([store.uri(groups[row['group']][column])])}"
         for row in barriers
         if row["group"] in groups and groups[row["group"]][column]
     ]
     nothing = ", ".join(f"NULL::{part.split()[1]} AS {part.split()[0]}" for part in empty.split(", "))
-    return " UNION ALL BY NAME ".join([f"SELECT NULL::VARCHAR AS stage, {nothing} WHERE false", *found])
+    return " UNION ALL BY NAME ".join([f"SELECT NULL::VARCHAR AS stage, {nothing} WHERE false", *selects])
 
 
 def _labels(manifest: Manifest) -> str:
@@ -239,7 +239,7 @@ def _labels(manifest: Manifest) -> str:
     columns += (
         "conformal_set, weight, to_json(votes)::VARCHAR AS votes, to_json(probabilities)::VARCHAR AS probabilities"
     )
-    found = [
+    selects = [
         f"SELECT {quoted(row['run'])} AS run, {row['seed']}::INTEGER AS seed, {columns}"
         f" FROM {scan([store.uri(row['data'])])}"
         for row in manifest.read("weak_labels").to_pylist()
@@ -252,7 +252,7 @@ def _labels(manifest: Manifest) -> str:
         "weight": "FLOAT", "votes": "VARCHAR", "probabilities": "VARCHAR",
     }  # fmt: skip
     nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in empty.items())
-    return " UNION ALL ".join(found) or f"SELECT {nothing} WHERE false"
+    return " UNION ALL ".join(selects) or f"SELECT {nothing} WHERE false"
 
 
 def _shown(manifest: Manifest, kind: str, run: str | None) -> set[str] | None:

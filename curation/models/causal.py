@@ -320,10 +320,10 @@ class _Waiting:
         """Score what is left, with rows of zeros behind it, and wait for everything."""
         import torch
 
-        lacking = -len(self.targets) % self.head.rows
-        if lacking:
-            self.hidden.append(self.hidden[0].new_zeros(lacking, self.hidden[0].shape[1]))
-            self.targets = np.append(self.targets, np.zeros(lacking, dtype=np.int64))
+        padding = -len(self.targets) % self.head.rows
+        if padding:
+            self.hidden.append(self.hidden[0].new_zeros(padding, self.hidden[0].shape[1]))
+            self.targets = np.append(self.targets, np.zeros(padding, dtype=np.int64))
         self._run(len(self.targets) // self.head.rows)
         if self.device == "cuda":
             torch.cuda.synchronize()
@@ -375,16 +375,16 @@ def _start(model: LocatedModel, tokens: Tokens, start: str | None) -> tuple[str,
     if start == "":
         return "", []
     vocabulary = tokens.file["model"].get("vocab")
-    known = dict(vocabulary) if isinstance(vocabulary, dict) else {}
-    known |= {token["content"]: token["id"] for token in tokens.file.get("added_tokens", [])}
+    token_ids = dict(vocabulary) if isinstance(vocabulary, dict) else {}
+    token_ids |= {token["content"]: token["id"] for token in tokens.file.get("added_tokens", [])}
     if start is None:
-        start = START if START in known else _own_start(model)
-    if start is None or start not in known:
+        start = START if START in token_ids else _own_start(model)
+    if start is None or start not in token_ids:
         raise ModelError(
             f"{model.address} has no start token{'' if start is None else f' {start!r}'}",
             hint='name one of its tokens with `start:`, or "" for none',
         )
-    return start, [int(known[start])]
+    return start, [int(token_ids[start])]
 
 
 def _own_start(model: LocatedModel) -> str | None:

@@ -108,10 +108,10 @@ class Classifier(Reader):
         """The tokenizer's chat template, or None."""
         if "chat_template.jinja" in self.model.files:
             return self.model.file("chat_template.jinja").read_text(encoding="utf-8")
-        found = self._settings.get("chat_template")
-        if isinstance(found, list):  # several by name
-            found = next((item["template"] for item in found if item.get("name") == "default"), None)
-        return found if isinstance(found, str) else None
+        chat_template = self._settings.get("chat_template")
+        if isinstance(chat_template, list):  # several by name
+            chat_template = next((item["template"] for item in chat_template if item.get("name") == "default"), None)
+        return chat_template if isinstance(chat_template, str) else None
 
     def load(self) -> None:
         """Open tokenizer and weights. Does nothing when that was done.

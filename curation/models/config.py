@@ -53,18 +53,18 @@ def understood(model: LocatedModel) -> Iterator[None]:
     except ModelError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as failure:
-        said = " ".join(str(failure).split())[:200]
+        message = " ".join(str(failure).split())[:200]
         raise ModelError(
-            f"{model.address}: its files cannot be understood ({type(failure).__name__}: {said})", hint=HINT
+            f"{model.address}: its files cannot be understood ({type(failure).__name__}: {message})", hint=HINT
         ) from failure
 
 
 def read_json(model: LocatedModel, name: str) -> dict[str, Any]:
     """A JSON object among the model's files. Raises ModelError where it is none."""
-    found = read_any(model, name)
-    if not isinstance(found, dict):
+    value = read_any(model, name)
+    if not isinstance(value, dict):
         raise ModelError(f"{model.address}: {name} is not a JSON object", hint=HINT)
-    return found
+    return value
 
 
 def read_any(model: LocatedModel, name: str) -> Any:
@@ -75,8 +75,8 @@ def read_any(model: LocatedModel, name: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as failure:
-        said = " ".join(str(failure).split())[:100]
-        raise ModelError(f"{model.address}: {name} is no JSON: {said}", hint=HINT) from failure
+        message = " ".join(str(failure).split())[:100]
+        raise ModelError(f"{model.address}: {name} is no JSON: {message}", hint=HINT) from failure
 
 
 def shapes(model: LocatedModel) -> Shapes:
@@ -90,8 +90,8 @@ def header(model: LocatedModel, name: str) -> Shapes:
     try:
         return _header(str(model.file(name)), model.files[name].sha256, model.files[name].bytes)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as failure:
-        said = " ".join(str(failure).split())[:100]
-        raise ModelError(f"{model.address}: {name} is no whole safetensors file: {said}", hint=HINT) from failure
+        message = " ".join(str(failure).split())[:100]
+        raise ModelError(f"{model.address}: {name} is no whole safetensors file: {message}", hint=HINT) from failure
 
 
 @lru_cache(maxsize=64)
@@ -112,7 +112,7 @@ def _header(path: str, sha256: str, size: int) -> Shapes:
 
 def check(model: LocatedModel, config: Mapping[str, Any]) -> None:
     """See that config.json is one, and of the weights beside it. Raises ModelError naming the first key that is not."""
-    there = shapes(model)
+    tensor_shapes = shapes(model)
     kind = config.get("model_type")
     if not isinstance(kind, str) or not kind:
         raise ModelError(f"{model.address}: config.json names no model_type", hint=HINT)
@@ -131,25 +131,25 @@ def check(model: LocatedModel, config: Mapping[str, Any]) -> None:
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise _wrong(model, key, value, f"a whole number from 1 to {most:,}")
     width = _first(config, _WIDTHS)
-    words = _shape(there, _WORDS)
+    words = _shape(tensor_shapes, _WORDS)
     if words is not None and len(words) == 2:
         _same(model, config, "vocab_size", words[0])
         own = "embedding_size" if "embedding_size" in config else next((key for key in _WIDTHS if key in config), "")
         _same(model, config, own, words[1])
     for pattern, keys in ((_PLACES, _POSITIONS), (_TYPES, ("type_vocab_size",))):
-        shape = _shape(there, pattern)
+        shape = _shape(tensor_shapes, pattern)
         if shape is not None:
             for key in keys:
                 _same(model, config, key, shape[0])
-    layers = {int(found.group(1)) for name in there if (found := _LAYER.search(name))}
+    layers = {int(match.group(1)) for name in tensor_shapes if (match := _LAYER.search(name))}
     count = _first(config, _LAYERS)
     if layers and count is not None and kind != "albert" and count > max(layers) + 1:
         raise _other(model, next(key for key in _LAYERS if key in config), count, f"{max(layers) + 1} layers")
-    groups = [found.groups() for name in there if (found := _GROUPS.search(name))]
+    groups = [match.groups() for name in tensor_shapes if (match := _GROUPS.search(name))]
     for place, key in enumerate(("num_hidden_groups", "inner_group_num")):
         if groups and config.get(key) is not None:
             _same(model, config, key, 1 + max(int(numbers[place]) for numbers in groups))
-    largest = max((side for shape in there.values() for side in shape), default=0)
+    largest = max((side for shape in tensor_shapes.values() for side in shape), default=0)
     for key in ("intermediate_size", "hidden_dim", "n_inner", "head_dim"):
         value = config.get(key)
         if largest and isinstance(value, int) and value > largest:
@@ -165,14 +165,14 @@ def labels_of(model: LocatedModel, config: Mapping[str, Any]) -> list[str]:
     if stated is None or stated == {}:
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_LABELS:
             raise _wrong(model, "num_labels", count, f"a whole number from 1 to {MOST_LABELS:,}")
-        stated = {str(place): f"LABEL_{place}" for place in range(count)}
+        stated = {str(index): f"LABEL_{index}" for index in range(count)}
     example = 'write "id2label": {"0": "bad", "1": "good"} into its config.json'
     if not isinstance(stated, dict):
         what = "a list" if isinstance(stated, list) else type(stated).__name__
         raise ModelError(
             f"{model.address}: id2label is {what}, and should name each output by its number", hint=example
         )
-    places = [str(place) for place in range(len(stated))]
+    places = [str(index) for index in range(len(stated))]
     if set(stated) != set(places):
         odd = next(key for key in stated if key not in places)
         raise ModelError(f"{model.address}: id2label has the key {odd!r}, and not 0 to {len(stated) - 1}", hint=example)
@@ -187,7 +187,7 @@ def labels_of(model: LocatedModel, config: Mapping[str, Any]) -> list[str]:
             f"{model.address}: config.json names {len(places)} labels, and its head {name} has {shape[0]} outputs",
             hint="name as many labels in id2label as the head has outputs",
         )
-    return [str(stated[place]) for place in places]
+    return [str(stated[index]) for index in places]
 
 
 def check_tokenizer(model: LocatedModel, file: Any) -> None:
@@ -211,10 +211,10 @@ def _shape(there: Shapes, pattern: re.Pattern[str]) -> tuple[int, ...] | None:
     return next((shape for name, shape in there.items() if pattern.search(name)), None)
 
 
-def _same(model: LocatedModel, config: Mapping[str, Any], key: str, found: int) -> None:
+def _same(model: LocatedModel, config: Mapping[str, Any], key: str, measured: int) -> None:
     value = config.get(key)
-    if value is not None and value != found:
-        raise _other(model, key, value, f"{found:,}")
+    if value is not None and value != measured:
+        raise _other(model, key, value, f"{measured:,}")
 
 
 def _other(model: LocatedModel, key: str, value: Any, found: str) -> ModelError:

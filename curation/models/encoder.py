@@ -255,10 +255,10 @@ def _dense(model: LocatedModel, path: str, device: Device) -> tuple[Any, Any, Ca
 
     tensors = load_file(model.file(f"{path}/model.safetensors"))
     name = read_json(model, f"{path}/config.json").get("activation_function", "torch.nn.modules.activation.Tanh")
-    known = {"Identity": torch.nn.Identity, "Tanh": torch.nn.Tanh, "ReLU": torch.nn.ReLU, "GELU": torch.nn.GELU}
-    activation = known.get(str(name).rpartition(".")[2])
+    activations = {"Identity": torch.nn.Identity, "Tanh": torch.nn.Tanh, "ReLU": torch.nn.ReLU, "GELU": torch.nn.GELU}
+    activation = activations.get(str(name).rpartition(".")[2])
     if activation is None:
-        raise ModelError(f"{model.address}: unknown activation {name}", hint=f"known: {', '.join(known)}")
+        raise ModelError(f"{model.address}: unknown activation {name}", hint=f"known: {', '.join(activations)}")
     bias = tensors.get("linear.bias")
     return (
         tensors["linear.weight"].float().to(device),

@@ -98,22 +98,22 @@ class Endpoint:
         import httpx2
 
         keys = [_name(request) for request in requests]
-        known = {} if self._kept is None else self._kept.read(set(keys))
-        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
+        answers = {} if self._kept is None else self._kept.read(set(keys))
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
         if not missing:
-            return [known[key] for key in keys]
+            return [answers[key] for key in keys]
         headers = {"Accept-Encoding": "identity"}  # so that a byte read is a byte sent
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         client = httpx2.Client(timeout=self.timeout, headers=headers, follow_redirects=False)
         with client, ThreadPoolExecutor(self.concurrency) as pool:
             flying = {key: pool.submit(self._ask, client, key, request) for key, request in missing.items()}
             try:
-                known |= {key: future.result() for key, future in flying.items()}
+                answers |= {key: future.result() for key, future in flying.items()}
             except BaseException:
                 for future in flying.values():
                     future.cancel()
                 raise
-        return [known[key] for key in keys]
+        return [answers[key] for key in keys]
 
     def _ask(self, client: Any, key: str, request: dict[str, Any]) -> Reply:
         reply = self._send(client, request)
@@ -124,33 +124,33 @@ class Endpoint:
     def _send(self, client: Any, request: dict[str, Any]) -> Reply:
         import httpx2
 
-        said = ""
+        problem = ""
         for attempt in range(self.tries):
             self._wait_for_turn()
             wait = pause(attempt, *WAIT)
             try:
                 answer = self._receive(client, request)
             except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError) as failure:
-                said = type(failure).__name__
+                problem = type(failure).__name__
             else:
-                said = f"HTTP {answer.status}"
-                found = answer.json()
+                problem = f"HTTP {answer.status}"
+                body = answer.json()
                 if answer.status == 200 and not answer.whole:
                     return Reply(None, fault="refused: the answer is too long")
-                if answer.status == 200 and found is not None:
+                if answer.status == 200 and body is not None:
                     self.asked += 1
-                    return _reply(found)
+                    return _reply(body)
                 if answer.status == 200:  # a page of something that stands before the service
-                    said = "HTTP 200, but no JSON"
+                    problem = "HTTP 200, but no JSON"
                 elif answer.status in OURS:
-                    what = f"{said}: {self._message(answer)}"
+                    what = f"{problem}: {self._message(answer)}"
                     raise _problem(self.url, what, "see the stage's url, model and key_env")
                 elif answer.status not in AGAIN and answer.status < 500:
-                    return Reply(None, fault="too_long" if _is_too_long(answer) else f"refused: {said}")
+                    return Reply(None, fault="too_long" if _is_too_long(answer) else f"refused: {problem}")
                 wait = max(wait, _retry_after(answer))
             if attempt + 1 < self.tries:
                 time.sleep(wait)
-        raise _problem(self.url, f"no answer in {self.tries} tries: {said}", "is it up? what it answered is kept")
+        raise _problem(self.url, f"no answer in {self.tries} tries: {problem}", "is it up? what it answered is kept")
 
     def _receive(self, client: Any, request: dict[str, Any]) -> _Answer:
         """Ask once. Raises TimeoutError for an answer that goes on for longer than `timeout`."""
@@ -189,9 +189,9 @@ class _Kept:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._own = folder / f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}.jsonl"
+        self._file = folder / f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}.jsonl"
         self._lock = threading.Lock()
-        self._known: dict[str, Reply] = {}
+        self._replies: dict[str, Reply] = {}
         self._read: dict[Path, int] = {}
 
     def read(self, keys: set[str]) -> dict[str, Reply]:
@@ -206,14 +206,14 @@ class _Kept:
                         self._read[path] = self._read.get(path, 0) + len(line)
                         known = _kept(line)
                         if known is not None:
-                            self._known.setdefault(*known)
-            return {key: self._known[key] for key in keys if key in self._known}
+                            self._replies.setdefault(*known)
+            return {key: self._replies[key] for key in keys if key in self._replies}
 
     def add(self, key: str, reply: Reply) -> None:
         line = json.dumps({"request": key, **reply.__dict__}) + "\n"
         with self._lock:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._own.open("a", encoding="utf-8") as file:
+            with self._file.open("a", encoding="utf-8") as file:
                 file.write(line)
 
 

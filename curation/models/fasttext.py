@@ -141,8 +141,8 @@ def _read(path: Path) -> tuple[list[str], Network]:
     quantised = file.flag()
     rows = file.matrix(quantised, dim)
     output = file.matrix(file.flag() and quantised, dim)
-    if file.at != file.size:
-        raise _MalformedError(f"the model ends at byte {file.at}, but the file at {file.size}")
+    if file.cursor != file.size:
+        raise _MalformedError(f"the model ends at byte {file.cursor}, but the file at {file.size}")
     if len(output) != labels:
         raise _MalformedError(f"there are {labels} labels, but the output matrix has {len(output)} rows")
     last = int(pairs[:, 1].max(initial=-1)) if kept >= 0 else buckets - 1 if hashed else -1
@@ -174,18 +174,18 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self.size = path.stat().st_size
-        self.at = 0
+        self.cursor = 0
         if not self.size:
             raise _MalformedError("the file is empty")
         self.data: NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, "r"))
 
     def take(self, dtype: str, count: int) -> NDArray[Any]:
         """A view of the next `count` values; it may be unaligned."""
-        end = self.at + count * np.dtype(dtype).itemsize
+        end = self.cursor + count * np.dtype(dtype).itemsize
         if count < 0 or end > self.size:
             raise _MalformedError(f"the file is truncated or damaged: byte {end} is needed of {self.size}")
-        values = np.frombuffer(self.data, dtype, count, self.at)
-        self.at = end
+        values = np.frombuffer(self.data, dtype, count, self.cursor)
+        self.cursor = end
         return values
 
     def integers(self, dtype: str, count: int) -> list[int]:
@@ -200,16 +200,16 @@ class _File:
         self, size: int, words: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """`names`, `starts` and `ends` of the entries as in `Words`, and how often each label was seen."""
-        if size * 10 > self.size - self.at:  # NUL, count and type of each
+        if size * 10 > self.size - self.cursor:  # NUL, count and type of each
             raise _MalformedError(f"the file is truncated or damaged: it cannot hold {size} words and labels")
-        starts, ends = _names(self.data, self.at, size)
+        starts, ends = _names(self.data, self.cursor, size)
         if len(ends) < size:
             raise _MalformedError(f"the file is truncated or damaged: its dictionary breaks off at entry {len(ends)}")
-        begin, self.at = self.at, int(ends[-1]) + 10
+        begin, self.cursor = self.cursor, int(ends[-1]) + 10
         if (self.data[ends + 9] != (np.arange(size) >= words)).any():
             raise _MalformedError("the dictionary does not hold words first and then labels")
         counts = self.data[ends[words:, None] + np.arange(1, 9)].view("<i8")[:, 0]
-        return frozen(self.data[begin : self.at].copy()), frozen(starts - begin), frozen(ends - begin), counts
+        return frozen(self.data[begin : self.cursor].copy()), frozen(starts - begin), frozen(ends - begin), counts
 
     def matrix(self, quantised: bool, dim: int) -> NDArray[np.float32]:
         """A matrix of `dim` columns, padded to a multiple of LANES."""
@@ -231,10 +231,10 @@ class _File:
         if size != count * len(codebooks):
             raise _MalformedError(f"{count} rows in {len(codebooks)} parts do not make {size} codes")
         matrix = np.zeros((count, padded), np.float32)
-        at = 0
+        column_start = 0
         for codebook, column in zip(codebooks, codes.reshape(count, len(codebooks)).T, strict=True):
-            matrix[:, at : at + codebook.shape[1]] = codebook[column]
-            at += codebook.shape[1]
+            matrix[:, column_start : column_start + codebook.shape[1]] = codebook[column]
+            column_start += codebook.shape[1]
         if normed:
             codes = self.take("u1", count)
             [norms] = self.codebooks(1)
@@ -266,7 +266,7 @@ def _huffman(counts: NDArray[np.int64]) -> NDArray[np.int32]:
     weights = [*counts.tolist(), *[unmade] * (labels - 1)]
     children = np.empty((labels - 1, 2), np.int32)
     leaf, node = labels - 1, labels
-    for made, pair in enumerate(children, start=labels):
+    for parent, pair in enumerate(children, start=labels):
         for side in range(2):
             if leaf >= 0 and weights[leaf] < weights[node]:
                 pair[side] = leaf
@@ -274,23 +274,23 @@ def _huffman(counts: NDArray[np.int64]) -> NDArray[np.int32]:
             else:
                 pair[side] = node
                 node += 1
-        weights[made] = weights[pair[0]] + weights[pair[1]]
+        weights[parent] = weights[pair[0]] + weights[pair[1]]
     return children
 
 
 @njit(nogil=True, cache=True)
-def _names(data, at, size):  # type: ignore[no-untyped-def]
+def _names(data, cursor, size):  # type: ignore[no-untyped-def]
     """Where the names of `size` entries start and end, or of fewer if the data ends before."""
     starts = np.empty(size, np.int64)
     ends = np.empty(size, np.int64)
     for entry in range(size):
-        starts[entry] = at
-        while at < len(data) and data[at]:
-            at += 1
-        if at + 10 > len(data):
+        starts[entry] = cursor
+        while cursor < len(data) and data[cursor]:
+            cursor += 1
+        if cursor + 10 > len(data):
             return starts[:entry], ends[:entry]
-        ends[entry] = at
-        at += 10
+        ends[entry] = cursor
+        cursor += 10
     return starts, ends
 
 

@@ -79,13 +79,13 @@ def _version(name: str) -> str:
 
 def _cuda() -> dict[str, str]:
     """The CUDA that torch was built for, and the libraries of it that are installed beside; imports no torch."""
-    found = {}
+    versions = {}
     spec = find_spec("torch")
     file = Path(spec.origin).parent / "version.py" if spec and spec.origin else None
     if file and file.is_file() and (built := _CUDA.search(file.read_text(encoding="utf-8"))):
-        found["cuda"] = built[1]
+        versions["cuda"] = built[1]
     for item in metadata.distributions():
         name = str(item.metadata["Name"] or "").lower().replace("_", "-")
         if re.match(r"nvidia-(cublas|cudnn)", name):
-            found[name] = item.version
-    return dict(sorted(found.items()))
+            versions[name] = item.version
+    return dict(sorted(versions.items()))

@@ -94,23 +94,23 @@ class LocatedModel:
 
     def weights(self, *suffixes: str) -> list[str]:
         """Names of the weight files that end in one of `suffixes`, sorted. Raises ModelError when there are none."""
-        found = [name for name in self.files if name.endswith(suffixes)]
-        if not found:
+        names = [name for name in self.files if name.endswith(suffixes)]
+        if not names:
             raise ModelError(
                 f"{self.address} has no {' or '.join(suffixes)} file", hint=f"it holds {', '.join(self.files)}"
             )
-        return found
+        return names
 
     def verify(self) -> None:
         """Check the files against the hashes found when the model was located; called before weights are opened.
 
         Raises ModelError naming the file and both hashes when one has changed or gone.
         """
-        for name, known in self.files.items():
+        for name, vetted in self.files.items():
             path = self.folder / name
             if not path.is_file():
                 raise ModelError(f"{self.address}: {name} is gone from {self.folder}", hint="install the model again")
-            _expect(self.address, name, expected=known.sha256, found=sha256(path))
+            _expect(self.address, name, expected=vetted.sha256, actual=sha256(path))
 
     def describe(self, *names: str) -> list[dict[str, Any]]:
         """Rows for the manifest's `models`: one for each of `names`."""
@@ -170,7 +170,7 @@ def _package(address: str, name: str) -> LocatedModel:
     pin = PINS.get(name)
     if pin is not None:
         for file, expected in pin.sha256.items():
-            _expect(address, file, expected=expected, found=files[file].sha256 if file in files else "no such file")
+            _expect(address, file, expected=expected, actual=files[file].sha256 if file in files else "no such file")
     licence = pin.licence if pin is not None else _licence_of_card(folder) or "unknown"
     return LocatedModel(f"package:{name}", distribution.version, folder, files, licence)
 
@@ -280,10 +280,10 @@ def made_here(path: Path) -> dict[str, Any]:
     }
 
 
-def _expect(address: str, name: str, *, expected: str, found: str) -> None:
-    if found != expected:
+def _expect(address: str, name: str, *, expected: str, actual: str) -> None:
+    if actual != expected:
         raise ModelError(
-            f"{address}: {name} is not the file that was vetted: expected sha256 {expected}, found {found}",
+            f"{address}: {name} is not the file that was vetted: expected sha256 {expected}, found {actual}",
             hint="reinstall the model from a source that you trust; nothing of it was opened",
         )
 

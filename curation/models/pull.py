@@ -81,14 +81,14 @@ def pull(name: str, into: Path | None = None) -> Path:
     # Beside its final place, since a rename must stay on one disk.
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         gguf = _fetch(source, Path(temporary))
-        made = Path(temporary) / "made"
-        _convert(gguf, made)
-        _expect(source.converted, made / WEIGHTS)
-        (made / CARD).write_text(_card(name, source), encoding="utf-8")
-        for file in made.iterdir():
+        converted = Path(temporary) / "made"
+        _convert(gguf, converted)
+        _expect(source.converted, converted / WEIGHTS)
+        (converted / CARD).write_text(_card(name, source), encoding="utf-8")
+        for file in converted.iterdir():
             file.chmod(0o644)
         try:
-            made.rename(folder)  # in place of an empty folder, if there is one
+            converted.rename(folder)  # in place of an empty folder, if there is one
         except OSError:  # somebody else pulled it meanwhile
             _expect(source.converted, folder / WEIGHTS)
     return folder
@@ -143,10 +143,10 @@ def _convert(gguf: Path, into: Path) -> None:
 
 
 def _expect(expected: str, path: Path) -> None:
-    found = sha256(path)
-    if found != expected:
+    actual = sha256(path)
+    if actual != expected:
         raise ModelError(
-            f"{path.name} is not the file that was vetted: expected sha256 {expected}, found {found}",
+            f"{path.name} is not the file that was vetted: expected sha256 {expected}, found {actual}",
             hint=f"remove {path.parent} and pull again from a source that you trust",
         )
 

@@ -155,12 +155,12 @@ class Reader(ABC):
         assert self._forward is not None
         pad = self.config.get("pad_token_id")
         first = int(pad) + 1 if self.kind in OFFSET_POSITIONS and isinstance(pad, int) else 0
-        some = np.flatnonzero(sequences.lengths)
-        if len(some) == len(sequences.lengths):
+        filled = np.flatnonzero(sequences.lengths)
+        if len(filled) == len(sequences.lengths):
             yield from self._forward.run(sequences, first_position=first)
             return
-        for states in self._forward.run(sequences.take(some), first_position=first):
-            yield states._replace(rows=some[states.rows])
+        for states in self._forward.run(sequences.take(filled), first_position=first):
+            yield states._replace(rows=filled[states.rows])
 
     def collect(self, sequences: Sequences, head: Callable[[States], Any], into: NDArray[np.float32]) -> None:
         """What `head` makes of each sequence's states, [k, width], in its row of `into`; nothing waits for a pass."""

@@ -30,10 +30,10 @@ class Sequences(NamedTuple):
 
     def take(self, rows: NDArray[np.int64]) -> Sequences:
         """Some of the sequences."""
-        found = Ids(self.offsets, self.ids).take(rows)
+        chosen = Ids(self.offsets, self.ids).take(rows)
         if self.types is None:
-            return Sequences(*found)
-        return Sequences(*found, Ids(self.offsets, self.types.astype(np.int32)).take(rows).ids.astype(np.int8))
+            return Sequences(*chosen)
+        return Sequences(*chosen, Ids(self.offsets, self.types.astype(np.int32)).take(rows).ids.astype(np.int8))
 
 
 class Cut(NamedTuple):
@@ -69,15 +69,15 @@ def frame(tokens: Tokens, pair: bool = False) -> Frame:
     made = tokens.library.encode("a", "a" if pair else None)
     which = made.sequence_ids
     ids, types = np.array(made.ids, np.int32), made.type_ids
-    first = [place for place, number in enumerate(which) if number == 0]
-    second = [place for place, number in enumerate(which) if number == 1]
+    first = [index for index, number in enumerate(which) if number == 0]
+    second = [index for index, number in enumerate(which) if number == 1]
     ends = (first[-1] + 1, second[0], second[-1] + 1) if second else (first[-1] + 1, first[-1] + 1, first[-1] + 1)
-    special = [place for place, number in enumerate(which) if number is None]
+    special = [index for index, number in enumerate(which) if number is None]
     return Frame(
         ids[: first[0]],
         ids[ends[0] : ends[1]],
         ids[ends[2] :],
-        (tuple(types[place] for place in special), types[first[0]], types[second[0]] if second else 0),
+        (tuple(types[index] for index in special), types[first[0]], types[second[0]] if second else 0),
     )
 
 
@@ -144,12 +144,12 @@ def _bounds(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _frame(offsets, documents, ids, before, behind):  # type: ignore[no-untyped-def]
     out = np.empty(offsets[-1], np.int32)
     for i in range(len(documents) - 1):
-        at = offsets[i]
-        out[at : at + len(before)] = before
-        at += len(before)
-        kept = offsets[i + 1] - at - len(behind)
-        out[at : at + kept] = ids[documents[i] : documents[i] + kept]
-        out[at + kept : offsets[i + 1]] = behind
+        cursor = offsets[i]
+        out[cursor : cursor + len(before)] = before
+        cursor += len(before)
+        kept = offsets[i + 1] - cursor - len(behind)
+        out[cursor : cursor + kept] = ids[documents[i] : documents[i] + kept]
+        out[cursor + kept : offsets[i + 1]] = behind
     return out
 
 
@@ -158,22 +158,22 @@ def _frame_pairs(offsets, kept, documents, ids, others, other_ids, before, betwe
     out = np.empty(offsets[-1], np.int32)
     types = np.empty(offsets[-1], np.int8)
     for i in range(len(documents) - 1):
-        at, k = offsets[i], 0
+        cursor, k = offsets[i], 0
         for value in before:
-            out[at], types[at] = value, special[k]
-            at, k = at + 1, k + 1
+            out[cursor], types[cursor] = value, special[k]
+            cursor, k = cursor + 1, k + 1
         for j in range(kept[0, i]):
-            out[at], types[at] = ids[documents[i] + j], one
-            at += 1
+            out[cursor], types[cursor] = ids[documents[i] + j], one
+            cursor += 1
         for value in between:
-            out[at], types[at] = value, special[k]
-            at, k = at + 1, k + 1
+            out[cursor], types[cursor] = value, special[k]
+            cursor, k = cursor + 1, k + 1
         for j in range(kept[1, i]):
-            out[at], types[at] = other_ids[others[i] + j], two
-            at += 1
+            out[cursor], types[cursor] = other_ids[others[i] + j], two
+            cursor += 1
         for value in behind:
-            out[at], types[at] = value, special[k]
-            at, k = at + 1, k + 1
+            out[cursor], types[cursor] = value, special[k]
+            cursor, k = cursor + 1, k + 1
     return out, types
 
 
@@ -192,21 +192,21 @@ def _best_fit(lengths, size, most):  # type: ignore[no-untyped-def]
         while room <= size and newest[room] < 0:
             room = room + 1 if filled[room >> 6] else ((room >> 6) + 1) << 6
         if room > size:
-            found, room = packs, size
+            chosen, room = packs, size
             packs += 1
         else:
-            found = newest[room]
-            newest[room] = chain[found]
+            chosen = newest[room]
+            newest[room] = chain[chosen]
             if newest[room] < 0:
                 filled[room >> 6] -= 1
-        number[i] = found
-        members[found] += 1
+        number[i] = chosen
+        members[chosen] += 1
         left = room - need
-        if members[found] < most:
+        if members[chosen] < most:
             if newest[left] < 0:
                 filled[left >> 6] += 1
-            chain[found] = newest[left]
-            newest[left] = found
+            chain[chosen] = newest[left]
+            newest[left] = chosen
     return number
 
 
@@ -216,14 +216,14 @@ def _fill(offsets, ids, types, rows, size, first_position):  # type: ignore[no-u
     positions = np.full(size, first_position, np.int32)
     segments = np.zeros(size, np.int8)
     starts = np.empty(len(rows), np.int64)
-    at = 0
+    cursor = 0
     for i in range(len(rows)):
         begin, end = offsets[rows[i]], offsets[rows[i] + 1]
-        starts[i] = at
+        starts[i] = cursor
         for j in range(begin, end):
-            tokens[at] = ids[j]
-            positions[at] = first_position + j - begin
+            tokens[cursor] = ids[j]
+            positions[cursor] = first_position + j - begin
             if len(types):
-                segments[at] = types[j]
-            at += 1
+                segments[cursor] = types[j]
+            cursor += 1
     return tokens, positions, segments, starts

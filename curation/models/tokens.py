@@ -51,10 +51,10 @@ class Ids(NamedTuple):
 
     def refused(self) -> NDArray[np.bool_]:
         """Documents [n] above `BYTE_CAP` that were not tokenised: each has one id, `REFUSED`."""
-        found = np.zeros(len(self.documents) - 1, dtype=bool)
+        mask = np.zeros(len(self.documents) - 1, dtype=bool)
         some = np.flatnonzero(np.diff(self.documents) == 1)
-        found[some] = self.ids[self.documents[some]] == REFUSED
-        return found
+        mask[some] = self.ids[self.documents[some]] == REFUSED
+        return mask
 
     def take(self, rows: NDArray[np.int64]) -> Ids:
         """The tokens of some documents."""
@@ -115,40 +115,40 @@ class Tokens:
         Found once for a block: by a stage that asked before, of the same array or of one that it was taken from.
         """
         analysis = analyse(text)
-        known = [finder for finder in analysis.finders() if isinstance(finder, _Finder) and finder.key == self.key]
-        for finder in known:
+        same_key = [finder for finder in analysis.finders() if isinstance(finder, _Finder) and finder.key == self.key]
+        for finder in same_key:
             if finder.limit >= limit:
                 return analysis.find(finder)
-        begun = max(known, key=lambda finder: finder.limit, default=None)
+        begun = max(same_key, key=lambda finder: finder.limit, default=None)
         earlier = None if begun is None else (begun.limit, analysis.find(begun))
         return analysis.find(_Finder(self.key, limit, self, earlier))
 
     def encode(self, texts: Sequence[str], limit: int) -> list[NDArray[np.int32]]:
         """Tokens of each text by itself, int32: what `ids` finds."""
         heads = [text if len(text) <= _reach(limit) else text[: self._cut(text, limit)] for text in texts]
-        found = self._encode(heads)
+        encoded = self._encode(heads)
         # Loops over documents: strings go into the library one by one, and objects come out.
         short = [
             row
             for row, (head, text) in enumerate(zip(heads, texts, strict=True))
-            if len(head) < len(text) and len(found[row]) <= limit
+            if len(head) < len(text) and len(encoded[row]) <= limit
         ]
         for row, ids in zip(short, self._encode([texts[row] for row in short]), strict=True):
-            found[row] = ids
-        return [ids[: limit + 1] for ids in found]
+            encoded[row] = ids
+        return [ids[: limit + 1] for ids in encoded]
 
     def _encode(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        found: list[NDArray[np.int32]] = []
+        encoded: list[NDArray[np.int32]] = []
         for begin, end in _portions([len(text) for text in texts]):
             part = texts[begin:end]
             sizes = [len(text) if len(text) * 4 <= BYTE_CAP else len(text.encode()) for text in part]
             read = [text if size <= BYTE_CAP else "" for text, size in zip(part, sizes, strict=True)]
             encodings = self.library.encode_batch_fast(read, add_special_tokens=False)
-            found += [
+            encoded += [
                 np.array(encoding.ids if size <= BYTE_CAP else [REFUSED], np.int32)
                 for encoding, size in zip(encodings, sizes, strict=True)
             ]
-        return found
+        return encoded
 
     def _cut(self, text: str, limit: int) -> int:
         """Where a long text may be cut so that the tokens before are those of the whole text; its end for nowhere."""
@@ -189,8 +189,8 @@ def load_tokenizer(model: LocatedModel) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(model.file(TOKENIZER)))
     except Exception as failure:  # the library raises this very class
-        said = " ".join(str(failure).split())[:200]
-        raise ModelError(f"{model.address}: tokenizer.json does not load: {said}", hint=HINT) from failure
+        message = " ".join(str(failure).split())[:200]
+        raise ModelError(f"{model.address}: tokenizer.json does not load: {message}", hint=HINT) from failure
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

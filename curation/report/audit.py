@@ -74,7 +74,7 @@ class Measure:
 
     @property
     def estimate(self) -> float | None:
-        """None where labels are wanting."""
+        """None where labels are missing."""
         return self.least if self.least == self.most else None
 
 
@@ -150,13 +150,15 @@ def measures(strata: Sequence[Stratum], seed: int = 0, draws: int = DRAWS) -> li
         _quantile(_ratio(k.low, d.high, 0), TAIL), _quantile(_ratio(k.high, d.low, 1), 1 - TAIL),
         k.labelled + d.labelled, k.good + d.good, k.documents + d.documents,
     )  # fmt: skip
-    found = [k.share("precision"), recall, d.share("false drops")]
+    shares = [k.share("precision"), recall, d.share("false drops")]
     for stage in dict.fromkeys(item.stage for item in dropped):
-        own = [item for item in dropped if item.stage == stage]
-        if len(own) > 1:
-            found.append(_Total(own, (seed, 1), draws).share("false drops", stage))
-        found += [_Total([item], (seed, 1), draws).share("false drops", stage, item.reason or OTHER) for item in own]
-    return found
+        by_stage = [item for item in dropped if item.stage == stage]
+        if len(by_stage) > 1:
+            shares.append(_Total(by_stage, (seed, 1), draws).share("false drops", stage))
+        shares += [
+            _Total([item], (seed, 1), draws).share("false drops", stage, item.reason or OTHER) for item in by_stage
+        ]
+    return shares
 
 
 class _Total:

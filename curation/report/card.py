@@ -123,22 +123,22 @@ def _inputs(plan: Plan) -> list[list[str]]:
 
 def _models(plan: Plan, manifest: Manifest) -> list[list[str]]:
     steps = {step.fingerprint for step in plan.steps()}
-    found = {
+    models = {
         (row["address"], row["file"], row["sha256"], row["licence"] or "unknown")
         for row in manifest.read("models").to_pylist()
         if row["fingerprint"] in steps and not row["address"].startswith(LIST)
     }
-    return [[_relative(address), *rest] for address, *rest in sorted(found)]
+    return [[_relative(address), *rest] for address, *rest in sorted(models)]
 
 
 def _lists(plan: Plan, manifest: Manifest) -> list[list[str]]:
     names = {step.fingerprint: step.name for step in plan.steps()}
-    found = {
+    lists = {
         (names[row["fingerprint"]], row["file"], row["sha256"])
         for row in manifest.read("models").to_pylist()
         if row["fingerprint"] in names and row["address"].startswith(LIST)
     }
-    return [list(row) for row in sorted(found)]
+    return [list(row) for row in sorted(lists)]
 
 
 def _selections(plan: Plan, manifest: Manifest) -> list[tuple[StagePlan, dict[str, Any]]]:
@@ -155,9 +155,9 @@ def _relative(address: str) -> str:
 
 def _fits(plan: Plan, manifest: Manifest) -> list[tuple[str, Any]]:
     artifacts = {stage.spec.artifact: stage.id for stage in plan.stages if stage.spec.artifact}
-    found = {}
+    cards = {}
     for row in manifest.read("fits").to_pylist():
         path = manifest.store.uri(row["artifact"])
         if path in artifacts:
-            found[artifacts[path]] = json.loads(row["card"])
-    return sorted(found.items())
+            cards[artifacts[path]] = json.loads(row["card"])
+    return sorted(cards.items())

@@ -44,14 +44,14 @@ def duplicates(plan: Plan, manifest: Manifest) -> list[Duplicates]:
     """Of each dedup, in the order of the stages, but for results of earlier versions, which have no report."""
     used = {row["stage"]: row["group"] for row in manifest.where("barriers", run=plan.run).to_pylist()}
     groups = {row["group"]: row for row in manifest.read("groups").to_pylist()}
-    found = []
+    stages = []
     for stage in plan.stages:
         group = groups.get(used.get(stage.id, "")) if stage.family == "dedup" else None
         if group is not None and group["report"]:
             report = json.loads(group["report"])
             by_source = _by_source(plan, manifest, stage)
-            found.append(Duplicates(stage, group["entrants"], report, *_lost(plan, manifest, stage), by_source))
-    return found
+            stages.append(Duplicates(stage, group["entrants"], report, *_lost(plan, manifest, stage), by_source))
+    return stages
 
 
 def _lost(plan: Plan, manifest: Manifest, stage: StagePlan) -> tuple[int, float, int]:
@@ -76,12 +76,12 @@ def _by_source(plan: Plan, manifest: Manifest, stage: StagePlan) -> dict[str, tu
     return {name: (came[name], went[name]) for name in came}
 
 
-def duplicate_lines(found: Duplicates) -> list[str]:
+def duplicate_lines(summary: Duplicates) -> list[str]:
     """Markdown of one stage."""
-    report = found.report
+    report = summary.report
     how = "if it is near to one that stays" if report["connect"] == "keeper" else "with its cluster, but for the best"
-    left = report["dropped"] - found.dropped
-    kept = f", of which the gate keeps {left:,}" if found.stage.keep and left else ""
+    left = report["dropped"] - summary.dropped
+    kept = f", of which the gate keeps {left:,}" if summary.stage.keep and left else ""
     lines = [
         f"`connect: {report['connect']}`: a document goes {how}. {report['clusters']:,} clusters, the largest of"
         f" {report['largest_cluster']:,} documents; {report['dropped']:,} duplicates{kept}."
@@ -92,12 +92,12 @@ def duplicate_lines(found: Duplicates) -> list[str]:
             f"{report['chained']:,} of them through a chain of others: they are less like the document that stays than"
             f" `verify: {report['verify']:g}` asks. `connect: keeper` would not drop those.",
         ]
-    if found.dropped:
+    if summary.dropped:
         lines += [
             "",
-            f"Of the word 3-grams of what goes, {found.loss / found.dropped:.2%} on average stand in no document of"
-            f" the cluster that stays: together as much as {found.loss:,.1f} documents."
-            f" {found.nothing_lost:,} of {found.dropped:,} lose nothing.",
+            f"Of the word 3-grams of what goes, {summary.loss / summary.dropped:.2%} on average stand in no document of"
+            f" the cluster that stays: together as much as {summary.loss:,.1f} documents."
+            f" {summary.nothing_lost:,} of {summary.dropped:,} lose nothing.",
         ]
     if report["templates"]:
         lines += [
@@ -108,13 +108,13 @@ def duplicate_lines(found: Duplicates) -> list[str]:
     if report["refused"]:
         pairs = [[REASONS[name], f"{count:,}"] for name, count in sorted(report["refused"].items())]
         lines += ["", *table(["near pairs that led to no drop, since they", "pairs"], pairs)]
-    if len(found.sources) > 1:
+    if len(summary.sources) > 1:
         rows = [
             [name, f"{came:,}", f"{went:,}", f"{went / came:.1%}" if came else ""]
-            for name, (came, went) in found.sources.items()
+            for name, (came, went) in summary.sources.items()
         ]
         lines += ["", *table(["source", "documents", "dropped", "share"], rows)]
-    for text in _striking(found):
+    for text in _striking(summary):
         lines += ["", f"**Look at this**: {inline(text)}."]
     return lines
 
@@ -124,14 +124,14 @@ def striking(plan: Plan, manifest: Manifest) -> list[str]:
     return [text for found in duplicates(plan, manifest) for text in _striking(found)]
 
 
-def _striking(found: Duplicates) -> Iterator[str]:
-    name = found.stage.id
-    for source, (came, went) in found.sources.items():
+def _striking(summary: Duplicates) -> Iterator[str]:
+    name = summary.stage.id
+    for source, (came, went) in summary.sources.items():
         if came >= LEAST and went > SOURCE * came:
             yield f"{name} drops {went:,} of the {came:,} documents that come from {source}"
-    size = found.report["largest_cluster"]
-    if size >= LEAST and size > CLUSTER * found.entrants:
-        share = f"{size / found.entrants:.1%} of all that reach it"
+    size = summary.report["largest_cluster"]
+    if size >= LEAST and size > CLUSTER * summary.entrants:
+        share = f"{size / summary.entrants:.1%} of all that reach it"
         yield f"one cluster of {name} holds {size:,} documents, {share}: copies, or pages of one template"
 
 

@@ -45,27 +45,27 @@ def html(report: dict[str, Any]) -> str:
 def lines(report: dict[str, Any]) -> list[str]:
     """What the terminal shows at the end of a run."""
     labels = report["labels"]
-    said = [f"{labels['labelled']:,} of {labels['of']:,} rows labelled by {labels['by']}"]
+    text = [f"{labels['labelled']:,} of {labels['of']:,} rows labelled by {labels['by']}"]
     if labels.get("accuracy"):
-        said += accuracy_lines(labels)
+        text += accuracy_lines(labels)
     elif labels.get("test_rows"):
-        said.append(f"weak labels: none of the {labels['test_rows']:,} test rows with gold has one: no accuracy")
+        text.append(f"weak labels: none of the {labels['test_rows']:,} test rows with gold has one: no accuracy")
     else:
         known = [one for one in report["supervisors"] if one["estimated_accuracy"] is not None]
         estimates = ", ".join(f"{one['name']} {one['estimated_accuracy']:.3f}" for one in known)
-        said.append(f"no gold to test on: estimated accuracies only{': ' if known else ''}{estimates}")
+        text.append(f"no gold to test on: estimated accuracies only{': ' if known else ''}{estimates}")
     if labels["risk_control"]:
         error = labels["risk_control"]["error"]
-        said.append(f"labelled automatically: {labels['automatic']:,}, error at most {error:.0%}")
+        text.append(f"labelled automatically: {labels['automatic']:,}, error at most {error:.0%}")
     for student in report["students"]:
-        said += student_lines(student)
-    said += [f"left out: {one['message']}" for one in report["left_out"]]
-    return said
+        text += student_lines(student)
+    text += [f"left out: {one['message']}" for one in report["left_out"]]
+    return text
 
 
 def accuracy_lines(labels: dict[str, Any]) -> list[str]:
     """How often the labels are right, of the rows that have one, and of how many that is told."""
-    said = [
+    text = [
         f"weak labels: accuracy {shown(labels['accuracy'])} of labelled rows, largest class {labels['majority']:.3f}"
     ]
     if "labelled_rows" in labels:
@@ -73,8 +73,8 @@ def accuracy_lines(labels: dict[str, Any]) -> list[str]:
         covered = f"{labels['labelled_rows']:,} of {labels['test_rows']:,} test rows with gold are labelled"
         guesses = labels.get("accuracy_with_guesses")
         rest = "" if guesses is None else f"; with the commonest label for all others, accuracy {guesses:.3f} of all"
-        said.append(f"{of}; {covered}{rest}")
-    return said
+        text.append(f"{of}; {covered}{rest}")
+    return text
 
 
 def student_lines(student: dict[str, Any]) -> list[str]:
@@ -93,7 +93,7 @@ def student_lines(student: dict[str, Any]) -> list[str]:
 
 def card_lines(report: dict[str, Any]) -> list[str]:
     """The card of the labels."""
-    found = [
+    text = [
         "---",
         "configs:",
         "- config_name: default",
@@ -133,8 +133,8 @@ def card_lines(report: dict[str, Any]) -> list[str]:
         " beside the dependence: 0 for errors of one's own, 1 for a copy.",
     ]
     if report["students"]:
-        found += ["", "## Students", "", *table(STUDENT_HEAD, [_student_row(one) for one in report["students"]])]
-    return found
+        text += ["", "## Students", "", *table(STUDENT_HEAD, [_student_row(one) for one in report["students"]])]
+    return text
 
 
 STUDENT_HEAD = ["student", "seeds", "weak", "student accuracy", "ceiling", "gap recovered"]

@@ -80,12 +80,14 @@ def clean(text: pa.LargeStringArray, options: Options = Options()) -> pa.RecordB
     """
     analysis = analyse(text)
     offsets, data = analysis.offsets, analysis.data
-    found = analysis.find(lines)
+    line_spans = analysis.find(lines)
     tables = (anchors(), classes(), lower())
-    verdicts, marked = _judge_lines(offsets, data, *found, _phrases(), options, *tables)
-    edits = _edits(*_make_edits(offsets, data, *found, verdicts, options.remove_citations, classes()))
-    removed, condemned = _tally(found.documents, verdicts)
-    sentences = _count_sentences(offsets, data, *found, verdicts, *analysis.find(words), classes(), sentence_ends())
+    verdicts, marked = _judge_lines(offsets, data, *line_spans, _phrases(), options, *tables)
+    edits = _edits(*_make_edits(offsets, data, *line_spans, verdicts, options.remove_citations, classes()))
+    removed, condemned = _tally(line_spans.documents, verdicts)
+    sentences = _count_sentences(
+        offsets, data, *line_spans, verdicts, *analysis.find(words), classes(), sentence_ends()
+    )
     if marked.any():  # without its citation marks a line may have other words
         rows = np.flatnonzero(marked)
         sentences[rows] = _sentences(apply_edits(text.take(pa.array(rows)), edits.take(pa.array(rows))))
@@ -94,7 +96,7 @@ def clean(text: pa.LargeStringArray, options: Options = Options()) -> pa.RecordB
         [
             pa.array(reason == 0),
             pa.array(_REASONS, pa.string()).take(pa.array(reason - 1, pa.int32(), mask=reason == 0)),
-            pa.array(np.diff(found.documents), pa.int32()),
+            pa.array(np.diff(line_spans.documents), pa.int32()),
             *(pa.array(counts) for counts in removed),
             pa.array(sentences),
             edits,
@@ -118,10 +120,10 @@ def _edits(
 def _sentences(text: pa.LargeStringArray) -> NDArray[np.int32]:
     """Sentences of each text, counted line by line; shape (documents,)."""
     offsets, data = buffers(text)
-    found = lines(text)
-    kept = np.zeros(len(found.starts), np.int8)
+    line_spans = lines(text)
+    kept = np.zeros(len(line_spans.starts), np.int8)
     sentences: NDArray[np.int32] = _count_sentences(
-        offsets, data, *found, kept, *words(text), classes(), sentence_ends()
+        offsets, data, *line_spans, kept, *words(text), classes(), sentence_ends()
     )
     return sentences
 
@@ -182,21 +184,21 @@ def _judge_plain(data, start, end, options, anchors, classes):  # type: ignore[n
             return 2, False
     if _too_few_words(data, start, end, options, classes):
         return 3, False
-    found = _anchored(data, start, end, options.remove_citations, anchors, classes)
-    if found & _MARK:
+    signs = _anchored(data, start, end, options.remove_citations, anchors, classes)
+    if signs & _MARK:
         return _ODD, False
-    return _condemn(found, options), False
+    return _condemn(signs, options), False
 
 
 @njit_inline
-def _condemn(found, options):  # type: ignore[no-untyped-def]
-    if options.filter_lorem_ipsum and found & _LOREM:
+def _condemn(signs, options):  # type: ignore[no-untyped-def]
+    if options.filter_lorem_ipsum and signs & _LOREM:
         return _LOREM_IPSUM
-    if options.filter_javascript and found & _JAVASCRIPT:
+    if options.filter_javascript and signs & _JAVASCRIPT:
         return 4
-    if options.filter_curly_bracket and found & _BRACE:
+    if options.filter_curly_bracket and signs & _BRACE:
         return _CURLY_BRACKET
-    return 5 if options.filter_policy and found & _POLICY else _KEEP
+    return 5 if options.filter_policy and signs & _POLICY else _KEEP
 
 
 @njit_inline
@@ -232,23 +234,23 @@ def _too_few_words(data, start, end, options, classes):  # type: ignore[no-untyp
 @njit_inline
 def _anchored(data, start, end, citations, anchors, classes):  # type: ignore[no-untyped-def]
     """What of _PHRASES, "{" and citation marks a line holds, a bit each: looked for around their rarest letters."""
-    found = 0
+    signs = 0
     for i in range(start, end):
         anchor = anchors[data[np.uint64(i)]]
         if anchor == 0:
             continue
         if anchor == 1:
             if _around(data, i, start, end, b"", b"avascript"):
-                found |= _JAVASCRIPT
+                signs |= _JAVASCRIPT
         elif anchor == 2:
             if _around(data, i, start, end, b"lorem i", b"sum"):
-                found |= _LOREM
+                signs |= _LOREM
         elif anchor == 3:
             if _around(data, i, start, end, b"terms o", b" use"):
-                found |= _POLICY
+                signs |= _POLICY
         elif anchor == 4:
             if _around(data, i, start, end, b"pri", b"acy policy"):
-                found |= _POLICY
+                signs |= _POLICY
         elif anchor == 5:
             if _around(data, i, start, end, b"coo", b"ie") and (
                 _around(data, i, start, end, b"", b"ie policy")
@@ -256,15 +258,15 @@ def _anchored(data, start, end, citations, anchors, classes):  # type: ignore[no
                 or _around(data, i, start, end, b"use of coo", b"ies")
                 or _around(data, i, start, end, b"use coo", b"ies")
             ):
-                found |= _POLICY
+                signs |= _POLICY
         elif anchor == 6:
-            found |= _BRACE
+            signs |= _BRACE
         elif anchor == 7:
             if citations and citation(data, i, end, classes) > 0:
-                found |= _MARK
+                signs |= _MARK
         elif i + 2 < end and data[i + 1] == 0x84 and data[i + 2] == 0xAA:  # U+212A is "k" in lower case
-            found |= _MARK
-    return found
+            signs |= _MARK
+    return signs
 
 
 @njit_inline
@@ -295,12 +297,12 @@ def _judge_odd(data, start, end, letters, phrases, options, classes, lower):  # 
         return 2, marks
     if _too_few_words(data, start, end, options, classes):
         return 3, marks
-    found = _first_phrases(letters, count, phrases)
+    signs = _first_phrases(letters, count, phrases)
     for i in range(count):
         if letters[i] == 123:
-            found |= _BRACE
+            signs |= _BRACE
             break
-    return _condemn(found, options), marks
+    return _condemn(signs, options), marks
 
 
 @njit_inline
@@ -312,11 +314,11 @@ def strip(data, start, end, classes):  # type: ignore[no-untyped-def]
             break
         start += width
     while end > start:
-        at = before(data, start, end)
-        codepoint, _ = decode(data, at, end)
+        last_begin = before(data, start, end)
+        codepoint, _ = decode(data, last_begin, end)
         if not is_space(classes, codepoint):
             break
-        end = at
+        end = last_begin
     return start, end
 
 
@@ -380,21 +382,21 @@ def _ends_well(letters, count):  # type: ignore[no-untyped-def]
 @njit_inline
 def _first_phrases(letters, count, phrases):  # type: ignore[no-untyped-def]
     """What of _PHRASES occurs, as `_anchored` has it."""
-    found = 0
+    signs = 0
     for i in range(count):
         for phrase in range(len(phrases.offsets) - 1):
-            at = phrases.offsets[phrase]
-            size = phrases.offsets[phrase + 1] - at
-            if i + size > count or letters[i] != phrases.data[at]:
+            first = phrases.offsets[phrase]
+            size = phrases.offsets[phrase + 1] - first
+            if i + size > count or letters[i] != phrases.data[first]:
                 continue
             same = True
             for k in range(size):
-                if letters[i + k] != phrases.data[at + k]:
+                if letters[i + k] != phrases.data[first + k]:
                     same = False
                     break
             if same:
-                found |= _LOREM if phrase == 0 else _JAVASCRIPT if phrase == 1 else _POLICY
-    return found
+                signs |= _LOREM if phrase == 0 else _JAVASCRIPT if phrase == 1 else _POLICY
+    return signs
 
 
 @njit(nogil=True, cache=True)
@@ -435,19 +437,19 @@ def _make_edits(offsets, data, documents, starts, ends, verdicts, citations, cla
         base = offsets[document]
         gap = base  # where the last kept piece ended
         joint = 0  # whether a line break is due before the next
-        some = False
+        any_kept = False
         for number in range(documents[document], documents[document + 1]):
             if verdicts[number] > 0:
                 continue
             start, end = strip(data, base + starts[number], base + ends[number], classes)
-            joint = 1 if some else 0
+            joint = 1 if any_kept else 0
             i = start
             while i < end:
                 size = citation(data, i, end, classes) if citations else 0
                 if size > 0:
                     i += size
                     continue
-                if not some:  # the whole is stripped once more, which shows behind a leading mark
+                if not any_kept:  # the whole is stripped once more, which shows behind a leading mark
                     codepoint, width = decode(data, i, end)
                     if is_space(classes, codepoint):
                         i += width
@@ -458,7 +460,7 @@ def _make_edits(offsets, data, documents, starts, ends, verdicts, citations, cla
                     breaks[count] = joint
                     count += 1
                 joint = 0
-                some = True
+                any_kept = True
                 i += 1
                 while i < end and not (citations and data[np.uint64(i)] == 91):
                     i += 1

@@ -111,11 +111,11 @@ def _count(offsets, data, classes, ends):  # type: ignore[no-untyped-def]
                 counts[1, document] += ends[codepoint]
                 counts[2, document] += size <= SHORT
                 key = max(xxh64(data, start, end, np.uint64(0)), np.uint64(1))
-                place = slot(keys, used, key)
-                if keys[place] == key:
+                entry = slot(keys, used, key)
+                if keys[entry] == key:
                     counts[3, document] += size
                 else:
-                    keys[place] = key
+                    keys[entry] = key
                     held += 1
                     if 2 * held > used:
                         used = grow(keys, used)

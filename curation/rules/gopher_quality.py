@@ -42,18 +42,18 @@ def measure_words(text: pa.LargeStringArray, words: Words) -> dict[str, NDArray[
     line.
     """
     offsets, data = buffers(text)
-    found = _Counts(*_count(offsets, data, words.documents, words.starts, words.ends, symbols()))
+    counts = _Counts(*_count(offsets, data, words.documents, words.starts, words.ends, symbols()))
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: not measured
         return {
-            "words": found.words,
-            "tokens": found.tokens,
-            "mean_word_length": found.characters / found.words,
-            "hash_ratio": found.hashes / found.tokens,
-            "ellipsis_ratio": found.ellipses / found.tokens,
-            "bullet_lines_ratio": found.bullet_lines / found.lines,
-            "ellipsis_lines_ratio": found.ellipsis_lines / found.lines,
-            "alpha_words_ratio": found.alpha_words / found.tokens,
-            "stop_words": found.stop_words,
+            "words": counts.words,
+            "tokens": counts.tokens,
+            "mean_word_length": counts.characters / counts.words,
+            "hash_ratio": counts.hashes / counts.tokens,
+            "ellipsis_ratio": counts.ellipses / counts.tokens,
+            "bullet_lines_ratio": counts.bullet_lines / counts.lines,
+            "ellipsis_lines_ratio": counts.ellipsis_lines / counts.lines,
+            "alpha_words_ratio": counts.alpha_words / counts.tokens,
+            "stop_words": counts.stop_words,
         }
 
 
@@ -250,10 +250,10 @@ def _starts_with_bullet(data, start, end, classes):  # type: ignore[no-untyped-d
 @njit_inline
 def _ends_in_ellipsis(data, start, end, classes):  # type: ignore[no-untyped-def]
     while end > start:
-        at = before(data, start, end)
-        codepoint, _ = decode(data, at, end)
+        last_begin = before(data, start, end)
+        codepoint, _ = decode(data, last_begin, end)
         if classes[codepoint] & SPACE == 0:
             dots = codepoint == 46 and end - start >= 3 and data[end - 2] == 46 and data[end - 3] == 46
             return codepoint == 0x2026 or dots
-        end = at
+        end = last_begin
     return False

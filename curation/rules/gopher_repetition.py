@@ -133,11 +133,11 @@ def _strip(data, start, end, classes):  # type: ignore[no-untyped-def]
             break
         start += width
     while end > start:
-        at = before(data, start, end)
-        codepoint, _ = decode(data, at, end)
+        last_begin = before(data, start, end)
+        codepoint, _ = decode(data, last_begin, end)
         if not is_space(classes, codepoint):
             break
-        end = at
+        end = last_begin
     return start, end
 
 
@@ -156,12 +156,12 @@ def _duplicates(data, start, stop, run, keys):  # type: ignore[no-untyped-def]
         end, following = _segment(data, i, stop, run)
         segments += 1
         key = max(xxh64(data, i, end, _SEED), np.uint64(1))
-        place = slot(keys, used, key)
-        if keys[place] == key:
+        entry = slot(keys, used, key)
+        if keys[entry] == key:
             again += 1
             characters += count_characters(data, i, end)
         else:
-            keys[place] = key
+            keys[entry] = key
             held += 1
             if 2 * held > used:
                 used = grow(keys, used)
@@ -194,7 +194,7 @@ def _segment(data, i, stop, run):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _squeeze(data, base, starts, ends, squeezed, bounds, tail, hashes):  # type: ignore[no-untyped-def]
     """Write the words one after another; where each begins, in bytes and in characters, and its hash."""
-    at = np.int64(0)
+    cursor = np.int64(0)
     characters = np.int64(0)
     bounds[0] = 0
     tail[0] = 0
@@ -206,7 +206,7 @@ def _squeeze(data, base, starts, ends, squeezed, bounds, tail, hashes):  # type:
         i = start
         while i + 8 <= end:
             block = read64(data, i)
-            _write64(squeezed, at + i - start, block)
+            _write64(squeezed, cursor + i - start, block)
             high |= block
             h = mix64(h ^ block)
             i += 8
@@ -217,16 +217,16 @@ def _squeeze(data, base, starts, ends, squeezed, bounds, tail, hashes):  # type:
                 block = np.uint64(0)
                 for k in range(end - i):
                     block |= np.uint64(data[i + k]) << np.uint64(8 * k)
-            _write64(squeezed, at + i - start, block)
+            _write64(squeezed, cursor + i - start, block)
             high |= block
             h = mix64(h ^ block)
         size = end - start
-        at += size
+        cursor += size
         characters += size if high & _HIGH == np.uint64(0) else count_characters(data, start, end)
-        bounds[word + 1] = at
+        bounds[word + 1] = cursor
         tail[word + 1] = characters
         hashes[word] = h
-    for i in range(at, at + _PREFIX):
+    for i in range(cursor, cursor + _PREFIX):
         squeezed[i] = 0
 
 
@@ -258,16 +258,16 @@ def _top(hashes, total, width, keys, counts, grams, estimates, tail):  # type: i
     highest = np.int32(0)
     for place in range(used):
         highest = max(highest, estimates[place])
-    best, at = 1, 0
+    best, gram_start = 1, 0
     least = max(highest // 2, 2)
     while highest > 1:
-        best, at = _most_frequent(number, least, keys, counts, grams, estimates, mask)
+        best, gram_start = _most_frequent(number, least, keys, counts, grams, estimates, mask)
         if best >= least or least == 2:
             break
         least = max(best, 2)  # whatever occurs more often is among these
     if best == 1:
-        at = 0
-    return best * (tail[at + width] - tail[at] + width - 1)
+        gram_start = 0
+    return best * (tail[gram_start + width] - tail[gram_start] + width - 1)
 
 
 @njit_inline
@@ -283,10 +283,10 @@ def _most_frequent(number, least, keys, counts, grams, estimates, mask):  # type
     for i in range(number):
         if estimates[grams[i] & mask] >= least:
             key = max(grams[i], np.uint64(1))
-            place = slot(keys, used, key)
-            keys[place] = key
-            counts[place] += 1
-            best = max(best, counts[place])
+            entry = slot(keys, used, key)
+            keys[entry] = key
+            counts[entry] += 1
+            best = max(best, counts[entry])
     for i in range(number):
         often = estimates[grams[i] & mask] >= least
         if often and counts[slot(keys, used, max(grams[i], np.uint64(1)))] == best:
@@ -309,16 +309,16 @@ def _candidates(squeezed, bounds, total, keys, seen, candidates):  # type: ignor
     for i in range(grams):
         h = _prefix_hash(squeezed, bounds[i])
         keys[i] = h
-        place = h & mask
-        seen[place] += seen[place] < 2
+        entry = h & mask
+        seen[entry] += seen[entry] < 2
     left = 0
     for i in range(grams):
         candidates[left] = i
         left += seen[keys[i] & mask] > 1 or bounds[i + DUPLICATED[0]] - bounds[i] < _PREFIX
     seen[:used] = 0
     for k in range(left):
-        place = (keys[candidates[k]] >> np.uint64(32)) & mask
-        seen[place] += seen[place] < 2
+        entry = (keys[candidates[k]] >> np.uint64(32)) & mask
+        seen[entry] += seen[entry] < 2
     count = 0
     for k in range(left):
         i = candidates[k]
@@ -329,15 +329,15 @@ def _candidates(squeezed, bounds, total, keys, seen, candidates):  # type: ignor
 
 
 @njit_inline
-def _hash(squeezed, at, end):  # type: ignore[no-untyped-def]
-    """A hash, never 0, of `squeezed[at:end]`, behind which there are eight bytes more."""
-    h = np.uint64(end - at) * _STEP
-    while at + 8 <= end:
-        h = (h ^ read64(squeezed, at)) * _STEP
+def _hash(squeezed, cursor, end):  # type: ignore[no-untyped-def]
+    """A hash, never 0, of `squeezed[cursor:end]`, behind which there are eight bytes more."""
+    h = np.uint64(end - cursor) * _STEP
+    while cursor + 8 <= end:
+        h = (h ^ read64(squeezed, cursor)) * _STEP
         h ^= h >> np.uint64(32)
-        at += 8
-    if at < end:
-        h ^= read64(squeezed, at) & (~np.uint64(0) >> np.uint64(8 * (at + 8 - end)))
+        cursor += 8
+    if cursor < end:
+        h ^= read64(squeezed, cursor) & (~np.uint64(0) >> np.uint64(8 * (cursor + 8 - end)))
     return max(mix64(h), np.uint64(1))
 
 
@@ -363,10 +363,10 @@ def _duplicated(squeezed, bounds, tail, total, width, keys, candidates, count): 
         if i < following or i + width > total or (short and bounds[i + width] - bounds[i] >= _PREFIX):
             continue
         key = _hash(squeezed, bounds[i], bounds[i + width])
-        place = slot(keys, used, key)
-        if keys[place] == key:
+        entry = slot(keys, used, key)
+        if keys[entry] == key:
             characters += tail[i + width] - tail[i]
             following = i + width
         else:
-            keys[place] = key
+            keys[entry] = key
     return characters

@@ -33,10 +33,10 @@ def measure(text: pa.LargeStringArray) -> dict[str, NDArray[np.generic]]:
     NaN for the n-grams of a text with fewer than n words.
     """
     analysis = analyse(text)
-    found = analysis.find(spaced)
-    words = np.diff(found.documents).astype(np.int32)
+    word_spans = analysis.find(spaced)
+    words = np.diff(word_spans.documents).astype(np.int32)
     items = max(int(words.max(initial=0)), most_lines(analysis.offsets, analysis.data))
-    shares = _measure(analysis.offsets, analysis.data, *found, bench(items))
+    shares = _measure(analysis.offsets, analysis.data, *word_spans, bench(items))
     return {"words": words, **dict(zip(_COLUMNS, shares, strict=True))}
 
 

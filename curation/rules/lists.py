@@ -62,10 +62,10 @@ def find_all(strings: pa.LargeStringArray, lookup: Lookup) -> NDArray[np.int64]:
 
 @njit(nogil=True, cache=True)
 def _find_all(offsets, data, lookup):  # type: ignore[no-untyped-def]
-    found = np.empty(len(offsets) - 1, np.int64)
-    for i in range(len(found)):
-        found[i] = find(data, offsets[i], offsets[i + 1], lookup)
-    return found
+    entries = np.empty(len(offsets) - 1, np.int64)
+    for i in range(len(entries)):
+        entries[i] = find(data, offsets[i], offsets[i + 1], lookup)
+    return entries
 
 
 @njit_inline
@@ -113,17 +113,17 @@ def read(path: Path, column: str | None = None) -> pa.LargeStringArray:
     if column is None or format_of(path.name) is None:
         lines, entry = _lines(path)
         return lines.filter(entry)
-    found = [pa.array([], pa.large_string())]
+    columns = [pa.array([], pa.large_string())]
     count = 0
-    for some in rows.batches(path, pa.schema([pa.field(column, pa.large_string())]), _WHAT):
-        for row, fault in some.faults.items():
-            raise UnusableError(f"{_WHAT}{some.places[row]}, entry {count + row + 1}: {fault}")
-        count += some.columns.num_rows
-        texts, broken = valid_text(some.columns.column(column))
+    for batch in rows.batches(path, pa.schema([pa.field(column, pa.large_string())]), _WHAT):
+        for row, fault in batch.faults.items():
+            raise UnusableError(f"{_WHAT}{batch.places[row]}, entry {count + row + 1}: {fault}")
+        count += batch.columns.num_rows
+        texts, broken = valid_text(batch.columns.column(column))
         if broken.any():
-            raise UnusableError(f"{_WHAT}{some.places[int(broken.argmax())]}: cannot be read: not UTF-8")
-        found.append(texts)
-    entries = pa.concat_arrays(found)
+            raise UnusableError(f"{_WHAT}{batch.places[int(broken.argmax())]}: cannot be read: not UTF-8")
+        columns.append(texts)
+    entries = pa.concat_arrays(columns)
     if len(entries) and entries.null_count == len(entries):
         raise UnusableError(f"{_WHAT}{path} has no column '{column}'")
     return entries.filter(pc.fill_null(pc.not_equal(entries, ""), False))

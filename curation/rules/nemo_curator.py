@@ -421,7 +421,7 @@ def _segments(data, start, stop, line_feeds, tables, seen, base, counts):  # typ
     """Fill `counts` with what _COUNTS has of lines, then of paragraphs."""
     mask = np.uint64(_room(2 * line_feeds + 2) - 1)
     classes, openings = tables.classes, tables.openings
-    found = 0  # phrases in this paragraph, a bit each
+    phrases_met = 0  # phrases in this paragraph, a bit each
     lorem_ipsum = False
     distinct = np.int64(0)  # lines and paragraphs
     characters = np.int64(0)  # in this paragraph
@@ -433,7 +433,7 @@ def _segments(data, start, stop, line_feeds, tables, seen, base, counts):  # typ
             state = (state << np.uint64(1) | _FIRST_LETTERS) & openings[data[end]]
             end += 1
             if state & _LAST_LETTERS:
-                found |= _phrases(data, end - OPENING, stop, state, tables.phrases, tables.lower)
+                phrases_met |= _phrases(data, end - OPENING, stop, state, tables.phrases, tables.lower)
         size = np.int64(0)
         for i in range(line, end):
             size += data[i] & 0xC0 != 0x80
@@ -459,9 +459,9 @@ def _segments(data, start, stop, line_feeds, tables, seen, base, counts):  # typ
                 distinct += 1
                 counts[9] += 1
                 counts[10] += characters
-            counts[11] += found != 0
-            lorem_ipsum = lorem_ipsum or found & 1 != 0
-            found = 0
+            counts[11] += phrases_met != 0
+            lorem_ipsum = lorem_ipsum or phrases_met & 1 != 0
+            phrases_met = 0
             paragraph = end + 1
             characters = np.int64(0)
         else:
@@ -475,22 +475,22 @@ def _segments(data, start, stop, line_feeds, tables, seen, base, counts):  # typ
 @njit(nogil=True, cache=True)
 def _phrases(data, start, end, state, phrases, lower):  # type: ignore[no-untyped-def]
     """Which of the phrases that `state` has found the opening of begin at byte `start`, in lower case; a bit each."""
-    found = 0
+    phrases_met = 0
     for number in range(len(phrases.offsets) - 1):
         if state >> np.uint64(OPENING * (number + 1) - 1) & np.uint64(1) == 0:
             continue
-        at, stop = phrases.offsets[number], phrases.offsets[number + 1]
+        cursor, stop = phrases.offsets[number], phrases.offsets[number + 1]
         i = start
-        while at < stop and i < end:
+        while cursor < stop and i < end:
             codepoint, width = decode(data, i, end)
             # U+0130 is "i" and a combining dot in lower case, so it continues no phrase
-            if codepoint == 0x130 or lower[codepoint] != phrases.data[at]:
+            if codepoint == 0x130 or lower[codepoint] != phrases.data[cursor]:
                 break
-            at += 1
+            cursor += 1
             i += width
-        if at == stop:
-            found |= 1 << number
-    return found
+        if cursor == stop:
+            phrases_met |= 1 << number
+    return phrases_met
 
 
 @njit(nogil=True, cache=True)
@@ -576,17 +576,17 @@ def _grams(data, words, count, seen, base, space, counts):  # type: ignore[no-un
         distinct = np.int64(0)
         pairs = 0
         for k in range(left - 1):
-            place = places[k]
-            if places[k + 1] != place + 1:
+            index = places[k]
+            if places[k + 1] != index + 1:
                 continue
             key = np.uint64(grams[k] << 32 | grams[k + 1])
             gram = _number(seen, mask, key, base, distinct)
             if gram == distinct:
                 distinct += 1
                 repeats[gram] = 0
-                firsts[gram] = place
+                firsts[gram] = index
             repeats[gram] += 1
-            places[pairs] = place
+            places[pairs] = index
             grams[pairs] = gram
             pairs += 1
         base += distinct
@@ -595,15 +595,15 @@ def _grams(data, words, count, seen, base, space, counts):  # type: ignore[no-un
         top = np.int64(0)  # where the most frequent n-gram is, the first of several, be it unique
         most = np.int64(1)
         for k in range(pairs):
-            place, gram = places[k], grams[k]
+            index, gram = places[k], grams[k]
             if repeats[gram] > most:
                 most = repeats[gram]
-                top = place
-            if n >= DUPLICATE[0] and place > firsts[gram]:
-                fresh = max(place, covered)
-                counts[n - TOP[0]] += words.before[place + n] - words.before[fresh] + min(place + n - fresh, n - 1)
-                covered = place + n
-            places[left] = place
+                top = index
+            if n >= DUPLICATE[0] and index > firsts[gram]:
+                fresh = max(index, covered)
+                counts[n - TOP[0]] += words.before[index + n] - words.before[fresh] + min(index + n - fresh, n - 1)
+                covered = index + n
+            places[left] = index
             grams[left] = gram
             left += repeats[gram] > 1
         if n <= TOP[-1]:
@@ -612,16 +612,16 @@ def _grams(data, words, count, seen, base, space, counts):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True)
-def _replaced(data, words, count, place, n):  # type: ignore[no-untyped-def]
-    """Characters that str.replace takes out for the n words at `place`, joined by spaces.
+def _replaced(data, words, count, index, n):  # type: ignore[no-untyped-def]
+    """Characters that str.replace takes out for the n words from `index` on, joined by spaces.
 
     The first of them may be the end of a word of the text and the last the beginning of one. Between them stand
     single spaces wherever they occur, so only places of words have to be tried.
     """
     starts, ends, numbers, before, _, _ = words
-    head = ends[place] - starts[place]
-    tail = ends[place + n - 1] - starts[place + n - 1]
-    byte = data[starts[place + n - 1]]
+    head = ends[index] - starts[index]
+    tail = ends[index + n - 1] - starts[index + n - 1]
+    byte = data[starts[index + n - 1]]
     occurrences = 0
     free = np.int64(0)  # where the last occurrence ended
     for i in range(count - n + 1):
@@ -631,11 +631,11 @@ def _replaced(data, words, count, place, n):  # type: ignore[no-untyped-def]
         same = True
         for k in range(1, n):
             same = same and ends[i + k - 1] + 1 == starts[i + k] and data[starts[i + k] - 1] == 32
-            same = same and (k == n - 1 or numbers[i + k] == numbers[place + k])
-        if same and _equal(data, begin, starts[place], head) and _equal(data, last, starts[place + n - 1], tail):
+            same = same and (k == n - 1 or numbers[i + k] == numbers[index + k])
+        if same and _equal(data, begin, starts[index], head) and _equal(data, last, starts[index + n - 1], tail):
             occurrences += 1
             free = last + tail
-    return occurrences * (before[place + n] - before[place] + n - 1)
+    return occurrences * (before[index + n] - before[index] + n - 1)
 
 
 @njit_inline
@@ -682,11 +682,11 @@ def _is_end_mark(byte):  # type: ignore[no-untyped-def]
 def _is_any(data, start, end, strings):  # type: ignore[no-untyped-def]
     """Whether `data[start:end]` is one of the strings, all of them in lower case, read in its own case."""
     for number in range(len(strings.offsets) - 1):
-        at = strings.offsets[number]
-        if strings.offsets[number + 1] - at == end - start:
+        first = strings.offsets[number]
+        if strings.offsets[number + 1] - first == end - start:
             same = True
             for k in range(end - start):
-                if data[start + k] != strings.data[at + k]:
+                if data[start + k] != strings.data[first + k]:
                     same = False
                     break
             if same:
@@ -698,13 +698,13 @@ def _is_any(data, start, end, strings):  # type: ignore[no-untyped-def]
 def _ends_in_any(data, start, end, strings):  # type: ignore[no-untyped-def]
     """Whether `data[start:end]`, its ASCII capitals read as small letters, ends in one of the strings."""
     for number in range(len(strings.offsets) - 1):
-        at = strings.offsets[number]
-        size = strings.offsets[number + 1] - at
+        first = strings.offsets[number]
+        size = strings.offsets[number + 1] - first
         same = size <= end - start
         k = size - 1
         while same and k >= 0:
             byte = data[end - size + k]
-            same = strings.data[at + k] == (byte | 32 if 65 <= byte <= 90 else byte)
+            same = strings.data[first + k] == (byte | 32 if 65 <= byte <= 90 else byte)
             k -= 1
         if same:
             return True

@@ -106,7 +106,7 @@ class Profile:
         """Of rejected documents by their columns `fields` [n]: rule, value and bound. A text with nothing to measure
         has these only where a rule rejects its nothing."""
         reason = np.array(pc.struct_field(rejected, "reason").to_pylist(), dtype=object)
-        found = Grounds(np.full(len(reason), None, object), np.full(len(reason), np.nan), np.full(len(reason), np.nan))
+        filled = Grounds(np.full(len(reason), None, object), np.full(len(reason), np.nan), np.full(len(reason), np.nan))
         for rule in self.rules:
             bound = thresholds[rule.name]
             if bound is None:
@@ -114,11 +114,11 @@ class Profile:
             values = pc.struct_field(rejected, rule.column).cast(pa.float64())
             numbers = values.to_numpy(zero_copy_only=False)
             told = (reason == rule.reason) | ((reason == self.nothing) & (rule.column == self.substance))
-            at = np.flatnonzero(np.isnan(found.value) & told & rule.rejects(numbers, bound))
-            found.reason[at] = bounded(rule.column, numbers[at], rule.sign, float(bound))
-            found.value[at] = numbers[at]
-            found.bound[at] = bound
-        return found
+            rows = np.flatnonzero(np.isnan(filled.value) & told & rule.rejects(numbers, bound))
+            filled.reason[rows] = bounded(rule.column, numbers[rows], rule.sign, float(bound))
+            filled.value[rows] = numbers[rows]
+            filled.bound[rows] = bound
+        return filled
 
 
 PROFILES = {
@@ -146,9 +146,9 @@ def resolve(name: str) -> Profile:
     return found
 
 
-def did_you_mean(what: str, name: str, known: Iterable[str]) -> str:
+def did_you_mean(what: str, name: str, names: Iterable[str]) -> str:
     """Message for a name that is not among the known ones, with the closest of them."""
-    known = list(known)
-    close = get_close_matches(name, known, n=1)
+    names = list(names)
+    close = get_close_matches(name, names, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else "."
-    return f"unknown {what} {name!r}{meant} Known: {', '.join(known)}"
+    return f"unknown {what} {name!r}{meant} Known: {', '.join(names)}"

@@ -305,14 +305,14 @@ def _blank_line(data, start, end):  # type: ignore[no-untyped-def]
 def _ends_sentence(data, start, end, symbols, abbreviations):  # type: ignore[no-untyped-def]
     """Whether the word ends as the last of a sentence does."""
     while end > start:
-        at = before(data, start, end)
-        codepoint, _ = decode(data, at, end)
+        last_begin = before(data, start, end)
+        codepoint, _ = decode(data, last_begin, end)
         symbol = symbols[codepoint]
         if symbol & _END != 0:
-            return codepoint != 46 or not _is_abbreviation(data, start, at, abbreviations)
+            return codepoint != 46 or not _is_abbreviation(data, start, last_begin, abbreviations)
         if symbol & _CLOSING == 0:
             return False
-        end = at
+        end = last_begin
     return False
 
 

@@ -172,30 +172,30 @@ def _clean(offsets, data, tables):  # type: ignore[no-untyped-def]
         most = max(most, offsets[document + 1] - offsets[document])
     # The text at work: its characters, and the byte of the document where each of them is.
     text = np.empty(most, np.uint32)
-    at = np.empty(most, np.uint32)
+    positions = np.empty(most, np.uint32)
     deletions = (offsets[n] - offsets[0] + n) // 2 + n + 1  # pages not used cost nothing
     starts = np.empty(deletions, np.uint32)
     ends = np.empty(deletions, np.uint32)
     edits = 0
     for document in range(n):
         base, stop = offsets[document], offsets[document + 1]
-        size, counts[0, document], counts[_COUNTS - 1, document] = _read(data, base, stop, text, at)
+        size, counts[0, document], counts[_COUNTS - 1, document] = _read(data, base, stop, text, positions)
         for rule in range(4):
-            size, counts[1 + rule, document] = _remove_lines(text, at, size, rule, tables)
-            size = _strip(text, at, size, tables.kinds)
+            size, counts[1 + rule, document] = _remove_lines(text, positions, size, rule, tables)
+            size = _strip(text, positions, size, tables.kinds)
         for phrase in range(len(PHRASES)):
-            size, lines, phrases = _remove_phrase(text, at, size, phrase, tables.kinds)
-            size = _strip(text, at, size, tables.kinds)
+            size, lines, phrases = _remove_phrase(text, positions, size, phrase, tables.kinds)
+            size = _strip(text, positions, size, tables.kinds)
             counts[len(LINE_RULES), document] += lines
             counts[1 + len(LINE_RULES) + phrase, document] = phrases
         counts[_COUNTS, document] = size == 0
         reached = 0
         for i in range(size):
-            if at[i] > reached:
+            if positions[i] > reached:
                 starts[edits] = reached
-                ends[edits] = at[i]
+                ends[edits] = positions[i]
                 edits += 1
-            reached = at[i] + _width(text[i])
+            reached = positions[i] + _width(text[i])
         if reached < stop - base:
             starts[edits] = reached
             ends[edits] = stop - base
@@ -211,8 +211,8 @@ def _width(codepoint):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _read(data, base, stop, text, at):  # type: ignore[no-untyped-def]
-    """Fill `text` and `at`: (characters, lines that are not empty, line feeds left out)."""
+def _read(data, base, stop, text, positions):  # type: ignore[no-untyped-def]
+    """Fill `text` and `positions`: (characters, lines that are not empty, line feeds left out)."""
     size = lines = feeds = removed = 0
     i = base
     while i < stop:
@@ -226,7 +226,7 @@ def _read(data, base, stop, text, at):  # type: ignore[no-untyped-def]
             removed += 1
         else:
             text[size] = codepoint
-            at[size] = i - base
+            positions[size] = i - base
             size += 1
         i += width
     return size, lines, removed
@@ -240,27 +240,27 @@ def _line_end(text, start, size):  # type: ignore[no-untyped-def]
 
 
 @njit_inline
-def _keep(text, at, kept, start, end):  # type: ignore[no-untyped-def]
+def _keep(text, positions, kept, start, end):  # type: ignore[no-untyped-def]
     """Move the characters from `start` to `end` down to `kept`; returns where they end then."""
     if kept < start:
         for i in range(start, end):
             text[kept + i - start] = text[i]
-            at[kept + i - start] = at[i]
+            positions[kept + i - start] = positions[i]
     return kept + end - start
 
 
 @njit(nogil=True, cache=True)
-def _strip(text, at, size, kinds):  # type: ignore[no-untyped-def]
+def _strip(text, positions, size, kinds):  # type: ignore[no-untyped-def]
     while size > 0 and kinds[text[size - 1]] & _SPACE:
         size -= 1
     first = 0
     while first < size and kinds[text[first]] & _SPACE:
         first += 1
-    return _keep(text, at, 0, first, size)
+    return _keep(text, positions, 0, first, size)
 
 
 @njit(nogil=True, cache=True)
-def _remove_lines(text, at, size, rule, tables):  # type: ignore[no-untyped-def]
+def _remove_lines(text, positions, size, rule, tables):  # type: ignore[no-untyped-def]
     """Take out the lines that LINE_RULES[rule] removes: (characters left, lines gone)."""
     kept = gone = 0
     start = 0
@@ -269,7 +269,7 @@ def _remove_lines(text, at, size, rule, tables):  # type: ignore[no-untyped-def]
         goes = start < end and _goes(text, start, end, rule, tables)
         gone += goes
         if not goes:
-            kept = _keep(text, at, kept, start, min(end + 1, size))
+            kept = _keep(text, positions, kept, start, min(end + 1, size))
         if end == size:
             return kept, gone
         start = end + 1
@@ -338,7 +338,7 @@ def _is_counter(text, start, end, tables):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _remove_phrase(text, at, size, phrase, kinds):  # type: ignore[no-untyped-def]
+def _remove_phrase(text, positions, size, phrase, kinds):  # type: ignore[no-untyped-def]
     """Take PHRASES[phrase] out of short lines: (characters left, lines gone, phrases gone)."""
     kept = gone = phrases = 0
     start = 0
@@ -356,10 +356,10 @@ def _remove_phrase(text, at, size, phrase, kinds):  # type: ignore[no-untyped-de
                     i = until
                 else:
                     goes = goes and kinds[text[i]] & _SPACE != 0
-                    kept = _keep(text, at, kept, i, i + 1)
+                    kept = _keep(text, positions, kept, i, i + 1)
                     i += 1
         gone += goes
-        kept = first if goes else _keep(text, at, kept, i, min(end + 1, size))
+        kept = first if goes else _keep(text, positions, kept, i, min(end + 1, size))
         if end == size:
             return kept, gone, phrases
         start = end + 1

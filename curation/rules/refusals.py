@@ -64,11 +64,11 @@ def refusals(written: pa.LargeStringArray) -> Refusals:
     return Refusals(written, index)
 
 
-def begins_with(text: pa.Array, known: Refusals) -> pa.StringArray:
+def begins_with(text: pa.Array, refusals: Refusals) -> pa.StringArray:
     """The longest phrase that each text begins with, null for none."""
-    found = overlap.hits(pc.utf8_slice_codeunits(text, 0, CHARACTERS), known.grams)
-    at = np.flatnonzero(found.first == 0)
-    rows = np.searchsorted(found.documents, at, side="right") - 1
+    hits = overlap.hits(pc.utf8_slice_codeunits(text, 0, CHARACTERS), refusals.grams)
+    first_hits = np.flatnonzero(hits.first == 0)
+    rows = np.searchsorted(hits.documents, first_hits, side="right") - 1
     phrase = np.full(len(text), -1, np.int64)
-    phrase[rows] = known.grams.items[known.grams.item_bounds[found.grams[at]]]  # longer ones come later
-    return known.written.take(pa.array(phrase, mask=phrase < 0)).cast(pa.string())
+    phrase[rows] = refusals.grams.items[refusals.grams.item_bounds[hits.grams[first_hits]]]  # longer ones come later
+    return refusals.written.take(pa.array(phrase, mask=phrase < 0)).cast(pa.string())

@@ -122,7 +122,7 @@ def _tally(bench, size):  # type: ignore[no-untyped-def]
         bench.counts[i] = 0
     for i in range(size):
         key = max(bench.queue[i], np.uint64(1))
-        place = slot(bench.keys, used, key)
-        bench.keys[place] = key
-        bench.counts[place] += 1
-        bench.places[i] = place
+        entry = slot(bench.keys, used, key)
+        bench.keys[entry] = key
+        bench.counts[entry] += 1
+        bench.places[i] = entry

@@ -167,7 +167,7 @@ def judge(url: pa.LargeStringArray, blocked: Blocklists) -> pa.RecordBatch:
     host, path, query = _legible(parts)
     text = _join(host, path, between=" ")
     written, numbers = _soft(text, blocked.soft_words, blocked.soft_limit)
-    found = (
+    matches = (
         (blocked.domains.written, _blocked_domains(*buffers(parts.host), blocked.domains.lookup)),
         (blocked.urls.written, _blocked_pages(*buffers(_page(parts)), blocked.urls.lookup)),
         (blocked.words.written, _first_word(text, blocked.words)),
@@ -176,7 +176,7 @@ def judge(url: pa.LargeStringArray, blocked: Blocklists) -> pa.RecordBatch:
     )
     reason = np.where(parts.valid, -1, len(REASONS) - 1)
     matched = pa.nulls(len(url), _TEXT)
-    for number, (entries, which) in enumerate(found):
+    for number, (entries, which) in enumerate(matches):
         new = (which >= 0) & (reason < 0)
         if new.any():
             reason[new] = number
@@ -291,51 +291,51 @@ def _soft(text: pa.LargeStringArray, words: Words, limit: int) -> tuple[pa.Large
     return pa.array(names, _TEXT), numbers
 
 
-def _first_substring(text: pa.LargeStringArray, known: Substrings) -> tuple[pa.LargeStringArray, NDArray[np.int64]]:
+def _first_substring(text: pa.LargeStringArray, lookup: Substrings) -> tuple[pa.LargeStringArray, NDArray[np.int64]]:
     """The substring found in each text as it was written, and its place or -1."""
     text = _without_ignored(pc.utf8_lower(text))
     numbers = np.full(len(text), -1, np.int64)
     names: list[str] = []
-    for pattern in known.patterns:
+    for pattern in lookup.patterns:
         has = np.asarray(pc.match_substring_regex(text, pattern)).astype(bool) & (numbers < 0)
         rows = np.flatnonzero(has)
         numbers[rows] = len(names) + np.arange(len(rows))
         found = pc.struct_field(pc.extract_regex(text.take(pa.array(rows)), pattern), "entry")
-        names += [known.written[entry] for entry in found.to_pylist()]
+        names += [lookup.written[entry] for entry in found.to_pylist()]
     return pa.array(names, _TEXT), numbers
 
 
 @njit(nogil=True, cache=True)
 def _blocked_domains(offsets, data, lookup):  # type: ignore[no-untyped-def]
     """For each host the entry that is it or a domain above it, the nearest first, or -1."""
-    found = np.full(len(offsets) - 1, -1, np.int64)
-    for row in range(len(found)):
+    entries = np.full(len(offsets) - 1, -1, np.int64)
+    for row in range(len(entries)):
         start, end = offsets[row], offsets[row + 1]
         if end > start and data[end - 1] == 46:  # example.com. is example.com
             end -= 1
-        while start < end and found[row] < 0:
-            found[row] = find(data, start, end, lookup)
+        while start < end and entries[row] < 0:
+            entries[row] = find(data, start, end, lookup)
             while start < end and data[start] != 46:
                 start += 1
             start += 1
-    return found
+    return entries
 
 
 @njit(nogil=True, cache=True)
 def _blocked_pages(offsets, data, lookup):  # type: ignore[no-untyped-def]
     """For each page (`_page`) the entry that is it or above it, the nearest first, or -1."""
-    found = np.full(len(offsets) - 1, -1, np.int64)
-    for row in range(len(found)):
+    entries = np.full(len(offsets) - 1, -1, np.int64)
+    for row in range(len(entries)):
         start, stop = offsets[row], offsets[row + 1]
-        found[row] = find(data, start, stop, lookup)
+        entries[row] = find(data, start, stop, lookup)
         end = start
         while end < stop and data[end] != 63:
             end += 1
-        if end < stop and found[row] < 0:
-            found[row] = find(data, start, end, lookup)
+        if end < stop and entries[row] < 0:
+            entries[row] = find(data, start, end, lookup)
         end -= 1
-        while end > start and found[row] < 0:
+        while end > start and entries[row] < 0:
             if data[end] == 47:
-                found[row] = find(data, start, end, lookup)
+                entries[row] = find(data, start, end, lookup)
             end -= 1
-    return found
+    return entries

@@ -112,7 +112,7 @@ class Decontaminate(Scorer):
         found = overlap.overlaps(batch.column("text"), index)
         names = pa.array([each.name for each, _ in self._sets], pa.string())
         words = np.maximum(found.words, 1)
-        documents = np.repeat(np.arange(batch.num_rows), np.diff(found.found))
+        documents = np.repeat(np.arange(batch.num_rows), np.diff(found.set_bounds))
         first = np.repeat(index.firsts[found.sets], np.diff(found.item_bounds))
         benchmarks = [
             names.take(pa.array(found.sets)),
@@ -126,7 +126,7 @@ class Decontaminate(Scorer):
                 pa.array(found.covered / words),
                 pa.array(found.longest),
                 names.take(pa.array(found.most, mask=found.most < 0)),
-                _lists(found.found, pa.StructArray.from_arrays(benchmarks, fields=list(BENCHMARK))),
+                _lists(found.set_bounds, pa.StructArray.from_arrays(benchmarks, fields=list(BENCHMARK))),
                 _lists(found.spans, pa.StructArray.from_arrays(spans, fields=list(SPAN))),
             ],
             schema=pa.schema(self.fields),

@@ -279,14 +279,14 @@ class Choosing(Selection):
         return [SELECTED, pa.field("rank", pa.int64()), pa.field("value", pa.float64()), *similar]
 
     def requires(self) -> dict[str, Scorer]:
-        found: dict[str, Scorer] = {}
+        scorers: dict[str, Scorer] = {}
         if isinstance(self.settings, BudgetSettings) and self.settings.tokenizer is not None:
             from curation.scorers.token_count import TokenCount
 
-            found["tokens"] = TokenCount(TokenCount.Settings(tokenizer=self.settings.tokenizer), self.context)
+            scorers["tokens"] = TokenCount(TokenCount.Settings(tokenizer=self.settings.tokenizer), self.context)
         if isinstance(self.settings, VectorSettings):
-            found["vectors"] = self.embedding()
-        return found
+            scorers["vectors"] = self.embedding()
+        return scorers
 
     def embedding(self) -> Scorer:
         """The scorer of the vectors."""

@@ -71,8 +71,8 @@ def _turns(label: Rows, ranked: NDArray[np.float64], proportional: bool) -> Rows
     order = np.lexsort((np.arange(len(label)), ranked, label))
     sizes = np.bincount(label, minlength=1)
     starts = np.append(0, np.cumsum(sizes))[:-1]
-    place = np.empty(len(label))
-    place[order] = np.arange(len(label)) - starts[label[order]]
+    share = np.empty(len(label))
+    share[order] = np.arange(len(label)) - starts[label[order]]
     if proportional:
-        place = (place + 0.5) / sizes[label]
-    return np.lexsort((np.arange(len(label)), ranked, place))
+        share = (share + 0.5) / sizes[label]
+    return np.lexsort((np.arange(len(label)), ranked, share))

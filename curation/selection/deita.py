@@ -68,10 +68,10 @@ class Deita(Choosing):
         facts["limit"] = limit
         budget = pool.budget(chosen)
         order = rows[np.argsort(-score[rows], kind="stable")]
-        found = distinct(pool.vectors, order, limit, budget)
+        picks = distinct(pool.vectors, order, limit, budget)
         reason = np.full(pool.rows, NO_SCORE, dtype=object)
         reason[~usable] = NO_VECTOR
         reason[rows] = NOT_SELECTED
-        reason[found.full] = QUOTA
-        reason[np.flatnonzero(found.twin >= 0)] = TOO_SIMILAR
-        return Choice(found.picked, score, reason, found.twin, found.similarity, facts=facts)
+        reason[picks.full] = QUOTA
+        reason[np.flatnonzero(picks.twin >= 0)] = TOO_SIMILAR
+        return Choice(picks.picked, score, reason, picks.twin, picks.similarity, facts=facts)

@@ -26,13 +26,13 @@ def unselected(
     reason[rows[full[budget.group[rows]]]] = QUOTA
     choice = Choice(picked, value, reason, facts=facts)
     if pool.vectors is not None:
-        there = np.flatnonzero(pool.usable())
+        usable = np.flatnonzero(pool.usable())
         order = np.sort(picked)
-        place, similarity = nearest(pool.vectors[there], pool.vectors[order])
+        place, similarity = nearest(pool.vectors[usable], pool.vectors[order])
         choice.twin = np.full(pool.rows, -1, dtype=np.int64)
-        choice.twin[there] = order[place] if len(order) else -1
+        choice.twin[usable] = order[place] if len(order) else -1
         choice.similarity = np.full(pool.rows, np.nan)
-        choice.similarity[there] = similarity
+        choice.similarity[usable] = similarity
         choice.twin[picked] = -1  # a document does not stand for itself
         choice.similarity[picked] = np.nan
     return choice

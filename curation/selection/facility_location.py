@@ -56,11 +56,11 @@ def located(pool: Pool, rows: Rows, budget: Budget, settings: Any) -> Choice:
     if form == "auto":
         form = "dense" if len(rows) <= DENSE else "sparse" if len(rows) <= SPARSE else "two-round"
     facts: dict[str, Any] = {"form": form}
-    own = budget.of(rows)
+    row_budget = budget.of(rows)
     if form == "two-round":
-        picked, value, facts = _two_rounds(vectors, own, pool.chance(settings.seed)[rows], facts)
+        picked, value, facts = _two_rounds(vectors, row_budget, pool.chance(settings.seed)[rows], facts)
     else:
-        picked, value = _once(vectors, own, form, settings.neighbours)
+        picked, value = _once(vectors, row_budget, form, settings.neighbours)
         facts["guarantee"] = "value at least 1 - 1/e of the best set's"
         if form == "sparse":
             facts["guarantee"] += f", counting similarities to {settings.neighbours} nearest neighbours only"

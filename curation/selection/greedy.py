@@ -70,13 +70,13 @@ def _gain(
     total = np.int64(0)
     start, end = bounds[candidate], bounds[candidate + 1]
     if len(rows):
-        for at in range(start, end):
-            more = similarity[at] - covered[rows[at]]
+        for entry in range(start, end):
+            more = similarity[entry] - covered[rows[entry]]
             if more > 0:
                 total += more
     else:
-        for at in range(end - start):
-            more = similarity[start + at] - covered[at]
+        for entry in range(end - start):
+            more = similarity[start + entry] - covered[entry]
             if more > 0:
                 total += more
     return total
@@ -90,10 +90,10 @@ def _gains(bounds: Rows, rows: NDArray[np.int32], similarity: Similarities, cove
 
 @njit(cache=True, nogil=True)
 def _cover(bounds: Rows, rows: NDArray[np.int32], similarity: Similarities, covered: Similarities, chosen: int) -> None:
-    for at in range(bounds[chosen], bounds[chosen + 1]):
-        row = rows[at] if len(rows) else at - bounds[chosen]
-        if similarity[at] > covered[row]:
-            covered[row] = similarity[at]
+    for entry in range(bounds[chosen], bounds[chosen + 1]):
+        row = rows[entry] if len(rows) else entry - bounds[chosen]
+        if similarity[entry] > covered[row]:
+            covered[row] = similarity[entry]
 
 
 @njit(cache=True, nogil=True)
@@ -114,18 +114,18 @@ def _naive(
     chosen = np.empty(n, dtype=np.int64)
     worth = np.empty(n, dtype=np.int64)
     gains = np.zeros(n, dtype=np.int64)
-    count, spent = 0, 0
+    count, cost_so_far = 0, 0
     while True:
         _gains(bounds, rows, similarity, covered, gains)
         best = -1
         for row in range(n):
             if open_[row] and room[group[row]] != 0 and (best < 0 or gains[row] > gains[best]):
                 best = row
-        if best < 0 or spent + cost[best] > limit:
+        if best < 0 or cost_so_far + cost[best] > limit:
             break
         chosen[count], worth[count] = best, gains[best]
         count += 1
-        spent += cost[best]
+        cost_so_far += cost[best]
         open_[best] = False
         room[group[best]] -= 1
         _cover(bounds, rows, similarity, covered, best)
@@ -155,7 +155,7 @@ def _lazy(
     room = most.copy()
     chosen = np.empty(n, dtype=np.int64)
     worth = np.empty(n, dtype=np.int64)
-    count, spent = 0, 0
+    count, cost_so_far = 0, 0
     while size:
         top = heap[0]
         if room[group[top]] == 0:
@@ -168,11 +168,11 @@ def _lazy(
             asked[top] = count
             _sink(heap, gains, 0, size)
             continue
-        if spent + cost[top] > limit:
+        if cost_so_far + cost[top] > limit:
             break
         chosen[count], worth[count] = top, gains[top]
         count += 1
-        spent += cost[top]
+        cost_so_far += cost[top]
         room[group[top]] -= 1
         size -= 1
         heap[0] = heap[size]
@@ -183,20 +183,20 @@ def _lazy(
 
 
 @njit(cache=True, nogil=True)
-def _sink(heap: Rows, gains: Rows, place: int, size: int) -> None:
-    """Put the entry at `place` where it belongs: larger gains above, of equal ones the earlier row."""
-    entry = heap[place]
+def _sink(heap: Rows, gains: Rows, position: int, size: int) -> None:
+    """Put the entry at `position` where it belongs: larger gains above, of equal ones the earlier row."""
+    entry = heap[position]
     while True:
-        child = 2 * place + 1
+        child = 2 * position + 1
         if child >= size:
             break
         if child + 1 < size and _before(gains, heap[child + 1], heap[child]):
             child += 1
         if not _before(gains, heap[child], entry):
             break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = entry
+        heap[position] = heap[child]
+        position = child
+    heap[position] = entry
 
 
 @njit(cache=True, nogil=True)
@@ -242,11 +242,11 @@ def _k_center(
     open_ = np.ones(n, dtype=np.bool_)
     chosen = np.empty(n, dtype=np.int64)
     worth = np.empty(n)
-    count, spent, best = 0, 0, first
-    while best >= 0 and spent + cost[best] <= limit:
+    count, cost_so_far, best = 0, 0, first
+    while best >= 0 and cost_so_far + cost[best] <= limit:
         chosen[count], worth[count] = best, near[best]
         count += 1
-        spent += cost[best]
+        cost_so_far += cost[best]
         open_[best] = False
         room[group[best]] -= 1
         _approach(vectors, norm, best, near)

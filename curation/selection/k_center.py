@@ -32,12 +32,12 @@ class KCenter(Choosing):
         assert pool.vectors is not None
         rows = np.flatnonzero(pool.usable())
         budget = pool.budget(self.settings)
-        own = budget.of(rows)
-        able = np.flatnonzero((own.most != 0)[own.group])
+        row_budget = budget.of(rows)
+        able = np.flatnonzero((row_budget.most != 0)[row_budget.group])
         if not len(able):
             return unselected(pool, rows, rows[:0], np.full(pool.rows, np.nan), budget, {})
         chance = pool.chance(self.settings.seed)[rows][able]
-        picks = k_center(pool.vectors[rows], int(able[np.argmin(chance)]), own)
+        picks = k_center(pool.vectors[rows], int(able[np.argmin(chance)]), row_budget)
         value = picks.left.copy()
         value[picks.rows] = picks.gains
         facts = {

@@ -80,10 +80,10 @@ class Mix(Choosing):
 
         chosen = self.settings
         counted = TokenCount.Settings(tokenizer=chosen.tokenizer, columns=chosen.count_of)
-        found: dict[str, Scorer] = {"tokens": TokenCount(counted, self.context)}
+        scorers: dict[str, Scorer] = {"tokens": TokenCount(counted, self.context)}
         if chosen.label is not None:
-            found["tags"] = Tags(TagsSettings(column=chosen.label, separator=""), self.context)
-        return found
+            scorers["tags"] = Tags(TagsSettings(column=chosen.label, separator=""), self.context)
+        return scorers
 
     def choose(self, pool: Pool) -> Choice:
         chosen = self.settings
@@ -98,21 +98,21 @@ class Mix(Choosing):
         value = np.full(pool.rows, np.nan)
         reason = np.full(pool.rows, NO_SCORE, dtype=object)
         reason[able] = QUOTA
-        reason[able & ~np.isin(group, [place for place, name in enumerate(names) if name in wanted])] = NO_QUOTA
-        made = []
+        reason[able & ~np.isin(group, [index for index, name in enumerate(names) if name in wanted])] = NO_QUOTA
+        mixture = []
         for name, quota in wanted.items():
-            place = names.index(name) if name in names else -1
-            rows = np.flatnonzero(able & (group == place))
+            index = names.index(name) if name in names else -1
+            rows = np.flatnonzero(able & (group == index))
             rows = rows[np.lexsort((rows, order[rows]))]
             copies[rows] = repeated(pool.tokens[rows], quota, chosen.max_repeats)
             value[rows] = 1.0 - (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
             written = int((copies[rows] * pool.tokens[rows]).sum())
             there = int(pool.tokens[rows].sum())
             fact: dict[str, Any] = {"name": name, "quota": quota, "tokens": written, "there": there}
-            made.append({**fact, "documents": int((copies[rows] > 0).sum()), "copies": int(copies[rows].sum())})
+            mixture.append({**fact, "documents": int((copies[rows] > 0).sum()), "copies": int(copies[rows].sum())})
         picked = np.flatnonzero(copies)
         picked = picked[np.lexsort((picked, -value[picked]))]
-        return Choice(picked, value, reason, copies=copies, extra={COPIES: copies}, facts={"mixture": made})
+        return Choice(picked, value, reason, copies=copies, extra={COPIES: copies}, facts={"mixture": mixture})
 
 
 def repeated(tokens: Rows, quota: int, most: int) -> Rows:
@@ -132,8 +132,8 @@ def _groups(pool: Pool, labelled: bool) -> tuple[Rows, list[str]]:
     if not labelled:
         return pool.source, pool.sources
     assert pool.tags is not None
-    there = np.asarray(pool.tags.value_lengths().fill_null(0)) > 0
+    tagged = np.asarray(pool.tags.value_lengths().fill_null(0)) > 0
     names = pool.tags.flatten().dictionary_encode()
     group = np.full(pool.rows, -1, dtype=np.int64)
-    group[there] = np.asarray(names.indices)
+    group[tagged] = np.asarray(names.indices)
     return group, names.dictionary.to_pylist()

@@ -21,12 +21,12 @@ def fixed(similarity: NDArray[np.float64]) -> Similarities:
 
 def dense(vectors: Vectors) -> Similarities:
     """All similarities [n, n] of vectors [n, d], to itself always 1."""
-    found = np.empty((len(vectors), len(vectors)), dtype=np.int32)
+    similarity = np.empty((len(vectors), len(vectors)), dtype=np.int32)
     wide = vectors.astype(np.float64)
     for start in range(0, len(vectors), BLOCK):
-        found[start : start + BLOCK] = fixed(wide[start : start + BLOCK] @ wide.T)
-    np.fill_diagonal(found, UNIT)
-    return found
+        similarity[start : start + BLOCK] = fixed(wide[start : start + BLOCK] @ wide.T)
+    np.fill_diagonal(similarity, UNIT)
+    return similarity
 
 
 def neighbours(vectors: Vectors, count: int) -> tuple[NDArray[np.int32], Similarities]:
@@ -56,13 +56,13 @@ def _best(product: NDArray[np.float64], index: NDArray[np.int32], similarity: Si
             candidate = product[row, other]
             if held == count and candidate <= value[count - 1]:
                 continue  # of equal ones the earlier stays
-            place = held if held < count else count - 1
-            while place > 0 and value[place - 1] < candidate:
-                value[place] = value[place - 1]
-                index[row, place] = index[row, place - 1]
-                place -= 1
-            value[place] = candidate
-            index[row, place] = other
+            rank = held if held < count else count - 1
+            while rank > 0 and value[rank - 1] < candidate:
+                value[rank] = value[rank - 1]
+                index[row, rank] = index[row, rank - 1]
+                rank -= 1
+            value[rank] = candidate
+            index[row, rank] = other
             held = min(held + 1, count)
-        for place in range(count):
-            similarity[row, place] = np.int32(np.rint(min(max(value[place], 0.0), 1.0) * UNIT))
+        for rank in range(count):
+            similarity[row, rank] = np.int32(np.rint(min(max(value[rank], 0.0), 1.0) * UNIT))

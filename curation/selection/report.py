@@ -51,7 +51,7 @@ def selection_report(outcome: Outcome) -> dict[str, Any]:
         "random": _first(np.lexsort((order, chance)), k, n),
         "longest": _first(np.lexsort((order, -outcome.length)), k, n),
     }
-    known = ~np.isnan(outcome.value)
+    scored = ~np.isnan(outcome.value)
     against = {"random": -chance.astype(np.float64), "longest": outcome.length.astype(np.float64)}
     report: dict[str, Any] = {
         "documents": n,
@@ -60,7 +60,9 @@ def selection_report(outcome: Outcome) -> dict[str, Any]:
         "baselines": {
             name: {
                 "overlap": float((outcome.selected & chosen).sum() / k) if k else None,
-                "spearman": _plain(spearman(outcome.value[known], against[name][known])) if known.sum() > 1 else None,
+                "spearman": _plain(spearman(outcome.value[scored], against[name][scored]))
+                if scored.sum() > 1
+                else None,
             }
             for name, chosen in baselines.items()
         },
@@ -90,15 +92,15 @@ def _quantiles(values: Rows) -> list[float] | None:
 def _tenths(outcome: Outcome) -> list[dict[str, Any]]:
     """From the shortest tenth of the documents to the longest: how much of it was selected, and its mean value."""
     rows = np.lexsort((np.arange(len(outcome.length)), outcome.length))
-    found = []
+    entries = []
     for part in np.array_split(rows, 10):
         if len(part):
             value = outcome.value[part]
-            known = ~np.isnan(value)
+            scored = ~np.isnan(value)
             entry = {"from": int(outcome.length[part[0]]), "to": int(outcome.length[part[-1]]), "documents": len(part)}
             entry["selected"] = int(outcome.selected[part].sum())
-            found.append({**entry, "mean": _plain(float(value[known].mean())) if known.any() else None})
-    return found
+            entries.append({**entry, "mean": _plain(float(value[scored].mean())) if scored.any() else None})
+    return entries
 
 
 def _sources(outcome: Outcome) -> list[dict[str, Any]]:
@@ -127,19 +129,19 @@ def _shift(outcome: Outcome) -> float | None:
 def _coverage(outcome: Outcome, baselines: dict[str, NDArray[np.bool_]], chance: NDArray[np.uint64]) -> dict[str, Any]:
     """Euclidean distance √(2 - 2 cos) of documents to the nearest chosen one: the largest (radius), and the mean."""
     assert outcome.vectors is not None
-    there = outcome.vectors.any(axis=1)
-    rows = np.flatnonzero(there)
+    embedded = outcome.vectors.any(axis=1)
+    rows = np.flatnonzero(embedded)
     rows = np.sort(rows[np.argsort(chance[rows], kind="stable")[:COVERED]])
-    found: dict[str, Any] = {"documents": len(rows)}
+    coverage: dict[str, Any] = {"documents": len(rows)}
     for name, chosen in {"selected": outcome.selected, **baselines}.items():
-        _, similarity = nearest(outcome.vectors[rows], outcome.vectors[chosen & there])
+        _, similarity = nearest(outcome.vectors[rows], outcome.vectors[chosen & embedded])
         distance = np.sqrt(np.maximum(2.0 - 2.0 * similarity, 0.0))
-        known = len(rows) and not np.isnan(distance).any()
-        found[name] = {
-            "radius": float(distance.max()) if known else None,
-            "mean": float(distance.mean()) if known else None,
+        measurable = len(rows) and not np.isnan(distance).any()
+        coverage[name] = {
+            "radius": float(distance.max()) if measurable else None,
+            "mean": float(distance.mean()) if measurable else None,
         }
-    return found
+    return coverage
 
 
 def _plain(value: float) -> float | None:

@@ -38,36 +38,36 @@ def round_robin(vectors: Vectors, targets: Vectors, budget: Budget) -> Matches:
     turns = -(-min(budget.limit, n) // max(m, 1))
     length = min(n, 4 * turns + 64)
     lists, best = _lists(vectors, targets, np.arange(m), free, length)
-    at = np.zeros(m, dtype=np.int64)
+    cursor = np.zeros(m, dtype=np.int64)
     room = budget.most.copy()
     rows: list[int] = []
     taken_by: list[int] = []
-    spent = 0
+    cost_so_far = 0
     waiting = m > 0 and n > 0
     while waiting:
         waiting = False
         for target in range(m):
             row = -1
             while row < 0:
-                own = lists[target]
-                while at[target] < len(own) and not (
-                    free[own[at[target]]] and room[budget.group[own[at[target]]]] != 0
+                nearest_rows = lists[target]
+                while cursor[target] < len(nearest_rows) and not (
+                    free[nearest_rows[cursor[target]]] and room[budget.group[nearest_rows[cursor[target]]]] != 0
                 ):
-                    at[target] += 1
-                if at[target] < len(own):
-                    row = int(own[at[target]])
+                    cursor[target] += 1
+                if cursor[target] < len(nearest_rows):
+                    row = int(nearest_rows[cursor[target]])
                     break
                 able = free & (room != 0)[budget.group]
                 if not able.any():
                     break
                 length = min(n, 2 * length)
                 lists[target] = _lists(vectors, targets, np.array([target]), able, length)[0][0]
-                at[target] = 0
+                cursor[target] = 0
             if row < 0:
                 continue
-            if spent + budget.cost[row] > budget.limit:
+            if cost_so_far + budget.cost[row] > budget.limit:
                 return Matches(np.array(rows, dtype=np.int64), np.array(taken_by, dtype=np.int64), best)
-            spent += int(budget.cost[row])
+            cost_so_far += int(budget.cost[row])
             room[budget.group[row]] -= 1
             free[row] = False
             rows.append(row)
@@ -86,11 +86,11 @@ def _lists(
     for start in range(0, len(vectors), BLOCK):
         similarity = products(vectors[start : start + BLOCK], targets[wanted])
         best[start : start + BLOCK] = similarity.max(axis=1, initial=-np.inf)
-        some = np.flatnonzero(able[start : start + BLOCK])
-        for place, (value, row) in enumerate(held):
-            here = similarity[some, place]
+        block = np.flatnonzero(able[start : start + BLOCK])
+        for column, (value, row) in enumerate(held):
+            here = similarity[block, column]
             new = np.flatnonzero(here > value[-1]) if len(value) == length else np.arange(len(here))
-            value, row = np.append(value, here[new]), np.append(row, start + some[new])
+            value, row = np.append(value, here[new]), np.append(row, start + block[new])
             order = np.lexsort((row, -value))[:length]
-            held[place] = value[order], row[order]
+            held[column] = value[order], row[order]
     return [row for _, row in held], best

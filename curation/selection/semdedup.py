@@ -67,12 +67,14 @@ class SemDedup(Choosing):
         starts = np.append(np.searchsorted(label[order], np.arange(len(centroids))), len(rows))
         rule = greedy if chosen.rule == "greedy" else official
         for start, end in pairwise(starts):
-            here = order[start:end]
-            found, similarity = rule(vectors[here], limit)
-            gone = found >= 0
+            members = order[start:end]
+            twin_in_cluster, similarity = rule(vectors[members], limit)
+            gone = twin_in_cluster >= 0
             if chosen.rule == "official":
-                found[gone], similarity[gone] = _closest(vectors[here], np.flatnonzero(gone), np.flatnonzero(~gone))
-            twin[here[gone]], likeness[here[gone]] = here[found[gone]], similarity[gone]
+                twin_in_cluster[gone], similarity[gone] = _closest(
+                    vectors[members], np.flatnonzero(gone), np.flatnonzero(~gone)
+                )
+            twin[members[gone]], likeness[members[gone]] = members[twin_in_cluster[gone]], similarity[gone]
         stays = twin < 0
         chained = int((likeness[~stays] <= limit).sum())
         facts: dict[str, Any] = {"clusters": len(centroids), "dropped_through_chains": chained}
@@ -129,8 +131,8 @@ def _closest(vectors: Vectors, gone: Rows, stay: Rows) -> tuple[Rows, NDArray[np
 def _missed(vectors: Vectors, stays: NDArray[np.bool_], limit: float, chance: NDArray[np.uint64]) -> dict[str, Any]:
     """Of a sample of what stays, how many have a duplicate that stays too, in another cluster."""
     kept = np.flatnonzero(stays)
-    some = kept[np.argsort(chance[kept], kind="stable")[:SAMPLE]]
-    alike = np.zeros(len(some), dtype=np.int64)
+    sample = kept[np.argsort(chance[kept], kind="stable")[:SAMPLE]]
+    alike = np.zeros(len(sample), dtype=np.int64)
     for start in range(0, len(kept), 16 * BLOCK):
-        alike += (products(vectors[some], vectors[kept[start : start + 16 * BLOCK]]) > limit).sum(axis=1)
-    return {"checked": len(some), "with_a_duplicate_elsewhere": int((alike > 1).sum())}  # each is like itself
+        alike += (products(vectors[sample], vectors[kept[start : start + 16 * BLOCK]]) > limit).sum(axis=1)
+    return {"checked": len(sample), "with_a_duplicate_elsewhere": int((alike > 1).sum())}  # each is like itself

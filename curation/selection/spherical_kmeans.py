@@ -21,10 +21,10 @@ def spherical_kmeans(
     centroids = vectors[np.argsort(chance, kind="stable")[: min(clusters, len(vectors))]]
     label = np.full(len(vectors), -1, dtype=np.int64)
     for _ in range(iterations):
-        found, _ = nearest(vectors, centroids)
-        if (found == label).all():
+        assigned, _ = nearest(vectors, centroids)
+        if (assigned == label).all():
             break
-        label = found
+        label = assigned
         order = np.argsort(label, kind="stable")
         filled, starts = np.unique(label[order], return_index=True)
         sums = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)

@@ -51,10 +51,10 @@ class TargetMatch(Choosing):
     def texts(self) -> list[str]:
         """The examples. Raises ValueError where there are none."""
         path = self.context.resolve(self.settings.targets)
-        found = distinct(read_texts(path))[: self.settings.first]
-        if not found:
+        targets = distinct(read_texts(path))[: self.settings.first]
+        if not targets:
             raise ValueError(f"{path}: no example in it")
-        return found
+        return targets
 
     def identity(self) -> dict[str, Any]:
         return {"targets": hash_texts(self.texts)}
@@ -75,13 +75,13 @@ class TargetMatch(Choosing):
         rows = np.flatnonzero(pool.usable())
         budget = pool.budget(self.settings)
         targets = self.vectors()
-        found = round_robin(pool.vectors[rows], targets, budget.of(rows))
-        value = spread(rows, found.best, pool.rows, np.nan)
+        picks = round_robin(pool.vectors[rows], targets, budget.of(rows))
+        value = spread(rows, picks.best, pool.rows, np.nan)
         facts: dict[str, Any] = {"targets": len(targets)}
-        if len(found.rows):
-            served = np.bincount(found.target, minlength=len(targets))
+        if len(picks.rows):
+            served = np.bincount(picks.target, minlength=len(targets))
             facts |= {"fewest_a_target": int(served.min()), "most_a_target": int(served.max())}
-            facts["worst_match"] = float(value[rows[found.rows]].min())
-        choice = unselected(pool, rows, rows[found.rows], value, budget, facts)
-        choice.extra["target"] = spread(rows[found.rows], found.target, pool.rows, -1)
+            facts["worst_match"] = float(value[rows[picks.rows]].min())
+        choice = unselected(pool, rows, rows[picks.rows], value, budget, facts)
+        choice.extra["target"] = spread(rows[picks.rows], picks.target, pool.rows, -1)
         return choice

@@ -39,29 +39,29 @@ def distinct(vectors: Vectors, order: Rows, limit: float, budget: Budget) -> Dis
     room = budget.most.copy()
     picked: list[int] = []
     full: list[int] = []
-    spent = 0
+    cost_so_far = 0
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         best, closest = _against(vectors, rows, np.array(picked, dtype=np.int64))
         inside = products(vectors[rows], vectors[rows])
         taken, count = np.empty(len(rows), dtype=np.int64), 0
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if count:
-                here = inside[place, taken[:count]]
-                other = int(here.argmax())
-                if here[other] > best[place]:  # of equal ones the one that was taken first
-                    best[place], closest[place] = here[other], rows[taken[other]]
-            if best[place] > limit:
-                twin[row], likeness[row] = closest[place], best[place]
+                likeness_to_taken = inside[index, taken[:count]]
+                other = int(likeness_to_taken.argmax())
+                if likeness_to_taken[other] > best[index]:  # of equal ones the one that was taken first
+                    best[index], closest[index] = likeness_to_taken[other], rows[taken[other]]
+            if best[index] > limit:
+                twin[row], likeness[row] = closest[index], best[index]
             elif room[budget.group[row]] == 0:
                 full.append(int(row))
-            elif spent + budget.cost[row] > budget.limit:
+            elif cost_so_far + budget.cost[row] > budget.limit:
                 return Distinct(np.array(picked, dtype=np.int64), twin, likeness, np.array(full, dtype=np.int64))
             else:
-                spent += int(budget.cost[row])
+                cost_so_far += int(budget.cost[row])
                 room[budget.group[row]] -= 1
                 picked.append(int(row))
-                taken[count] = place
+                taken[count] = index
                 count += 1
     return Distinct(np.array(picked, dtype=np.int64), twin, likeness, np.array(full, dtype=np.int64))
 
@@ -71,12 +71,12 @@ def _against(vectors: Vectors, rows: Rows, picked: Rows) -> tuple[NDArray[np.flo
     best = np.full(len(rows), -np.inf)
     closest = np.full(len(rows), -1, dtype=np.int64)
     for start in range(0, len(picked), 16 * BLOCK):
-        some = picked[start : start + 16 * BLOCK]
-        similarity = products(vectors[rows], vectors[some])
-        place = similarity.argmax(axis=1)
-        value = similarity[np.arange(len(rows)), place]
+        block = picked[start : start + 16 * BLOCK]
+        similarity = products(vectors[rows], vectors[block])
+        nearest_in_block = similarity.argmax(axis=1)
+        value = similarity[np.arange(len(rows)), nearest_in_block]
         better = value > best
-        best[better], closest[better] = value[better], some[place[better]]
+        best[better], closest[better] = value[better], block[nearest_in_block[better]]
     return best, closest
 
 
@@ -90,11 +90,11 @@ def calibrated(vectors: Vectors, chance: NDArray[np.uint64], share: float) -> fl
     if n < 2:
         return 1.0
     order = np.argsort(chance, kind="stable")[: PAIRS + 1]
-    found: list[NDArray[np.float64]] = []
+    samples: list[NDArray[np.float64]] = []
     step = 1
-    while len(found) * len(order) < PAIRS and step <= len(order) // 2:
+    while len(samples) * len(order) < PAIRS and step <= len(order) // 2:
         one, other = vectors[order], vectors[np.roll(order, step)]
-        found.append(np.add.reduce(one.astype(np.float64) * other, axis=1))
+        samples.append(np.add.reduce(one.astype(np.float64) * other, axis=1))
         step += 1
-    cosines = np.sort(np.concatenate(found))
+    cosines = np.sort(np.concatenate(samples))
     return float(cosines[min(int(share * len(cosines)), len(cosines) - 1)])

@@ -35,7 +35,7 @@ def products(rows: Vectors, others: Vectors) -> NDArray[np.float64]:
 def nearest(rows: Vectors, others: Vectors) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """For each row the most similar of `others` (ties: the first) and the similarity: int64 [n], float64 [n]; -1 and
     NaN where there are no others."""
-    place = np.full(len(rows), -1, dtype=np.int64)
+    closest = np.full(len(rows), -1, dtype=np.int64)
     value = np.full(len(rows), np.nan)
     if len(others):
         wide = others.astype(np.float64).T
@@ -43,6 +43,6 @@ def nearest(rows: Vectors, others: Vectors) -> tuple[NDArray[np.int64], NDArray[
         for start in range(0, len(rows), block):
             similarity = rows[start : start + block].astype(np.float64) @ wide
             best = similarity.argmax(axis=1)
-            place[start : start + block] = best
+            closest[start : start + block] = best
             value[start : start + block] = similarity[np.arange(len(best)), best]
-    return place, value
+    return closest, value

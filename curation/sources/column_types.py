@@ -65,9 +65,9 @@ def still_typed(format: str, schema: pa.Schema | None, max_document_bytes: int) 
     """Whether a recorded schema is what the file would be given now, with documents up to `max_document_bytes` read."""
     if format == "parquet" or schema is None:
         return True
-    said = schema.metadata or {}
-    unread = int(said.get(UNREAD, b"0"))
-    return said.get(b"reader") == READER[b"reader"] and (not unread or unread == max_document_bytes)
+    metadata = schema.metadata or {}
+    unread = int(metadata.get(UNREAD, b"0"))
+    return metadata.get(b"reader") == READER[b"reader"] and (not unread or unread == max_document_bytes)
 
 
 def first_line(field: pa.Field, *kinds: str) -> int | None:
@@ -89,15 +89,15 @@ def numeric(kind: pa.DataType) -> bool:
 
 def _field(name: str, lines: dict[str, int]) -> pa.Field:
     kinds = set(lines)
-    said = {LINES: json.dumps(lines).encode()}
+    metadata = {LINES: json.dumps(lines).encode()}
     if not kinds:
-        return pa.field(name, pa.null(), metadata=said)
+        return pa.field(name, pa.null(), metadata=metadata)
     if kinds == {"bool"}:
-        return pa.field(name, pa.bool_(), metadata=said)
+        return pa.field(name, pa.bool_(), metadata=metadata)
     if kinds <= {"int", "long"}:
-        return pa.field(name, pa.int64(), metadata=said)
+        return pa.field(name, pa.int64(), metadata=metadata)
     if kinds <= {"int", "wide", "float"} and "float" in kinds:
-        return pa.field(name, pa.float64(), metadata=said)
+        return pa.field(name, pa.float64(), metadata=metadata)
     if kinds <= {"int", "long", "wide", "big", "float", "numeral"}:
-        said[NUMERALS] = b"1"
-    return pa.field(name, pa.large_string(), metadata=said)
+        metadata[NUMERALS] = b"1"
+    return pa.field(name, pa.large_string(), metadata=metadata)

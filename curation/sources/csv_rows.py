@@ -63,8 +63,8 @@ def rows(
     stream: io.BufferedReader[Any], name: str, limit: int
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str] | str, int]]]:
     """The header, and behind it line, cells by column or a fault, and bytes of each record."""
-    found = records(stream, limit, "\t" if name.partition(".")[0] == "tsv" else None)
-    _, header, _ = next(found, (0, [], 0))
+    lines = records(stream, limit, "\t" if name.partition(".")[0] == "tsv" else None)
+    _, header, _ = next(lines, (0, [], 0))
     if isinstance(header, str):
         raise MalformedError(f"the header cannot be read: {header}")
     header = [replaced(name.strip())[0] or f"column_{place}" for place, name in enumerate(header)]
@@ -72,8 +72,8 @@ def rows(
     if twice is not None:
         raise MalformedError(f"has two columns named '{twice}'")
 
-    def made() -> Iterator[tuple[int, dict[str, str] | str, int]]:
-        for line, cells, size in found:
+    def by_column() -> Iterator[tuple[int, dict[str, str] | str, int]]:
+        for line, cells, size in lines:
             if isinstance(cells, str):
                 yield line, cells, size
             elif len(cells) != len(header):
@@ -81,7 +81,7 @@ def rows(
             else:
                 yield line, dict(zip(header, cells, strict=True)), size
 
-    return header, made()
+    return header, by_column()
 
 
 def inspect(path: str, name: str, limit: int = MAX_DOCUMENT_BYTES) -> Facts:

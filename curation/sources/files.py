@@ -181,12 +181,12 @@ def fingerprint_at(path: str, there: Stamp) -> str:
 
 def chunks(meta: Any, group: int, columns: Iterable[int]) -> list[tuple[int, int]]:
     """Where some column chunks of a Parquet file's row group begin and end, in bytes."""
-    found = []
+    spans = []
     for place in columns:
         chunk = meta.row_group(group).column(place)
         start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
-        found.append((start, start + chunk.total_compressed_size))
-    return found
+        spans.append((start, start + chunk.total_compressed_size))
+    return spans
 
 
 @lru_cache(maxsize=1 << 16)
@@ -204,19 +204,19 @@ def _hashes(path: str, spans: list[tuple[int, int]]) -> tuple[str, bytes]:
 
     Where spans overlap, which those of a sound file do not, there are none.
     """
-    order = sorted(range(len(spans)), key=lambda place: spans[place])
+    order = sorted(range(len(spans)), key=lambda position: spans[position])
     if any(spans[one][1] > spans[two][0] for one, two in pairwise(order)):
         order = []
     whole = xxhash.xxh3_128()
     prints = [b""] * len(order)
     with open(path, "rb", buffering=0) as source:
-        place = 0
+        position = 0
         for number in order:
             start, stop = spans[number]
-            feed(source, start - place, whole)
+            feed(source, start - position, whole)
             own = xxhash.xxh3_64()
             feed(source, stop - start, whole, own)
-            prints[number], place = own.digest(), stop
+            prints[number], position = own.digest(), stop
         feed(source, None, whole)
     return whole.hexdigest(), b"".join(prints)
 

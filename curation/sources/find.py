@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.paths import expanded, is_text, no_text, printable
-from curation.sources import own
+from curation.sources import outputs
 from curation.sources.files import ENDINGS, OFTEN_OTHER, format_of
 from curation.sources.trees import Disk, Entry, Objects, Tree
 from curation.store import NoBucketError, StoreError, is_url
@@ -33,7 +33,7 @@ _MARKS = re.compile(r"[*?\[]")
 
 
 @dataclass
-class Found:
+class InputFiles:
     """What the paths of an input mean."""
 
     files: dict[str, str] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class Found:
 
 def find(
     patterns: list[str], base: Path, sources: list[str] | None = None, workspace: str | Path | None = None
-) -> Found:
+) -> InputFiles:
     """Files behind the patterns, in run order: by pattern, then by path.
 
     `sources` names the patterns; without it, a source is called as its pattern. `workspace` is left out as an output,
     though it may not be there yet. Findings: nothing matched, listed twice, not readable, a name that is no text.
     Raises StoreError for a store that does not answer or refuses.
     """
-    result = Found()
+    result = InputFiles()
     first: dict[object, str] = {}
     left_out: dict[str, str] = {}
     again: list[str] = []
@@ -82,11 +82,11 @@ def find(
                 first[identity] = path
                 result.files[path] = source
     if left_out:
-        listed = _some([f"{path} is {kind}" for path, kind in sorted(left_out.items())])
+        listed = _listed([f"{path} is {kind}" for path, kind in sorted(left_out.items())])
         result.notices.append(f"left out of the input: {_counted(len(left_out), 'folder')}: {listed}")
     if again:
         result.notices.append(
-            f"read once, though links lead there again: {_counted(len(again), 'file')}: {_some(again)}"
+            f"read once, though links lead there again: {_counted(len(again), 'file')}: {_listed(again)}"
         )
     return result
 
@@ -96,7 +96,7 @@ def _nothing(pattern: str, search: _Search) -> Finding:
         path, kind = min(search.left_out.items())
         inside = f", such as {path}/datasets/NAME/RUN" if kind == "a workspace" else ""
         hint = f"what a run wrote is read where input.path names its folder itself{inside}"
-        listed = _some([f"{path} is {kind}" for path, kind in sorted(search.left_out.items())])
+        listed = _listed([f"{path} is {kind}" for path, kind in sorted(search.left_out.items())])
         return Finding("C050", f"input '{pattern}' finds nothing but what was written by this engine: {listed}", hint)
     if search.bucket is not None:
         hint = "see that its name and the store's endpoint (AWS_ENDPOINT_URL, for S3) are right"
@@ -109,26 +109,26 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
-def _some(items: list[str]) -> str:
+def _listed(items: list[str]) -> str:
     more = len(items) - SHOWN
     return ", ".join(items[:SHOWN]) + (f", and {more:,} more" if more > 0 else "")
 
 
 def _search(pattern: str, base: Path, workspace: str | Path | None) -> _Search:
-    here = re.sub(r"^(file|local)://(?=/)", "", pattern)
+    address = re.sub(r"^(file|local)://(?=/)", "", pattern)
     ours = None if workspace is None else str(workspace)
-    if is_url(here):
-        search = _Search(Objects(here), here, ours)
-        fixed = here.index("://") + 3
-        if _MARKS.search(here[fixed:].lstrip("/").partition("/")[0]):
+    if is_url(address):
+        search = _Search(Objects(address), address, ours)
+        fixed = address.index("://") + 3
+        if _MARKS.search(address[fixed:].lstrip("/").partition("/")[0]):
             message = f"input '{pattern}' has a pattern in the place of the bucket"
             raise CurationError(Finding("C020", message, "name the bucket; patterns may follow it"))
     else:
         root = str(base.absolute())
-        where = os.path.join(root, expanded(here)) + ("/" if here.endswith("/") else "")
+        where = os.path.join(root, expanded(address)) + ("/" if address.endswith("/") else "")
         search = _Search(Disk(), where, ours)
         fixed = len(root) if where.startswith(root.rstrip("/") + "/") else 0
-    if here.strip():
+    if address.strip():
         search.run(fixed)
     return search
 
@@ -155,23 +155,23 @@ class _Search:
         try:
             is_folder = tree.is_folder(where)
             if is_folder:
-                found = list(self._below(where.rstrip("/") or "/"))
+                entries = list(self._below(where.rstrip("/") or "/"))
             elif is_folder is not None:
-                found = [(where, tree.entry(where))]
+                entries = [(where, tree.entry(where))]
             else:
                 mark = _MARKS.search(where, fixed)
                 if mark is None:
                     return
                 root, _, begun = where[: mark.start()].rpartition("/")
                 parts = [part for part in f"{begun}{where[mark.start() :]}".split("/") if part not in ("", ".")]
-                found = list(self._matching(root or "/", parts, hidden="**" not in parts))
+                entries = list(self._matching(root or "/", parts, hidden="**" not in parts))
         except NoBucketError as failure:
             self.bucket = failure.bucket
             return
         except PermissionError as failure:
             self._unreadable(where.rstrip("/").rpartition("/")[0], failure)
             return
-        self._take(found)
+        self._take(entries)
 
     def pass_over(self) -> None:
         """Leave JSON and CSV out that were found together with Parquet or JSON lines: they describe those."""
@@ -188,7 +188,7 @@ class _Search:
             if not format_of(path):
                 self.ignored += 1
                 continue
-            if entry.name in own.MARKERS and self._is_mark(path, entry.name):
+            if entry.name in outputs.MARKERS and self._is_mark(path, entry.name):
                 continue
             identity = self.tree.identity(path, entry)
             before = chosen.get(identity)
@@ -203,7 +203,7 @@ class _Search:
 
     def _is_mark(self, path: str, name: str) -> bool:
         """Whether a JSON file is the mark of an output whose folder the path names."""
-        return own.kind_of([name], lambda _: self.tree.head(path, own.HEAD_BYTES)) is not None
+        return outputs.kind_of([name], lambda _: self.tree.head(path, outputs.HEAD_BYTES)) is not None
 
     def _entries(self, folder: str) -> list[Entry]:
         """What lies in a folder; nothing, and a finding, where it cannot be listed."""
@@ -220,8 +220,8 @@ class _Search:
             return []
 
     def _unreadable(self, path: str, failure: OSError) -> None:
-        said = f"input folder {printable(self.tree.absolute(path))} cannot be read: {failure.strerror or failure}"
-        finding = Finding("C020", said, "make it readable, or name the files beside it")
+        message = f"input folder {printable(self.tree.absolute(path))} cannot be read: {failure.strerror or failure}"
+        finding = Finding("C020", message, "make it readable, or name the files beside it")
         if finding not in self.findings:
             self.findings.append(finding)
 
@@ -233,20 +233,22 @@ class _Search:
         else:
             entries = self._entries(folder)
             names = {entry.name for entry in entries if not entry.folder}
-            marks = names.intersection(own.MARKERS)
-            if marks - {own.WORKSPACE} and not any(map(format_of, names)):
-                names &= {own.WORKSPACE}  # nothing in it would be read: not worth a request
+            marks = names.intersection(outputs.MARKERS)
+            if marks - {outputs.WORKSPACE} and not any(map(format_of, names)):
+                names &= {outputs.WORKSPACE}  # nothing in it would be read: not worth a request
             if names:
-                kind = own.kind_of(names, lambda name: self.tree.head(self.tree.joined(folder, name), own.HEAD_BYTES))
+                kind = outputs.kind_of(
+                    names, lambda name: self.tree.head(self.tree.joined(folder, name), outputs.HEAD_BYTES)
+                )
         if kind is not None:
             self.left_out[self.tree.absolute(folder)] = kind
         return kind is not None
 
     def _is_part(self, folder: str, name: str, inside: list[Entry]) -> bool:
         """Whether a folder holds what a workspace consists of, and the one around it is the workspace."""
-        if name not in own.PARTS_OF_A_WORKSPACE:
+        if name not in outputs.PARTS_OF_A_WORKSPACE:
             return False
-        marked = any(entry.name == own.WORKSPACE for entry in inside)
+        marked = any(entry.name == outputs.WORKSPACE for entry in inside)
         if not marked and not (self.workspace is not None and self.tree.same_folder(folder, self.workspace)):
             return False
         self.left_out[self.tree.absolute(folder)] = "a workspace"

@@ -19,11 +19,11 @@ def as_json(array: pa.Array, sparse: bool = False) -> pa.Array:
     """
     # A loop over rows: Arrow has no kernel that writes JSON.
     try:
-        found = array.to_pylist()
+        values = array.to_pylist()
     except (ValueError, OverflowError):  # Python has no such date, or no such text
-        found = fitted(array, _printable(array.type)).to_pylist()
-    found = [without_nulls(value) for value in found] if sparse else found
-    rows = [None if value is None else orjson.dumps(value, default=_spelt).decode() for value in found]
+        values = fitted(array, _printable(array.type)).to_pylist()
+    values = [without_nulls(value) for value in values] if sparse else values
+    rows = [None if value is None else orjson.dumps(value, default=_spelt).decode() for value in values]
     return pa.array(rows, TEXT)
 
 

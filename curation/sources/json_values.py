@@ -44,37 +44,37 @@ def members(line: bytes) -> dict[str, Any]:
         text, kind = line.decode(), str
     except UnicodeDecodeError:
         text, kind = line.decode(errors="surrogateescape"), BrokenText
-    place = _after(text, 0)
-    if text[place : place + 1] != "{":
-        _scan(text, place, whole=True)
+    cursor = _after(text, 0)
+    if text[cursor : cursor + 1] != "{":
+        _scan(text, cursor, whole=True)
         raise TypeError
-    found: dict[str, Any] = {}
-    place = _after(text, place + 1)
-    if text[place : place + 1] == "}":
-        _end(text, place + 1)
-        return found
+    values: dict[str, Any] = {}
+    cursor = _after(text, cursor + 1)
+    if text[cursor : cursor + 1] == "}":
+        _end(text, cursor + 1)
+        return values
     while True:
-        if text[place : place + 1] != '"':
+        if text[cursor : cursor + 1] != '"':
             raise ValueError("a name was expected")
-        name, place = json.decoder.scanstring(text, place + 1, True)  # type: ignore[attr-defined]
-        place = _after(text, place)
-        if text[place : place + 1] != ":":
+        name, cursor = json.decoder.scanstring(text, cursor + 1, True)  # type: ignore[attr-defined]
+        cursor = _after(text, cursor)
+        if text[cursor : cursor + 1] != ":":
             raise ValueError("a colon was expected")
-        begin = _after(text, place + 1)
-        value, place = _scan(text, begin)
+        begin = _after(text, cursor + 1)
+        value, cursor = _scan(text, begin)
         if value is _NESTED:
-            value = Raw(replaced(text[begin:place])[0])
+            value = Raw(replaced(text[begin:cursor])[0])
         elif kind is BrokenText and type(value) is str and _SURROGATE.search(value):
             value = BrokenText(value)
-        found[replaced(name)[0]] = value
-        place = _after(text, place)
-        mark = text[place : place + 1]
+        values[replaced(name)[0]] = value
+        cursor = _after(text, cursor)
+        mark = text[cursor : cursor + 1]
         if mark == "}":
-            _end(text, place + 1)
-            return found
+            _end(text, cursor + 1)
+            return values
         if mark != ",":
             raise ValueError("a comma was expected")
-        place = _after(text, place + 1)
+        cursor = _after(text, cursor + 1)
 
 
 def loads(text: str | bytes) -> tuple[Any, int]:
@@ -151,35 +151,35 @@ _scan_once = json.JSONDecoder(parse_int=_integer, parse_float=_float).scan_once 
 _NESTED = object()
 
 
-def _scan(text: str, place: int, whole: bool = False) -> tuple[Any, int]:
+def _scan(text: str, cursor: int, whole: bool = False) -> tuple[Any, int]:
     """The value at a place, `_NESTED` for lists and objects, and where it ends."""
     try:
-        value, end = _scan_once(text, place)
+        value, end = _scan_once(text, cursor)
     except StopIteration:
         raise ValueError("a value was expected") from None
     except RecursionError:
-        value, end = _NESTED, _closed(text, place)
+        value, end = _NESTED, _closed(text, cursor)
     if whole:
         _end(text, end)
     return _NESTED if isinstance(value, list | dict) else value, end
 
 
-def _closed(text: str, place: int) -> int:
+def _closed(text: str, cursor: int) -> int:
     """Where a list or an object ends that is nested too deep to be read."""
     awaited: list[str] = []
     while True:
-        found = _MARK.search(text, place)
-        if found is None:
+        match = _MARK.search(text, cursor)
+        if match is None:
             raise ValueError("not closed")
-        mark, place = found.group(), found.end()
+        mark, cursor = match.group(), match.end()
         if mark == '"':
-            _, place = json.decoder.scanstring(text, place, True)  # type: ignore[attr-defined]
+            _, cursor = json.decoder.scanstring(text, cursor, True)  # type: ignore[attr-defined]
         elif mark in CLOSING:
             awaited.append(CLOSING[mark])
         elif awaited.pop() != mark:
             raise ValueError("closed by another mark")
         if not awaited:
-            return place
+            return cursor
 
 
 def _after(text: str, place: int) -> int:

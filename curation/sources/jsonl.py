@@ -174,7 +174,7 @@ def _slowly(
     except TypeError:
         faults[row] = "line is not a JSON object"
         return
-    for place, field in enumerate(wanted):
+    for index, field in enumerate(wanted):
         value = document.get(field.name)
         if isinstance(value, BrokenText) and field.metadata in READ:
             faults[row] = "line is not valid UTF-8"
@@ -184,7 +184,7 @@ def _slowly(
             if count and replacements is not None and field.metadata in READ:
                 replacements[row] = replacements.get(row, 0) + count
         try:
-            values[place][row] = _fit(value, field, exact=True)
+            values[index][row] = _fit(value, field, exact=True)
         except TypeError:
             faults[row] = f"column '{field.name}' is not of type {_wants(field)}"
             return

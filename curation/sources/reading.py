@@ -86,10 +86,10 @@ def verify_unchanged(shard: Shard) -> None:
     A file of which that cannot be said is R001, on a store StoreError.
     """
     try:
-        there = stamp(shard.path)
-        if there == shard.stamp:
+        current = stamp(shard.path)
+        if current == shard.stamp:
             return
-        same = there.size == shard.size and fingerprint_at(shard.path, there) == shard.fingerprint
+        same = current.size == shard.size and fingerprint_at(shard.path, current) == shard.fingerprint
     except (FileNotFoundError, NotADirectoryError):
         same = False
     except StoreError:
@@ -149,23 +149,23 @@ def _parquet(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]
                 step = min(size, STEP_ROWS)
                 if not is_url(shard.path):  # of a file on a store nothing is fetched twice to learn what rows weigh
                     step = _probed(file, groups, present, rows, step)
-            place = start
+            first_row = start
             for raw in _decoded(file, groups, present, size, step):
                 for batch in light_slices(raw, 2 * BATCH_BYTES):
                     columns, faults = _shape(batch, wanted, batch.num_rows, shard.max_document_bytes)
-                    yield Batch(place, columns, faults)
-                    place += batch.num_rows
+                    yield Batch(first_row, columns, faults)
+                    first_row += batch.num_rows
 
 
 def _leaves(schema: Any, names: list[str]) -> list[int]:
     """Places of the physical columns behind some columns."""
     wanted = set(names)
-    found = []
-    for place in range(len(schema)):
-        steps = schema.column(place).path.split(".")  # a column's own name may have dots
+    indices = []
+    for index in range(len(schema)):
+        steps = schema.column(index).path.split(".")  # a column's own name may have dots
         if any(".".join(steps[:end]) in wanted for end in range(1, len(steps) + 1)):
-            found.append(place)
-    return found
+            indices.append(index)
+    return indices
 
 
 def _neighbours(shard: Shard, size: int, needed: Callable[[int, int], bool]) -> Iterator[tuple[int, list[int], int]]:
@@ -260,7 +260,7 @@ def _shape(
     """The wanted columns, and by row what is too large to be read: null in what stages read."""
     arrays = []
     faults: dict[int, str] = {}
-    names = {} if batch is None else {name: place for place, name in enumerate(batch.schema.names)}
+    names = {} if batch is None else {name: index for index, name in enumerate(batch.schema.names)}
     for column in wanted:
         if batch is None or column.name not in names:
             arrays.append(pa.nulls(rows, column.type))
@@ -269,8 +269,8 @@ def _shape(
         large = _too_large(array, limit) if limit is not None and column.metadata in jsonl.READ else None
         if large is not None:
             faults |= dict.fromkeys(np.flatnonzero(large).tolist(), TOO_LARGE)
-            place = np.arange(len(array))
-            array = array.take(pa.array(place, mask=large))
+            index = np.arange(len(array))
+            array = array.take(pa.array(index, mask=large))
         arrays.append(array if array.type == column.type else _cast(array, column))
     return pa.RecordBatch.from_arrays(arrays, schema=wanted), faults
 

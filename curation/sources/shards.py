@@ -63,14 +63,14 @@ def cut_shards(files: list[SourceFile], shard_bytes: int, max_document_bytes: in
     A file without rows has no shard, an unreadable one a shard with its error.
     """
     shards: list[Shard] = []
-    for place, file in enumerate(files):
+    for index, file in enumerate(files):
         row = 0
         width = len(file.prints) // max(1, len(file.groups))
         for first, groups in _ranges(file, shard_bytes):
             shards.append(
                 Shard(
                     index=len(shards),
-                    file=place,
+                    file=index,
                     path=file.path,
                     fingerprint=file.fingerprint,
                     format=file.format,

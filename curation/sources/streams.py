@@ -220,13 +220,13 @@ class _Unpacked(io.RawIOBase):
             if not self.data:
                 return not ended
             self.frame = self.begin()
-        made, self.data = self.frame.take(self.data)
+        piece, self.data = self.frame.take(self.data)
         if self.frame.eof:
             self.frame = None
-        elif ended and not made:
+        elif ended and not piece:
             raise EOFError("the file ends inside a compressed frame")
-        if made:
-            self.ready = memoryview(bytes(self.ready) + made) if self.ready else memoryview(made)
+        if piece:
+            self.ready = memoryview(bytes(self.ready) + piece) if self.ready else memoryview(piece)
         return True
 
 

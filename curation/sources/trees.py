@@ -136,11 +136,11 @@ def _entry(item: os.DirEntry[str]) -> Entry:
     return Entry(item.name, False, link, inode)
 
 
-def _inode(found: os.stat_result) -> tuple[int, ...] | None:
+def _inode(status: os.stat_result) -> tuple[int, ...] | None:
     """Names a file that has several names: with size and time, since some file systems give one number twice."""
-    if found.st_nlink < 2 or not stat.S_ISREG(found.st_mode):
+    if status.st_nlink < 2 or not stat.S_ISREG(status.st_mode):
         return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class Objects(Tree):

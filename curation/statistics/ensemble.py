@@ -27,10 +27,10 @@ def quantile_table(scores: np.ndarray, buckets: int) -> np.ndarray:
     `np.searchsorted(table, score, side="right")` is the bucket, 0 to buckets - 1; scores that equal a bound belong
     above it. Raises ValueError where there is no score.
     """
-    known = np.sort(scores[~np.isnan(scores)])
-    if not len(known):
+    ordered = np.sort(scores[~np.isnan(scores)])
+    if not len(ordered):
         raise ValueError("no score to rank by")
-    return np.asarray(known[(np.arange(1, buckets) * len(known)) // buckets])
+    return np.asarray(ordered[(np.arange(1, buckets) * len(ordered)) // buckets])
 
 
 def bucket(table: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -151,7 +151,7 @@ def learn_weights(ranks: np.ndarray, target: np.ndarray, l2: float = 1.0) -> tup
     return weights, middle - float((centre * weights).sum())
 
 
-def describe(found: Sequence[Agreement]) -> list[dict[str, Any]]:
+def describe(pairs: Sequence[Agreement]) -> list[dict[str, Any]]:
     """Plain JSON facts; None for NaN."""
 
     def plain(value: float) -> float | None:
@@ -167,5 +167,5 @@ def describe(found: Sequence[Agreement]) -> list[dict[str, Any]]:
             "only_a": {str(share): value for share, value in pair.only_a.items()},
             "chance": {str(share): plain(value) for share, value in pair.chance.items()},
         }
-        for pair in found
+        for pair in pairs
     ]

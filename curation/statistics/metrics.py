@@ -1,4 +1,4 @@
-"""How well scores foretell labels, with intervals. Higher scores are expected to go with higher labels."""
+"""How well scores predict labels, with intervals. Higher scores are expected to go with higher labels."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def check_elsewhere(scorer: Scorer, documents: Sequence[Document]) -> None:
         return
     settings = scorer.settings.model_dump_json()
     with tempfile.TemporaryDirectory() as folder:
-        given, made = Path(folder) / "given", Path(folder) / "made"
+        given, results = Path(folder) / "given", Path(folder) / "made"
         given.write_bytes(
             pickle.dumps([cls.__module__, file, cls.__qualname__, settings, scorer.context, [*map(dict, documents)]])
         )
@@ -42,12 +42,12 @@ def check_elsewhere(scorer: Scorer, documents: Sequence[Document]) -> None:
             "-c",
             "from curation.testing.elsewhere import answer; answer()",
             str(given),
-            str(made),
+            str(results),
         ]
         done = subprocess.run(command, env=os.environ | salt, capture_output=True, text=True)
         why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         require(done.returncode == 0, f"C4: another process cannot score: {why}")
-        rows = pickle.loads(made.read_bytes())
+        rows = pickle.loads(results.read_bytes())
     require_same("C4: by another process", range(len(documents)), rows, rows_of(scorer, documents))
 
 
@@ -55,7 +55,7 @@ def answer() -> None:
     """What `check_elsewhere` runs in the other process: its arguments are two files."""
     global _answering
     _answering = True
-    given, made = map(Path, sys.argv[-2:])
+    given, results = map(Path, sys.argv[-2:])
     name, file, path, settings, context, documents = pickle.loads(given.read_bytes())
     try:
         module: Any = None if name == "__main__" else import_module(name)
@@ -70,4 +70,4 @@ def answer() -> None:
         spec.loader.exec_module(module)
     cls = reduce(getattr, path.split("."), module)
     scorer = cls(cls.Settings.model_validate_json(settings), context)
-    made.write_bytes(pickle.dumps(rows_of(scorer, documents)))
+    results.write_bytes(pickle.dumps(rows_of(scorer, documents)))

@@ -47,8 +47,8 @@ def batch_of(scorer: Scorer, documents: Sequence[Document]) -> pa.RecordBatch:
     numbers = number_columns(scorer)
     columns = {}
     for name in sorted(scorer.all_reads() | {"text"}):
-        lacking = [row for row, document in enumerate(documents) if name not in document]
-        require(not lacking or name == "text", f"{scorer.kind} reads '{name}', which document {lacking[:1]} lacks")
+        without = [row for row, document in enumerate(documents) if name not in document]
+        require(not without or name == "text", f"{scorer.kind} reads '{name}', which document {without[:1]} lacks")
         columns[name] = pa.array(
             [document.get(name, "") for document in documents], pa.float64() if name in numbers else TEXT
         )

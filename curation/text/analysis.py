@@ -20,7 +20,7 @@ from curation.text.arrow import buffers
 KEPT = 2
 """Blocks remembered in each thread: the one at work and the one that it was taken from."""
 _local = threading.local()
-Found = TypeVar("Found", bound=tuple[Any, ...])
+Spans = TypeVar("Spans", bound=tuple[Any, ...])
 
 
 class Analysis:
@@ -29,27 +29,27 @@ class Analysis:
     def __init__(self, text: pa.LargeStringArray) -> None:
         self.text = text
         self.offsets, self.data = buffers(text)
-        self._found: dict[Callable[..., Any], Any] = {}
+        self._results: dict[Callable[..., Any], Any] = {}
 
-    def find(self, finder: Callable[[pa.LargeStringArray], Found]) -> Found:
+    def find(self, finder: Callable[[pa.LargeStringArray], Spans]) -> Spans:
         """What `finder` makes of the texts.
 
         `finder` returns a named tuple: `documents` int64[n + 1], ascending from 0, and arrays in which the rows
         `documents[i]:documents[i + 1]` belong to document i and depend on its text alone, positions in them counted
         from the start of the document. `curation.text.words.words` and `curation.text.lines.lines` are such finders.
         """
-        if finder not in self._found:
-            self._found[finder] = finder(self.text)
-        return self._found[finder]  # type: ignore[no-any-return]
+        if finder not in self._results:
+            self._results[finder] = finder(self.text)
+        return self._results[finder]  # type: ignore[no-any-return]
 
     def finders(self) -> list[Callable[..., Any]]:
         """Whose findings are at hand already."""
-        return list(self._found)
+        return list(self._results)
 
     def take(self, rows: NDArray[np.int64]) -> Analysis:
         """Some of the documents, with whatever was found in them."""
         child = Analysis(self.text.take(pa.array(rows)))
-        child._found = {finder: _gather(found, rows) for finder, found in self._found.items()}
+        child._results = {finder: _gather(found, rows) for finder, found in self._results.items()}
         return child
 
 
@@ -90,9 +90,9 @@ def _same(a: pa.Array, b: pa.Array) -> bool:
     )
 
 
-def _gather(found: Found, rows: NDArray[np.int64]) -> Found:
-    documents, *columns = found
+def _gather(spans: Spans, rows: NDArray[np.int64]) -> Spans:
+    documents, *columns = spans
     counts = (documents[1:] - documents[:-1])[rows]
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     places = np.arange(bounds[-1]) + np.repeat(documents[:-1][rows] - bounds[:-1], counts)
-    return type(found)(bounds, *(column[places] for column in columns))
+    return type(spans)(bounds, *(column[places] for column in columns))

@@ -125,22 +125,22 @@ def last(text: str) -> str | None:
             return alone.group(1).upper()
     text = _plain(text[-2_000:])
     lines = text.split("\n")
-    labels = [(at, found) for at, line in enumerate(lines) if (found := _LABEL.match(line))]
+    labels = [(index, found) for index, line in enumerate(lines) if (found := _LABEL.match(line))]
     options = {str(found.group(found.lastindex or 0)).upper() for _, found in labels}
-    listed = {at for at, _ in labels} if len(options) > 1 else set()
-    for at in range(len(lines) - 1, -1, -1):
-        if at in listed:
+    listed = {index for index, _ in labels} if len(options) > 1 else set()
+    for index in range(len(lines) - 1, -1, -1):
+        if index in listed:
             continue
-        named = _letters(lines[at])
-        held = [(letter, begin, stop) for letter, begin, stop in named if _settles(lines[at], begin, stop)]
+        named = _letters(lines[index])
+        held = [(letter, begin, stop) for letter, begin, stop in named if _settles(lines[index], begin, stop)]
         if not held:
             continue
         letter, begin, _ = held[-1]
         before = [stop for _, _, stop in named if stop <= begin]
         after = [start for _, start, _ in named if start > begin]
-        if before and _JOINED.fullmatch(lines[at][before[-1] : begin]):
+        if before and _JOINED.fullmatch(lines[index][before[-1] : begin]):
             return None
-        if after and _JOINED.fullmatch(lines[at][held[-1][2] : after[0]]):
+        if after and _JOINED.fullmatch(lines[index][held[-1][2] : after[0]]):
             return None
         return letter
     return None
@@ -148,7 +148,7 @@ def last(text: str) -> str | None:
 
 def _letters(text: str) -> list[tuple[str, int, int]]:
     """Letter, begin and end of each candidate; "A" and "I" only where no word of their sentence follows."""
-    found = []
+    letters = []
     numbered = bool(_NUMERAL.search(text))
     for match in _CANDIDATE.finditer(text):
         letter = str(match.group(match.lastindex or 0))
@@ -161,8 +161,8 @@ def _letters(text: str) -> list[tuple[str, int, int]]:
             and not (_AFTER_LETTER.match(text, match.end()) or _SAID_OF.match(text, match.end()))
         ):
             continue
-        found.append((letter.upper(), match.start(), match.end()))
-    return found
+        letters.append((letter.upper(), match.start(), match.end()))
+    return letters
 
 
 def _out(text: str, begin: int, stop: int) -> bool:

@@ -82,12 +82,12 @@ def _slots(count):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _sums(data, at, end, table, sums):  # type: ignore[no-untyped-def]
-    """Words of `data[at:end]`; `sums[k]` becomes the polynomial hash of the first k."""
+def _sums(data, cursor, end, table, sums):  # type: ignore[no-untyped-def]
+    """Words of `data[cursor:end]`; `sums[k]` becomes the polynomial hash of the first k."""
     count = 0
     while True:
-        start, at, word = next_word(data, at, end, table)
-        if start == at:
+        start, cursor, word = next_word(data, cursor, end, table)
+        if start == cursor:
             return count
         sums[count + 1] = sums[count] * BASE + word
         count += 1

@@ -72,16 +72,16 @@ def compose_spans(first: list[Edit], second: list[Edit]) -> list[Edit]:
     position = 0  # in t1
     for start, end, replacement in [*second, (_ENDLESS, _ENDLESS, b"")]:
         while position < start:
-            at, stop, source, new = pieces[piece]
+            piece_start, stop, source, new = pieces[piece]
             if stop <= position:
                 piece += 1
                 continue
             upto = min(stop, start)
             if source < 0:
-                fresh.append(new[position - at : upto - at])
+                fresh.append(new[position - piece_start : upto - piece_start])
             else:
-                _note(result, kept, source + position - at, b"".join(fresh))
-                kept = source + upto - at
+                _note(result, kept, source + position - piece_start, b"".join(fresh))
+                kept = source + upto - piece_start
                 fresh = []
             position = upto
         fresh.append(replacement)
@@ -168,18 +168,18 @@ def _edited_lengths(offsets, data, bounds, starts, ends, replacement_offsets):  
 def _copy_edited(  # type: ignore[no-untyped-def]
     offsets, data, bounds, starts, ends, replacement_offsets, replacement_data, out
 ):
-    at = 0
+    cursor = 0
     for document in range(len(offsets) - 1):
         base = offsets[document]
         last = 0
         for edit in range(bounds[document], bounds[document + 1]):
             size = starts[edit] - last
-            out[at : at + size] = data[base + last : base + starts[edit]]
-            at += size
+            out[cursor : cursor + size] = data[base + last : base + starts[edit]]
+            cursor += size
             size = replacement_offsets[edit + 1] - replacement_offsets[edit]
-            out[at : at + size] = replacement_data[replacement_offsets[edit] : replacement_offsets[edit + 1]]
-            at += size
+            out[cursor : cursor + size] = replacement_data[replacement_offsets[edit] : replacement_offsets[edit + 1]]
+            cursor += size
             last = ends[edit]
         size = offsets[document + 1] - base - last
-        out[at : at + size] = data[base + last : offsets[document + 1]]
-        at += size
+        out[cursor : cursor + size] = data[base + last : offsets[document + 1]]
+        cursor += size

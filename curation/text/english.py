@@ -157,12 +157,12 @@ def ends_in_unit(data, start, end, cases):  # type: ignore[no-untyped-def]
 @njit_inline
 def _spells(data, start, size, cases, bound):  # type: ignore[no-untyped-def]
     """Whether `size` bytes from `start` are the string whose bounds are at `bound`."""
-    at = cases[bound]
-    if cases[bound + 1] - at != size:
+    first = cases[bound]
+    if cases[bound + 1] - first != size:
         return False
     same = True
     for i in range(size):
-        same = same and cases[at + i] == data[start + i]
+        same = same and cases[first + i] == data[start + i]
     return same
 
 

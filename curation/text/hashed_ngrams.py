@@ -40,11 +40,13 @@ class Buckets(NamedTuple):
 def hashed_ngrams(text: pa.LargeStringArray, ngram: int, buckets: int) -> Buckets:
     """Buckets (0 to `buckets` - 1) of all n-grams of 1 to `ngram` tokens. Memory: 4 bytes for each of them."""
     analysis = analyse(text)
-    found = analysis.find(wordpunct)
-    tokens = np.diff(found.documents)
+    tokens_found = analysis.find(wordpunct)
+    tokens = np.diff(tokens_found.documents)
     counts = sum((np.maximum(tokens - n, 0) for n in range(1, ngram)), tokens.copy())
     documents = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    return Buckets(documents, _hash(analysis.offsets, analysis.data, found, documents, lower(), ngram, buckets), tokens)
+    return Buckets(
+        documents, _hash(analysis.offsets, analysis.data, tokens_found, documents, lower(), ngram, buckets), tokens
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -61,14 +63,14 @@ def sums(documents, buckets, values):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _hash(offsets, data, words, documents, lower, ngram, divisor):  # type: ignore[no-untyped-def]
-    found = np.empty(documents[-1], np.int32)
+    buckets = np.empty(documents[-1], np.int32)
     size, most = room(words.documents, words.starts, words.ends)
     written = np.empty(size, np.uint8)
     bounds = np.empty(most, np.int64)
     work = scratch()
     names = np.zeros((_SLOTS, _LONGEST), np.uint8)
     lengths = np.zeros(_SLOTS, np.uint8)
-    known = np.zeros(_SLOTS, np.int32)
+    remembered = np.zeros(_SLOTS, np.int32)
     count = 0
     for i in range(len(documents) - 1):
         first, last = words.documents[i], words.documents[i + 1]
@@ -78,7 +80,7 @@ def _hash(offsets, data, words, documents, lower, ngram, divisor):  # type: igno
                 start, end = bounds[token], bounds[token + n] - 1
                 length = end - start
                 if length > _LONGEST:
-                    found[count] = remainder(written, start, end, divisor, work)
+                    buckets[count] = remainder(written, start, end, divisor, work)
                 else:
                     slot = np.int64(xxh64(written, start, end, np.uint64(0)) & np.uint64(_SLOTS - 1))
                     same = lengths[slot] == length
@@ -90,7 +92,7 @@ def _hash(offsets, data, words, documents, lower, ngram, divisor):  # type: igno
                         for j in range(length):
                             names[slot, j] = written[start + j]
                         lengths[slot] = length
-                        known[slot] = remainder(written, start, end, divisor, work)
-                    found[count] = known[slot]
+                        remembered[slot] = remainder(written, start, end, divisor, work)
+                    buckets[count] = remembered[slot]
                 count += 1
-    return found
+    return buckets

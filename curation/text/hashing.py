@@ -40,32 +40,32 @@ def xxh64(data: Bytes, start: int, end: int, seed: int) -> np.uint64:
     Source: the xxHash specification, https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md.
     """
     salt = np.uint64(seed)
-    at = start
+    cursor = start
     if end - start >= 32:
         v1 = salt + _P1 + _P2
         v2 = salt + _P2
         v3 = salt
         v4 = salt - _P1
-        while at + 32 <= end:
-            v1 = _round(v1, read64(data, at))
-            v2 = _round(v2, read64(data, at + 8))
-            v3 = _round(v3, read64(data, at + 16))
-            v4 = _round(v4, read64(data, at + 24))
-            at += 32
+        while cursor + 32 <= end:
+            v1 = _round(v1, read64(data, cursor))
+            v2 = _round(v2, read64(data, cursor + 8))
+            v3 = _round(v3, read64(data, cursor + 16))
+            v4 = _round(v4, read64(data, cursor + 24))
+            cursor += 32
         h = _rotate(v1, 1) + _rotate(v2, 7) + _rotate(v3, 12) + _rotate(v4, 18)
         h = _merge(_merge(_merge(_merge(h, v1), v2), v3), v4)
     else:
         h = salt + _P5
     h += np.uint64(end - start)
-    while at + 8 <= end:
-        h = _rotate(h ^ _round(np.uint64(0), read64(data, at)), 27) * _P1 + _P4
-        at += 8
-    if at + 4 <= end:
-        h = _rotate(h ^ (_read32(data, at) * _P1), 23) * _P2 + _P3
-        at += 4
-    while at < end:
-        h = _rotate(h ^ (np.uint64(data[at]) * _P5), 11) * _P1
-        at += 1
+    while cursor + 8 <= end:
+        h = _rotate(h ^ _round(np.uint64(0), read64(data, cursor)), 27) * _P1 + _P4
+        cursor += 8
+    if cursor + 4 <= end:
+        h = _rotate(h ^ (_read32(data, cursor) * _P1), 23) * _P2 + _P3
+        cursor += 4
+    while cursor < end:
+        h = _rotate(h ^ (np.uint64(data[cursor]) * _P5), 11) * _P1
+        cursor += 1
     h = (h ^ (h >> np.uint64(33))) * _P2
     h = (h ^ (h >> np.uint64(29))) * _P3
     return np.uint64(h ^ (h >> np.uint64(32)))

@@ -106,10 +106,10 @@ def _signatures(offsets, data, table, ngram, a, b):  # type: ignore[no-untyped-d
     block = np.empty(_BLOCK, np.uint32)
     for i in range(documents):
         window[:] = 0
-        at = offsets[i]
+        cursor = offsets[i]
         end = offsets[i + 1]
-        while at < end:
-            at, count = next_shingles(data, at, end, table, window, block)
+        while cursor < end:
+            cursor, count = next_shingles(data, cursor, end, table, window, block)
             _lower_minima(signature[i], a, b, block, count)
             shingles[i] += count
     return signature, shingles
@@ -121,12 +121,12 @@ def _signatures_of_hashes(offsets, hashes, a, b):  # type: ignore[no-untyped-def
     signature = np.full((documents, a.size), np.uint32(0xFFFFFFFF), np.uint32)
     block = np.empty(_BLOCK, np.uint32)
     for i in range(documents):
-        at = offsets[i]
-        while at < offsets[i + 1]:
-            count = min(_BLOCK, offsets[i + 1] - at)
-            block[:count] = hashes[at : at + count]
+        cursor = offsets[i]
+        while cursor < offsets[i + 1]:
+            count = min(_BLOCK, offsets[i + 1] - cursor)
+            block[:count] = hashes[cursor : cursor + count]
             _lower_minima(signature[i], a, b, block, count)
-            at += count
+            cursor += count
     return signature
 
 

@@ -83,7 +83,7 @@ def fit(seen: Tokens, order: int, vocabulary: int) -> Fit:
         raise ValueError("there is no word to learn from")
     order = min(order, int(np.diff(seen.documents).max()) + 1)  # of longer n-grams there are none
     keys: list[NDArray[np.uint64]] = []
-    own: list[NDArray[np.float64]] = []
+    direct: list[NDArray[np.float64]] = []
     contexts: list[NDArray[np.uint64]] = []
     weights: list[NDArray[np.float64]] = []
     company: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
@@ -98,19 +98,19 @@ def fit(seen: Tokens, order: int, vocabulary: int) -> Fit:
         company = np.unique(behind, return_counts=True)
         once, twice = int((counts == 1).sum()), int((counts == 2).sum())
         discount = once / (once + 2 * twice) if once and twice else DISCOUNT
-        known, place = np.unique(before, return_inverse=True)
-        total = np.bincount(place, counts)
+        context_keys, context_index = np.unique(before, return_inverse=True)
+        total = np.bincount(context_index, counts)
         keys.append(types)
-        own.append((counts - discount) / total[place])
-        contexts.append(known)
-        weights.append(discount * np.bincount(place) / total)
+        direct.append((counts - discount) / total[context_index])
+        contexts.append(context_keys)
+        weights.append(discount * np.bincount(context_index) / total)
     stored = np.unique(np.concatenate([*keys, *contexts[:-1]]))
     values = np.zeros((len(stored), 2), np.float32)
     values[:, 1] = 1
-    for types, share in zip(keys, own, strict=True):
+    for types, share in zip(keys, direct, strict=True):
         values[np.searchsorted(stored, types), 0] = share
-    for known, weight in zip(contexts[:-1], weights[:-1], strict=True):
-        values[np.searchsorted(stored, known), 1] = weight
+    for context_keys, weight in zip(contexts[:-1], weights[:-1], strict=True):
+        values[np.searchsorted(stored, context_keys), 1] = weight
     return Fit(stored, values, np.array([order, weights[-1][0], vocabulary], np.float64))
 
 
@@ -170,15 +170,15 @@ def _grams(documents, hashes, n):  # type: ignore[no-untyped-def]
     before = np.empty(count, np.uint64)
     behind = np.empty(count, np.uint64)
     begins = np.empty(count, np.bool_)
-    at = 0
+    row = 0
     for i in range(len(documents) - 1):
         first = documents[i]
         for token in range(first + max(n - 2, 0), documents[i + 1]):
-            keys[at] = _key(hashes, first, token, n)
-            before[at] = _key(hashes, first, token - 1, n - 1)
-            behind[at] = _key(hashes, first, token, n - 1)
-            begins[at] = token - n + 1 < first
-            at += 1
+            keys[row] = _key(hashes, first, token, n)
+            before[row] = _key(hashes, first, token - 1, n - 1)
+            behind[row] = _key(hashes, first, token, n - 1)
+            begins[row] = token - n + 1 < first
+            row += 1
     return keys, before, behind, begins
 
 
@@ -197,16 +197,16 @@ def _table(keys):  # type: ignore[no-untyped-def]
     while size < 2 * len(keys):
         size *= 2
     slots = np.full(size, -1, np.int64)
-    for place in range(len(keys)):
-        slot = keys[place] & np.uint64(size - 1)
+    for index in range(len(keys)):
+        slot = keys[index] & np.uint64(size - 1)
         while slots[slot] >= 0:
             slot = (slot + np.uint64(1)) & np.uint64(size - 1)
-        slots[slot] = place
+        slots[slot] = index
     return slots
 
 
 @njit_inline
-def _place(key, model):  # type: ignore[no-untyped-def]
+def _find(key, model):  # type: ignore[no-untyped-def]
     """Where a key is, or -1."""
     last = np.uint64(len(model.slots) - 1)
     slot = key & last
@@ -223,20 +223,20 @@ def _losses(documents, hashes, model):  # type: ignore[no-untyped-def]
     for i in range(len(documents) - 1):
         first = documents[i]
         held[:] = -1
-        held[1] = _place(_key(hashes, first, first - 1, 1), model)
+        held[1] = _find(_key(hashes, first, first - 1, 1), model)
         for token in range(first, documents[i + 1]):
             p = model.uniform * model.weight
             context = held[1]
-            held[1] = _place(_key(hashes, first, token, 1), model)
+            held[1] = _find(_key(hashes, first, token, 1), model)
             if held[1] >= 0:
                 p += np.float64(model.values[held[1], 0])
             for n in range(2, min(model.order, token - first + 2) + 1):
-                place = np.int64(-1)
+                index = np.int64(-1)
                 if context >= 0:
                     p *= np.float64(model.values[context, 1])
-                    place = _place(_key(hashes, first, token, n), model)
-                    if place >= 0:
-                        p += np.float64(model.values[place, 0])
-                context, held[n] = held[n], place
+                    index = _find(_key(hashes, first, token, n), model)
+                    if index >= 0:
+                        p += np.float64(model.values[index, 0])
+                context, held[n] = held[n], index
             out[token] = -np.log(p)
     return out

@@ -85,11 +85,11 @@ def joint_digest(texts: Sequence[pa.Array]) -> pa.FixedSizeBinaryArray:
     Of one column it is `normalized_digest`; of more, XXH64 with seeds 0 and 1 over the columns' digests in their order,
     so that what stands at the end of one column never counts as the beginning of the next.
     """
-    found = [normalized_digest(column) for column in texts]
-    if len(found) == 1:
-        return found[0]
-    rows, width = len(found[0]), DIGEST.byte_width
-    parts = [np.frombuffer(column.buffers()[1], np.uint8).reshape(rows, width) for column in found]
+    column_digests = [normalized_digest(column) for column in texts]
+    if len(column_digests) == 1:
+        return column_digests[0]
+    rows, width = len(column_digests[0]), DIGEST.byte_width
+    parts = [np.frombuffer(column.buffers()[1], np.uint8).reshape(rows, width) for column in column_digests]
     data = np.concatenate(parts, axis=1).ravel()
     offsets = np.arange(rows + 1) * len(parts) * width
     data.flags.writeable = offsets.flags.writeable = False
@@ -119,17 +119,17 @@ def _settled_table() -> NDArray[np.bool_]:
 def _unsettled(offsets, data, settled):  # type: ignore[no-untyped-def]
     rows = np.zeros(offsets.size - 1, np.bool_)
     for i in range(rows.size):
-        at = offsets[i]
+        cursor = offsets[i]
         end = offsets[i + 1]
-        while at < end:
-            if at + 8 <= end and read64(data, at) & _HIGH == np.uint64(0):
-                at += 8
+        while cursor < end:
+            if cursor + 8 <= end and read64(data, cursor) & _HIGH == np.uint64(0):
+                cursor += 8
                 continue
-            codepoint, width = decode(data, at, end)
+            codepoint, width = decode(data, cursor, end)
             if not settled[np.uint32(codepoint)]:
                 rows[i] = True
                 break
-            at += width
+            cursor += width
     return rows
 
 
@@ -150,16 +150,16 @@ def _digests(offsets, data, classes, lower):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _normalize(data, at, end, classes, lower, out):  # type: ignore[no-untyped-def]
+def _normalize(data, cursor, end, classes, lower, out):  # type: ignore[no-untyped-def]
     length = 0
     gap = False
-    while at < end:
-        byte = data[np.uint64(at)]
+    while cursor < end:
+        byte = data[np.uint64(cursor)]
         if byte < 0x80:
             codepoint, width = np.int32(byte), 1
         else:
-            codepoint, width = decode(data, at, end)
-        at += width
+            codepoint, width = decode(data, cursor, end)
+        cursor += width
         if classes[np.uint32(codepoint)] & SPACE:
             gap = True
             continue
@@ -172,21 +172,21 @@ def _normalize(data, at, end, classes, lower, out):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _append(out, at, codepoint):  # type: ignore[no-untyped-def]
+def _append(out, cursor, codepoint):  # type: ignore[no-untyped-def]
     if codepoint < 0x80:
-        out[np.uint64(at)] = codepoint
-        return at + 1
+        out[np.uint64(cursor)] = codepoint
+        return cursor + 1
     if codepoint < 0x800:
-        out[at] = 0xC0 | codepoint >> 6
-        out[at + 1] = 0x80 | codepoint & 0x3F
-        return at + 2
+        out[cursor] = 0xC0 | codepoint >> 6
+        out[cursor + 1] = 0x80 | codepoint & 0x3F
+        return cursor + 2
     if codepoint < 0x10000:
-        out[at] = 0xE0 | codepoint >> 12
-        out[at + 1] = 0x80 | codepoint >> 6 & 0x3F
-        out[at + 2] = 0x80 | codepoint & 0x3F
-        return at + 3
-    out[at] = 0xF0 | codepoint >> 18
-    out[at + 1] = 0x80 | codepoint >> 12 & 0x3F
-    out[at + 2] = 0x80 | codepoint >> 6 & 0x3F
-    out[at + 3] = 0x80 | codepoint & 0x3F
-    return at + 4
+        out[cursor] = 0xE0 | codepoint >> 12
+        out[cursor + 1] = 0x80 | codepoint >> 6 & 0x3F
+        out[cursor + 2] = 0x80 | codepoint & 0x3F
+        return cursor + 3
+    out[cursor] = 0xF0 | codepoint >> 18
+    out[cursor + 1] = 0x80 | codepoint >> 12 & 0x3F
+    out[cursor + 2] = 0x80 | codepoint >> 6 & 0x3F
+    out[cursor + 3] = 0x80 | codepoint & 0x3F
+    return cursor + 4

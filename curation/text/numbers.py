@@ -72,17 +72,17 @@ def leads(text: str) -> tuple[bool, Fraction | None]:
 
 def last(text: str) -> Fraction | None:
     """The last number of a text; None where what stands last is only part of something else."""
-    at = max(text.rfind(digit) for digit in "0123456789")
-    if at < 0:
+    offset = max(text.rfind(digit) for digit in "0123456789")
+    if offset < 0:
         return None
-    begin = max(text.rfind("\n", 0, at) + 1, at - LONGEST)
+    begin = max(text.rfind("\n", 0, offset) + 1, offset - LONGEST)
     whole = begin == 0 or text[begin - 1] == "\n"
-    tail = text[at : at + LONGEST].partition("\n")[0]
-    tokens = tokens_of(text[begin:at] + tail)
-    place = max((place for place, token in enumerate(tokens) if token[0] == "number"), default=None)
-    if place is None:
+    tail = text[offset : offset + LONGEST].partition("\n")[0]
+    tokens = tokens_of(text[begin:offset] + tail)
+    index = max((index for index, token in enumerate(tokens) if token[0] == "number"), default=None)
+    if index is None:
         return None
-    begin, end = _run(tokens, place)
+    begin, end = _run(tokens, index)
     if begin == 0 and not whole:
         return None
     following = "".join(part for _, part in tokens[end : end + 3])
@@ -135,38 +135,38 @@ def _next(tokens: list[Token], place: int) -> Token:
     return "end", ""
 
 
-def _ends_clause(tokens: list[Token], place: int) -> bool:
+def _ends_clause(tokens: list[Token], index: int) -> bool:
     """A sentence's end, or what parts as one."""
-    kind, part = tokens[place]
+    kind, part = tokens[index]
     return (part in _ENDS and kind == "sign") or (
-        part == "." and tokens[place + 1 : place + 2][:1] in ([], [("space", " ")])
+        part == "." and tokens[index + 1 : index + 2][:1] in ([], [("space", " ")])
     )
 
 
 def _clause(tokens: list[Token]) -> list[Token]:
     """Up to where another clause begins, once a number stood."""
     number = False
-    for place, (kind, part) in enumerate(tokens):
+    for index, (kind, part) in enumerate(tokens):
         number = number or kind == "number"
-        if _ends_clause(tokens, place) or (kind == "space" and "\n" in part and (number or place)):
-            return tokens[:place]
+        if _ends_clause(tokens, index) or (kind == "space" and "\n" in part and (number or index)):
+            return tokens[:index]
         if not number:
             continue
-        follows = _next(tokens, place)
+        follows = _next(tokens, index)
         if part == "," and (follows[0] == "word" and follows[1].lower() not in ("and", "or")):
-            return tokens[:place]
+            return tokens[:index]
         if part in (",", ":") and follows[0] == "end":
-            return tokens[:place]
-        if part == "(" and place and tokens[place - 1][0] == "space":
-            return tokens[:place]
+            return tokens[:index]
+        if part == "(" and index and tokens[index - 1][0] == "space":
+            return tokens[:index]
         if kind == "word" and part.lower() in _STOP:
-            return tokens[:place]
+            return tokens[:index]
     return tokens
 
 
-def _run(tokens: list[Token], place: int) -> tuple[int, int]:
+def _run(tokens: list[Token], index: int) -> tuple[int, int]:
     """The stretch about a number that words and punctuation end, spaces at its ends left out."""
-    begin, end = place, place + 1
+    begin, end = index, index + 1
     while begin and tokens[begin - 1][0] != "word" and tokens[begin - 1][1] not in _BREAKS:
         begin -= 1
     while end < len(tokens) and tokens[end][0] != "word" and tokens[end][1] not in _BREAKS:
@@ -176,15 +176,15 @@ def _run(tokens: list[Token], place: int) -> tuple[int, int]:
     while tokens[end - 1][0] == "space" or tokens[end - 1][1] in (MARK, ":"):
         end -= 1
     # Brackets about more than the number.
-    while tokens[end - 1][1] in ("(", "[") and end > place + 1:
+    while tokens[end - 1][1] in ("(", "[") and end > index + 1:
         end -= 1
         while tokens[end - 1][0] == "space":
             end -= 1
     for opening, closing in ("()", "[]", "{}"):
         parts = [part for _, part in tokens[begin:end]]
-        while tokens[begin][1] == opening and parts.count(opening) > parts.count(closing) and begin < place:
+        while tokens[begin][1] == opening and parts.count(opening) > parts.count(closing) and begin < index:
             begin, parts = begin + 1, parts[1:]
-        while tokens[end - 1][1] == closing and parts.count(closing) > parts.count(opening) and end > place + 1:
+        while tokens[end - 1][1] == closing and parts.count(closing) > parts.count(opening) and end > index + 1:
             end, parts = end - 1, parts[:-1]
     return begin, end
 

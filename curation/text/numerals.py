@@ -150,11 +150,11 @@ def tokens_of(text: str) -> list[Token]:
     return [(str(found.lastgroup), found.group()) for found in _TOKEN.finditer(text)]
 
 
-def _star(found: re.Match[str]) -> str:
+def _star(match: re.Match[str]) -> str:
     """A sign of multiplication stays; what sets in bold is a mark."""
-    left, right = found.string[max(0, found.start() - 1) : found.start()], found.string[found.end() : found.end() + 2]
+    left, right = match.string[max(0, match.start() - 1) : match.start()], match.string[match.end() : match.end() + 2]
     between = re.fullmatch(r"[0-9A-Za-z)}\]]", left) and re.match(r"[0-9A-Za-z({\[\\-]|\.[0-9]", right)
-    return found.group() if between or (left.isspace() and right[:1].isspace()) else MARK
+    return match.group() if between or (left.isspace() and right[:1].isspace()) else MARK
 
 
 def stripped(tokens: list[Token]) -> list[Token]:
@@ -173,10 +173,10 @@ class _UnreadableError(Exception):
 def side(tokens: list[Token], prose: bool) -> Fraction | None:
     """What stands after the last sign of equality."""
     depth, cut = 0, -1
-    for place, (kind, part) in enumerate(tokens):
+    for index, (kind, part) in enumerate(tokens):
         depth += (part in "({[") - (part in ")}]")
         if part == "=" and depth == 0:
-            cut = place
+            cut = index
         elif part in _RELATIONS or (depth == 0 and (part == "," or (kind == "word" and part.lower() in ("or", "and")))):
             return None
     try:
@@ -190,22 +190,22 @@ class _Reader:
     """Reads one value from tokens, from left to right."""
 
     def __init__(self, tokens: list[Token], prose: bool, equation: bool) -> None:
-        self.tokens, self.prose, self.equation, self.place, self.depth = tokens, prose, equation, 0, 0
+        self.tokens, self.prose, self.equation, self.cursor, self.depth = tokens, prose, equation, 0, 0
 
     def peek(self, ahead: int = 0) -> Token:
-        place = self.place + ahead
+        place = self.cursor + ahead
         return self.tokens[place] if place < len(self.tokens) else ("end", "")
 
     def space(self) -> bool:
         there = self.peek()[0] == "space"
-        self.place += there
+        self.cursor += there
         return there
 
     def take(self, part: str) -> None:
         self.space()
         if self.peek()[1] != part:
             raise _UnreadableError
-        self.place += 1
+        self.cursor += 1
 
     def whole(self) -> Fraction:
         value = self.product()
@@ -215,12 +215,12 @@ class _Reader:
     def product(self) -> Fraction:
         value = self.quotient()
         while True:
-            at = self.place
+            start = self.cursor
             self.space()
             if self.peek()[1] not in ("\\times", "\\cdot", "*"):
-                self.place = at
+                self.cursor = start
                 return value
-            self.place += 1
+            self.cursor += 1
             self.space()
             base = self.peek()[1]
             factor = self.quotient()
@@ -230,18 +230,18 @@ class _Reader:
 
     def quotient(self) -> Fraction:
         value = self.power()
-        at = self.place
+        start = self.cursor
         self.space()
         if self.peek()[1] != "/" or self.peek(1)[0] == "word":
-            self.place = at
+            self.cursor = start
             return value
-        self.place += 1
+        self.cursor += 1
         value = _bounded(value / self.power())
-        at = self.place
+        start = self.cursor
         self.space()
         if self.peek()[1] == "/" and self.peek(1)[0] != "word":
             raise _UnreadableError
-        self.place = at
+        self.cursor = start
         return value
 
     def power(self) -> Fraction:
@@ -249,12 +249,12 @@ class _Reader:
         sign = 1
         if self.peek()[1] in ("-", "+"):
             sign = -1 if self.peek()[1] == "-" else 1
-            self.place += 1
+            self.cursor += 1
             if self.space() and self.prose and not self.equation:  # a dash
                 raise _UnreadableError
         value = self.atom()
         if self.peek()[1] == "^" and not self.degrees():
-            self.place += 1
+            self.cursor += 1
             value = _raised(value, self.exponent())
         return sign * value
 
@@ -267,7 +267,7 @@ class _Reader:
         if self.peek()[1] in ("{", "("):
             return self.bracketed()
         sign = -1 if self.peek()[1] == "-" else 1
-        self.place += self.peek()[1] == "-"
+        self.cursor += self.peek()[1] == "-"
         value = sign * self.number()
         if self.peek()[1] == "^":
             raise _UnreadableError
@@ -286,16 +286,16 @@ class _Reader:
 
     def beside(self, value: Fraction) -> Fraction:
         """The fraction of a mixed number, or 0."""
-        at = self.place
+        start = self.cursor
         spaced = self.space()
         if self.peek()[1] == "\\frac":
             part = self.fraction()
         elif spaced and self.peek()[0] == "number" and self.peek(1)[1] == "/" and self.peek(2)[0] == "number":
             top = self.number()
-            self.place += 1
+            self.cursor += 1
             part = top / self.number()
         else:
-            self.place = at
+            self.cursor = start
             return Fraction(0)
         if not 0 < part < 1:
             raise _UnreadableError
@@ -305,7 +305,7 @@ class _Reader:
         closing = {"(": ")", "{": "}"}[self.peek()[1]]
         if closing == ")" and "," in self.peek(1)[1]:  # (1,234) may be a pair
             raise _UnreadableError
-        self.place += 1
+        self.cursor += 1
         self.depth += 1
         if self.depth > DEPTH:
             raise _UnreadableError
@@ -315,11 +315,11 @@ class _Reader:
         return value
 
     def fraction(self) -> Fraction:
-        self.place += 1
+        self.cursor += 1
         self.space()
         part = self.peek()[1]
         if re.fullmatch(r"[0-9][1-9]", part):  # \frac12
-            self.place += 1
+            self.cursor += 1
             if self.peek()[1] == "{":
                 raise _UnreadableError
             return Fraction(int(part[0]), int(part[1]))
@@ -339,7 +339,7 @@ class _Reader:
         form = _WELL_FORMED.fullmatch(part)
         if kind != "number" or form is None or len(part) > DIGITS or abs(int(form.group(1) or 0)) > DIGITS:
             raise _UnreadableError
-        self.place += 1
+        self.cursor += 1
         return Fraction(part.replace(",", ""))
 
     def unit(self) -> None:
@@ -356,13 +356,13 @@ class _Reader:
                     raise _UnreadableError
             elif part == "^":
                 if self.degrees():
-                    self.place += 1 if self.peek(1)[1] == "\\circ" else 3
+                    self.cursor += 1 if self.peek(1)[1] == "\\circ" else 3
                 else:
                     raise _UnreadableError
             elif not (kind == "space" or part in ("%", "/", ".", MARK)):
                 raise _UnreadableError
             attached = False
-            self.place += 1
+            self.cursor += 1
 
 
 def _bounded(value: Fraction) -> Fraction:

@@ -85,8 +85,8 @@ class Overlaps(NamedTuple):
     """Longest run of covered words, shape (n,)."""
     most: NDArray[np.int32]
     """The set that covers most words, the first of them on a tie, -1 where none does; shape (n,)."""
-    found: NDArray[np.int64]
-    """Document i meets the sets `sets[found[i]:found[i + 1]]`, ascending; shape (n + 1,)."""
+    set_bounds: NDArray[np.int64]
+    """Document i meets the sets `sets[set_bounds[i]:set_bounds[i + 1]]`, ascending; shape (n + 1,)."""
     sets: NDArray[np.int32]
     set_covered: NDArray[np.int32]
     """Words that each of `sets` covers."""
@@ -148,18 +148,18 @@ def build(
 def hits(text: pa.Array | pa.ChunkedArray, index: Index) -> Hits:
     """Every n-gram of the documents that the index holds. `text` strings; raises TypeError for anything else."""
     offsets, data = buffers(text)
-    documents, words, found = _hits(
+    documents, words, hit_columns = _hits(
         offsets, data, word_table(), index.lengths, index.powers, index.sieve, index.slots, index.grams
     )
-    return Hits(documents, words, *found)
+    return Hits(documents, words, *hit_columns)
 
 
 def overlaps(text: pa.Array | pa.ChunkedArray, index: Index) -> Overlaps:
     """What the index covers of each document. `text` strings; raises TypeError for anything else."""
-    found = hits(text, index)
+    gram_hits = hits(text, index)
     return Overlaps(
-        found.words,
-        *_cover(found, index.item_bounds, index.items, index.set_bounds, index.sets, index.firsts),
+        gram_hits.words,
+        *_cover(gram_hits, index.item_bounds, index.items, index.set_bounds, index.sets, index.firsts),
     )
 
 
@@ -179,10 +179,10 @@ def _power_of_two(least: int) -> int:
 def _count_words(offsets, data, table):  # type: ignore[no-untyped-def]
     words = np.zeros(len(offsets) - 1, np.int64)
     for document in range(len(words)):
-        at, end = offsets[document], offsets[document + 1]
+        cursor, end = offsets[document], offsets[document + 1]
         while True:
-            start, at, _ = next_word(data, at, end, table)
-            if start == at:
+            start, cursor, _ = next_word(data, cursor, end, table)
+            if start == cursor:
                 break
             words[document] += 1
     return words
@@ -292,17 +292,17 @@ def _hits(offsets, data, table, lengths, powers, sieve, slots, grams):  # type: 
     ring = size - 1
     sums = np.zeros(size, np.uint64)
     starts = np.zeros(size, np.int64)
-    found = np.empty((5, 1024), np.int64)
+    hit_columns = np.empty((5, 1024), np.int64)
     count = 0
     for document in range(n):
         base, end = offsets[document], offsets[document + 1]
-        at = base
+        cursor = base
         total = np.uint64(0)
         number = 0
         sums[0] = total
         while True:
-            start, at, word = next_word(data, at, end, table)
-            if start == at:
+            start, cursor, word = next_word(data, cursor, end, table)
+            if start == cursor:
                 break
             total = total * BASE + word
             starts[number & ring] = start
@@ -319,22 +319,22 @@ def _hits(offsets, data, table, lengths, powers, sieve, slots, grams):  # type: 
                 if first < 0:
                     break
                 gram = mix64(total - sums[first & ring] * powers[k])
-                known = _find(gram, slots, grams)
-                if known < 0:
+                index = _find(gram, slots, grams)
+                if index < 0:
                     continue
-                if count == found.shape[1]:
+                if count == hit_columns.shape[1]:
                     larger = np.empty((5, 2 * count), np.int64)
-                    larger[:, :count] = found
-                    found = larger
-                found[_GRAM, count] = known
-                found[_FIRST, count] = first
-                found[_LENGTH, count] = lengths[k]
-                found[_START, count] = starts[first & ring] - base
-                found[_END, count] = at - base
+                    larger[:, :count] = hit_columns
+                    hit_columns = larger
+                hit_columns[_GRAM, count] = index
+                hit_columns[_FIRST, count] = first
+                hit_columns[_LENGTH, count] = lengths[k]
+                hit_columns[_START, count] = starts[first & ring] - base
+                hit_columns[_END, count] = cursor - base
                 count += 1
         words[document] = number
         documents[document + 1] = count
-    return documents, words, found[:, :count].copy()
+    return documents, words, hit_columns[:, :count].copy()
 
 
 @njit(nogil=True, cache=True)
@@ -344,7 +344,7 @@ def _cover(hits, item_bounds, items, set_bounds, sets, firsts):  # type: ignore[
     covered = np.zeros(n, np.int32)
     longest = np.zeros(n, np.int32)
     most = np.full(n, -1, np.int32)
-    found = np.zeros(n + 1, np.int64)
+    bounds = np.zeros(n + 1, np.int64)
     spans = np.zeros(n + 1, np.int64)
     at_most = 0
     deepest = 0
@@ -407,13 +407,13 @@ def _cover(hits, item_bounds, items, set_bounds, sets, firsts):  # type: ignore[
             met_covered[sets_count] = total
             sets_count += 1
             met_items[sets_count] = head
-        found[document + 1] = sets_count
+        bounds[document + 1] = sets_count
         spans[document + 1] = spans_count
     return (
         covered,
         longest,
         most,
-        found,
+        bounds,
         met[:sets_count].copy(),
         met_covered[:sets_count].copy(),
         met_items[: sets_count + 1].copy(),

@@ -47,11 +47,11 @@ def remainder(data, start, end, divisor, work):  # type: ignore[no-untyped-def]
     size = end - start
     blocks = (size + 9 + _BLOCK - 1) // _BLOCK
     for block in range(blocks):
-        at = block * _BLOCK
+        block_start = block * _BLOCK
         for word in range(16):
             value = np.uint32(0)
             for j in range(4):
-                i = at + 4 * word + j
+                i = block_start + 4 * word + j
                 byte = np.uint32(data[start + i]) if i < size else np.uint32(0x80 if i == size else 0)
                 value = (value << np.uint32(8)) | byte
             work[word] = value

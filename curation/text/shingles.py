@@ -129,10 +129,10 @@ def new_window(n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def next_shingles(data, at, end, table, window, out):  # type: ignore[no-untyped-def]
-    """Shingles of the words that start in `data[at:end]`, until the text or `out` (uint32, at least one) ends.
+def next_shingles(data, cursor, end, table, window, out):  # type: ignore[no-untyped-def]
+    """Shingles of the words that start in `data[cursor:end]`, until the text or `out` (uint32, at least one) ends.
 
-    `at` has to be the document's start or what the last call returned; `window` from `new_window`, `table` from
+    `cursor` has to be the document's start or what the last call returned; `window` from `new_window`, `table` from
     `word_table`. Returns (where to go on, number of hashes written); the text is done when the first equals `end`.
     """
     n = window.size - _RING
@@ -145,8 +145,8 @@ def next_shingles(data, at, end, table, window, out):  # type: ignore[no-untyped
         leaving *= BASE
     count = 0
     while count < out.size:
-        start, at, h = next_word(data, at, end, table)
-        if start == at:
+        start, cursor, h = next_word(data, cursor, end, table)
+        if start == cursor:
             break
         total = total * BASE + h - ring[slot] * leaving
         ring[slot] = h
@@ -160,32 +160,32 @@ def next_shingles(data, at, end, table, window, out):  # type: ignore[no-untyped
     window[_SUM] = total
     window[_SLOT] = np.uint64(slot)
     window[_WORDS] = np.uint64(words)
-    return at, count
+    return cursor, count
 
 
 @njit_inline
-def next_word(data, at, end, table):  # type: ignore[no-untyped-def]
-    """The first word that starts in `data[at:end]`: (its start, its end, its hash uint64); (end, end, 0) for none.
+def next_word(data, cursor, end, table):  # type: ignore[no-untyped-def]
+    """The first word that starts in `data[cursor:end]`: (its start, its end, its hash uint64); (end, end, 0) for none.
 
-    `at` must not lie inside a word; `table` from `word_table`.
+    `cursor` must not lie inside a word; `table` from `word_table`.
     """
     byte = np.uint8(0)
     width = 1
     code = np.int32(_SEPARATOR)
-    while at < end:
-        byte = data[np.uint64(at)]
+    while cursor < end:
+        byte = data[np.uint64(cursor)]
         if byte < 0x80:
             codepoint, width = np.int32(byte), 1
         else:
-            codepoint, width = decode(data, at, end)
+            codepoint, width = decode(data, cursor, end)
         code = table[np.uint32(codepoint)]
         if code != _SEPARATOR:
             break
-        at += width
-    start = at
+        cursor += width
+    start = cursor
     h = np.uint64(0)
-    if at >= end:
-        return start, at, h
+    if cursor >= end:
+        return start, cursor, h
     alone = code & _KIND == _ALONE
     block = np.uint64(0)
     bits = np.uint64(0)
@@ -193,24 +193,24 @@ def next_word(data, at, end, table):  # type: ignore[no-untyped-def]
     ended = False
     if byte < 0x80:
         # Most words are ASCII throughout: eight bytes a step, to the same hash.
-        while at + 8 <= end:
+        while cursor + 8 <= end:
             first = False
-            block, length, ended = _ascii_word(read64(data, at))
-            at += length
+            block, length, ended = _ascii_word(read64(data, cursor))
+            cursor += length
             if length < 8:
                 bits = np.uint64(8 * length)
                 break
             h = mix64(h ^ block)
             block = np.uint64(0)
-    while not ended and at < end:
-        codepoint, width = decode(data, at, end)
+    while not ended and cursor < end:
+        codepoint, width = decode(data, cursor, end)
         code = table[np.uint32(codepoint)]
         kind = code & _KIND
         ended = kind == _SEPARATOR or (not first and (kind == _ALONE or (alone and kind == _JOINED)))
         if ended:
             break
         first = False
-        at += width
+        cursor += width
         character, size = _utf8(code >> 2)
         block |= character << bits
         bits += size
@@ -220,7 +220,7 @@ def next_word(data, at, end, table):  # type: ignore[no-untyped-def]
             block = character >> (size - bits)
     if bits > np.uint64(0):
         h = mix64(h ^ block)
-    return start, at, h
+    return start, cursor, h
 
 
 @njit_inline

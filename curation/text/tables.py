@@ -25,10 +25,10 @@ def slots(items):  # type: ignore[no-untyped-def]
 def slot(keys, used, key):  # type: ignore[no-untyped-def]
     """Where `key` is, or the free slot in which it belongs."""
     mask = np.uint64(used - 1)
-    at = (key ^ (key >> np.uint64(32))) & mask
-    while keys[at] != key and keys[at] != np.uint64(0):
-        at = (at + np.uint64(1)) & mask
-    return at
+    index = (key ^ (key >> np.uint64(32))) & mask
+    while keys[index] != key and keys[index] != np.uint64(0):
+        index = (index + np.uint64(1)) & mask
+    return index
 
 
 @njit(nogil=True, cache=True)

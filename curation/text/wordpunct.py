@@ -43,18 +43,18 @@ def _split(offsets, data, classes, word):  # type: ignore[no-untyped-def]
             codepoint, width = decode(data, i, stop)
             kind = classes[codepoint]
             if kind & SPACE:
-                here = _BLANK
+                token_kind = _BLANK
             elif codepoint == 0x5F or word[kind & CATEGORY]:
-                here = _WORDS
+                token_kind = _WORDS
             else:
-                here = _MARKS
-            if here != before:
+                token_kind = _MARKS
+            if token_kind != before:
                 if before != _BLANK:
                     ends[count] = i - base
                     count += 1
-                if here != _BLANK:
+                if token_kind != _BLANK:
                     starts[count] = i - base
-                before = here
+                before = token_kind
             i += width
         if before != _BLANK:
             ends[count] = stop - base
@@ -64,8 +64,8 @@ def _split(offsets, data, classes, word):  # type: ignore[no-untyped-def]
 
 
 @njit_inline
-def write_lower(data, start, end, lower, out, at):  # type: ignore[no-untyped-def]
-    """Write `data[start:end]` in lower case to `out[at:]`; returns where it ends. `lower` is `characters.lower()`.
+def write_lower(data, start, end, lower, out, cursor):  # type: ignore[no-untyped-def]
+    """Write `data[start:end]` in lower case to `out[cursor:]`; returns where it ends. `lower` is `characters.lower()`.
 
     A character may take one byte more than before, so `out` needs room for half as much again.
     """
@@ -73,32 +73,32 @@ def write_lower(data, start, end, lower, out, at):  # type: ignore[no-untyped-de
     while i < end:
         byte = data[i]
         if byte < 0x80:
-            out[at] = byte + 32 if 65 <= byte <= 90 else byte
-            at += 1
+            out[cursor] = byte + 32 if 65 <= byte <= 90 else byte
+            cursor += 1
             i += 1
             continue
         codepoint, width = decode(data, i, end)
         c = lower[codepoint]
         i += width
         if c < 0x80:
-            out[at] = c
-            at += 1
+            out[cursor] = c
+            cursor += 1
         elif c < 0x800:
-            out[at] = 0xC0 | c >> 6
-            out[at + 1] = 0x80 | c & 0x3F
-            at += 2
+            out[cursor] = 0xC0 | c >> 6
+            out[cursor + 1] = 0x80 | c & 0x3F
+            cursor += 2
         elif c < 0x10000:
-            out[at] = 0xE0 | c >> 12
-            out[at + 1] = 0x80 | c >> 6 & 0x3F
-            out[at + 2] = 0x80 | c & 0x3F
-            at += 3
+            out[cursor] = 0xE0 | c >> 12
+            out[cursor + 1] = 0x80 | c >> 6 & 0x3F
+            out[cursor + 2] = 0x80 | c & 0x3F
+            cursor += 3
         else:
-            out[at] = 0xF0 | c >> 18
-            out[at + 1] = 0x80 | c >> 12 & 0x3F
-            out[at + 2] = 0x80 | c >> 6 & 0x3F
-            out[at + 3] = 0x80 | c & 0x3F
-            at += 4
-    return at
+            out[cursor] = 0xF0 | c >> 18
+            out[cursor + 1] = 0x80 | c >> 12 & 0x3F
+            out[cursor + 2] = 0x80 | c >> 6 & 0x3F
+            out[cursor + 3] = 0x80 | c & 0x3F
+            cursor += 4
+    return cursor
 
 
 @njit(nogil=True, cache=True)
@@ -108,13 +108,13 @@ def write_tokens(data, base, starts, ends, lower, out, bounds):  # type: ignore[
     So the n-gram of tokens i to j is `out[bounds[i]:bounds[j + 1] - 1]`. `bounds` has one entry more than there are
     tokens, `out` one and a half times the tokens' bytes and one for each.
     """
-    at = 0
+    cursor = 0
     for token in range(len(starts)):
-        bounds[token] = at
-        at = write_lower(data, base + np.int64(starts[token]), base + np.int64(ends[token]), lower, out, at)
-        out[at] = 0x20
-        at += 1
-    bounds[len(starts)] = at
+        bounds[token] = cursor
+        cursor = write_lower(data, base + np.int64(starts[token]), base + np.int64(ends[token]), lower, out, cursor)
+        out[cursor] = 0x20
+        cursor += 1
+    bounds[len(starts)] = cursor
 
 
 @njit(nogil=True, cache=True)

@@ -128,7 +128,7 @@ def _plain_chunk(data, start, stop, base, starts, ends, count, characters, sieve
         return start, count
     byte = data[np.uint64(start)]
     digits = 48 <= byte <= 57
-    at = start
+    cursor = start
     if not digits and not 97 <= byte | 32 <= 122:
         if byte >= 0x80 or characters[byte] & SPACE != 0 or may_be_special(np.uint64(byte), np.uint64(1), sieve):
             return start, count
@@ -136,11 +136,11 @@ def _plain_chunk(data, start, stop, base, starts, ends, count, characters, sieve
             return start + 1, _token(starts, ends, count, start - base, start + 1 - base)
         if characters[byte] & PREFIX == 0 or not 97 <= data[np.uint64(start + 1)] | 32 <= 122:
             return start, count
-        at = start + 1
-    end = _run(data, at, stop, digits)
+        cursor = start + 1
+    end = _run(data, cursor, stop, digits)
     if end < 0:
         return start, count
-    if digits or at > start or _gap(data, end, stop) or data[np.uint64(end)] != 45:
+    if digits or cursor > start or _gap(data, end, stop) or data[np.uint64(end)] != 45:
         middle = last = end
     else:  # a hyphen, if a word follows
         if end + 9 > stop or not 97 <= data[np.uint64(end + 1)] | 32 <= 122:
@@ -150,26 +150,26 @@ def _plain_chunk(data, start, stop, base, starts, ends, count, characters, sieve
         if end < 0:
             return start, count
     if not _gap(data, end, stop):
-        last = _mark(data, at, end, stop, digits, characters)
+        last = _mark(data, cursor, end, stop, digits, characters)
         if last == end:
             return start, count
-    if at > start:
+    if cursor > start:
         if _hides(data, start, end, last, sieve):
             return start, count
-        count = _token(starts, ends, count, start - base, at - base)
-    elif middle < end and (_hides(data, at, middle, middle + 1, sieve) or _hides(data, middle, end, last, sieve)):
+        count = _token(starts, ends, count, start - base, cursor - base)
+    elif middle < end and (_hides(data, cursor, middle, middle + 1, sieve) or _hides(data, middle, end, last, sieve)):
         return start, count
     if digits and last == end:
-        return end, _token(starts, ends, count, at - base, end - base)
-    if _hides(data, at, end, last, sieve):
-        return start, count - (at > start)
+        return end, _token(starts, ends, count, cursor - base, end - base)
+    if _hides(data, cursor, end, last, sieve):
+        return start, count - (cursor > start)
     if middle < end:
-        count = _token(starts, ends, count, at - base, middle - base)
+        count = _token(starts, ends, count, cursor - base, middle - base)
         count = _token(starts, ends, count, middle - base, middle + 1 - base)
-        at = middle + 1
-        if last > end and _hides(data, at, last, last, sieve):
+        cursor = middle + 1
+        if last > end and _hides(data, cursor, last, last, sieve):
             return start, count - 2
-    count = _token(starts, ends, count, at - base, end - base)
+    count = _token(starts, ends, count, cursor - base, end - base)
     if last > end:
         count = _token(starts, ends, count, end - base, last - base)
     return last, count
@@ -336,12 +336,12 @@ def _joined(data, base, starts, ends, first, count, edges, cases, sieve):  # typ
             kept = _token(starts, ends, kept, starts[i], ends[i])
             i += 1
             continue
-        at = np.int64(starts[i])
+        cursor = np.int64(starts[i])
         i += size
         bound = cases[PIECE_BOUNDS] + number
         for piece in range(cases[bound], cases[bound + 1]):
-            kept = _token(starts, ends, kept, at, at + cases[piece])
-            at += cases[piece]
+            kept = _token(starts, ends, kept, cursor, cursor + cases[piece])
+            cursor += cases[piece]
     return kept
 
 
@@ -383,15 +383,15 @@ def _suffix(data, start, end, characters, cases):  # type: ignore[no-untyped-def
     """Bytes to split off the back of `data[start:end]`, or 0."""
     if start >= end:
         return 0
-    at = before(data, start, end)
-    codepoint, width = decode(data, at, end)
+    last_begin = before(data, start, end)
+    codepoint, width = decode(data, last_begin, end)
     flags = characters[codepoint]
     if codepoint == 46:
         return _dot_suffix(data, start, end, characters)
-    if at == start:
+    if last_begin == start:
         return width if flags & SUFFIX != 0 else 0
-    other_at = before(data, start, at)
-    other, _ = decode(data, other_at, at)
+    other_at = before(data, start, last_begin)
+    other, _ = decode(data, other_at, last_begin)
     if codepoint == 0x2026 and other == 0x2026:
         return end - other_at
     if (codepoint == 115 or codepoint == 83) and (other == 39 or other == 0x2019):  # 's
@@ -401,22 +401,22 @@ def _suffix(data, start, end, characters, cases):  # type: ignore[no-untyped-def
     if codepoint == 43:
         return width if characters[other] & DIGIT != 0 else 0
     if flags & CURRENCY != 0:
-        return _currency_suffix(data, start, end, at, width, codepoint, characters)
+        return _currency_suffix(data, start, end, last_begin, width, codepoint, characters)
     return ends_in_unit(data, start, end, cases)
 
 
 @njit_inline
-def _currency_suffix(data, start, end, at, width, codepoint, characters):  # type: ignore[no-untyped-def]
+def _currency_suffix(data, start, end, last_begin, width, codepoint, characters):  # type: ignore[no-untyped-def]
     if codepoint == 36:  # the whole of US$, C$, A$
         letters = 0
-        if data[at - 1] == 67 or data[at - 1] == 65:
+        if data[last_begin - 1] == 67 or data[last_begin - 1] == 65:
             letters = 1
-        elif at - 2 >= start and data[at - 1] == 83 and data[at - 2] == 85:
+        elif last_begin - 2 >= start and data[last_begin - 1] == 83 and data[last_begin - 2] == 85:
             letters = 2
         if letters > 0:
-            digit = at - letters - 1
+            digit = last_begin - letters - 1
             return letters + 1 if digit >= start and 48 <= data[digit] <= 57 else 0
-    return width if 48 <= data[at - 1] <= 57 else 0
+    return width if 48 <= data[last_begin - 1] <= 57 else 0
 
 
 @njit_inline
@@ -429,13 +429,13 @@ def _dot_suffix(data, start, end, characters):  # type: ignore[no-untyped-def]
         return end - i
     if i == start:
         return 0
-    at = before(data, start, i)
-    codepoint, _ = decode(data, at, i)
+    last_begin = before(data, start, i)
+    codepoint, _ = decode(data, last_begin, i)
     if characters[codepoint] & BEFORE_DOT != 0:
         return 1
-    if at == start:
+    if last_begin == start:
         return 0
-    other, _ = decode(data, before(data, start, at), at)
+    other, _ = decode(data, before(data, start, last_begin), last_begin)
     if characters[codepoint] & UPPER != 0 and characters[other] & UPPER != 0:
         return 1
     return 1 if other == 0xB0 and (codepoint == 70 or codepoint == 67 or codepoint == 75) else 0

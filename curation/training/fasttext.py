@@ -259,20 +259,20 @@ def _split(offsets, data, starts, ends):  # type: ignore[no-untyped-def]
     """How many words there are; where they lie in `data` is written as far as the arrays reach."""
     count = 0
     for i in range(len(offsets) - 1):
-        at, stop = offsets[i], offsets[i + 1]
+        cursor, stop = offsets[i], offsets[i + 1]
         while True:
-            while at < stop and separates(data[at]):
-                at += 1
-            start = at
-            while at < stop and not separates(data[at]):
-                at += 1
-            if at == start or equal_bytes(data, start, at, EOS_BYTES, ZERO, len(EOS_BYTES)):
+            while cursor < stop and separates(data[cursor]):
+                cursor += 1
+            start = cursor
+            while cursor < stop and not separates(data[cursor]):
+                cursor += 1
+            if cursor == start or equal_bytes(data, start, cursor, EOS_BYTES, ZERO, len(EOS_BYTES)):
                 break
-            if begins(data, start, at, LABEL_BYTES):
+            if begins(data, start, cursor, LABEL_BYTES):
                 continue
             if count < len(starts):
                 starts[count] = start
-                ends[count] = at
+                ends[count] = cursor
             count += 1
     return count
 

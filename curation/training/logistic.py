@@ -155,15 +155,15 @@ def solve(product: Callable[[Array], Array], right: Array, tolerance: float) -> 
     return x
 
 
-def _descend(loss: Callable[[Array], float], here: Array, step: Array, gradient: Array) -> Array:
+def _descend(loss: Callable[[Array], float], point: Array, step: Array, gradient: Array) -> Array:
     """Take the step, halved until it lowers the loss as Armijo's rule wants."""
-    value, slope = loss(here), dot(gradient, step)
+    value, slope = loss(point), dot(gradient, step)
     size = 1.0
     # Near the optimum a step changes the loss by less than its rounding error, which must not stop it.
     slack = 1e-12 * max(abs(value), 1.0)
-    while size > 1e-10 and loss(here + size * step) > value + 1e-4 * size * slope + slack:
+    while size > 1e-10 and loss(point + size * step) > value + 1e-4 * size * slope + slack:
         size /= 2
-    return here + size * step
+    return point + size * step
 
 
 def times(X: Array, v: Array) -> Array:

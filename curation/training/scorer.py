@@ -53,11 +53,11 @@ class Examples:
     """[n, annotators]: their own labels, for the ceiling; NaN where one gave none."""
 
     def take(self, rows: NDArray[np.int64]) -> Examples:
-        at = pa.array(rows)
+        indices = pa.array(rows)
         return Examples(
-            self.text.take(at),
+            self.text.take(indices),
             self.target[rows],
-            None if self.other is None else self.other.take(at),
+            None if self.other is None else self.other.take(indices),
             None if self.annotators is None else self.annotators[rows],
         )
 
@@ -103,33 +103,33 @@ def train(
     if method == "fasttext" and task == "pairwise":
         raise Refusal("fastText does not learn from pairs", "use the method head")
     say("finding near-duplicates among the examples")
-    own, held, groups, leaked = _parts(examples, test, test_share, seed)
-    if min(len(own.target), len(held.target)) < LEAST:
+    learned_from, held, groups, leaked = _parts(examples, test, test_share, seed)
+    if min(len(learned_from.target), len(held.target)) < LEAST:
         raise Refusal(
-            f"{len(own.target)} examples to learn from and {len(held.target)} to test on: each needs {LEAST}",
+            f"{len(learned_from.target)} examples to learn from and {len(held.target)} to test on: each needs {LEAST}",
             "give more examples, or another share to test on",
         )
     if cut is None:
-        cut = 0.5 if task in ("binary", "pairwise") else _middle(own.target)
-    inner = split(own.text, groups[: len(own.target)], test_share, seed + 1)
+        cut = 0.5 if task in ("binary", "pairwise") else _middle(learned_from.target)
+    inner = split(learned_from.text, groups[: len(learned_from.target)], test_share, seed + 1)
     if method == "head":
         assert embed is not None
         say(f"embedding {len(examples.target) + (0 if test is None else len(test.target)):,} examples")
-        X, H = _features(own, embed), _features(held, embed)
-        model, chosen = _best(_Linear, PENALTIES, X, own.target, inner, task, cut, say)
+        X, H = _features(learned_from, embed), _features(held, embed)
+        model, chosen = _best(_Linear, PENALTIES, X, learned_from.target, inner, task, cut, say)
     else:
-        X, H = own.text, held.text
-        model, chosen = _best(_Bag, WAYS, X, own.target, inner, task, cut, say)
+        X, H = learned_from.text, held.text
+        model, chosen = _best(_Bag, WAYS, X, learned_from.target, inner, task, cut, say)
     scores = model.scores(H)
     card = {
         "task": task,
         "method": method,
-        "examples": {"learned_from": len(own.target), "held_out": len(held.target)},
-        "clusters_held_out": len(np.unique(groups[len(own.target) :])),
+        "examples": {"learned_from": len(learned_from.target), "held_out": len(held.target)},
+        "clusters_held_out": len(np.unique(groups[len(learned_from.target) :])),
         "near_duplicates_of_training_examples_left_out": leaked,
         "chosen": chosen,
         "cut": cut,
-        **_report(scores, own, held, groups[len(own.target) :], task, cut, say),
+        **_report(scores, learned_from, held, groups[len(learned_from.target) :], task, cut, say),
     }
     return Trained(model.tensors(), {"task": task, "cut": cut}, card)
 
@@ -277,25 +277,25 @@ class _Bag:
 
 def expected(labels: NDArray[np.int32], probs: NDArray[np.float32], values: Floats) -> Floats:
     """Mean value of the labels [n, k], weighted by their probabilities; NaN where there is none."""
-    there = labels >= 0
-    weight = np.where(there, probs, 0).astype(np.float64)
+    given = labels >= 0
+    weight = np.where(given, probs, 0).astype(np.float64)
     total = weight.sum(axis=1)
-    mean = (weight * np.where(there, values[np.maximum(labels, 0)], 0)).sum(axis=1) / np.maximum(total, 1e-300)
+    mean = (weight * np.where(given, values[np.maximum(labels, 0)], 0)).sum(axis=1) / np.maximum(total, 1e-300)
     return np.where(total > 0, mean, np.nan)
 
 
 def _figure(scores: Floats, y: Floats, task: Task, cut: float) -> float:
     """What a way of learning is chosen by: rank correlation, of two classes and of pairs the area under the curve."""
-    known = ~np.isnan(scores)
+    scored = ~np.isnan(scores)
     if task in ("ordinal", "regression"):
-        return metrics.spearman(scores[known], y[known])
-    good = y[known] >= cut
-    return metrics.auc(scores[known], good) if 0 < good.sum() < len(good) else 0.0
+        return metrics.spearman(scores[scored], y[scored])
+    good = y[scored] >= cut
+    return metrics.auc(scores[scored], good) if 0 < good.sum() < len(good) else 0.0
 
 
 def _report(
     scores: Floats,
-    own: Examples,
+    learned_from: Examples,
     held: Examples,
     groups: NDArray[np.int64],
     task: Task,
@@ -307,7 +307,7 @@ def _report(
     scores = np.where(np.isnan(scores), np.nanmean(scores), scores)  # without a known word: as good as any
     y, good = held.target, held.target >= cut
     length = _words(held)
-    turn = -1.0 if metrics.spearman(_words(own), own.target) < 0 else 1.0
+    turn = -1.0 if metrics.spearman(_words(learned_from), learned_from.target) < 0 else 1.0
     named: dict[str, tuple[Callable[[NDArray[np.int64]], float], Callable[[NDArray[np.int64]], float] | None]] = {}
     if task in ("ordinal", "regression"):
         named["spearman"] = (
@@ -348,13 +348,13 @@ def agreement(labels: Floats) -> float:
 
     NaN is no label; rows that the annotator or all others left out do not count.
     """
-    found = []
-    for own in range(labels.shape[1]):
-        others = np.delete(labels, own, axis=1)
-        there = ~np.isnan(labels[:, own]) & ~np.isnan(others).all(axis=1)
+    correlations = []
+    for rater in range(labels.shape[1]):
+        others = np.delete(labels, rater, axis=1)
+        there = ~np.isnan(labels[:, rater]) & ~np.isnan(others).all(axis=1)
         if there.sum() > 1:
-            found.append(metrics.spearman(labels[there, own], np.nanmean(others[there], axis=1)))
-    return float(np.mean(found)) if found else float("nan")
+            correlations.append(metrics.spearman(labels[there, rater], np.nanmean(others[there], axis=1)))
+    return float(np.mean(correlations)) if correlations else float("nan")
 
 
 def _words(examples: Examples) -> Floats:

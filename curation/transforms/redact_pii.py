@@ -65,27 +65,27 @@ class RedactPii(Transform):
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         text = batch.column("text")
-        found = pii.find(text, self.types)
-        counts = np.diff(found.documents)
-        cells = np.repeat(np.arange(len(text)), counts) * len(pii.TYPES) + found.types
+        matches = pii.find(text, self.types)
+        counts = np.diff(matches.documents)
+        cells = np.repeat(np.arange(len(text)), counts) * len(pii.TYPES) + matches.types
         by_type = np.bincount(cells, minlength=len(text) * len(pii.TYPES)).reshape(-1, len(pii.TYPES))
         return pa.RecordBatch.from_arrays(
             [
                 pa.array(counts, pa.int32()),
                 *(pa.array(by_type[:, pii.TYPES.index(type)], pa.int32()) for type in self.types),
-                self._spans(found),
-                self._edits(text, found),
+                self._spans(matches),
+                self._edits(text, matches),
             ],
             schema=pa.schema([*self.fields, pa.field("edits", EDITS)]),
         )
 
-    def _spans(self, found: pii.Found) -> pa.ListArray:
-        types = pa.array(pii.TYPES, pa.string()).take(pa.array(found.types))
-        spans = pa.StructArray.from_arrays([types, pa.array(found.starts), pa.array(found.ends)], fields=list(SPAN))
-        return pa.ListArray.from_arrays(pa.array(found.documents, pa.int32()), spans, type=pa.list_(SPAN))
+    def _spans(self, matches: pii.Spans) -> pa.ListArray:
+        types = pa.array(pii.TYPES, pa.string()).take(pa.array(matches.types))
+        spans = pa.StructArray.from_arrays([types, pa.array(matches.starts), pa.array(matches.ends)], fields=list(SPAN))
+        return pa.ListArray.from_arrays(pa.array(matches.documents, pa.int32()), spans, type=pa.list_(SPAN))
 
-    def _edits(self, text: pa.LargeStringArray, found: pii.Found) -> pa.ListArray:
+    def _edits(self, text: pa.LargeStringArray, matches: pii.Spans) -> pa.ListArray:
         if self.settings.replacement == "none":
             return pa.array([[]] * len(text), EDITS)
         replacements = REPLACEMENTS[self.settings.replacement]
-        return pii.redact(text, found, {type: replacements[type] for type in self.types})
+        return pii.redact(text, matches, {type: replacements[type] for type in self.types})

@@ -21,8 +21,8 @@ def finding(failure: BaseException, arguments: list[str]) -> Finding:
     """What is said of an exception that nobody foresaw; the rest is in a file, without any document's text."""
     if isinstance(failure, MemoryError):
         return Finding("R003", "not enough memory", "fewer --workers need less")
-    said = said_by(failure)
-    what = f"{kind_of(failure)}{': ' + said if said else ''} {place_of(failure)}".rstrip()
+    message = said_by(failure)
+    what = f"{kind_of(failure)}{': ' + message if message else ''} {place_of(failure)}".rstrip()
     if blames(failure):
         return Finding("C054", f"code of a plugin failed: {what}", "mend it, or ask those who made it")
     file = _written(failure, what, arguments)

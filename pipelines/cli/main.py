@@ -36,9 +36,9 @@ app.add_typer(jobs.app, name="jobs")
 
 def main() -> None:
     """Entry point: errors become findings and exit codes."""
-    from pipelines.cli.stdout import only_data, there
+    from pipelines.cli.stdout import only_data, or_devnull
 
-    sys.stdout, sys.stderr = there(sys.stdout), there(sys.stderr)
+    sys.stdout, sys.stderr = or_devnull(sys.stdout), or_devnull(sys.stderr)
     sys.stderr = Talk(sys.stderr)
     with only_data():
         code = _main(sys.argv[1:])

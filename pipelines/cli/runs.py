@@ -53,24 +53,24 @@ def plan(
     """Say what a run would do: stages, placement, documents stored and still to score. Runs nothing."""
     import pyarrow as pa
 
-    forecast = open_workspace(workspace).plan(recipe, sample, time)
-    if forecast.finished:
-        tell(f"run {forecast.run} is finished: running it again would do nothing")
+    report = open_workspace(workspace).plan(recipe, sample, time)
+    if report.finished:
+        tell(f"run {report.run} is finished: running it again would do nothing")
     else:
-        name = forecast.run or "(named once it is fitted)"
-        tell(f"run {name}: {forecast.rows:,} documents, {human_bytes(forecast.bytes)} in {forecast.shards:,} shards")
-    for stage in forecast.to_fit:
+        name = report.run or "(named once it is fitted)"
+        tell(f"run {name}: {report.rows:,} documents, {human_bytes(report.bytes)} in {report.shards:,} shards")
+    for stage in report.to_fit:
         tell(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
-    for line in forecast.notices:
+    for line in report.notices:
         tell(line)
-    for path, why in forecast.bad_shards:
+    for path, why in report.bad_shards:
         tell(f"warning: {path} {why}")
     if address is not None:
         from workers.on_ray import RayExecutor
 
         executor = RayExecutor(address)
         try:
-            tell(f"cluster at {address}: {executor.room(forecast.plan.passes)}")
+            tell(f"cluster at {address}: {executor.room(report.plan.passes)}")
         finally:
             executor.close()
     rows = [
@@ -84,13 +84,13 @@ def plan(
             "estimate (s)": None if item.seconds is None else round(item.seconds, 2),
             "because": item.why or None,
         }
-        for item in forecast.stages
+        for item in report.stages
     ]
     print_table(pa.Table.from_pylist(rows), format)
-    known = [item.seconds for item in forecast.stages if item.seconds is not None]
+    known = [item.seconds for item in report.stages if item.seconds is not None]
     if known:
-        tell(f"estimate: {sum(known) * 0.7:,.0f} to {sum(known) * 1.5:,.0f} s of one worker, from {forecast.timed_on}")
-    elif not forecast.finished and forecast.to_score:
+        tell(f"estimate: {sum(known) * 0.7:,.0f} to {sum(known) * 1.5:,.0f} s of one worker, from {report.timed_on}")
+    elif not report.finished and report.to_score:
         tell("no estimate: these stages never ran here; --time measures them on a few documents")
 
 

@@ -40,7 +40,7 @@ class Data(io.TextIOWrapper):
         return getattr(sys.stderr, "buffer", sys.stderr) if self._stray else super().buffer
 
 
-def there(stream: TextIO | None) -> TextIO:
+def or_devnull(stream: TextIO | None) -> TextIO:
     """A stream to write to, also where the program began with it closed (`>&-`), which Python tells as None."""
     return open(os.devnull, "w", encoding="utf-8") if stream is None else stream
 

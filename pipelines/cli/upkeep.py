@@ -93,7 +93,7 @@ def verify(
     import pyarrow as pa
 
     verified = open_workspace(workspace).verify(dry_run, None if quiet else lambda what: tell(f"verifying {what}"))
-    rows = [{"file": item.place, "code": item.code, "what": item.why} for item in verified.damaged]
+    rows = [{"file": item.location, "code": item.code, "what": item.why} for item in verified.damaged]
     kinds = pa.schema([("file", pa.string()), ("code", pa.string()), ("what", pa.string())])
     print_table(pa.Table.from_pylist(rows, kinds), format)
     what = f"{verified.files:,} files verified, {len(verified.damaged):,} damaged or gone"

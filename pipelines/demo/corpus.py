@@ -85,10 +85,10 @@ def _collect(
     """Takes what fits. Ends at the first docstring that does not, so that the rest need not be parsed."""
     documents: list[Document] = []
     size = read = skipped = 0
-    for found in harvest(roots):
-        read += found.read
-        skipped += found.skipped
-        for document in found.documents:
+    for harvested in harvest(roots):
+        read += harvested.read
+        skipped += harvested.skipped
+        for document in harvested.documents:
             length = len(document.text.encode())
             whole_file = document.kind != "docstring"
             if size + length > (WHOLE_FILES * limit_bytes if whole_file else limit_bytes):

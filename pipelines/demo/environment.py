@@ -155,13 +155,13 @@ def _docstrings(file: _File) -> list[Document]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in other people's strings
             tree = ast.parse(code)
-        found = list(_walk(tree, ""))
+        docstrings = list(_walk(tree, ""))
     finally:
         gc.enable()
     package = _package(file.source)
     seen: dict[str, int] = {}
     documents = []
-    for name, text in found:
+    for name, text in docstrings:
         text.encode()  # raises on a lone surrogate, which Parquet cannot hold
         seen[name] = seen.get(name, 0) + 1  # a property and its setter, or two branches of an `if`, share a name
         unique = name if seen[name] == 1 else f"{name}~{seen[name]}"

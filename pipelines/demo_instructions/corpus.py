@@ -68,8 +68,8 @@ def build(folder: Path, root: Path | None = None) -> Facts:
     The same library gives the same bytes. `root` is the running interpreter's standard library unless given. Raises
     OSError when it cannot write.
     """
-    found, read, skipped = _collect(root or environment_roots()["stdlib"])
-    fit = [pair for pair in found if _size(pair.instruction) in ASKED and _size(pair.output) in ANSWERED]
+    every_pair, read, skipped = _collect(root or environment_roots()["stdlib"])
+    fit = [pair for pair in every_pair if _size(pair.instruction) in ASKED and _size(pair.output) in ANSWERED]
     unique = sorted({(pair.instruction, pair.output): pair for pair in reversed(fit)}.values())
     _write(unique, folder)
     return Facts(
@@ -78,7 +78,7 @@ def build(folder: Path, root: Path | None = None) -> Facts:
         modules=len({pair.module for pair in unique}),
         files_read=read,
         files_skipped=skipped,
-        functions=len(found),
+        functions=len(every_pair),
     )
 
 
@@ -87,18 +87,18 @@ def _size(text: str) -> int:
 
 
 def _collect(root: Path) -> tuple[list[Pair], int, int]:
-    found: list[Pair] = []
+    collected: list[Pair] = []
     read = skipped = 0
     for path in _files(root):
         try:
             code = path.read_bytes()
             if GENERATED.search(code[:HEAD]):
                 continue
-            found += list(pairs(code, path.relative_to(root).as_posix()))  # all of a file or nothing
+            collected += list(pairs(code, path.relative_to(root).as_posix()))  # all of a file or nothing
             read += 1
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # UnicodeError is a ValueError
             skipped += 1
-    return found, read, skipped
+    return collected, read, skipped
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -168,11 +168,11 @@ def _source(function: Function, lines: list[str]) -> str:
     return "\n".join(own)
 
 
-def _write(found: list[Pair], folder: Path) -> None:
+def _write(pairs: list[Pair], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist([pair._asdict() for pair in found], schema=SCHEMA)
+    table = pa.Table.from_pylist([pair._asdict() for pair in pairs], schema=SCHEMA)
     for number in range(SHARDS):
-        start, stop = (len(found) * place // SHARDS for place in (number, number + 1))
+        start, stop = (len(pairs) * place // SHARDS for place in (number, number + 1))
         temporary = folder / f".{SHARD.format(number)}.tmp"
         parquet.write(table.slice(start, stop - start), temporary)
         temporary.replace(folder / SHARD.format(number))

@@ -44,12 +44,12 @@ def check_input(
         findings.append(at_line(loaded, loaded.line("input"), Finding("C021", message, "add it to input.columns")))
     for name, source in available.mapping.items():
         line = loaded.line("input", "columns", name) or loaded.line("input", "columns") or loaded.line("input")
-        lacking = [file for file in filled if source not in names[file.path]]
+        without_source = [file for file in filled if source not in names[file.path]]
         finding = None
-        if lacking and (name in {*reads, *numbers, *available.parts} or len(lacking) == len(filled)):
-            more = f" and {_files(len(lacking) - 1)} more" if len(lacking) > 1 else ""
-            there = ", ".join(lacking[0].schema.names)  # type: ignore[union-attr]
-            message = f"input column '{source}' (for {name}) is missing in {lacking[0].path}{more}"
+        if without_source and (name in {*reads, *numbers, *available.parts} or len(without_source) == len(filled)):
+            more = f" and {_files(len(without_source) - 1)} more" if len(without_source) > 1 else ""
+            there = ", ".join(without_source[0].schema.names)  # type: ignore[union-attr]
+            message = f"input column '{source}' (for {name}) is missing in {without_source[0].path}{more}"
             finding = Finding("C021", message, f"columns there: {there}; map one with `columns: {{{name}: ...}}`")
         elif source in unified and name in available.parts and not _readable(available, name, unified[source]):
             message = f"input column '{source}' (for {name}) is {unified[source]}, which cannot be read as {name}"

@@ -28,7 +28,7 @@ TIMED = 128
 
 
 @dataclass(frozen=True)
-class StageForecast:
+class StageEstimate:
     """One step of one stage."""
 
     step: str
@@ -48,7 +48,7 @@ class StageForecast:
 
 
 @dataclass
-class Forecast:
+class PlanReport:
     """A plan, and what is missing to it."""
 
     plan: Plan
@@ -58,7 +58,7 @@ class Forecast:
     bytes: int
     shards: int
     bad_shards: list[tuple[str, str]]
-    stages: list[StageForecast] = field(default_factory=list)
+    stages: list[StageEstimate] = field(default_factory=list)
     to_fit: list[str] = field(default_factory=list)
     finished: bool = False
     timed_on: str = "earlier runs in this workspace"
@@ -71,10 +71,14 @@ class Forecast:
         return sum(stage.to_score for stage in self.stages)
 
 
-def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Forecast:
+Forecast = PlanReport
+"""The name it had; code that imports it goes on."""
+
+
+def estimate(resolved: Resolved, manifest: Manifest, time: bool = False) -> PlanReport:
     """Replay what is stored and count what is missing. Reads no text, unless `time` asks for a timed sample."""
     plan = resolved.plan
-    result = Forecast(
+    result = PlanReport(
         plan,
         None if resolved.unfitted else plan.run,
         plan.rows,
@@ -107,7 +111,7 @@ def forecast(resolved: Resolved, manifest: Manifest, time: bool = False) -> Fore
             for step in stage.steps:
                 have = _stored(manifest, plan, step.fingerprint)
                 result.stages.append(
-                    StageForecast(
+                    StageEstimate(
                         step.name,
                         stage.kind if step.name == stage.id else step.name.rpartition("/")[2],
                         placement(stage, step),
@@ -178,20 +182,20 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
     sample = Sample(plan, TIMED, {"text", *(name for step in steps for name in step.reads)})
     text = sample.column("text")
     rates: dict[str, float] = {}
-    made: dict[str, pa.StructArray] = {}
+    outputs: dict[str, pa.StructArray] = {}
     if not len(text):
         return rates, 0
     for step in steps:
         columns = {name: sample.column(name, name in step.numbers) for name in step.reads if name != "text"}
         columns |= {"text": text} if "text" in step.reads else {}
-        columns |= {name: made[other] for name, other in step.requires.items()}
+        columns |= {name: outputs[other] for name, other in step.requires.items()}
         batch = pa.RecordBatch.from_pydict(columns)
         with contained():
             score_rows(step, batch.slice(0, 8), score_here)
             began = perf_counter()
             scored = complete(score_rows(step, batch, score_here), step)
         rates[step.fingerprint] = (perf_counter() - began) / len(text)
-        made[step.fingerprint] = scored.to_struct_array()
+        outputs[step.fingerprint] = scored.to_struct_array()
         if step.edits:
             from curation.text.edits import apply_edits  # compiles, so only where something is edited
 

@@ -75,9 +75,9 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
     folder = into / "bundle"
     try:
         needed = companions(loaded)
-        own = [Sent(str(file.relative_to(folder)), _size(file), "--code") for file in _files(folder)]
+        recipe_files = [Sent(str(file.relative_to(folder)), _size(file), "--code") for file in _files(folder)]
         # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
-        places = [loaded.base, *(Path(os.path.normpath(loaded.base / item.place.parent)) for item in needed)]
+        places = [loaded.base, *(Path(os.path.normpath(loaded.base / item.path.parent)) for item in needed)]
         root = Path(os.path.commonpath(places))
         beside = folder / FILES / loaded.base.relative_to(root)
         recipe = beside / loaded.path.name
@@ -85,8 +85,8 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
         def sent(path: Path, size: int, what: str) -> Sent:
             return Sent(os.path.relpath(path, folder), size, what)
 
-        stages = [sent(beside / item.place, item.bytes, item.what) for item in needed]
-        own.append(sent(recipe, _size(loaded.path), "recipe"))
+        stages = [sent(beside / item.path, item.bytes, item.what) for item in needed]
+        recipe_files.append(sent(recipe, _size(loaded.path), "recipe"))
         engine = []
         for name in PACKAGES:
             package = Path(import_module(name).__path__[0])
@@ -94,14 +94,14 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
             engine.append(Sent(f"{name}/", sum(map(_size, sources)), "the engine"))
             for file in sources:
                 _copy(file, into / "engine" / name / file.relative_to(package))
-        _check_size([*stages, *own, *engine])
+        _check_size([*stages, *recipe_files, *engine])
         _copy(loaded.path, recipe)
         for item in needed:
-            _copy(item.file, Path(os.path.normpath(beside / item.place)))
+            _copy(item.file, Path(os.path.normpath(beside / item.path)))
     except OSError as failure:
         raise CurationError(Finding("C046", f"what the recipe names cannot be read: {failure}")) from failure
     named = tuple(dict.fromkeys(item.what.removeprefix("path:") for item in needed))
-    return Bundle(folder, str(recipe.relative_to(folder)), named, code, (*own, *stages, *engine))
+    return Bundle(folder, str(recipe.relative_to(folder)), named, code, (*recipe_files, *stages, *engine))
 
 
 def _check_size(files: list[Sent]) -> None:
@@ -140,13 +140,13 @@ def take_code(path: Path, into: Path) -> tuple[str, ...]:
     path = path.resolve()
     if not path.exists():
         raise CurationError(Finding("C046", f"--code {path}: there is no such file or folder"))
-    made = sorted(path.glob("*.dist-info/entry_points.txt")) if path.is_dir() else []
+    installed = sorted(path.glob("*.dist-info/entry_points.txt")) if path.is_dir() else []
     project = next((place for place in (path, *path.parents[:2]) if (place / "pyproject.toml").is_file()), None)
-    if made:
-        points = _declared(made)
+    if installed:
+        points = _declared(installed)
         sources = [child for child in sorted(path.iterdir()) if _importable(child)]
-        data = _recorded(made)
-        for file in made:
+        data = _recorded(installed)
+        for file in installed:
             for name in ("METADATA", "entry_points.txt"):
                 if (file.parent / name).is_file():
                     _copy(file.parent / name, folder / file.parent.name / name)
@@ -221,16 +221,16 @@ def _owner(name: str) -> str | None:
 
 def _needed() -> set[str]:
     """Distributions that the engine needs, and those that they need, by the names that an index compares."""
-    found: set[str] = set()
+    distributions: set[str] = set()
     waiting = ["curation-engine"]
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in found:
+        if name in distributions:
             continue
-        found.add(name)
+        distributions.add(name)
         with suppress(metadata.PackageNotFoundError):
             waiting += [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in metadata.requires(name) or ()]
-    return found
+    return distributions
 
 
 def _module(target: str) -> str:
@@ -273,16 +273,16 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, ConfigError) as failure:
-        said = " ".join(str(failure).split())
-        raise CurationError(Finding("C046", f"{file} cannot be read: {said}")) from failure
+        message = " ".join(str(failure).split())
+        raise CurationError(Finding("C046", f"{file} cannot be read: {message}")) from failure
 
 
 def _table(written: dict[str, Any], *keys: str) -> dict[str, Any]:
     """A table within another; empty where there is none. Raises ValueError for what is no table."""
-    for place, key in enumerate(keys):
+    for depth, key in enumerate(keys):
         written = written.get(key, {})
         if not isinstance(written, dict):
-            raise ValueError(f"{'.'.join(keys[: place + 1])} is no table")
+            raise ValueError(f"{'.'.join(keys[: depth + 1])} is no table")
     return written
 
 

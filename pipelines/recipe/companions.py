@@ -26,7 +26,7 @@ CARD = "README.md"
 class Companion:
     """One file that travels with a recipe."""
 
-    place: Path
+    path: Path
     """Where it counts as lying, relative to the recipe's folder; may begin with `..`."""
     file: Path
     """Where its bytes are."""
@@ -43,35 +43,35 @@ def companions(loaded: Loaded) -> list[Companion]:
 
     Raises C062 for a hidden file, and for a link that leads out of a model's folder.
     """
-    found: dict[Path, Companion] = {}
+    by_path: dict[Path, Companion] = {}
     for place, stage in enumerate(loaded.recipe.stages):
         asked = _asked(loaded.stages[place])
         for value in _texts(stage.settings):
             name = value.removeprefix("path:")
             if not name or os.path.isabs(name) or name.startswith("~"):
                 continue
-            there = loaded.base / name
-            if value != name and there.is_dir():
-                items = list(_model(Path(os.path.normpath(name)), there, value, stage.id))
-            elif value in asked and there.is_file():
-                items = [_file(Path(os.path.normpath(name)), there, value, stage.id, loaded.base)]
+            located = loaded.base / name
+            if value != name and located.is_dir():
+                items = list(_model(Path(os.path.normpath(name)), located, value, stage.id))
+            elif value in asked and located.is_file():
+                items = [_file(Path(os.path.normpath(name)), located, value, stage.id, loaded.base)]
             else:
                 continue
             for item in items:
-                found.setdefault(item.place, item)
-    return list(found.values())
+                by_path.setdefault(item.path, item)
+    return list(by_path.values())
 
 
 def unasked(loaded: Loaded) -> list[str]:
     """Settings that are the name of a file beside the recipe, for which no stage asks: those stay here."""
-    found = []
+    notices = []
     for place, stage in enumerate(loaded.recipe.stages):
         asked = _asked(loaded.stages[place])
         for value in _texts(stage.settings):
             with suppress(OSError, ValueError):
                 if value not in asked and not os.path.isabs(value) and (loaded.base / value).is_file():
-                    found.append(f"stage '{stage.id}': {value}")
-    return found
+                    notices.append(f"stage '{stage.id}': {value}")
+    return notices
 
 
 def _asked(stage: Any) -> set[str]:
@@ -107,17 +107,17 @@ def is_hidden(path: PurePath) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in path.parts)
 
 
-def _file(place: Path, there: Path, value: str, stage: str, base: Path) -> Companion:
-    target = there.resolve()
-    if is_hidden(place) or is_hidden(Path(os.path.relpath(target, base.resolve()))):
-        leads = "" if is_hidden(place) else f", a link to {target}"
+def _file(path: Path, file: Path, value: str, stage: str, base: Path) -> Companion:
+    target = file.resolve()
+    if is_hidden(path) or is_hidden(Path(os.path.relpath(target, base.resolve()))):
+        leads = "" if is_hidden(path) else f", a link to {target}"
         raise _refused(stage, f"{value}{leads} is a hidden file, and those are never sent")
-    return Companion(place, there, value)
+    return Companion(path, file, value)
 
 
-def _model(place: Path, folder: Path, value: str, stage: str) -> Iterator[Companion]:
+def _model(path: Path, folder: Path, value: str, stage: str) -> Iterator[Companion]:
     """Of a model's folder what decides what the model computes, and its card."""
-    if is_hidden(place):
+    if is_hidden(path):
         raise _refused(stage, f"{value} lies in a hidden folder, and those are never sent")
     root = folder.resolve()
     # the Hub's cache keeps a snapshot as links to the blobs beside it
@@ -128,7 +128,7 @@ def _model(place: Path, folder: Path, value: str, stage: str) -> Iterator[Compan
             continue
         if not file.resolve().is_relative_to(within):
             raise _refused(stage, f"{value}: {inside} is a link that leads out of the folder, to {file.resolve()}")
-        yield Companion(place / inside, file, value)
+        yield Companion(path / inside, file, value)
 
 
 def _of_model(file: Path) -> bool:

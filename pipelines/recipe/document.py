@@ -69,7 +69,7 @@ class Document:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-            self.findings.append(self._at("C002", f"not valid YAML: {problem}", None, mark, 1))
+            self.findings.append(self._marked("C002", f"not valid YAML: {problem}", None, mark, 1))
         except (RecursionError, ValueError) as error:  # ValueError: a number or a date that Python cannot hold
             problem = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
             self.add("C002", f"not valid YAML: {problem}")
@@ -92,20 +92,20 @@ class Document:
                     raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
                 if key_node.tag == "tag:yaml.org,2002:merge":
                     message, hint = "merge keys (`<<`) are not read", "write the keys out, or name a whole value by `*`"
-                    self.findings.append(self._at("C002", message, hint, key_node.start_mark, 2))
+                    self.findings.append(self._marked("C002", message, hint, key_node.start_mark, 2))
                     continue
                 # As written: YAML 1.1 would make False of the key `no`.
                 key = str(key_node.value)
-                here = (*path, key)
+                key_path = (*path, key)
                 if key in mapping:
-                    first = self.keys[here].line + 1
+                    first = self.keys[key_path].line + 1
                     message = f"key '{key}' is given twice"
                     self.findings.append(
-                        self._at("C002", message, f"it first stands in line {first}", key_node.start_mark, len(key))
+                        self._marked("C002", message, f"it first stands in line {first}", key_node.start_mark, len(key))
                     )
                     continue
-                self.keys[here] = key_node.start_mark
-                mapping[key] = self._value(loader, value_node, here, above)
+                self.keys[key_path] = key_node.start_mark
+                mapping[key] = self._value(loader, value_node, key_path, above)
             return mapping
         if isinstance(node, yaml.SequenceNode):
             entries = []
@@ -127,7 +127,7 @@ class Document:
         elif node.tag in _NUMBERS and _OF_YAML_1_1.fullmatch(text):
             value = loader.construct_object(node)
             self.findings.append(
-                self._at(
+                self._marked(
                     "C002", f"YAML takes {text} for {value}", f"write {value}, or quotes", node.start_mark, len(text)
                 )
             )
@@ -149,21 +149,21 @@ class Document:
         node = self.values.get(path)
         if value and isinstance(node, yaml.ScalarNode):
             mark, width = node.start_mark, max(1, node.end_mark.column - node.start_mark.column)
-            place = self._place(node, *span) if span is not None else None
+            place = self._position_of(node, *span) if span is not None else None
             if place is not None:
                 line, column, width = place
                 self.findings.append(self._finding(code, message, hint, line, column, width))
                 return
             if node.style in ("|", ">") or node.end_mark.line != node.start_mark.line:
                 mark, width = self.keys.get(path, mark), len(str(path[-1])) if path else 1
-            self.findings.append(self._at(code, message, hint, mark, width))
+            self.findings.append(self._marked(code, message, hint, mark, width))
             return
         while path and path not in self.keys:
             path = path[:-1]
         width = len(path[-1]) if path and isinstance(path[-1], str) else 1
-        self.findings.append(self._at(code, message, hint, self.keys.get(path), width))
+        self.findings.append(self._marked(code, message, hint, self.keys.get(path), width))
 
-    def _at(self, code: str, message: str, hint: str | None, mark: Any, width: int) -> Finding:
+    def _marked(self, code: str, message: str, hint: str | None, mark: Any, width: int) -> Finding:
         if mark is None:
             return Finding(code, message, hint, self.file)
         return self._finding(code, message, hint, mark.line, mark.column, width)
@@ -178,28 +178,29 @@ class Document:
             excerpt = f"{source}\n{margin}{'^' * width}"
         return Finding(code, message, hint, self.file, line + 1, excerpt)
 
-    def _place(self, node: Any, start: int, end: int) -> tuple[int, int, int] | None:
+    def _position_of(self, node: Any, start: int, end: int) -> tuple[int, int, int] | None:
         """(line, column, width) of characters [start, end) of a scalar's text, found by walking both together."""
-        source, at = self.text, node.start_mark.index
+        source, offset = self.text, node.start_mark.index
         if node.style in ("|", ">"):
-            at = source.find("\n", at) + 1
+            offset = source.find("\n", offset) + 1
         elif node.style in ("'", '"'):
-            at += 1
+            offset += 1
         offsets = []
         for char in node.value:
             if char.isspace():
-                offsets.append(at)
+                offsets.append(offset)
                 continue
-            while at < len(source) and source[at].isspace():
-                at += 1
-            if at < len(source) and (
-                (node.style == "'" and source.startswith("''", at)) or (node.style == '"' and source[at] == "\\")
+            while offset < len(source) and source[offset].isspace():
+                offset += 1
+            if offset < len(source) and (
+                (node.style == "'" and source.startswith("''", offset))
+                or (node.style == '"' and source[offset] == "\\")
             ):
-                at += 1
-            if at >= len(source) or source[at] != char:
+                offset += 1
+            if offset >= len(source) or source[offset] != char:
                 return None
-            offsets.append(at)
-            at += 1
+            offsets.append(offset)
+            offset += 1
         if not offsets:
             return None
         offsets.append(offsets[-1] + 1)
@@ -274,46 +275,48 @@ def _report(
     for detail in error.errors(include_url=False):
         location = detail["loc"]
         missing = detail["type"] == "missing"
-        place = _within(values, location[:-1] if missing else location)
-        places.setdefault((*place, location[-1]) if missing else place, []).append(detail)
-    for place, details in places.items():
-        dotted = ".".join(str(part) for part in place)
-        here = f"{label}: {dotted}: " if dotted else f"{label}: "
+        key_path = _within(values, location[:-1] if missing else location)
+        places.setdefault((*key_path, location[-1]) if missing else key_path, []).append(detail)
+    for key_path, details in places.items():
+        dotted = ".".join(str(part) for part in key_path)
+        prefix = f"{label}: {dotted}: " if dotted else f"{label}: "
         extra = next((detail for detail in details if detail["type"] == "extra_forbidden"), None)
         if extra is not None:
-            names = [*beside, *_keys(model, place[:-1])] if len(place) == 1 else _keys(model, place[:-1])
-            near = get_close_matches(str(place[-1]), names, 1)
+            names = [*beside, *_keys(model, key_path[:-1])] if len(key_path) == 1 else _keys(model, key_path[:-1])
+            near = get_close_matches(str(key_path[-1]), names, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            section = f"{label}: {'.'.join(map(str, place[:-1]))}" if place[:-1] else label
+            section = f"{label}: {'.'.join(map(str, key_path[:-1]))}" if key_path[:-1] else label
             hint += f"known: {', '.join(names)}"
-            document.add("C003", f"{section}: unknown key '{place[-1]}'", (*path, *place), hint)
+            document.add("C003", f"{section}: unknown key '{key_path[-1]}'", (*path, *key_path), hint)
         elif details[0]["loc"][-1:] == ("[key]",) and details[0]["type"] == "string_pattern_mismatch":
-            message = f"{label}: {'.'.join(map(str, place[:-1]))}: '{place[-1]}' is no name"
+            message = f"{label}: {'.'.join(map(str, key_path[:-1]))}: '{key_path[-1]}' is no name"
             letters = "letters, digits and _ only, not beginning with a digit"
             plain = details[0]["ctx"]["pattern"] == IDENTIFIER
             hint = letters if plain else f"a name matches {details[0]['ctx']['pattern']}"
-            document.add("C004", message, (*path, *place), hint)
+            document.add("C004", message, (*path, *key_path), hint)
         elif details[0]["type"] == "missing":
-            document.add("C005", f"{label}: missing key '{dotted}'", (*path, *place), f"add `{place[-1]}:`")
+            document.add("C005", f"{label}: missing key '{dotted}'", (*path, *key_path), f"add `{key_path[-1]}:`")
         elif details[0]["type"] in ("value_error", "assertion_error"):
             reason = details[0]["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            document.add("C012", f"{here}{reason}", (*path, *place), value=True)
+            document.add("C012", f"{prefix}{reason}", (*path, *key_path), value=True)
         else:
-            given = _lookup(values, place)
+            given = _lookup(values, key_path)
             wanted = " or ".join(dict.fromkeys(_expected(detail) for detail in details))
             hint_text = _hint(details, given)
-            document.add("C004", f"{here}expected {wanted}, got {shown(given)}", (*path, *place), hint_text, value=True)
+            document.add(
+                "C004", f"{prefix}expected {wanted}, got {shown(given)}", (*path, *key_path), hint_text, value=True
+            )
 
 
 def _within(values: Any, location: Sequence[str | int]) -> KeyPath:
     """The part of pydantic's location that is a path in the recipe; the rest names branches of unions."""
-    place: list[str | int] = []
+    key_path: list[str | int] = []
     for part in location:
         inside = part in values if isinstance(values, Mapping) else _is_index(values, part)
         if inside:
             values = values[part]
-            place.append(part)
-    return tuple(place)
+            key_path.append(part)
+    return tuple(key_path)
 
 
 def _is_index(values: Any, part: str | int) -> bool:
@@ -326,15 +329,15 @@ def _lookup(values: Any, place: KeyPath) -> Any:
     return values
 
 
-def _keys(model: type[BaseModel], place: KeyPath) -> list[str]:
+def _keys(model: type[BaseModel], key_path: KeyPath) -> list[str]:
     """Keys of the model at a place."""
     current: Any = model
-    for part in place:
-        known = getattr(current, "model_fields", {}).get(part)
-        if known is None:
+    for part in key_path:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
             return []
-        current = known.annotation
-    return [known.alias or name for name, known in getattr(current, "model_fields", {}).items()]
+        current = field.annotation
+    return [field.alias or name for name, field in getattr(current, "model_fields", {}).items()]
 
 
 def _expected(detail: Any) -> str:

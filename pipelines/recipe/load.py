@@ -100,14 +100,14 @@ def _override(document: Document, value: dict[str, Any], dotted: str, new: Any) 
     for index, step in enumerate(steps):
         final = index == len(steps) - 1
         if isinstance(target, list):
-            place = next((n for n, entry in enumerate(target) if str(n) == step or default_id(entry) == step), None)
-            if place is None:
+            position = next((n for n, entry in enumerate(target) if str(n) == step or default_id(entry) == step), None)
+            if position is None:
                 known = ", ".join(name for entry in target if (name := default_id(entry)))
                 document.add("C003", f"override '{dotted}': no stage '{step}'", hint=f"stages: {known}")
                 return
             if final:
-                target[place] = new
-            target = target[place]
+                target[position] = new
+            target = target[position]
         elif isinstance(target, dict):
             if final:
                 target[step] = new

@@ -30,7 +30,7 @@ def turns_of(available: Columns, rule: str | None) -> str | None:
 def build_stage(document: Document, index: int, stage: Stage, context: Context, available: Columns) -> Any:
     """The stage's object, or None after saying why there is none."""
     path: KeyPath = ("stages", index)
-    place: KeyPath = (*path, stage.family)
+    key_path: KeyPath = (*path, stage.family)
     try:
         cls = registry.find(stage.family, stage.kind)
     except KeyError:
@@ -41,35 +41,35 @@ def build_stage(document: Document, index: int, stage: Stage, context: Context, 
         if elsewhere:
             hint = f"write `{elsewhere[0]}: {stage.kind}`. "
         message = f"unknown {stage.family} '{stage.kind}'"
-        document.add("C006", message, place, f"{hint}{kinds_hint(stage.family)}", value=True)
+        document.add("C006", message, key_path, f"{hint}{kinds_hint(stage.family)}", value=True)
         return None
     except PluginError as error:
-        document.add("C054", f"stage '{stage.id}': {error}", place, error.hint, value=True)
+        document.add("C054", f"stage '{stage.id}': {error}", key_path, error.hint, value=True)
         return None
     except ImportError as error:
         message = f"stage '{stage.id}': {stage.family} '{stage.kind}' cannot be imported: {one_line(error)}"
-        document.add("C012", message, place, "install what it needs", value=True)
+        document.add("C012", message, key_path, "install what it needs", value=True)
         return None
     label = f"stage '{stage.id}'"
     if registry.is_stale(cls):
         message = f"{label}: the code of {stage.family} '{stage.kind}' was changed since this process loaded it"
-        document.add("C054", message, place, "begin a new Python process", value=True)
+        document.add("C054", message, key_path, "begin a new Python process", value=True)
         return None
     try:
         with contained():
             return _built(document, path, label, stage, cls, context, available)
     except Exception as error:
-        said, advised = advice(error)
+        reason, advised = advice(error)
         if isinstance(error, CurationError):
             for finding in error.findings:
-                document.add(finding.code, f"{label}: {finding.message}", place, finding.hint)
+                document.add(finding.code, f"{label}: {finding.message}", key_path, finding.hint)
         elif isinstance(error, ModelError):
-            key: KeyPath = (*path, "model") if "model" in stage.settings else place
-            document.add("C013", f"{label}: {said}", key, advised, value=True)
+            key: KeyPath = (*path, "model") if "model" in stage.settings else key_path
+            document.add("C013", f"{label}: {reason}", key, advised, value=True)
         elif isinstance(error, ValueError | OSError):
-            document.add("C012", f"{label}: {said}", place, advised)
+            document.add("C012", f"{label}: {reason}", key_path, advised)
         elif registry.blames(error):
-            document.add("C054", f"{label}: {raised(error)}", place, advised or PLUGIN_HINT)
+            document.add("C054", f"{label}: {raised(error)}", key_path, advised or PLUGIN_HINT)
         else:
             raise
         return None
@@ -80,25 +80,25 @@ PLUGIN_HINT = "what it says is a plugin's: mend it, or ask those who made it"
 
 def raised(error: Exception) -> str:
     """What a plugin's code raised, in one line."""
-    kind, said = kind_of(error), one_line(error)
-    return f"its code raised {kind}{'' if said == kind else ': ' + said[:200]}"
+    kind, message = kind_of(error), one_line(error)
+    return f"its code raised {kind}{'' if message == kind else ': ' + message[:200]}"
 
 
 def _built(
     document: Document, path: KeyPath, label: str, stage: Stage, cls: Any, context: Context, available: Columns
 ) -> Any:
-    place: KeyPath = (*path, stage.family)
+    key_path: KeyPath = (*path, stage.family)
     settings = validate(document, cls.Settings, stage.settings, path, label, [stage.family, *STAGE_KEYS])
     if settings is None:
         return None
     built = construct(cls, settings, context)
     if stage.family == "transform" and available.makes("text"):
         message = f"{label}: edits `text`, which the format `{available.kind}` makes of other columns"
-        document.add("C039", message, place, "map `text` to a column of its own, or leave the stage out")
+        document.add("C039", message, key_path, "map `text` to a column of its own, or leave the stage out")
         return None
     wrong = _wrong(built.inner if isinstance(built, PerTurn) else built)
     if wrong is not None:
-        document.add("C054", f"{label}: {wrong}", place, PLUGIN_HINT)
+        document.add("C054", f"{label}: {wrong}", key_path, PLUGIN_HINT)
         return None
     waiting = [built]
     while waiting:
@@ -150,7 +150,7 @@ def needs_of(
 ) -> None:
     """Columns that a selection ranks by must be comparable numbers from an earlier stage."""
     kinds = {f"{stage}.{field.name}": field.type for stage, own in fields.items() for field in own}
-    known = [name for name, kind in kinds.items() if _numeric(kind)]
+    numeric = [name for name, kind in kinds.items() if _numeric(kind)]
     other = "survivor" if "survivor" in stage.settings else stage.family
     for name in () if isinstance(built, Scorer) else built.columns:  # what a scorer calls so is its own affair
         if name in incomparable:
@@ -159,11 +159,11 @@ def needs_of(
             hint = "a cascade decides by its gate alone; to rank, score all documents with one of its members"
             document.add("C014", message, ("stages", index, key), hint, value=True)
             continue
-        if name in known or name.split(".")[0] in broken:
+        if name in numeric or name.split(".")[0] in broken:
             continue
         key = next((key for key, value in stage.settings.items() if value == name), other)
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"columns of earlier stages: {', '.join(known) or 'none'}"
+        near = get_close_matches(name, numeric, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"columns of earlier stages: {', '.join(numeric) or 'none'}"
         message = f"stage '{stage.id}' reads an unknown column '{name}'"
         if name in kinds:
             message = f"stage '{stage.id}' ranks by '{name}', which is {kinds[name]} and not a number"
@@ -202,7 +202,7 @@ def bind_gate(
 
 
 def check_outputs(document: Document, top: Recipe, stages: Sequence[Stage | None], objects: Sequence[Any]) -> None:
-    known = {
+    columns = {
         stage.id: [
             *dict.fromkeys([*names_of(built.fields), *(["status"] if stage.family in DOCUMENT_FAMILIES else [])])
         ]
@@ -212,8 +212,8 @@ def check_outputs(document: Document, top: Recipe, stages: Sequence[Stage | None
     for index, name in enumerate(top.output.columns or ()):
         stage_id, _, column = name.partition(".")
         # Any other name with a dot may be a source column; that is checked against the files.
-        if column and stage_id in known and column not in known[stage_id]:
-            near = get_close_matches(column, known[stage_id], 1)
+        if column and stage_id in columns and column not in columns[stage_id]:
+            near = get_close_matches(column, columns[stage_id], 1)
             hint = f"did you mean '{stage_id}.{near[0]}'? " if near else ""
-            hint += f"columns of '{stage_id}': {', '.join(known[stage_id])}"
+            hint += f"columns of '{stage_id}': {', '.join(columns[stage_id])}"
             document.add("C025", f"unknown output column '{name}'", ("output", "columns", index), hint, value=True)

@@ -39,13 +39,13 @@ def _stage_schema(family: str, kind: str, definitions: dict[str, Any]) -> dict[s
         cls = registry.find(family, kind)
     except ImportError:  # what it needs is not installed, or it is broken: an editor should still accept it
         return {"type": "object", "properties": common, "required": [family]}
-    own = cls.Settings.model_json_schema(ref_template=f"#/$defs/{family}.{kind}.{{model}}")
-    for name, definition in own.pop("$defs", {}).items():
+    settings_schema = cls.Settings.model_json_schema(ref_template=f"#/$defs/{family}.{kind}.{{model}}")
+    for name, definition in settings_schema.pop("$defs", {}).items():
         definitions[f"{family}.{kind}.{name}"] = definition
     stage: dict[str, Any] = {
         "type": "object",
-        "properties": {**common, **own.get("properties", {})},
-        "required": [family, *own.get("required", [])],
+        "properties": {**common, **settings_schema.get("properties", {})},
+        "required": [family, *settings_schema.get("required", [])],
         "additionalProperties": False,
     }
     summary = (cls.__doc__ or "").strip().split("\n\n")[0]

@@ -40,10 +40,12 @@ def read_stage(document: Document, index: int, entry: Any) -> Stage | None:
     if not isinstance(entry, dict):
         document.add("C004", f"stage {index + 1}: expected a mapping, got {shown(entry)}", path, _family_hint())
         return None
-    found = [family for family in FAMILIES if family in entry]
-    if len(found) != 1:
-        if found:
-            document.add("C003", f"stage {index + 1} is both {' and '.join(found)}", (*path, found[1]), _family_hint())
+    families = [family for family in FAMILIES if family in entry]
+    if len(families) != 1:
+        if families:
+            document.add(
+                "C003", f"stage {index + 1} is both {' and '.join(families)}", (*path, families[1]), _family_hint()
+            )
             return None
         near = next((key for key in entry if get_close_matches(key, FAMILIES, 1)), None)
         if near is not None:
@@ -52,7 +54,7 @@ def read_stage(document: Document, index: int, entry: Any) -> Stage | None:
         else:
             document.add("C005", f"stage {index + 1} does not say what it is", path, _family_hint())
         return None
-    family = found[0]
+    family = families[0]
     kind = entry[family]
     if not isinstance(kind, str):
         message = f"stage {index + 1}: {family}: expected text, got {shown(kind)}"
@@ -92,14 +94,14 @@ def read_stage(document: Document, index: int, entry: Any) -> Stage | None:
 
 
 def _resources(document: Document, path: KeyPath, name: str, given: Any) -> Resources | None:
-    place: KeyPath = (*path, "resources")
+    key_path: KeyPath = (*path, "resources")
     if not isinstance(given, dict):
         hint = "such as {num_gpus: 0.5, workers: 1..8}"
         document.add(
-            "C004", f"stage '{name}': resources: expected a mapping, got {shown(given)}", place, hint, value=True
+            "C004", f"stage '{name}': resources: expected a mapping, got {shown(given)}", key_path, hint, value=True
         )
         return None
-    found = validate(document, Resources, given, place, f"stage '{name}': resources", [])
+    found = validate(document, Resources, given, key_path, f"stage '{name}': resources", [])
     return found if isinstance(found, Resources) else None
 
 

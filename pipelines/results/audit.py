@@ -79,10 +79,10 @@ class Report:
         lines = [f"audit {self.sample.audit}: {labelled:,} of {sampled:,} sampled documents have a label"]
         if self.relabelled:
             lines.append(f"{self.relabelled:,} were labelled otherwise before; the latest label counts")
-        wanting = [f"{item.name} ({item.size:,} documents)" for item in strata if not item.labelled]
-        if wanting:
+        unlabelled = [f"{item.name} ({item.size:,} documents)" for item in strata if not item.labelled]
+        if unlabelled:
             recall = next(item for item in self.measures if item.name == "recall")
-            lines.append(f"no label yet in {'; '.join(wanting)}")
+            lines.append(f"no label yet in {'; '.join(unlabelled)}")
             lines.append(
                 f"so recall may be anything from {recall.least:.3f} to {recall.most:.3f}; its interval allows for both"
             )
@@ -342,17 +342,17 @@ def _documents(manifest: Manifest, plan: Plan, doc_ids: list[int]) -> pa.Table:
     wanted: dict[str, list[int]] = {}
     for path, row in sorted(places):
         wanted.setdefault(path, []).append(row)
-    pieces, found = [], []
+    pieces, origins = [], []
     for shard in plan.shards:
         rows = np.array(wanted.get(shard.path, []), dtype=np.int64) - shard.row_start
         rows = rows[(rows >= 0) & (rows < shard.rows)]
         for read in source_rows(shard, rows, plan.columns, wanted_columns(plan, names)) if len(rows) else ():
             pieces.append(read.batch(names, numbers))
-            found += [(shard.path, int(row)) for row in read.rows + shard.row_start]
+            origins += [(shard.path, int(row)) for row in read.rows + shard.row_start]
     [documents] = pa.Table.from_batches(pieces).combine_chunks().to_batches()
     for transform in transforms:
         documents = edited_anew(transform, documents)
-    at = {place: number for number, place in enumerate(found)}
+    at = {place: number for number, place in enumerate(origins)}
     documents = documents.select(shown).take(pa.array([at[place] for place in places]))
     paths, rows_in_file = zip(*places, strict=True)
     keys = {"doc_id": pa.array(doc_ids), "path": pa.array(paths), "row": pa.array(rows_in_file)}

@@ -255,19 +255,19 @@ class _Invocation:
     def _fail(self, shard: Shard | None, failure: Failure, step: str = "") -> None:
         """Take note of what a unit failed of: `shard` is what it was about, the failure says whose fault it is."""
         for one in (failure, *failure.more):
-            at = shard
+            failed_shard = shard
             if one.shard is None:
                 self.faultless.append(one)
             else:
-                at = self.plan.shards[one.shard]
+                failed_shard = self.plan.shards[one.shard]
                 self.fault_causes.add((step, one.code))
-            if at is not None:
-                self.failed[at.index] = to_be_stored(one.message)
-            path = at.path if at else ""
+            if failed_shard is not None:
+                self.failed[failed_shard.index] = to_be_stored(one.message)
+            path = failed_shard.path if failed_shard else ""
             self.result.failures.append((path, one))
             self.report(Failed(one, path))
             number = len(self.result.failures)
-            record_failure(self.manifest, self.plan.run, self.attempt, number, at, step, one)
+            record_failure(self.manifest, self.plan.run, self.attempt, number, failed_shard, step, one)
 
     @property
     def work(self) -> Work:
@@ -359,11 +359,11 @@ class _Invocation:
     ) -> pa.Table:
         """The record of each shard, in their order, but for those that fail. What is not recorded yet is performed."""
         keys = {shard.index: f"{prefix}-{shard.index:08d}" for shard in shards.shards}
-        there = set(self.manifest.whole(kind, keys.values()))
+        recorded = set(self.manifest.whole(kind, keys.values()))
         if kind == "decisions":  # a decided shard has its sketches
             sketched = set(self.manifest.keys("sketches"))
-            there = {key for key in there if key in sketched and ("sketches", key) not in self.manifest.damaged}
-        todo = [shard for shard in shards.shards if keys[shard.index] not in there]
+            recorded = {key for key in recorded if key in sketched and ("sketches", key) not in self.manifest.damaged}
+        todo = [shard for shard in shards.shards if keys[shard.index] not in recorded]
         what = step if step == "decide" else f"{step}: {kind}"
         learned: dict[str, list[dict[str, Any]]] = {}
         for outcome in self._perform(what, map(unit, shards.of(todo)), len(todo), (), [resources]):
@@ -373,9 +373,9 @@ class _Invocation:
                 continue
             learned[keys[shard.index]] = [outcome.value]
             if len(learned) == TOGETHER:
-                self.manifest.learn(kind, learned)
+                self.manifest.add_cached(kind, learned)
                 learned = {}
-        self.manifest.learn(kind, learned)
+        self.manifest.add_cached(kind, learned)
         return self.manifest.read(kind, [key for index, key in keys.items() if index not in self.failed])
 
     def _resolve(
@@ -399,11 +399,11 @@ class _Invocation:
         edits = last_transform(shards.work.stages[: stage.position])
         asked = (stage, edits) if edits is not None else (stage,)  # no other scores are, and all shards go along
         steps = {step.fingerprint for one in asked for step in one.steps}
-        own = (
+        stage_shards = (
             replace(at, scores={name: at.scores[name] for name in steps & at.scores.keys()}, groups={}) for at in shards
         )
         found = tuple(pairs[prefix] for prefix in sorted(pairs))
-        unit = ResolveWork(shards.work, stage, key, tuple(own), entrants, found)
+        unit = ResolveWork(shards.work, stage, key, tuple(stage_shards), entrants, found)
         for outcome in self._perform(f"{stage.id}: resolve", [unit], 1, (), [stage.resources]):
             if outcome.failure:
                 self._fail(None, outcome.failure, stage.id)

@@ -39,7 +39,7 @@ DATA = {
 class Damage:
     """A file that is gone, or not what was written."""
 
-    place: str
+    location: str
     """Path or URL."""
     why: str
     code: str = "R011"
@@ -89,7 +89,7 @@ class _Verification:
         self.store = store
         self.dry_run = dry_run
         self.report = report
-        self.found = Verified()
+        self.verified = Verified()
         self.touched: set[str] = set()
         """Kinds of which a record went: what was compacted of them holds it still."""
 
@@ -105,7 +105,7 @@ class _Verification:
         self._heads(manifest)
         self._snapshot()
         self._drop_compacted()
-        return self.found
+        return self.verified
 
     def of_run(self, run: str, steps: set[str], files: set[str]) -> Verified:
         self._records()
@@ -130,7 +130,7 @@ class _Verification:
             if any(not self.store.exists(name) for name in folders):  # published and lost, or never published
                 self._data(manifest, "written", others)
         self._drop_compacted()
-        return self.found
+        return self.verified
 
     def _records(self) -> None:
         for kind in PARTS:
@@ -138,12 +138,12 @@ class _Verification:
             names += [f"manifest/compacted/{kind}/{name}" for name in self.store.names(f"manifest/compacted/{kind}")]
             for name, why in zip(names, self._many(self._broken, names), strict=True):
                 if why:
-                    self.found.damaged.append(Damage(self.store.uri(name), why, "C048"))
+                    self.verified.damaged.append(Damage(self.store.uri(name), why, "C048"))
                     if not self.dry_run and name.startswith("manifest/parts/"):
                         self.touched.add(kind)
-                        self.found.set_aside += Manifest(self.store).set_aside(kind, _key(name))
+                        self.verified.set_aside += Manifest(self.store).set_aside(kind, _key(name))
                     elif not self.dry_run:
-                        self.found.set_aside += self.store.set_aside(name)
+                        self.verified.set_aside += self.store.set_aside(name)
 
     def _broken(self, name: str) -> str | None:
         why = self.store.broken(name)
@@ -195,10 +195,10 @@ class _Verification:
             if not bad:
                 continue
             for name, why in bad.items():
-                self.found.damaged.append(Damage(self.store.uri(name), why))
+                self.verified.damaged.append(Damage(self.store.uri(name), why))
             if not self.dry_run:  # the whole folder: a dataset is there as a whole or not at all
                 for name in self.store.names(folder):
-                    self.found.set_aside += self.store.set_aside(f"{folder}/{name}")
+                    self.verified.set_aside += self.store.set_aside(f"{folder}/{name}")
                 self._set_record_aside("datasets", run)
                 for part in written[run]:
                     self._set_record_aside("written", f"{run}-{part['part']:05d}")
@@ -213,7 +213,7 @@ class _Verification:
             fits[row["artifact"]].append(row)
         for folder, rows in fits.items():
             self.report(folder)
-            self.found.files += 2
+            self.verified.files += 2
             why = head_differs(self.store, folder, rows[-1]["sha256"])
             if why is not None:
                 self._damaged(f"{folder}/{HEAD}", why)
@@ -242,7 +242,7 @@ class _Verification:
             if not self.dry_run:
                 publish_snapshot(self.store)
             return
-        self.found.files += 1
+        self.verified.files += 1
         if self.store.far:
             return
         why = broken_snapshot(self.store)
@@ -253,14 +253,14 @@ class _Verification:
 
     def _many(self, check: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         every = list(items)
-        self.found.files += len(every)
+        self.verified.files += len(every)
         with ThreadPoolExecutor(SIDE_BY_SIDE if self.store.far else 4) as pool:
             return list(pool.map(check, every))
 
     def _damaged(self, name: str, why: str, code: str = "R011") -> None:
-        self.found.damaged.append(Damage(self.store.uri(name), why, code))
+        self.verified.damaged.append(Damage(self.store.uri(name), why, code))
         if not self.dry_run:
-            self.found.set_aside += self.store.set_aside(name)
+            self.verified.set_aside += self.store.set_aside(name)
 
     def _forget(self, kind: str, rows: list[dict[str, Any]], bad: set[int]) -> None:
         """Make some records of a kind count no more; others in the same part stay."""
@@ -275,7 +275,7 @@ class _Verification:
             self._set_record_aside(kind, key)
             if parts[key]:
                 Manifest(self.store).commit(kind, key, parts[key])
-        self.found.forgotten += len(bad)
+        self.verified.forgotten += len(bad)
 
     def _set_record_aside(self, kind: str, key: str) -> None:
         self.touched.add(kind)

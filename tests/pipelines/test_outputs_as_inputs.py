@@ -12,8 +12,8 @@ import pytest
 
 from curation import parquet
 from curation.models import pull
-from curation.sources import find, own
-from curation.sources.own import kind_of
+from curation.sources import find, outputs
+from curation.sources.outputs import kind_of
 from pipelines import Workspace
 from pipelines.cli.main import _main
 from schemas.errors import CurationError
@@ -134,9 +134,9 @@ def test_each_kind_of_output_is_known_by_its_mark(kind: str) -> None:
     assert kind_of([*files, "a.parquet"], files.__getitem__) == kind
 
 
-@pytest.mark.parametrize("name", own.MARKERS)
+@pytest.mark.parametrize("name", outputs.MARKERS)
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b"null", b"\xff\xfe", b"# a readme", b"[" * 100_000, b'"format_version"']
 )
 def test_a_file_that_is_merely_called_so_is_no_mark(name: str, content: bytes) -> None:
-    assert kind_of([name, "a.parquet", "config.json"], lambda _: content[: own.HEAD_BYTES]) is None
+    assert kind_of([name, "a.parquet", "config.json"], lambda _: content[: outputs.HEAD_BYTES]) is None

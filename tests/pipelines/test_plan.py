@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipelines.cli.main import _main
-from pipelines.planning.estimate import Forecast
+from pipelines.planning.estimate import PlanReport
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
@@ -24,17 +24,17 @@ def run(workspace: Workspace, settings: dict[str, Any], **options: Any) -> Resul
     return result
 
 
-def scored(forecast: Forecast, result: Result) -> None:
+def scored(report: PlanReport, result: Result) -> None:
     """Assert that the run scored what was said: exactly at the first step that lacked something, else within bounds."""
     first = True
-    for stage in forecast.stages:
+    for stage in report.stages:
         actual = result.steps[stage.step]
         assert stage.to_score <= actual <= stage.at_most, stage
         if stage.at_most and first:
             assert stage.to_score == stage.at_most == actual, stage
             first = False
-    assert forecast.run == result.run
-    assert forecast.rows == result.rows
+    assert report.run == result.run
+    assert report.rows == result.rows
 
 
 @pytest.mark.long
@@ -88,9 +88,9 @@ def test_a_plan_behind_a_barrier_is_within_its_bounds(light: Light, tmp_path: Pa
 
 def test_a_plan_of_a_sample_counts_its_documents(light: Light, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
-    forecast = workspace.plan(light(), sample=50)
-    assert (forecast.rows, forecast.stages[0].to_score) == (50, 50)
-    scored(forecast, run(workspace, light(), sample=50))
+    report = workspace.plan(light(), sample=50)
+    assert (report.rows, report.stages[0].to_score) == (50, 50)
+    scored(report, run(workspace, light(), sample=50))
     assert workspace.plan(light()).stages[0].to_score == 239
 
 
@@ -110,11 +110,11 @@ def test_a_stage_that_reads_no_text_is_timed_too(tmp_path: Path) -> None:
 
 
 def test_a_timed_plan_estimates_every_step_and_writes_nothing(light: Light, tmp_path: Path) -> None:
-    forecast = Workspace(tmp_path / "ws").plan(light(), time=True)
+    report = Workspace(tmp_path / "ws").plan(light(), time=True)
     assert not (tmp_path / "ws").exists()
-    count = int(forecast.timed_on.removesuffix(" documents of the input, timed just now"))
+    count = int(report.timed_on.removesuffix(" documents of the input, timed just now"))
     assert 100 < count <= 128  # those among 128 that have a text
-    timed = {stage.step: stage.seconds for stage in forecast.stages}
+    timed = {stage.step: stage.seconds for stage in report.stages}
     assert all(timed[step] > 0 for step in ("language", "gopher", "remove_lines", "exact/sketch", "minhash/sketch"))
     assert sum(seconds or 0 for seconds in timed.values()) < 60
 
@@ -138,9 +138,9 @@ def test_a_shard_that_cannot_be_read_is_named_before_the_run(light: Light, corpu
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and then nothing")
     settings = light()
     settings["input"]["path"] = [str(corpus), str(tmp_path / "broken.parquet")]
-    forecast = Workspace(tmp_path / "ws").plan(settings)
-    assert [path for path, _ in forecast.bad_shards] == [str(tmp_path / "broken.parquet")]
-    assert forecast.rows == 289
+    report = Workspace(tmp_path / "ws").plan(settings)
+    assert [path for path, _ in report.bad_shards] == [str(tmp_path / "broken.parquet")]
+    assert report.rows == 289
 
 
 @pytest.mark.long
@@ -166,9 +166,9 @@ def test_the_command_says_the_same(
     assert _main(["plan", str(tmp_path / "recipe.yaml"), "-w", str(space), "-f", "json"]) == 0
     said = capsys.readouterr()
     rows = json.loads(said.out)["rows"]
-    forecast = Workspace(space).plan(tmp_path / "recipe.yaml")
+    report = Workspace(space).plan(tmp_path / "recipe.yaml")
     assert [(row["stage"], row["to score"], row["at most"]) for row in rows] == [
-        (stage.step, stage.to_score, stage.at_most) for stage in forecast.stages
+        (stage.step, stage.to_score, stage.at_most) for stage in report.stages
     ]
     if state == "cold":
         assert "289 documents, " in said.err

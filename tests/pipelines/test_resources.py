@@ -28,8 +28,8 @@ def plan(tmp_path: Path) -> Any:
     return make
 
 
-def placed(forecast: Any) -> list[str]:
-    return [item.runs_in for item in forecast.stages if item.step in ("language", "vectors")]
+def placed(report: Any) -> list[str]:
+    return [item.runs_in for item in report.stages if item.step in ("language", "vectors")]
 
 
 def test_the_plan_says_what_runs_where_and_the_run_is_the_same(plan: Any) -> None:
@@ -41,7 +41,7 @@ def test_the_plan_says_what_runs_where_and_the_run_is_the_same(plan: Any) -> Non
     assert placed(plain) == ["shard tasks", "model actors 1..auto"]
     assert placed(asking) == ["shard tasks, at most 4, 2 CPU each", "model actors 2..8, 1 CPU and 0.5 GPU each"]
     assert asking.run == plain.run
-    fingerprints = [[step.fingerprint for step in forecast.plan.steps()] for forecast in (plain, asking)]
+    fingerprints = [[step.fingerprint for step in report.plan.steps()] for report in (plain, asking)]
     assert fingerprints[0] == fingerprints[1]
     assert placed(plan({**MODEL, "resources": {"workers": 3}})) == ["model actors 3"]
 

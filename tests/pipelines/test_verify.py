@@ -133,7 +133,7 @@ def test_a_folder_in_a_files_place_is_damage(mine: tuple[str, Any], light: Light
     path = first(held.root, PLACES[what])
     path.unlink()
     path.mkdir()
-    assert str(path) in [damage.place for damage in Workspace(held.root).verify(dry_run=True).damaged]
+    assert str(path) in [damage.location for damage in Workspace(held.root).verify(dry_run=True).damaged]
     with suppress(CurationError):  # a finding, or an answer where the view does not need the file
         Workspace(held.root).sql("SELECT * FROM documents", run)
     Workspace(held.root).verify()
@@ -313,7 +313,7 @@ def test_a_dataset_is_what_was_written_or_is_told(
     with pytest.raises(CurationError, match="C049") as found:
         verifying.check_dataset(Workspace(held.root).manifest, run, str(path.parent.relative_to(held.root)))
     assert str(path) in found.value.findings[0].message
-    assert [item.place for item in Workspace(held.root).verify().damaged] == [str(path)]
+    assert [item.location for item in Workspace(held.root).verify().damaged] == [str(path)]
     again = Workspace(held.root).run(light(), executor="local", workers=2)
     assert (again.outcome, again.scored) == ("done", 0)
     assert held.dataset(run) == before
@@ -336,14 +336,14 @@ def test_a_fitted_head_is_fitted_again_with_the_same_bytes(
         head.unlink()
     else:
         flip(head)
-    assert [item.place for item in Workspace(tmp_path / "ws").verify(dry_run=True).damaged] == [str(head)]
+    assert [item.location for item in Workspace(tmp_path / "ws").verify(dry_run=True).damaged] == [str(head)]
     again = Workspace(tmp_path / "ws").run(settings, executor="local", workers=2)
     assert (again.run, again.outcome) == (done.run, "nothing-to-do")
     assert head.read_bytes() == content
     card = head.with_name("card.json")
     content = card.read_bytes()
     card.unlink() if damage == "gone" else flip(card)
-    assert [item.place for item in Workspace(tmp_path / "ws").verify().damaged] == [str(card)]
+    assert [item.location for item in Workspace(tmp_path / "ws").verify().damaged] == [str(card)]
     assert card.read_bytes() == content
     assert Workspace(tmp_path / "ws").verify().damaged == []
     shutil.rmtree(tmp_path / "ws")

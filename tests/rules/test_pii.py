@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.rules.pii import EXAMPLES, TAGS, TYPES, Found, find, redact
+from curation.rules.pii import EXAMPLES, TAGS, TYPES, Spans, find, redact
 from curation.rules.pii.redaction import _merge
 from curation.text.edits import apply_edits
 
@@ -344,7 +344,7 @@ def test_later_spans_take_in_the_edits_that_they_touch(
             hull = (min(hull[0], old[0]), max(hull[1], old[1]))
             del expected[old]
         expected[hull] = kind
-    merged = Found(*_merge(columns(edits), columns(later), np.array(lengths)))
+    merged = Spans(*_merge(columns(edits), columns(later), np.array(lengths)))
     rows = zip(merged.starts.tolist(), merged.ends.tolist(), merged.types.tolist(), strict=True)
     assert list(rows) == sorted((start, end, kind) for (start, end), kind in expected.items())
 
@@ -358,10 +358,10 @@ def laid_out(parts: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     return rows
 
 
-def columns(rows: list[tuple[int, int, int]]) -> Found:
+def columns(rows: list[tuple[int, int, int]]) -> Spans:
     table = np.array(rows, np.int64).reshape(-1, 3)
     documents = np.array([0, len(rows)], np.int64)
-    return Found(documents, table[:, 0].astype(np.uint32), table[:, 1].astype(np.uint32), table[:, 2].astype(np.uint8))
+    return Spans(documents, table[:, 0].astype(np.uint32), table[:, 1].astype(np.uint32), table[:, 2].astype(np.uint8))
 
 
 def test_nulls_and_empty_texts_have_nothing_and_no_texts_no_spans() -> None:

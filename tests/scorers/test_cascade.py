@@ -134,8 +134,8 @@ def test_a_finished_run_has_nothing_to_do_and_plans_nothing(folder: Path) -> Non
     again = workspace.run(recipe(folder), executor="local", workers=1)
     assert again.outcome == "nothing-to-do"
     assert scored(workspace) == before
-    forecast = workspace.plan(recipe(folder))
-    assert forecast.to_score == 0
+    report = workspace.plan(recipe(folder))
+    assert report.to_score == 0
 
 
 @pytest.mark.long

@@ -103,7 +103,7 @@ def expect(text: str, sets: list[list[list[str]]], n: int, shortest: int) -> Exp
 
 
 def told(found: Overlaps, row: int) -> Expected:
-    sets = range(found.found[row], found.found[row + 1])
+    sets = range(found.set_bounds[row], found.set_bounds[row + 1])
     spans = range(found.spans[row], found.spans[row + 1])
     return Expected(
         found.words[row],
@@ -196,7 +196,7 @@ def test_every_gram_of_a_large_reference_is_found_and_none_of_another_text() -> 
     assert len(known.grams) > 59_000
     found = overlaps(pa.array([reference, other]), known)
     assert (found.covered[0], found.longest[0]) == (60_000, 60_000)
-    assert (found.covered[1], found.found[2] - found.found[1]) == (0, 0)
+    assert (found.covered[1], found.set_bounds[2] - found.set_bounds[1]) == (0, 0)
 
 
 def test_a_document_does_not_see_its_neighbours() -> None:
@@ -216,7 +216,7 @@ def test_without_references_nothing_is_found() -> None:
         assert found.words.tolist() == [2, 0, 14]
         assert not found.covered.any()
         assert found.most.tolist() == [-1, -1, -1]
-    assert overlaps(pa.array([], pa.large_string()), known).found.tolist() == [0]
+    assert overlaps(pa.array([], pa.large_string()), known).set_bounds.tolist() == [0]
 
 
 def test_hits_come_by_their_ends_with_bytes_of_the_document() -> None:

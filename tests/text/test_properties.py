@@ -165,7 +165,7 @@ def test_what_was_found_goes_along_with_the_rows_that_are_taken(texts: list[str]
     known = analyse(taken)
     assert taken.to_pylist() == [texts[row] for row in rows]
     for finder in FINDERS.values():
-        assert finder in known._found
+        assert finder in known._results
         assert [array.tolist() for array in known.find(finder)] == [array.tolist() for array in finder(taken)]
 
 

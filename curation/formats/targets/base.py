@@ -101,9 +101,11 @@ class Target(ABC):
             try:
                 if row in opened.faults:
                     raise RefusedError("not a conversation")
-                said = {name: [_with_calls(message) for message in column[row]] for name, column in columns.items()}
-                _check(said)
-                example = self.example(said)
+                row_columns = {
+                    name: [_with_calls(message) for message in column[row]] for name, column in columns.items()
+                }
+                _check(row_columns)
+                example = self.example(row_columns)
                 if tools is not None:
                     example[TOOLS] = _checked_tools(tools[row]) or self.no_tools
             except RefusedError as reason:
@@ -111,7 +113,7 @@ class Target(ABC):
                 continue
             kept.append(row)
             lines.append(orjson.dumps(example).decode())
-            rich = rich or any(len(message) > 2 for part in said.values() for message in part)
+            rich = rich or any(len(message) > 2 for part in row_columns.values() for message in part)
         first = next(iter(turns.values()))
         asked = first.take(first.roles == USER).joined("\n").take(pa.array(kept, pa.int64()))
         return Examples(pa.array(lines, TEXT), asked, refused, rich)
@@ -130,11 +132,13 @@ def _turns(rows: Rows) -> dict[str, Turns]:
 
 def _messages(turns: Turns) -> list[list[Message]]:
     names = [ROLES[role] for role in turns.roles.tolist()]
-    found = [{"role": name, "content": text} for name, text in zip(names, turns.contents.to_pylist(), strict=True)]
+    all_messages = [
+        {"role": name, "content": text} for name, text in zip(names, turns.contents.to_pylist(), strict=True)
+    ]
     if turns.more is not None:
-        for message, more in zip(found, turns.more.to_pylist(), strict=True):
+        for message, more in zip(all_messages, turns.more.to_pylist(), strict=True):
             message |= {} if more is None else orjson.loads(more)
-    return [found[a:b] for a, b in pairwise(turns.bounds.tolist())]
+    return [all_messages[a:b] for a, b in pairwise(turns.bounds.tolist())]
 
 
 def _with_calls(message: Message) -> Message:
@@ -162,12 +166,12 @@ def _checked_tools(text: str | None) -> str | None:
     if not text or not text.strip():
         return None
     try:
-        found = orjson.loads(text)
+        tools = orjson.loads(text)
     except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, list):
+        tools = None
+    if not isinstance(tools, list):
         raise RefusedError("tools that are no JSON list")
-    return text if found else None
+    return text if tools else None
 
 
 def _check(row: dict[str, list[Message]]) -> None:

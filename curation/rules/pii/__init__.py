@@ -6,6 +6,6 @@ address, a card number, an IBAN or a secret, the module of that name says; `scan
 """
 
 from curation.rules.pii.redaction import EXAMPLES, TAGS, redact
-from curation.rules.pii.scan import TYPES, VERSION, Found, find
+from curation.rules.pii.scan import TYPES, VERSION, Spans, find
 
-__all__ = ["EXAMPLES", "TAGS", "TYPES", "VERSION", "Found", "find", "redact"]
+__all__ = ["EXAMPLES", "TAGS", "TYPES", "VERSION", "Spans", "find", "redact"]

@@ -77,10 +77,10 @@ def ends(data, lo, i, word):  # type: ignore[no-untyped-def]
 def is_among(data, start, end, lexicon):  # type: ignore[no-untyped-def]
     """Whether the word [start, end), in lower case, is one of the lexicon's, which stand between spaces."""
     size = end - start
-    for at in range(1, len(lexicon) - size):
-        if size > 0 and lexicon[at - 1] == 32 and lexicon[at + size] == 32:
+    for first in range(1, len(lexicon) - size):
+        if size > 0 and lexicon[first - 1] == 32 and lexicon[first + size] == 32:
             same = 0
-            while same < size and data[start + same] + 32 * is_upper(data[start + same]) == lexicon[at + same]:
+            while same < size and data[start + same] + 32 * is_upper(data[start + same]) == lexicon[first + same]:
                 same += 1
             if same == size:
                 return True

@@ -30,15 +30,15 @@ _QUOTE, _DOUBLE_QUOTE, _QUESTION, _HASH, _LESS, _GREATER = b"'\"?#<>"
 
 
 @njit(nogil=True, cache=True)
-def match(data, lo, hi, at, classes):  # type: ignore[no-untyped-def]
-    """The address around the "@" at byte `at`."""
-    start, edge = _local_part(data, lo, at, classes)
-    if start == at or (start > edge and data[start - 1] == _PERCENT and start + 1 == at):  # %s@…
+def match(data, lo, hi, at_sign, classes):  # type: ignore[no-untyped-def]
+    """The address around the "@" at byte `at_sign`."""
+    start, edge = _local_part(data, lo, at_sign, classes)
+    if start == at_sign or (start > edge and data[start - 1] == _PERCENT and start + 1 == at_sign):  # %s@…
         return 0, 0
     if edge > lo and (data[edge - 1] == _AT or data[edge - 1] == _DOLLAR or _is_authority(data, lo, edge)):
         return 0, 0  # $: a variable of a shell, or an identifier of a message on Usenet
-    end = _domain(data, at + 1, hi, classes)
-    if end < 0 or (start + 3 == at and starts(data, start, at, b"git")):
+    end = _domain(data, at_sign + 1, hi, classes)
+    if end < 0 or (start + 3 == at_sign and starts(data, start, at_sign, b"git")):
         return 0, 0
     if end < hi and (data[end] == _AT or data[end] == _OPEN or _is_remote_path(data, end, hi)):
         return 0, 0
@@ -49,20 +49,20 @@ def match(data, lo, hi, at, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _local_part(data, lo, at, classes):  # type: ignore[no-untyped-def]
-    """Start of the local part that ends at byte `at`, or `at` for none, and the edge of the token it stands in."""
-    edge = at
+def _local_part(data, lo, at_sign, classes):  # type: ignore[no-untyped-def]
+    """Start of the local part that ends at byte `at_sign`, or that for none, and the edge of the token it stands in."""
+    edge = at_sign
     while edge > lo:
         i = before(data, lo, edge)
-        if not _is_local(data, i, edge, classes) or (data[i] == _DOT and (edge == at or data[edge] == _DOT)):
+        if not _is_local(data, i, edge, classes) or (data[i] == _DOT and (edge == at_sign or data[edge] == _DOT)):
             break
-        if at - i > _LONGEST_LOCAL:
-            return at, edge
+        if at_sign - i > _LONGEST_LOCAL:
+            return at_sign, edge
         edge = i
-    if edge == at or data[at - 1] == _QUOTE:
-        return at, edge
+    if edge == at_sign or data[at_sign - 1] == _QUOTE:
+        return at_sign, edge
     start = edge
-    while start < at and data[start] < 0x80 and not is_word(data[start]):
+    while start < at_sign and data[start] < 0x80 and not is_word(data[start]):
         start += 1
     return start, edge
 

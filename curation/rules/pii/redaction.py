@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation.rules.pii.scan import TYPES, Found, find, put
+from curation.rules.pii.scan import TYPES, Spans, find, put
 from curation.text.edits import apply_edits
 from schemas.documents import EDIT, EDITS
 
@@ -26,7 +26,7 @@ EXAMPLES = {
 documentation (RFC 5737, RFC 3849) and fiction (NANP 555-01XX), or of no issuer and no country."""
 
 
-def redact(text: pa.LargeStringArray, found: Found, replacements: Mapping[str, str]) -> pa.ListArray:
+def redact(text: pa.LargeStringArray, matches: Spans, replacements: Mapping[str, str]) -> pa.ListArray:
     """Edits that put `replacements` in the place of what `find` found of their types (`schemas.documents.EDITS`).
 
     `find` finds nothing of these types in the edited text. Where a replacement brings two neighbours together that
@@ -34,24 +34,24 @@ def redact(text: pa.LargeStringArray, found: Found, replacements: Mapping[str, s
     between them, until nothing is found. No replacement may be empty, nor be found itself.
     """
     lengths = np.array([len(replacements.get(type, "").encode()) for type in TYPES])
-    rows = np.flatnonzero(np.diff(found.documents))
+    rows = np.flatnonzero(np.diff(matches.documents))
     some = text.take(pa.array(rows))
-    edits = found._replace(documents=found.documents[np.append(rows, len(text))])
+    edits = matches._replace(documents=matches.documents[np.append(rows, len(text))])
     while len((again := find(apply_edits(some, _edits(edits, replacements)), replacements)).starts):
-        edits = Found(*_merge(edits, again, lengths))
+        edits = Spans(*_merge(edits, again, lengths))
     counts = np.zeros(len(text) + 1, np.int64)
     counts[rows + 1] = np.diff(edits.documents)
     return _edits(edits._replace(documents=np.cumsum(counts)), replacements)
 
 
-def _edits(found: Found, replacements: Mapping[str, str]) -> pa.ListArray:
+def _edits(matches: Spans, replacements: Mapping[str, str]) -> pa.ListArray:
     fields = [
-        pa.array(["text"], pa.string()).take(pa.array(np.zeros(len(found.starts), np.int32))),
-        pa.array(found.starts),
-        pa.array(found.ends),
-        pa.array([replacements.get(type, "") for type in TYPES], pa.string()).take(pa.array(found.types)),
+        pa.array(["text"], pa.string()).take(pa.array(np.zeros(len(matches.starts), np.int32))),
+        pa.array(matches.starts),
+        pa.array(matches.ends),
+        pa.array([replacements.get(type, "") for type in TYPES], pa.string()).take(pa.array(matches.types)),
     ]
-    bounds = pa.array(found.documents, pa.int32())
+    bounds = pa.array(matches.documents, pa.int32())
     return pa.ListArray.from_arrays(bounds, pa.StructArray.from_arrays(fields, fields=list(EDIT)), type=EDITS)
 
 

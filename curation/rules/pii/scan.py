@@ -33,7 +33,7 @@ _ANCHORS = (
 _AT, _COLON, _PLUS, _OPEN = b"@:+("
 
 
-class Found(NamedTuple):
+class Spans(NamedTuple):
     """Spans in n documents: those of document `i` have the numbers `documents[i]` to `documents[i + 1]`."""
 
     documents: NDArray[np.int64]
@@ -55,13 +55,13 @@ class _Tables(NamedTuple):
     keys: secret.Keys
 
 
-def find(text: pa.Array | pa.ChunkedArray, types: Iterable[str] = TYPES) -> Found:
+def find(text: pa.Array | pa.ChunkedArray, types: Iterable[str] = TYPES) -> Spans:
     """What is found of `types` in every document of a string or large_string array; null documents have nothing.
 
     Raises ValueError for a type that is not one of TYPES.
     """
     offsets, data = buffers(text)
-    return Found(*_find(offsets, data, _tables(frozenset(types))))
+    return Spans(*_find(offsets, data, _tables(frozenset(types))))
 
 
 @cache
@@ -83,7 +83,7 @@ def _find(offsets, data, tables):  # type: ignore[no-untyped-def]
     anchors, tails = tables.anchors, tables.keys.tails
     n = len(offsets) - 1
     documents = np.zeros(n + 1, np.int64)
-    found = np.empty((64, 3), np.int64)
+    rows = np.empty((64, 3), np.int64)
     count = 0
     for document in range(n):
         lo, hi = offsets[document], offsets[document + 1]
@@ -97,42 +97,42 @@ def _find(offsets, data, tables):  # type: ignore[no-untyped-def]
                 if anchors[data[i]] >> number & 1:
                     start, end = _match(number, data, lo, hi, i, tables)
                     if end > start:
-                        found = with_room(found, count)
-                        _insert(found, first, count, start - lo, end - lo, number)
+                        rows = with_room(rows, count)
+                        _insert(rows, first, count, start - lo, end - lo, number)
                         count += 1
             i += max(1, digits(data, i, hi))
         candidates = range(first, count)
         count = first
         last = 0
         for row in candidates:
-            if found[row, 0] >= last:
-                last = found[row, 1]
-                put(found, count, found[row, 0], last, found[row, 2])
+            if rows[row, 0] >= last:
+                last = rows[row, 1]
+                put(rows, count, rows[row, 0], last, rows[row, 2])
                 count += 1
         documents[document + 1] = count
-    spans = found[:count]
+    spans = rows[:count]
     return documents, spans[:, 0].astype(np.uint32), spans[:, 1].astype(np.uint32), spans[:, 2].astype(np.uint8)
 
 
 @njit(nogil=True, cache=True)
 def _next_anchor(data, lo, i, hi, anchors, tails):  # type: ignore[no-untyped-def]
     """The first anchor from byte `i` on that is worth a matcher, or `hi`: the loop that nearly every byte ends in."""
-    at, end = np.uint64(i), np.uint64(hi)  # unsigned, which spares the check for an index from the end
-    while at < end:
-        if anchors[data[at]] != 0:
-            i = np.int64(at)
+    cursor, end = np.uint64(i), np.uint64(hi)  # unsigned, which spares the check for an index from the end
+    while cursor < end:
+        if anchors[data[cursor]] != 0:
+            i = np.int64(cursor)
             if is_digit(data[i]):
                 size = digits(data, i, hi)
                 if size >= 13 or _is_continued(data, i + size, hi) or (i > lo and is_upper(data[i - 1])):
                     return i
-                at += np.uint64(size)
+                cursor += np.uint64(size)
                 continue
             if data[i] == _COLON or data[i] == _OPEN or data[i] == _PLUS:
                 if i + 1 < hi and (is_hex(data[i + 1]) or data[i + 1] == _COLON):
                     return i
             elif data[i] == _AT or (i - 2 >= lo and tails[secret.tail(data[i - 2], data[i - 1], data[i])]):
                 return i
-        at += np.uint64(1)
+        cursor += np.uint64(1)
     return hi
 
 
@@ -176,11 +176,11 @@ def with_room(rows, count):  # type: ignore[no-untyped-def]
 @njit_inline
 def _insert(rows, first, count, start, end, number):  # type: ignore[no-untyped-def]
     """Insert into the rows [first, count), which ascend by start and, of one start, descend by end."""
-    at = count
-    while at > first and (rows[at - 1, 0] > start or (rows[at - 1, 0] == start and rows[at - 1, 1] < end)):
-        put(rows, at, rows[at - 1, 0], rows[at - 1, 1], rows[at - 1, 2])
-        at -= 1
-    put(rows, at, start, end, number)
+    row = count
+    while row > first and (rows[row - 1, 0] > start or (rows[row - 1, 0] == start and rows[row - 1, 1] < end)):
+        put(rows, row, rows[row - 1, 0], rows[row - 1, 1], rows[row - 1, 2])
+        row -= 1
+    put(rows, row, start, end, number)
 
 
 @njit_inline

@@ -122,10 +122,10 @@ def table(keys, values):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def hashes(names, starts, ends):  # type: ignore[no-untyped-def]
     """The hash of each name, uint32."""
-    found = np.empty(len(starts), np.uint32)
+    hashed = np.empty(len(starts), np.uint32)
     for entry in range(len(starts)):
-        found[entry] = name_hash(names, starts[entry], ends[entry])
-    return found
+        hashed[entry] = name_hash(names, starts[entry], ends[entry])
+    return hashed
 
 
 @njit(nogil=True, cache=True)

@@ -70,33 +70,33 @@ def _list(offsets, data, network, apart, rows, starts, ends):  # type: ignore[no
     count = np.int64(0)
     for i in range(n):
         base, stop = offsets[i], offsets[i + 1]
-        at = base
+        cursor = base
         seen = 0
         ended = False
         while not ended:
-            while at < stop and separates(data[at]):
-                at += 1
-            start = at
+            while cursor < stop and separates(data[cursor]):
+                cursor += 1
+            start = cursor
             h = FNV_OFFSET
-            while at < stop and not separates(data[at]):
-                h = fnv_step(h, data[at])
-                at += 1
-            end = at
-            ended = at == start or equal_bytes(data, start, at, EOS_BYTES, ZERO, len(EOS_BYTES))
+            while cursor < stop and not separates(data[cursor]):
+                h = fnv_step(h, data[cursor])
+                cursor += 1
+            end = cursor
+            ended = cursor == start or equal_bytes(data, start, cursor, EOS_BYTES, ZERO, len(EOS_BYTES))
             if ended:
                 h = name_hash(EOS_BYTES, ZERO, len(EOS_BYTES))
                 entry = np.int64(network.eos)
                 if end == start:
                     start, end = stop, stop + 1
             else:
-                entry = find_entry(data, start, at, h, words)
-                if entry >= len(words.sizes) or (entry < 0 and begins(data, start, at, LABEL_BYTES)):
+                entry = find_entry(data, start, cursor, h, words)
+                if entry >= len(words.sizes) or (entry < 0 and begins(data, start, cursor, LABEL_BYTES)):
                     continue
             tokens[i] += 1
             if entry >= 0:
                 count = _put(np.int64(entry), start - base, end - base, rows, starts, ends, count)
             if not ended and (entry < 0 or apart):
-                count = _put_subwords(data, base, start, at, grams, rows, starts, ends, count)
+                count = _put_subwords(data, base, start, cursor, grams, rows, starts, ends, count)
             if len(running):
                 signed = np.uint64(np.int64(np.int32(h)))
                 for k in range(min(seen, len(running))):
@@ -114,12 +114,12 @@ def _list(offsets, data, network, apart, rows, starts, ends):  # type: ignore[no
 @njit(nogil=True, cache=True)
 def _put_subwords(data, base, start, end, grams, rows, starts, ends, count):  # type: ignore[no-untyped-def]
     """N-grams of the characters of "<word>", without "<" and ">" alone; spans leave the brackets out."""
-    at = start
+    cursor = start
     begins = True
-    while at < end:
+    while cursor < end:
         h = FNV_OFFSET
         size = 0
-        i = at
+        i = cursor
         if begins:
             h = fnv_step(h, np.uint8(60))
             size = 1
@@ -136,13 +136,13 @@ def _put_subwords(data, base, start, end, grams, rows, starts, ends, count):  # 
             if size >= grams.shortest:
                 row = bucket_row(np.uint64(h % np.uint32(grams.buckets)), grams)
                 if row >= 0:
-                    count = _put(row, at - base, min(i, end) - base, rows, starts, ends, count)
+                    count = _put(row, cursor - base, min(i, end) - base, rows, starts, ends, count)
         if begins:
             begins = False
         else:
-            at += 1
-            while at < end and data[at] & 0xC0 == 0x80:
-                at += 1
+            cursor += 1
+            while cursor < end and data[cursor] & 0xC0 == 0x80:
+                cursor += 1
     return count
 
 

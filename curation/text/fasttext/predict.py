@@ -63,11 +63,11 @@ def fold(rows, sizes, network):  # type: ignore[no-untyped-def]
     for word in range(len(sizes)):
         if word != network.eos:
             start, end = network.words.starts[word], network.words.ends[word]
-            count, found = _subwords(
+            count, subwords = _subwords(
                 network.words.names, start, end, network.grams, network.rows, rows[word], pending, ZERO
             )
             _add(network.rows, pending, count, rows[word])
-            sizes[word] += found
+            sizes[word] += subwords
 
 
 @njit(nogil=True, cache=True)
@@ -85,7 +85,7 @@ def _head(data, start, end, characters):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _embed(data, at, stop, network, hidden, pending, running):  # type: ignore[no-untyped-def]
+def _embed(data, cursor, stop, network, hidden, pending, running):  # type: ignore[no-untyped-def]
     """Set `hidden` to the mean vector of a text's words and n-grams; returns how many these are.
 
     `pending` holds rows to be added to `hidden`; `running`, the hashes of n-grams of words that may still grow.
@@ -97,20 +97,20 @@ def _embed(data, at, stop, network, hidden, pending, running):  # type: ignore[n
     count = 0
     ended = False
     while not ended:
-        while at < stop and separates(data[at]):
-            at += 1
-        start = at
+        while cursor < stop and separates(data[cursor]):
+            cursor += 1
+        start = cursor
         h = FNV_OFFSET
-        while at < stop and not separates(data[at]):
-            h = fnv_step(h, data[at])
-            at += 1
-        ended = at == start or equal_bytes(data, start, at, EOS_BYTES, ZERO, len(EOS_BYTES))
+        while cursor < stop and not separates(data[cursor]):
+            h = fnv_step(h, data[cursor])
+            cursor += 1
+        ended = cursor == start or equal_bytes(data, start, cursor, EOS_BYTES, ZERO, len(EOS_BYTES))
         if ended:
             h = name_hash(EOS_BYTES, ZERO, len(EOS_BYTES))
             entry = np.int64(network.eos)
         else:
-            entry = find_entry(data, start, at, h, words)
-            if entry >= len(words.sizes) or (entry < 0 and begins(data, start, at, LABEL_BYTES)):
+            entry = find_entry(data, start, cursor, h, words)
+            if entry >= len(words.sizes) or (entry < 0 and begins(data, start, cursor, LABEL_BYTES)):
                 continue
         if count > _FULL:
             _add(rows, pending, count, hidden)
@@ -120,7 +120,7 @@ def _embed(data, at, stop, network, hidden, pending, running):  # type: ignore[n
             count += 1
             features += words.sizes[entry]
         elif not ended:
-            count, found = _subwords(data, start, at, grams, rows, hidden, pending, count)
+            count, found = _subwords(data, start, cursor, grams, rows, hidden, pending, count)
             features += found
         if len(running):
             signed = np.uint64(np.int64(np.int32(h)))
@@ -148,17 +148,17 @@ def _subwords(data, start, end, grams, rows, hidden, pending, count):  # type: i
     The n-grams are those of the characters of "<word>", without "<" and ">" alone. Returns how many rows are pending,
     and how many were found.
     """
-    found = -count
-    at = start
+    total = -count
+    cursor = start
     begins = True
-    while at < end:
+    while cursor < end:
         if count > _FULL:
             _add(rows, pending, count, hidden)
-            found += count
+            total += count
             count = 0
         h = FNV_OFFSET
         size = 0
-        i = at
+        i = cursor
         if begins:
             h = fnv_step(h, np.uint8(60))
             size = 1
@@ -180,10 +180,10 @@ def _subwords(data, start, end, grams, rows, hidden, pending, count):  # type: i
         if begins:
             begins = False
         else:
-            at += 1
-            while at < end and data[at] & 0xC0 == 0x80:
-                at += 1
-    return count, found + count
+            cursor += 1
+            while cursor < end and data[cursor] & 0xC0 == 0x80:
+                cursor += 1
+    return count, total + count
 
 
 @njit(nogil=True, cache=True)
@@ -252,15 +252,15 @@ def _descend(hidden, output, children, nodes, scores, labels, probs):  # type: i
 @njit(nogil=True, cache=True)
 def _rank(label, score, labels, probs):  # type: ignore[no-untyped-def]
     """Put a label where it belongs among the best so far; of equal ones the higher, as fastText's heap of one does."""
-    place = len(labels)
-    while place and (
-        labels[place - 1] < 0 or probs[place - 1] < score or (probs[place - 1] == score and labels[place - 1] < label)
+    rank = len(labels)
+    while rank and (
+        labels[rank - 1] < 0 or probs[rank - 1] < score or (probs[rank - 1] == score and labels[rank - 1] < label)
     ):
-        place -= 1
-        if place + 1 < len(labels):
-            labels[place + 1], probs[place + 1] = labels[place], probs[place]
-    if place < len(labels):
-        labels[place], probs[place] = label, score
+        rank -= 1
+        if rank + 1 < len(labels):
+            labels[rank + 1], probs[rank + 1] = labels[rank], probs[rank]
+    if rank < len(labels):
+        labels[rank], probs[rank] = label, score
 
 
 @njit(nogil=True, cache=True)

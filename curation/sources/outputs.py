@@ -38,13 +38,13 @@ def kind_of(names: Iterable[str], read: Callable[[str], bytes]) -> str | None:
 
     A model's folder counts whoever made it: its files are JSON as data is.
     """
-    there = set(names)
+    present = set(names)
     for name in MARKERS:
-        if name in there:
+        if name in present:
             found = _card(read(name)) if name == _CARD else _marked(name, read(name))
             if found is not None:
                 return found
-    if "config.json" in there and any(name.endswith(_WEIGHTS) for name in there):
+    if "config.json" in present and any(name.endswith(_WEIGHTS) for name in present):
         return "a model"
     return None
 
