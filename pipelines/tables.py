@@ -272,39 +272,78 @@ def _cell(value: Any) -> str:
 
 def _write_boxes(table: pa.Table | pa.RecordBatchReader, stream: TextIO) -> None:
     # Only this needs rich, and importing it takes longer than most commands run.
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     if not isinstance(table, pa.Table):
         table = table.read_all()
     wide = not stream.isatty()
-    total = table.num_rows
-    cut = not wide and total > 2 * HEAD_ROWS
-    boxes = Table(box=box.ASCII2 if wide else box.ROUNDED, show_header=True, header_style="bold")
-    for field in table.schema:
-        right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
-        boxes.add_column(Text(terminal(field.name)), justify="right" if right else "left", overflow="fold")
-    shown = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)]) if cut else table
-    for index, row in enumerate(_rows(shown)):
-        if cut and index == HEAD_ROWS:
-            boxes.add_row(*[Text("…") for _ in row])
-        boxes.add_row(*[Text(_short(value)) for value in row])
-    # Text, so that brackets in a value are not markup. Off a terminal there is no width to fit.
-    width = 1_000_000 if wide else None
+    # Off a terminal there is no width to fit.
     console = Console(
         file=stream,
-        width=width,
+        width=1_000_000 if wide else None,
         color_system="auto" if coloured(stream) else None,
         highlight=False,
         legacy_windows=False,
     )
-    console.print(boxes)
-    rows = f"{total:,} row{'' if total == 1 else 's'}"
+    total = table.num_rows
+    cut = not wide and total > 2 * HEAD_ROWS
+    shown = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)]) if cut else table
+    names = [terminal(name) for name in table.schema.names]
+    rows = [[_short(value) for value in row] for row in _rows(shown)]
+    # Words broken over several lines can neither be read nor copied.
+    if rows and _narrowest(names, rows) > console.width:
+        for part in _records(names, rows, total):
+            console.print(part)
+    else:
+        console.print(_boxes(table.schema, names, rows, cut, wide))
+    count = f"{total:,} row{'' if total == 1 else 's'}"
     if cut:
-        rows += f" ({2 * HEAD_ROWS} shown)"
-    console.print(Text(rows))
+        count += f" ({2 * HEAD_ROWS} shown)"
+    console.print(Text(count))
+
+
+def _narrowest(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Columns of a terminal that a table takes at least if no word of it is broken."""
+    columns = zip(names, *rows, strict=True)
+    return sum(max(len(word) for text in column for word in text.split() or [""]) + 3 for column in columns) + 1
+
+
+def _boxes(schema: pa.Schema, names: Sequence[str], rows: Sequence[Sequence[str]], cut: bool, wide: bool) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    boxes = Table(box=box.ASCII2 if wide else box.ROUNDED, show_header=True, header_style="bold")
+    for name, field in zip(names, schema, strict=True):
+        right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
+        boxes.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    # Text, so that brackets in a value are not markup.
+    for index, row in enumerate(rows):
+        if cut and index == HEAD_ROWS:
+            boxes.add_row(*[Text("…") for _ in row])
+        boxes.add_row(*[Text(value) for value in row])
+    return boxes
+
+
+def _records(names: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> Iterator[Any]:
+    """A table on its side, for a terminal too narrow for it: of each row its number, then a line for each column."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for index, row in enumerate(rows):
+        number = index + 1
+        if index >= HEAD_ROWS and total > len(rows):
+            number += total - len(rows)
+            if index == HEAD_ROWS:
+                yield Text("…")
+        yield Text(f"-- {number:,}")
+        record = Table.grid(padding=(0, 2, 0, 0))
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for name, value in zip(names, row, strict=True):
+            record.add_row(Text(name), Text(value))
+        yield record
 
 
 def _short(value: Any) -> str:

@@ -341,8 +341,8 @@ class Workspace:
 
 def _tell_passed_over(resolved: Any, tell: Report) -> None:
     if resolved.ignored:
-        what = "files in the input folders are neither Parquet nor JSON lines; passed over"
-        tell(Notice(f"warning: {resolved.ignored:,} {what}"))
+        files = "1 file" if resolved.ignored == 1 else f"{resolved.ignored:,} files"
+        tell(Notice(f"warning: passed over {files} in the input folders: not Parquet, JSON lines, JSON or CSV"))
     for line in resolved.notices:
         tell(Notice(line))
 

@@ -181,6 +181,25 @@ def test_a_long_table_is_cut_in_the_middle_on_a_terminal_only():
     assert all(f" {value} " in whole for value in range(1000))
 
 
+def test_a_terminal_too_narrow_for_whole_words_gets_a_line_for_each_value(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    table = pa.table({"run": ["ab82c250eb6d186b"] * 50, "what is kept": ["language.lang = 'en'"] * 50, "n": range(50)})
+    monkeypatch.setenv("COLUMNS", "50")
+    boxes = printed(table, "table", Terminal())
+    assert "│ ab82c250eb6d186b │" in boxes
+    monkeypatch.setenv("COLUMNS", "36")
+    lines = [line.rstrip() for line in printed(table, "table", Terminal()).splitlines()]
+    assert lines[:5] == [
+        "-- 1",
+        "run           ab82c250eb6d186b",
+        "what is kept  language.lang = 'en'",
+        "n             0",
+        "-- 2",
+    ]
+    assert lines[80:82] == ["…", "-- 31"]
+    assert lines[-2:] == ["n             49", "50 rows (40 shown)"]
+
+
 def test_long_cells_are_shortened_and_markup_is_text():
     text = printed(pa.table({"x": ["a" * 500, "[bold]b[/bold]"], "y": [None, 0.123456789]}), "table")
     assert "a" * 79 + "…" in text
