@@ -14,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PATH = re.compile(r"`(\.?[\w-]+(?:/[\w.-]+)*/?\.?[\w-]*)`")
 DEFINED = re.compile(r"^\s*(?:class|def) (\w+)", re.MULTILINE)
@@ -52,13 +53,25 @@ def test_targets_of_make_that_documents_name_exist() -> None:
 def test_architecture_has_eight_hops_by_functions_that_exist() -> None:
     hops = re.findall(r"^\| (\d) \| `([\w.]+)` \|", ARCHITECTURE, flags=re.MULTILINE)
     assert [int(number) for number, _ in hops] == [1, 2, 3, 4, 5, 6, 7, 8]
-    sources = "\n".join(
-        path.read_text() for layer in ("curation", "pipelines") for path in (ROOT / layer).rglob("*.py")
+    library, above = (
+        {name for path in (ROOT / layer).rglob("*.py") for name in DEFINED.findall(path.read_text())}
+        for layer in ("curation", "pipelines")
     )
-    defined = set(DEFINED.findall(sources))
-    called = {name for _, name in hops} | set(re.findall(r"\(`([\w.]+)`\)", ARCHITECTURE))
-    assert {part for name in called for part in name.split(".")} <= defined
+    assert {part for _, name in hops for part in name.split(".")} <= library
+    called = set(re.findall(r"\(`([\w.]+)`\)", ARCHITECTURE))
+    assert {part for name in called for part in name.split(".")} <= library | above
     assert all(f"{number} {name}" in ARCHITECTURE for number, name in hops), "the picture has the same"
+
+
+def test_the_readme_s_tree_has_the_folders_and_files_that_there_are() -> None:
+    tree = README.partition("\n## Architecture\n")[2].partition("\n**The flow.**")[0]
+    layers = set(re.findall(r"^ {4}(\w+)/", tree, flags=re.MULTILINE))
+    assert {layer for layer in layers if not (ROOT / layer).is_dir()} == set()
+    rooms = {path.parent.name for path in (ROOT / "curation").glob("*/__init__.py")}
+    assert rooms <= set(re.findall(r"(\w+)/", tree))
+    assert set(re.findall(r"^ {6}(\w+)/", tree, flags=re.MULTILINE)) <= rooms
+    files = {path.name for layer in layers for path in (ROOT / layer).rglob("*.py")}
+    assert set(re.findall(r"\w+\.py", tree)) <= files
 
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md", "docs/architecture.md", "examples/README.md"])
