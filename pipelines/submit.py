@@ -92,7 +92,8 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
             if done is not None:
                 return Submitted(plan.run, result=done)
             run = plan.run
-            say(f"run {run}: {plan.rows:,} documents in {len(plan.shards):,} shards")
+            shards = f"{len(plan.shards):,} shard{'' if len(plan.shards) == 1 else 's'}"
+            say(f"run {run}: {plan.rows:,} documents in {shards}")
         else:
             run = f"{plan.name}-{fingerprint([plan.run, options.refit])[:8]}"
             say(f"run to be named once it is fitted, by the job's log: {plan.rows:,} documents")

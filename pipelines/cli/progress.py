@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
-from pipelines.cli.render import tell_text
+from pipelines.cli.render import counted, tell_text
 from pipelines.running.events import (
     Event,
     Failed,
@@ -91,7 +91,7 @@ class Progress:
             self.say(text)
 
     def _run_started(self, event: RunStarted) -> None:
-        self._talk(f"run {event.run}: {event.rows:,} documents in {event.shards:,} shards")
+        self._talk(f"run {event.run}: {counted(event.rows, 'document')} in {counted(event.shards, 'shard')}")
         if not self.bars and not self.quiet:
             threading.Thread(target=self._heartbeat, daemon=True).start()
 

@@ -101,3 +101,8 @@ def put_log(text: str, stream: TextIO) -> None:
     """A piece of another process's log: its colours are left out, its bars stand one below the other."""
     stream.write(terminal(_COLOUR.sub("", text).replace("\r", "\n"), lines=True))
     stream.flush()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 shard`, `2,000 shards`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -21,7 +21,7 @@ from pipelines.cli.options import (
     Verbose,
     Workers,
 )
-from pipelines.cli.render import tell
+from pipelines.cli.render import counted, tell
 from pipelines.cli.talk import human_bytes, open_workspace, run_and_report
 from pipelines.tables import print_table
 
@@ -34,7 +34,7 @@ def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
     from pipelines.cli.progress import Progress
 
     loaded = open_workspace(workspace).check(recipe, Progress(quiet=False, verbose=False))
-    tell(f"{recipe}: {len(loaded.recipe.stages)} stages, no findings")
+    tell(f"{recipe}: {counted(len(loaded.recipe.stages), 'stage')}, no findings")
 
 
 @app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time --address auto")
@@ -58,7 +58,8 @@ def plan(
         tell(f"run {report.run} is finished: running it again would do nothing")
     else:
         name = report.run or "(named once it is fitted)"
-        tell(f"run {name}: {report.rows:,} documents, {human_bytes(report.bytes)} in {report.shards:,} shards")
+        size = f"{counted(report.rows, 'document')}, {human_bytes(report.bytes)}"
+        tell(f"run {name}: {size} in {counted(report.shards, 'shard')}")
     for stage in report.to_fit:
         tell(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
     for line in report.notices:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import typer
 
 from pipelines.cli.options import Format, OutputFormat, Quiet
-from pipelines.cli.render import put_json, tell
+from pipelines.cli.render import counted, put_json, tell
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
 from pipelines.tables import print_table
@@ -31,7 +31,7 @@ WORKSPACE = Path("workspace")
 def check(spec: SpecPath, workspace: Folder = WORKSPACE) -> None:
     """Check a specification against its input. All findings at once; writes nothing."""
     loaded = open_workspace(workspace).weak_to_strong_check(spec)
-    found = f"{len(loaded.supervisors)} supervisors, {len(loaded.students)} students"
+    found = f"{counted(len(loaded.supervisors), 'supervisor')}, {counted(len(loaded.students), 'student')}"
     tell(f"{spec}: {found}, no findings")
 
 

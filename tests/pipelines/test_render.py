@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lengths import mostly_long
 
-from pipelines.cli.render import print_findings, put_json
+from pipelines.cli.render import counted, print_findings, put_json
 from pipelines.tables import print_table
 from schemas.errors import Finding
 
@@ -198,6 +198,11 @@ def test_a_terminal_too_narrow_for_whole_words_gets_a_line_for_each_value(monkey
     ]
     assert lines[80:82] == ["…", "-- 31"]
     assert lines[-2:] == ["n             49", "50 rows (40 shown)"]
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (2000, "2,000 shards")])
+def test_one_of_a_thing_is_no_plural(number, words):
+    assert counted(number, "shard") == words
 
 
 def test_long_cells_are_shortened_and_markup_is_text():

@@ -239,7 +239,7 @@ def test_check_and_plan_write_nothing(folder: Path, tmp_path: Path, curate: Call
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(specification(folder / "reviews.parquet", students=[HEAD])))
     checked = curate("weak-to-strong", "check", "spec.yaml", "-w", "ws", cwd=tmp_path)
     assert (checked.returncode, checked.stdout) == (0, "")
-    assert "2 supervisors, 1 students, no findings" in checked.stderr
+    assert "2 supervisors, 1 student, no findings" in checked.stderr
     planned = curate("weak-to-strong", "plan", "spec.yaml", "-w", "ws", "-f", "jsonl", cwd=tmp_path)
     rows = [json.loads(line) for line in planned.stdout.splitlines()]
     assert {row["name"]: row["units"] for row in rows if row["kind"] in ("supervisor", "student")} == {
