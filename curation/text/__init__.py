@@ -30,4 +30,10 @@ def _cache_kernels() -> None:
             return
 
 
+def nothing_compiled() -> bool:
+    """Whether the cache holds no kernel of these sources: the first run compiles for minutes."""
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return folder is not None and next(Path(folder).rglob("*.nbi"), None) is None
+
+
 _cache_kernels()

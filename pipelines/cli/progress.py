@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
+from curation.text import nothing_compiled
 from pipelines.cli.render import counted, tell_text
 from pipelines.running.events import (
     Event,
@@ -92,6 +93,8 @@ class Progress:
 
     def _run_started(self, event: RunStarted) -> None:
         self._talk(f"run {event.run}: {counted(event.rows, 'document')} in {counted(event.shards, 'shard')}")
+        if nothing_compiled():
+            self._talk("compiling kernels on their first use: a minute or two, once on this machine")
         if not self.bars and not self.quiet:
             threading.Thread(target=self._heartbeat, daemon=True).start()
 

@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ def test_a_pipe_gets_one_line_a_phase_and_no_control_codes(
     assert plain[0] == f"run {finished[0]}: 289 documents in 10 shards"
     assert all(re.match(r"[a-z_ +:]+: [\d,]+ done in [\d.]+ s$", line) for line in plain[1:]), plain
     assert not [line for line in plain if "\x1b" in line or "\r" in line]
+
+
+def test_who_has_no_compiled_kernels_is_told_why_the_first_run_takes_minutes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def told_of(folder: Path) -> list[str]:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
+        stream = io.StringIO()
+        with closing(Progress(stream)) as teller:
+            teller(RunStarted("r", 1, 1))
+        return stream.getvalue().splitlines()
+
+    run = "run r: 1 document in 1 shard"
+    assert told_of(tmp_path) == [run, "compiling kernels on their first use: a minute or two, once on this machine"]
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "words.nbi").touch()
+    assert told_of(tmp_path) == [run]
 
 
 def test_quiet_is_silent_unless_something_fails() -> None:

@@ -200,7 +200,7 @@ def test_a_terminal_too_narrow_for_whole_words_gets_a_line_for_each_value(monkey
     assert lines[-2:] == ["n             49", "50 rows (40 shown)"]
 
 
-@pytest.mark.parametrize(("number", "words"), [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (2000, "2,000 shards")])
+@pytest.mark.parametrize(("number", "words"), [(0, "0 shards"), (1, "1 shard"), (2000, "2,000 shards")])
 def test_one_of_a_thing_is_no_plural(number, words):
     assert counted(number, "shard") == words
 
