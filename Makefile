@@ -12,16 +12,16 @@ PEERS := .venv-peers
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
 
-demo: $(VENV)/.installed ## curate the documentation in this Python environment, and show what came of it
+demo: $(VENV)/.installed ## curate this Python environment's own documentation
 	@$(BIN)/python -m pipelines.demo
 
-demo-instructions: $(VENV)/.installed ## choose pairs of question and answer with a small language model, and export them
+demo-instructions: $(VENV)/.installed ## choose pairs of question and answer, and export them
 	@$(BIN)/python -m pipelines.demo_instructions
 
 # Threads that spin while they wait take the cores from the other of two test processes.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test: $(VENV)/.installed ## every feature once: what to run while you work (six minutes)
+test: $(VENV)/.installed ## every feature once: while you work (six minutes)
 	@$(PYTEST)
 
 test-all: $(VENV)/.installed ## all tests but the slow ones (half an hour)
@@ -33,32 +33,32 @@ check: $(VENV)/.installed ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(VENV)/.installed ## the long tests: every failpoint with every kind of process on Ray, two nodes under 47 faults, a full disk
+chaos: $(VENV)/.installed ## every failpoint with every kind of kill (an hour)
 	@$(BIN)/python -m pytest -q -m slow --timeout 3600 tests
 
-peers: $(PEERS)/.installed ## install what we are compared with, into an environment of its own
+peers: $(PEERS)/.installed ## install what we are compared with, apart from the rest
 
-parity: $(VENV)/.installed $(PEERS)/.installed ## ask datatrove again, in its own environment, and compare everything
+parity: $(VENV)/.installed $(PEERS)/.installed ## ask datatrove again, and compare everything
 	@$(PEERS)/bin/python tests/parity/make_datatrove_vectors.py --words build/parity/words.parquet $(if $(wildcard ../shared/data),--data ../shared/data)
 	@$(BIN)/python -m pytest -q tests/parity
 
 bench: $(VENV)/.installed $(PEERS)/.installed ## every benchmark, each against its peer
 	@for file in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
-constraints: $(VENV)/.installed ## pin what is installed here for demo, tests and images: docker/constraints.txt
+constraints: $(VENV)/.installed ## pin what is installed here: docker/constraints.txt
 	@$(BIN)/python docker/constraints.py
 
-check-image: ## install what the image installs, by its commands, into an environment that is thrown away, and run it (minutes)
+check-image: ## run what the image installs, without Docker (minutes)
 	@docker/check-install.sh
 
-wheel: $(VENV)/.installed ## build dist/*.whl, install it into an environment that is thrown away, and run the demo there (minutes, 2 GB)
+wheel: $(VENV)/.installed ## build dist/*.whl, and run the demo from it (2 GB)
 	@rm -rf build dist
 	@$(BIN)/python -m pip wheel -qq --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder/environment" && \
 	  "$$folder/environment/bin/python" -m pip install -qq --disable-pip-version-check -c docker/constraints.txt dist/*.whl && \
 	  cd "$$folder" && unset PYTHONPATH && environment/bin/curate --help > /dev/null && environment/bin/python -m pipelines.demo
 
-clean: ## remove what runs and tools left; the virtual environment stays
+clean: ## remove what runs and tools left, but not .venv
 	rm -rf demo demo-instructions build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
 

@@ -50,6 +50,15 @@ def test_targets_of_make_that_documents_name_exist() -> None:
     assert set(re.findall(r"`make ([a-z-]+)`", CONTRIBUTING)) <= targets
 
 
+def test_the_list_of_make_s_targets_fits_a_terminal() -> None:
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    lines = listed.stdout.splitlines()
+    assert len(lines) > 10
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_architecture_has_eight_hops_by_functions_that_exist() -> None:
     hops = re.findall(r"^\| (\d) \| `([\w.]+)` \|", ARCHITECTURE, flags=re.MULTILINE)
     assert [int(number) for number, _ in hops] == [1, 2, 3, 4, 5, 6, 7, 8]

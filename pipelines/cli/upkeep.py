@@ -99,5 +99,5 @@ def verify(
     what = f"{verified.files:,} files verified, {len(verified.damaged):,} damaged or gone"
     tell(f"{what}, {verified.set_aside:,} set aside in damaged/" if verified.damaged and not dry_run else what)
     if verified.damaged:
-        tell("next: run the recipes of what is damaged again; they do what is missing and nothing else")
+        tell("next: run their recipes again: what is missing and still needed is done again")
         raise typer.Exit(1)
