@@ -151,7 +151,8 @@ def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
         if data:
             finding = Finding("C056", f"'{conjunct.sql}' cannot be computed: {fault.message}", fault.hint)
         else:
-            finding = Finding("C011", f"gate does not bind: {fault.message}", fault.hint or _cast(fault.message))
+            hint = fault.hint or _cast(fault.message) or ONE_CONDITION
+            finding = Finding("C011", f"gate does not bind: {fault.message}", hint)
         faults.add_to(conjunct, finding)
     faults.tell()
     for conjunct, kind, null in zip(gate.conjuncts, report.types, report.nulls, strict=False):

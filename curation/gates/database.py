@@ -113,8 +113,10 @@ def first_line(error: Exception) -> str:
 
 def suggestion(error: Exception) -> str | None:
     for line in str(error).split("\n")[1:]:
-        if line.strip().startswith(("Did you mean", "Candidate")):
-            return line.strip()
+        said = line.strip()
+        # A heading of functions by the types they take, below it, is of no use without them.
+        if said.startswith(("Did you mean", "Candidate")) and not said.endswith(":"):
+            return said
     return None
 
 

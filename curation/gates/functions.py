@@ -83,7 +83,7 @@ _SIMPLE = frozenset(
 as it is, any other is first tried where it can do no harm (`curation.gates.trial`)."""
 LONGEST = 10_000
 """Characters of a gate."""
-ONE_CONDITION = "a gate is one condition, such as language.prob > 0.65"
+ONE_CONDITION = "a gate is one condition, such as language.lang = 'en' and language.prob > 0.65"
 
 
 def refusals(node: dict[str, Any], sql: str, scope: frozenset[str]) -> Iterator[tuple[Finding, Span | None]]:

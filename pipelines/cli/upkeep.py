@@ -65,7 +65,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     format: OutputFormat = Format.table,
 ) -> None:
-    """Remove leftovers of killed attempts, and show disk use. Never touches what a commit names."""
+    """Remove leftovers of killed attempts and what finished runs need no more; show disk use."""
     import pyarrow as pa
 
     usage = open_workspace(workspace).gc(dry_run)

@@ -225,12 +225,12 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dict_type": "a mapping",
-    "float_parsing": "float",
-    "float_type": "float",
+    "float_parsing": "a number",
+    "float_type": "a number",
     "frozen_set_type": "a list",
-    "int_from_float": "int",
-    "int_parsing": "int",
-    "int_type": "int",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
     "list_type": "a list",
     "model_attributes_type": "a mapping",
     "model_type": "a mapping",
@@ -371,7 +371,7 @@ def _hint(details: Sequence[Any], given: Any) -> str | None:
     wanted = {_EXPECTED.get(detail["type"]) for detail in details}
     if "text" in wanted and isinstance(given, bool | int | float):
         return "put it in quotes: YAML takes bare yes, no, on, off, true and numbers for something else"
-    if "float" in wanted and isinstance(given, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", given):
+    if "a number" in wanted and isinstance(given, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", given):
         return f"write {given.lower().replace('e', '.0e', 1)}: YAML takes a number without a point for text"
     return None
 

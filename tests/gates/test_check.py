@@ -4,6 +4,7 @@ import pytest
 from gate_columns import FIELDS, TYPES, refusal, struct
 
 from curation.gates import Gate, GateError
+from curation.gates.functions import ONE_CONDITION
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,12 @@ def test_what_may_hold_for_some_document_passes_the_check(sql):
 
 
 @pytest.mark.long
+def test_who_writes_an_operator_of_another_language_is_shown_a_condition():
+    [finding] = refusal("g.lang == 'en' && 1", TYPES).findings
+    assert (finding.code, finding.hint) == ("C011", ONE_CONDITION)
+    assert " and " in ONE_CONDITION
+
+
 def test_a_gate_may_not_take_more_memory_or_time_than_is_set(monkeypatch):
     monkeypatch.setenv("CURATION_GATE_MEMORY", "300")
     for sql in (

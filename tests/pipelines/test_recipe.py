@@ -166,7 +166,7 @@ def test_everything_that_is_wrong_is_found_at_once_each_at_its_line(tmp_path):
     assert {finding.file for finding in caught.value.findings} == {str(path)}
     assert "did you mean 'columns'?" in caught.value.findings[1].hint
     assert "did you mean 'sized'?" in caught.value.findings[2].hint
-    assert "expected int, got 'abc'" in caught.value.findings[3].message
+    assert "expected a whole number, got 'abc'" in caught.value.findings[3].message
     assert "b.length" in caught.value.findings[4].hint
     assert caught.value.findings[4].excerpt == "    keep: b.lenght > 1\n          ^^^^^^^^"
 
