@@ -113,10 +113,10 @@ def first_line(error: Exception) -> str:
 
 def suggestion(error: Exception) -> str | None:
     for line in str(error).split("\n")[1:]:
-        said = line.strip()
+        hint = line.strip()
         # A heading of functions by the types they take, below it, is of no use without them.
-        if said.startswith(("Did you mean", "Candidate")) and not said.endswith(":"):
-            return said
+        if hint.startswith(("Did you mean", "Candidate")) and not hint.endswith(":"):
+            return hint
     return None
 
 
