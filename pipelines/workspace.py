@@ -18,7 +18,7 @@ import yaml
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
 from curation.store import Store, StoreError, open_store
-from pipelines.running.events import FitStarted, Notice
+from pipelines.running.events import Notice
 from schemas.errors import CurationError, Finding, command
 from schemas.manifest import FORMAT_VERSION
 
@@ -125,8 +125,7 @@ class Workspace:
             _tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
-                tell(FitStarted(item.stage, item.sample_rows))
-                fit(loaded, resolved, item, self.store, refit)
+                fit(resolved, item, self.store, _executor(executor, address, workers, resolved.plan, tell), tell, refit)
                 resolved = resolve(loaded, Manifest(self.store), sample)  # a later fit may stand on this one
         except OSError as failure:
             found = system_failure(failure)
