@@ -65,6 +65,11 @@ def load(path: Path | str) -> Loaded:
     return parse(read_text(path, "specification"), path.resolve().parent, path)
 
 
+def unpacked(path: Path, sent_from: Path) -> Loaded:
+    """A specification that travelled: its paths count from the folder that it was sent from."""
+    return parse(read_text(path, "specification"), sent_from.parent, sent_from)
+
+
 def parse(source: str | Mapping[str, Any], base: Path | str = ".", path: Path | None = None) -> Loaded:
     """Check a specification given as YAML text, or as the mapping that the YAML would be."""
     text = source if isinstance(source, str) else yaml.safe_dump(dict(source), sort_keys=False, allow_unicode=True)
