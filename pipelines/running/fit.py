@@ -26,7 +26,7 @@ def fit(
     runs_on: Callable[[], Executor],
     report: Report,
     refit: bool = False,
-    here: Callable[[], Executor] = LocalExecutor,
+    in_process: Callable[[], Executor] = LocalExecutor,
 ) -> None:
     """Fit one stage and pin what it learned. Raises CurationError where that fails.
 
@@ -50,7 +50,7 @@ def fit(
     )
     report(FitStarted(todo.stage, todo.sample_rows))
     report(PhaseStarted(f"fit {todo.stage}", 1))
-    with closing(runs_on() if models else here()) as executor:
+    with closing(runs_on() if models else in_process()) as executor:
         if models:
             executor.hardware(models)  # refuses a cluster that has none
         for outcome in executor.run([unit], [], filter(None, [stage.resources])):

@@ -15,7 +15,7 @@ from curation.weak_to_strong.supervisors.base import Inputs, Supervisor
 from pipelines.weak_to_strong.data import Data
 from pipelines.weak_to_strong.phases import Run
 from pipelines.weak_to_strong.plan import PORTION, VERSION
-from pipelines.weak_to_strong.units import Made, Unit, hashed
+from pipelines.weak_to_strong.units import Unit, UnitOutput, hashed
 
 Features = Mapping[View, NDArray[np.float16]]
 
@@ -45,7 +45,7 @@ def _unit(run: Run, view: View, members: tuple[str, ...], start: int) -> Unit:
     text = run.data.rows.text.slice(start, PORTION)
     key = fingerprint(["features", VERSION, view.identity(), hashed(run.data.keys[start : start + PORTION])])
 
-    def make() -> Made:
-        return Made(run.units.put_tensors({"vectors": view.vectors(text)}))
+    def make() -> UnitOutput:
+        return UnitOutput(run.units.put_tensors({"vectors": view.vectors(text)}))
 
     return Unit("features", view.name, key, make, run.units, part=str(start), members=members, heavy=True)

@@ -18,7 +18,7 @@ from pipelines.weak_to_strong.phases import Run
 from pipelines.weak_to_strong.plan import VERSION
 from pipelines.weak_to_strong.splits import Splits
 from pipelines.weak_to_strong.table import label_table
-from pipelines.weak_to_strong.units import Made, Record, Unit, UnitStore, hashed
+from pipelines.weak_to_strong.units import Record, Unit, UnitOutput, UnitStore, hashed
 from pipelines.weak_to_strong.votes import VotesBySeed
 
 
@@ -70,9 +70,9 @@ def _unit(run: Run, splits: Splits, evidence: Evidence, seed: int) -> Unit:
     settings = [combine.model_dump(), certify.model_dump(), run.classes, evidence.names]
     key = fingerprint(["labels", VERSION, content, settings, run.data.identity, splits.identity(seed), seed])
 
-    def make() -> Made:
+    def make() -> UnitOutput:
         labels = label(evidence, combine, certify, len(run.classes), seed)
         table = label_table(labels, evidence, run.data, run.classes)
-        return Made(run.units.put("labels", ".parquet", partial(parquet.write, table)), labels.facts)
+        return UnitOutput(run.units.put("labels", ".parquet", partial(parquet.write, table)), labels.facts)
 
     return Unit("labels", "", key, make, run.units, seed=seed)

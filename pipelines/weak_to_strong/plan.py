@@ -61,17 +61,17 @@ def planned_units(resolved: Resolved, manifest: Manifest) -> list[PlannedUnits]:
     done = Counter(pairs)
     views = dict.fromkeys(one.view for one in loaded.members if one.view is not None)
     portions = (f"{rows:,} rows, {PORTION:,} at a time", -(-rows // PORTION))
-    made = [("features", view.name, *portions) for view in views]
+    planned = [("features", view.name, *portions) for view in views]
     for one in loaded.supervisors:
         if isinstance(one, Fixed):
             size = PORTION if one.heavy else CHUNK
-            made.append(("supervisor", one.name, f"{rows:,} rows, {size:,} at a time", -(-rows // size)))
+            planned.append(("supervisor", one.name, f"{rows:,} rows, {size:,} at a time", -(-rows // size)))
         else:
-            made.append(("supervisor", one.name, f"{seeds} seeds × ({folds} folds and all)", seeds * (folds + 1)))
-    made.append(("labels", "", f"{seeds} seeds", seeds))
+            planned.append(("supervisor", one.name, f"{seeds} seeds × ({folds} folds and all)", seeds * (folds + 1)))
+    planned.append(("labels", "", f"{seeds} seeds", seeds))
     gold = loaded.spec.task.gold is not None
     for student in loaded.students:
         own = min(student.settings.seeds or seeds, seeds)
         what = f"{own} seeds, student and ceiling" if gold else f"{own} seeds"
-        made.append(("student", student.name, what, own * (2 if gold else 1)))
-    return [PlannedUnits(kind, name, what, count, done[(kind, name)]) for kind, name, what, count in made]
+        planned.append(("student", student.name, what, own * (2 if gold else 1)))
+    return [PlannedUnits(kind, name, what, count, done[(kind, name)]) for kind, name, what, count in planned]

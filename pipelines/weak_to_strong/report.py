@@ -238,14 +238,14 @@ def _copied(done: Completed, predicted: Any, weak: Any, rows: Any) -> list[dict[
     ]
 
 
-def gap(found: Gap) -> dict[str, Any]:
+def gap(estimate: Gap) -> dict[str, Any]:
     """A gap as plain JSON; `recovered` is None where it is not identifiable, and `reason` says why."""
     names = ("weak", "student", "ceiling", "gained", "attainable", "recovered")
     return {
-        **{name: plain(getattr(found, name), name in names[:3]) for name in names},
-        "identifiable": found.recovered is not None,
-        "reason": found.reason,
-        "seeds": found.seeds,
+        **{name: plain(getattr(estimate, name), name in names[:3]) for name in names},
+        "identifiable": estimate.recovered is not None,
+        "reason": estimate.reason,
+        "seeds": estimate.seeds,
     }
 
 
@@ -255,20 +255,20 @@ def share(values: Sequence[float | None], right: int, rows: int) -> dict[str, fl
     Where seeds have no spread, for there is one of them or all say the same, the interval is that of the first one's
     counts (Clopper and Pearson 1934): ten of ten right are no proof of all.
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    measured = [value for value in values if value is not None]
+    if not measured:
         return None
-    if len(set(known)) > 1:
-        return plain(t_interval(np.array(known)), True)
+    if len(set(measured)) > 1:
+        return plain(t_interval(np.array(measured)), True)
     low, high = lower_bound(right, rows, TAIL), float(upper_bound(right, rows, TAIL))
-    return plain(Interval(known[0], low, high), True)
+    return plain(Interval(measured[0], low, high), True)
 
 
-def plain(found: Interval | None, within: bool = False) -> dict[str, float | None] | None:
+def plain(interval: Interval | None, within: bool = False) -> dict[str, float | None] | None:
     """Plain JSON; with `within`, of a share: no end is below 0 or above 1."""
-    if found is None:
+    if interval is None:
         return None
-    shown = {name: float(value) if np.isfinite(value) else None for name, value in found._asdict().items()}
+    shown = {name: float(value) if np.isfinite(value) else None for name, value in interval._asdict().items()}
     return (
         {name: None if value is None else min(max(value, 0.0), 1.0) for name, value in shown.items()}
         if within

@@ -18,7 +18,7 @@ from pipelines.running.events import Notice
 from pipelines.weak_to_strong.data import Data
 from pipelines.weak_to_strong.phases import Run
 from pipelines.weak_to_strong.plan import VERSION
-from pipelines.weak_to_strong.units import Made, Unit, hashed
+from pipelines.weak_to_strong.units import Unit, UnitOutput, hashed
 from schemas.weak_to_strong import SPLITS
 
 BLANK = -3
@@ -76,7 +76,7 @@ def draw_splits(run: Run) -> Splits:
     data, units = run.data, run.units
     key = fingerprint(["clusters", VERSION, hashed(data.keys)])
     clustering = Unit(
-        "clusters", "", key, lambda: Made(units.put_tensors({"clusters": near_duplicates(data.rows.text)})), units
+        "clusters", "", key, lambda: UnitOutput(units.put_tensors({"clusters": near_duplicates(data.rows.text)})), units
     )
     [record] = run.phases.perform("near-duplicates", [clustering])
     assert record is not None

@@ -21,7 +21,7 @@ from pipelines.weak_to_strong.labels import StoredLabels
 from pipelines.weak_to_strong.phases import Run
 from pipelines.weak_to_strong.plan import VERSION
 from pipelines.weak_to_strong.splits import VALIDATION, Splits
-from pipelines.weak_to_strong.units import Made, Record, Unit, UnitStore, member_identity, scratch
+from pipelines.weak_to_strong.units import Record, Unit, UnitOutput, UnitStore, member_identity, scratch
 
 TARGETS = ("weak", "ceiling")
 Key = tuple[str, int, str]
@@ -83,7 +83,7 @@ def _unit(
     given = [labels.records[seed]["content"], splits.identity(seed), seed, target]
     key = fingerprint(["student", VERSION, *who, *given])
 
-    def make() -> Made:
+    def make() -> UnitOutput:
         training = _training_set(run, splits, labels, features, student, seed, target)
         with scratch() as folder:
             fitted = student.fit(training, folder / "model")
@@ -91,7 +91,7 @@ def _unit(
                 raise ValueError("it answered NaN or infinity")
             files = _stored(run.units, folder / "model") if seed == 0 and target == "weak" else ()
         rows = {"learned_from": len(training.inputs), "validation_rows": len(training.validation)}
-        return Made(run.units.put_tensors({"p": fitted.p.astype(np.float32)}), {**fitted.facts, **rows}, files)
+        return UnitOutput(run.units.put_tensors({"p": fitted.p.astype(np.float32)}), {**fitted.facts, **rows}, files)
 
     return Unit(
         "student",

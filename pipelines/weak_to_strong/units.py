@@ -39,7 +39,7 @@ _NETWORK = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Made:
+class UnitOutput:
     """What a unit made, stored but not committed."""
 
     data: Written
@@ -61,7 +61,7 @@ class Unit:
     kind: str
     name: str
     key: str
-    make: Callable[[], Made]
+    make: Callable[[], UnitOutput]
     store: UnitStore
     seed: int | None = None
     part: str = ""
@@ -89,7 +89,7 @@ class Unit:
     def _commit(self) -> Record:
         began = time.monotonic()
         with _NETWORK if self.heavy else nullcontext():
-            made = self.make()
+            output = self.make()
         return self.store.commit(
             self.key,
             {
@@ -97,11 +97,11 @@ class Unit:
                 "name": self.name,
                 "seed": self.seed,
                 "part": self.part,
-                "data": made.data.name,
-                "files": list(made.files),
-                "content": made.data.content,
-                "bytes": made.data.bytes,
-                "facts": json.dumps(made.facts, sort_keys=True),
+                "data": output.data.name,
+                "files": list(output.files),
+                "content": output.data.content,
+                "bytes": output.data.bytes,
+                "facts": json.dumps(output.facts, sort_keys=True),
                 "seconds": time.monotonic() - began,
             },
         )

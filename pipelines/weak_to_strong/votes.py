@@ -16,7 +16,7 @@ from pipelines.weak_to_strong.features import Features, inputs_of
 from pipelines.weak_to_strong.phases import Run
 from pipelines.weak_to_strong.plan import CHUNK, FULL, PORTION, VERSION
 from pipelines.weak_to_strong.splits import Splits
-from pipelines.weak_to_strong.units import Made, Record, Unit, member_identity
+from pipelines.weak_to_strong.units import Record, Unit, UnitOutput, member_identity
 from schemas.errors import CurationError, Finding
 
 VotesBySeed = Mapping[str, Sequence[Votes]]
@@ -57,9 +57,9 @@ def _portion(run: Run, supervisor: Fixed, start: int, size: int) -> Unit:
     who = [*member_identity(supervisor), run.classes, run.data.identity]
     key = fingerprint(["supervisor", VERSION, *who, start, len(rows)])
 
-    def make() -> Made:
+    def make() -> UnitOutput:
         votes = supervisor.vote(rows)
-        return Made(run.units.put_tensors({"votes": votes.votes} | ({} if votes.p is None else {"p": votes.p})))
+        return UnitOutput(run.units.put_tensors({"votes": votes.votes} | ({} if votes.p is None else {"p": votes.p})))
 
     return Unit(
         "supervisor",
@@ -80,11 +80,11 @@ def _fold(run: Run, splits: Splits, features: Features, supervisor: Learning, se
     drawn = [splits.identity(seed), seed, fold, count if fold != FULL else 0]
     key = fingerprint(["supervisor", VERSION, *who, *drawn])
 
-    def make() -> Made:
+    def make() -> UnitOutput:
         train, predict = _fold_rows(splits, supervisor, seed, fold, count)
         if not len(predict):
             nothing = {"votes": np.zeros((0, 1), np.int8), "p": np.zeros((0, 1, len(run.classes)), "f4")}
-            return Made(run.units.put_tensors({"rows": predict, **nothing}))
+            return UnitOutput(run.units.put_tensors({"rows": predict, **nothing}))
         p = supervisor.fit_predict(
             inputs_of(supervisor, train, run.data, features),
             run.data.gold[train],
@@ -92,7 +92,7 @@ def _fold(run: Run, splits: Splits, features: Features, supervisor: Learning, se
         )
         votes = Votes.of(p)
         assert votes.p is not None
-        return Made(run.units.put_tensors({"rows": predict, "votes": votes.votes, "p": votes.p}))
+        return UnitOutput(run.units.put_tensors({"rows": predict, "votes": votes.votes, "p": votes.p}))
 
     part = "all" if fold == FULL else f"fold {fold}"
     return Unit(

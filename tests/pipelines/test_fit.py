@@ -199,7 +199,7 @@ def test_a_fit_is_a_unit_that_any_executor_performs(settings: Settings, tmp_path
         workspace.create()
         resolved = resolve(workspace.check(settings), workspace.manifest)
         [todo] = resolved.unfitted
-        fit(resolved, todo, workspace.store, unused, told.append, here=executor)
+        fit(resolved, todo, workspace.store, unused, told.append, in_process=executor)
     here, elsewhere = ([record["artifact"] for record in fits(workspace)] for workspace in workspaces)
     assert here == elsewhere
     assert [type(event) for event in told[:4]] == [FitStarted, PhaseStarted, UnitEnded, PhaseEnded]

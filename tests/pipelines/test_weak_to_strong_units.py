@@ -15,7 +15,7 @@ import pytest
 from curation.store import DamagedFileError, open_store
 from pipelines.running.events import Event, Failed, PhaseEnded, UnitEnded
 from pipelines.weak_to_strong.phases import Phases, StoppedError
-from pipelines.weak_to_strong.units import Made, Unit, UnitStore
+from pipelines.weak_to_strong.units import Unit, UnitOutput, UnitStore
 from schemas.errors import CurationError, Finding, Refusal
 from workers.local import LocalExecutor
 
@@ -33,9 +33,9 @@ class Bench:
         self.phases = Phases(LocalExecutor(2), self.events.append)
 
     def unit(self, name: str, work: Make = lambda: None, member: str | None = None, heavy: bool = False) -> Unit:
-        def make() -> Made:
+        def make() -> UnitOutput:
             work()
-            return Made(self.units.put_tensors({"name": np.frombuffer(name.encode(), np.uint8)}))
+            return UnitOutput(self.units.put_tensors({"name": np.frombuffer(name.encode(), np.uint8)}))
 
         return Unit("unit", name, f"key-{name}", make, self.units, members=(member,) if member else (), heavy=heavy)
 
