@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from pipelines.running.gc import Usage
     from pipelines.running.result import Result
     from pipelines.running.verify import Verified
-    from pipelines.weak_to_strong.run import Result as WeakToStrongResult
+    from pipelines.weak_to_strong.result import Result as WeakToStrongResult
     from pipelines.workspace import Workspace
     from schemas.errors import CurationError, Finding
 
@@ -124,7 +124,7 @@ _HOMES = {
     "UnitEnded": "pipelines.running.events:UnitEnded",
     "Usage": "pipelines.running.gc:Usage",
     "Verified": "pipelines.running.verify:Verified",
-    "WeakToStrongResult": "pipelines.weak_to_strong.run:Result",
+    "WeakToStrongResult": "pipelines.weak_to_strong.result:Result",
     "Workspace": "pipelines.workspace:Workspace",
     "check_scorer": "curation.testing:check_scorer",
 }

@@ -1,4 +1,4 @@
-"""A recipe → a job on a Ray cluster that curates it, under the id that the run has here."""
+"""A recipe, or a weak-to-strong specification → a job on a Ray cluster, under the id that the run has here."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from importlib import invalidate_caches, metadata
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
 from curation import registry
+from curation.paths import expanded
 from curation.plan import fingerprint
 from curation.store import is_url
 from pipelines.planning.inputs import record_inputs
@@ -24,7 +26,10 @@ from pipelines.planning.resolve import resolve
 from pipelines.recipe import bundle as bundles
 from pipelines.recipe.companions import unasked
 from pipelines.recipe.load import load
-from pipelines.running.result import Result, finished
+from pipelines.running.result import finished
+from pipelines.weak_to_strong import plan as weak_plan
+from pipelines.weak_to_strong import result as weak_result
+from pipelines.weak_to_strong import spec as weak_spec
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 from workers.jobs import Job, Jobs, Submission, checked, on_loopback
@@ -61,7 +66,8 @@ class Submitted:
 
     run: str
     job: str | None = None
-    result: Result | None = None
+    result: Any = None
+    """Of `pipelines.running.result`, or of a specification of `pipelines.weak_to_strong.result`."""
     files: tuple[bundles.Sent, ...] = ()
 
 
@@ -73,7 +79,7 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
     nothing has been sent then.
     """
     address = checked(address or "") if not options.dry_run else ""
-    location = options.workspace if is_url(options.workspace) else os.path.abspath(options.workspace)
+    location = _shared(options.workspace)
     workspace = Workspace(location)
     environment = environment_of(os.environ, options.environment)
     with TemporaryDirectory(prefix="curate-") as folder, _own_code(options.code, Path(folder)) as code:
@@ -97,47 +103,126 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
         else:
             run = f"{plan.name}-{fingerprint([plan.run, options.refit])[:8]}"
             say(f"run to be named once it is fitted, by the job's log: {plan.rows:,} documents")
-        if options.dry_run:
-            say(f"would send {bundle.bytes / 1e6:,.1f} MB in {len(bundle.files):,} files and folders; nothing was sent")
-            return Submitted(run, files=bundle.files)
-        jobs = Jobs(address)
-        jobs.same_version()
-        earlier = _earlier(jobs, run, location)
-        what = ", ".join(["the engine", recipe.name, *bundle.companions, *bundle.code])
-        say(f"sending {bundle.bytes / 1e6:,.1f} MB: {what}")
-        workspace.create()
-        record_inputs(workspace.manifest, resolved.fresh)  # so that the job need not read the inputs again to know them
-        facts = {
-            "run": run,
-            "name": plan.name,
-            "recipe": str(sent_from),
-            "workspace": location,
-            "engine": engine(),
-            "submitter": _submitter(),
-            "resume": _again(sent_from, location, address, options),
-        }
         entrypoint = command(bundle.recipe, sent_from, expected, location, address, options)
-        while True:
-            job = f"{run}-attempt-{next_number(run, earlier)}"
-            if jobs.submit(Submission(job, entrypoint, bundle.folder, bundle.modules, environment, facts)):
-                return Submitted(run, job)
-            earlier = _earlier(jobs, run, location)  # somebody else was quicker
+        # recorded, so that the job need not read the inputs again to know them
+        prepare = lambda: record_inputs(workspace.manifest, resolved.fresh)  # noqa: E731
+        resume = _again(("submit",), sent_from, location, address, options)
+        job = _Job(run, plan.name, location, sent_from, bundle, entrypoint, environment, resume)
+        return _send(job, address, options.dry_run, say, prepare)
+
+
+def submit_specification(spec: Path, address: str | None, options: Options, say: Callable[[str], None]) -> Submitted:
+    """The same of a weak-to-strong specification. Its job is one process on the cluster's head."""
+    address = checked(address or "") if not options.dry_run else ""
+    location, sent_from = _shared(options.workspace), spec.resolve()
+    workspace = Workspace(location)
+    environment = environment_of(os.environ, options.environment)
+    loaded = weak_spec.load(spec)
+    _refuse_models_beside(loaded)
+    resolved = weak_plan.resolve(loaded, workspace.manifest)
+    done = None if options.dry_run else weak_result.finished(resolved.run, workspace.manifest)
+    if done is not None:
+        return Submitted(resolved.run, result=done)
+    say(f"run {resolved.run}: {resolved.input.rows:,} rows in {len(resolved.input.shards):,} shards")
+    with TemporaryDirectory(prefix="curate-") as folder:
+        bundle = bundles.pack(spec, loaded.base, (), Path(folder), ())
+        words = ["weak-to-strong", "run", bundle.recipe, "--sent-from", str(sent_from), "--expect", resolved.run]
+        words += ["--workspace", location]
+        words += ["--workers", str(options.workers)] if options.workers is not None else []
+        words += ["--quiet"] if options.quiet else []
+        entrypoint = _on_head(words, address, options.python)
+        resume = _again(("weak-to-strong", "submit"), sent_from, location, address, options)
+        job = _Job(resolved.run, loaded.spec.name, location, sent_from, bundle, entrypoint, environment, resume)
+        return _send(job, address, options.dry_run, say, lambda: None)
+
+
+def _shared(workspace: str) -> str:
+    """A workspace as the job will find it, too."""
+    return workspace if is_url(workspace) else os.path.abspath(workspace)
+
+
+def _refuse_models_beside(loaded: weak_spec.Loaded) -> None:
+    """Raise C046 for models named from the specification's folder: a published student names its encoder, and what
+    travels with a job is gone after it."""
+    findings = [
+        Finding(
+            "C046",
+            f"{member.title}: {model} counts from the folder of the specification, which stays here",
+            "name it by an absolute path that the cluster's head has, or as package: or hub:",
+        )
+        for member in loaded.members
+        if (model := str(getattr(member.settings, "model", ""))).startswith("path:")
+        and not os.path.isabs(expanded(model.removeprefix("path:")))
+    ]
+    if findings:
+        raise CurationError(*findings)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that is to be sent."""
+
+    run: str
+    name: str
+    workspace: str
+    sent_from: Path
+    bundle: bundles.Bundle
+    entrypoint: str
+    environment: Mapping[str, str]
+    resume: str
+
+
+def _send(job: _Job, address: str, dry_run: bool, say: Callable[[str], None], prepare: Callable[[], None]) -> Submitted:
+    """Start the next attempt at a run. `prepare` is called once the workspace is there."""
+    bundle = job.bundle
+    if dry_run:
+        say(f"would send {bundle.bytes / 1e6:,.1f} MB in {len(bundle.files):,} files and folders; nothing was sent")
+        return Submitted(job.run, files=bundle.files)
+    jobs = Jobs(address)
+    jobs.same_version()
+    earlier = _earlier(jobs, job.run, job.workspace)
+    what = ", ".join(["the engine", job.sent_from.name, *bundle.companions, *bundle.code])
+    say(f"sending {bundle.bytes / 1e6:,.1f} MB: {what}")
+    Workspace(job.workspace).create()
+    prepare()
+    facts = {
+        "run": job.run,
+        "name": job.name,
+        "recipe": str(job.sent_from),
+        "workspace": job.workspace,
+        "engine": engine(),
+        "submitter": _submitter(),
+        "resume": job.resume,
+    }
+    while True:
+        attempt = f"{job.run}-attempt-{next_number(job.run, earlier)}"
+        if jobs.submit(
+            Submission(attempt, job.entrypoint, bundle.folder, bundle.modules, dict(job.environment), facts)
+        ):
+            return Submitted(job.run, attempt)
+        earlier = _earlier(jobs, job.run, job.workspace)  # somebody else was quicker
 
 
 def command(recipe: str, sent_from: Path, expected: str | None, workspace: str, address: str, options: Options) -> str:
     """The line of shell that the head runs in the unpacked bundle."""
-    words = ["-P", "-m", "pipelines.cli", "run", recipe, "--sent-from", str(sent_from)]
+    words = ["run", recipe, "--sent-from", str(sent_from)]
     words += ["--expect", expected] if expected is not None else []
     words += ["--workspace", workspace, "--executor", "ray", "--address", "auto"]
     words += ["--workers", str(options.workers)] if options.workers is not None else []
     words += ["--sample", str(options.sample)] if options.sample is not None else []
     words += ["--refit"] if options.refit else []
     words += ["--quiet"] if options.quiet else []
-    if options.python is not None or not on_loopback(address):
-        return f"exec {shlex.quote(options.python or 'python')} {shlex.join(words)}"
+    return _on_head(words, address, options.python)
+
+
+def _on_head(words: list[str], address: str, python: str | None) -> str:
+    """What the head runs, of the engine's commands."""
+    line = shlex.join(["-P", "-m", "pipelines.cli", *words])
+    if python is not None or not on_loopback(address):
+        return f"exec {shlex.quote(python or 'python')} {line}"
     # what answers on loopback may be this machine, whose `ray start` need not have an interpreter on its path, or
     # the port of a container, which has no such file
-    return f'p={shlex.quote(sys.executable)}; [ -x "$p" ] || p=python; exec "$p" {shlex.join(words)}'
+    return f'p={shlex.quote(sys.executable)}; [ -x "$p" ] || p=python; exec "$p" {line}'
 
 
 def environment_of(environment: Mapping[str, str], given: tuple[str, ...] = ()) -> dict[str, str]:
@@ -221,9 +306,9 @@ def _earlier(jobs: Jobs, run: str, workspace: str) -> list[Job]:
     return sent_jobs
 
 
-def _again(recipe: Path, workspace: str, address: str, options: Options) -> str:
+def _again(command: tuple[str, ...], recipe: Path, workspace: str, address: str, options: Options) -> str:
     """The command that submits the same run again."""
-    words = ["curate", "submit", str(recipe), "--workspace", workspace, "--address", address]
+    words = ["curate", *command, str(recipe), "--workspace", workspace, "--address", address]
     words += ["--sample", str(options.sample)] if options.sample is not None else []
     words += ["--workers", str(options.workers)] if options.workers is not None else []
     words += ["--python", options.python] if options.python is not None else []

@@ -18,7 +18,7 @@ import yaml
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
 from curation.store import Store, StoreError, open_store
-from pipelines.running.events import FitStarted, Notice
+from pipelines.running.events import Notice
 from schemas.errors import CurationError, Finding, command
 from schemas.manifest import FORMAT_VERSION
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from pipelines.running.gc import Usage
     from pipelines.running.result import Result
     from pipelines.running.verify import Verified
-    from pipelines.weak_to_strong import run as weak_run
+    from pipelines.weak_to_strong import result as weak_result
     from pipelines.weak_to_strong import spec as weak_spec
-    from pipelines.weak_to_strong.plan import Units
+    from pipelines.weak_to_strong.plan import PlannedUnits
 
 MARKER = "workspace.json"
 LARGE = 256 * 1024 * 1024
@@ -119,14 +119,14 @@ class Workspace:
             manifest = Manifest(self.store)
             resolved = resolve(loaded, manifest, sample)
             if expect is not None and (resolved.unfitted or resolved.plan.run != expect):
-                raise CurationError(_another_run(expect, resolved))
+                came = "has a stage to be fitted first" if resolved.unfitted else f"would be {resolved.plan.run}"
+                raise CurationError(_another_run(expect, f"the recipe {came}"))
             self.create()
             record_inputs(manifest, resolved.fresh)
             _tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
-                tell(FitStarted(item.stage, item.sample_rows))
-                fit(loaded, resolved, item, self.store, refit)
+                fit(resolved, item, self.store, _executor(executor, address, workers, resolved.plan, tell), tell, refit)
                 resolved = resolve(loaded, Manifest(self.store), sample)  # a later fit may stand on this one
         except OSError as failure:
             found = system_failure(failure)
@@ -239,35 +239,43 @@ class Workspace:
         resolve(loaded, Manifest(self.store))
         return loaded
 
-    def weak_to_strong_plan(self, spec: str | Path | Mapping[str, Any]) -> tuple[str, list[Units]]:
+    def weak_to_strong_plan(self, spec: str | Path | Mapping[str, Any]) -> tuple[str, list[PlannedUnits]]:
         """Id of the run that a specification makes, and its units of work with how many are done."""
-        from pipelines.weak_to_strong.plan import resolve, units
+        from pipelines.weak_to_strong.plan import planned_units, resolve
 
         manifest = Manifest(self.store)
         resolved = resolve(_specification(spec), manifest)
-        return resolved.run, units(resolved, manifest)
+        return resolved.run, planned_units(resolved, manifest)
 
     def weak_to_strong(
-        self, spec: str | Path | Mapping[str, Any], *, workers: int = 2, report: Report | None = None
-    ) -> weak_run.Result:
+        self,
+        spec: str | Path | Mapping[str, Any] | weak_spec.Loaded,
+        *,
+        workers: int = 2,
+        expect: str | None = None,
+        report: Report | None = None,
+    ) -> weak_result.Result:
         """Label rows by weak supervisors, teach students, measure the gain: `pipelines.weak_to_strong`.
 
         Resumes what was begun; a finished run is a no-op. Raises CurationError for what cannot be used; supervisors and
-        students that fail later are in the result.
+        students that fail later are in the result. `expect` refuses a run of another id, as of inputs that changed.
         """
         from pipelines.weak_to_strong.plan import resolve
         from pipelines.weak_to_strong.run import execute
+        from workers.local import LocalExecutor
 
         resolved = resolve(_specification(spec), Manifest(self.store))
+        if expect is not None and resolved.run != expect:
+            raise CurationError(_another_run(expect, f"the specification would be {resolved.run}"))
         self.create()
-        return execute(resolved, self.store, report or (lambda event: None), workers)
+        return execute(resolved, self.store, lambda: LocalExecutor(workers), report or (lambda event: None))
 
     def weak_to_strong_report(self, run: str | None = None) -> dict[str, Any]:
         """What a finished weak-to-strong run found: the latest, or one by id, a prefix of one, or name."""
-        from pipelines.weak_to_strong.plan import found
+        from pipelines.weak_to_strong.result import find_report
 
         self.require()
-        return found(self.manifest, run)
+        return find_report(self.manifest, run)
 
     def gc(self, dry_run: bool = False) -> Usage:
         """Remove what no commit names, and say what takes how much space."""
@@ -347,18 +355,19 @@ def _tell_passed_over(resolved: Any, tell: Report) -> None:
         tell(Notice(line))
 
 
-def _another_run(expected: str, resolved: Any) -> Finding:
-    came = f"would be {resolved.plan.run}" if not resolved.unfitted else "has a stage to be fitted first"
+def _another_run(expected: str, instead: str) -> Finding:
     return Finding(
         "C046",
-        f"run {expected} was asked for, and from here the recipe {came}; nothing was begun",
+        f"run {expected} was asked for, and from here {instead}; nothing was begun",
         "inputs have changed, or this machine sees others, or another workspace: submit again",
     )
 
 
-def _specification(spec: str | Path | Mapping[str, Any]) -> weak_spec.Loaded:
-    from pipelines.weak_to_strong.spec import load, parse
+def _specification(spec: str | Path | Mapping[str, Any] | weak_spec.Loaded) -> weak_spec.Loaded:
+    from pipelines.weak_to_strong.spec import Loaded, load, parse
 
+    if isinstance(spec, Loaded):
+        return spec
     return parse(spec, Path.cwd()) if isinstance(spec, Mapping) else load(spec)
 
 

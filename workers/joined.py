@@ -45,11 +45,14 @@ class JoinedCluster:
                 )
             return
         _reachable(address)
+        folder = os.getcwd()
         try:
             with held(), no_handlers():
                 ray.init(address=address, logging_level="warning", log_to_driver=False)
         except Exception as failure:
             raise CurationError(_refusal(address, failure)) from failure
+        finally:
+            os.chdir(folder)  # a job's driver is moved, and its recipe's files are named from here
 
     def stop(self) -> None:
         """Leave the cluster, where nobody was on it before us."""

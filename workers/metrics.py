@@ -18,6 +18,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 from curation import tally
 from curation.flow import Failure
+from curation.flow.fit import FitWork
 from curation.flow.objects import tokenising_object
 from curation.flow.score import Scored
 from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, WriteWork
@@ -129,6 +130,8 @@ def _stage_of(unit: Any) -> str:
             return "decide"
         case WriteWork():
             return "write"
+        case FitWork():
+            return "fit"
     return type(unit).__name__
 
 

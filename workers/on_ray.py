@@ -174,7 +174,11 @@ class RayExecutor:
 
     def _submit(self, flight: _InFlight, each: ResourceRequest, wanted: str) -> Any:
         # Ray's own retries would hide how often a unit's process died
-        options = {**each.options(), "max_retries": 0}
+        options: dict[str, Any] = {**each.options(), "max_retries": 0}
+        if gpus := getattr(flight.unit, "gpus", 0.0):  # a fit, whose models no actor holds, and whose examples are here
+            options["num_gpus"] = gpus
+            here = ray.get_runtime_context().get_node_id()
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=True)
         return _perform.options(**options).remote(flight.unit, flight.crashes >= CRASHES, wanted)
 
     def _ended(self, flying: dict[Any, _InFlight]) -> list[Any]:

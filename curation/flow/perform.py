@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -46,7 +46,17 @@ __all__ = ["Failure", "Outcome", "perform", "system_failure"]
 Unit = ScoreWork | EnterWork | PairWork | ResolveWork | DecideWork | WriteWork
 
 
-def perform(unit: Unit, scoring: Scoring) -> Any:
+class Performable(Protocol):
+    """A unit of another kind, which brings its work along. It may return a Failure itself."""
+
+    @property
+    def title(self) -> str:
+        """What it is about, in a few words."""
+
+    def perform(self) -> Any: ...
+
+
+def perform(unit: Unit | Performable, scoring: Scoring) -> Any:
     """Do the work. Returns what the unit's function returns, or a Failure; raises for lost workers only."""
     try:
         with contained():
@@ -63,7 +73,7 @@ def perform(unit: Unit, scoring: Scoring) -> Any:
         pa.default_memory_pool().release_unused()  # or each worker would keep the largest unit it ever saw
 
 
-def _done(unit: Unit, scoring: Scoring) -> Any:
+def _done(unit: Unit | Performable, scoring: Scoring) -> Any:
     match unit:
         case ScoreWork():
             return score_shard(unit, scoring)
@@ -77,9 +87,11 @@ def _done(unit: Unit, scoring: Scoring) -> Any:
             return decide_shard(unit)
         case WriteWork():
             return write_part(unit)
+        case _:
+            return unit.perform()
 
 
-def _failure(unit: Unit, failure: Exception) -> Failure:
+def _failure(unit: Unit | Performable, failure: Exception) -> Failure:
     report = _in_words(unit, failure)
     if report.code in MACHINE:
         return report
@@ -89,19 +101,23 @@ def _failure(unit: Unit, failure: Exception) -> Failure:
     return replace(report, more=tuple(replace(report, shard=other) for other in others))
 
 
-def _of_file(unit: Unit, failure: Exception) -> list[int | None]:
+def _of_file(unit: Unit | Performable, failure: Exception) -> list[int | None]:
     """Inputs of a unit that are the file which cannot be read, or is another one, of whoever read it there."""
     if not isinstance(failure, CurationError) or failure.findings[0].code not in ("R001", "R002"):
+        return []
+    if not isinstance(unit, Unit):
         return []
     return [item.shard.index for item in unit.shards if item.shard.path == failure.findings[0].file]
 
 
-def _in_words(unit: Unit, failure: Exception) -> Failure:
+def _in_words(unit: Unit | Performable, failure: Exception) -> Failure:
     if isinstance(failure, CurationError):
         first = failure.findings[0]
         return Failure(first.code, first.message, first.hint, trace_of(failure))
     if isinstance(failure, OSError):
         return system_failure(failure)
+    if not isinstance(unit, Unit):
+        return unforeseen(failure, unit.title, ())
     work = unit.work
     names = {stage.id for stage in work.stages}
     names |= {name for stage in work.stages for step in stage.steps for name in step.columns.names}

@@ -180,13 +180,15 @@ class LocalStore(Store):
         staging.mkdir(parents=True)
         try:
             for new, old in files.items():
+                (staging / new).parent.mkdir(parents=True, exist_ok=True)
                 try:
                     _share(self.path(old), staging / new)
                 except FileNotFoundError:
                     raise DamagedFileError(self.root, old, GONE) from None
             (staging / "README.md").write_text(card(), encoding="utf-8")
             sync(staging / "README.md")
-            sync(staging)
+            for folder in {(staging / new).parent for new in files} | {staging}:
+                sync(folder)
             os.rename(staging, final)
         except (OSError, DamagedFileError):  # somebody else was first, with the same bytes, and removed what we link
             shutil.rmtree(staging, ignore_errors=True)

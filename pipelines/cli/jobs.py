@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,17 +44,37 @@ JobName = Annotated[
 ]
 
 
+Workspace = Annotated[
+    str,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="CURATION_WORKSPACE",
+        help="Folder on a disk that this machine and all nodes share, or s3://BUCKET/PREFIX.",
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: as `curate run` has it.")
+]
+Follow = Annotated[
+    bool, typer.Option("--follow", "-F", help="Print the job's log until it ends, and exit with its exit code.")
+]
+Python = Annotated[
+    str | None,
+    typer.Option(
+        "--python",
+        help="Interpreter on the head. Default: `python` there, or on this very machine the one of this command.",
+    ),
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--env", help="NAME=VALUE for the job; NAME= leaves it to the cluster. Repeatable."),
+]
+
+
 def submit(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")],
-    workspace: Annotated[
-        str,
-        typer.Option(
-            "--workspace",
-            "-w",
-            envvar="CURATION_WORKSPACE",
-            help="Folder on a disk that this machine and all nodes share, or s3://BUCKET/PREFIX.",
-        ),
-    ] = "workspace",
+    workspace: Workspace = "workspace",
     address: Address = None,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash, as a run of its own.")
@@ -61,19 +82,9 @@ def submit(
     refit: Annotated[
         bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: as `curate run` has it.")
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-F", help="Print the job's log until it ends, and exit with its exit code.")
-    ] = False,
-    python: Annotated[
-        str | None,
-        typer.Option(
-            "--python",
-            help="Interpreter on the head. Default: `python` there, or on this very machine the one of this command.",
-        ),
-    ] = None,
+    workers: Workers = None,
+    follow: Follow = False,
+    python: Python = None,
     code: Annotated[
         list[Path] | None,
         typer.Option(
@@ -82,10 +93,7 @@ def submit(
             '[project.entry-points."curation.scorers"], or one module of it. Repeatable.',
         ),
     ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", help="NAME=VALUE for the job; NAME= leaves it to the cluster. Repeatable."),
-    ] = None,
+    env: Variables = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe and list the files that would be sent. Sends nothing.")
     ] = False,
@@ -121,16 +129,56 @@ def submit(
     say = _say if not quiet else (lambda text: None)
     options = Options(workspace, sample, refit, workers, python, tuple(code or ()), tuple(env or ()), quiet, dry_run)
     submission = start(recipe, where, options, say)
-    if dry_run:
-        rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in submission.files]
-        print_table(pa.Table.from_pylist(rows), "table")
-        return
     if submission.result is not None:
         for line in summary(submission.result, workspace):
             say(line)
         put(str(submission.result.dataset))
         return
-    assert submission.job is not None
+    _submitted(submission, where, dry_run, follow, say)
+
+
+def submit_specification(
+    spec: Annotated[Path, typer.Argument(help="Specification, a YAML file.", metavar="SPEC")],
+    workspace: Workspace = "workspace",
+    address: Address = None,
+    workers: Workers = None,
+    follow: Follow = False,
+    python: Python = None,
+    env: Variables = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the specification and list the files that would be sent.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")] = False,
+) -> None:
+    """Run it on a Ray cluster's head, by its Jobs API. Prints the submission id.
+
+    The job is one process there, on the head's own cores and GPUs: all rows are held in its memory. It has the run id
+    that `curate weak-to-strong run` has here, and everything that `curate submit --help` says of jobs holds: what is
+    sent, which variables it is given, how it is followed, stopped and resumed. Models are named as package: or hub:, or
+    by absolute paths that the head has.
+    """
+    from pipelines.submit import Options
+    from pipelines.submit import submit_specification as start
+
+    where = _where(address) if not dry_run else ""
+    say = _say if not quiet else (lambda text: None)
+    options = Options(
+        workspace, workers=workers, python=python, environment=tuple(env or ()), quiet=quiet, dry_run=dry_run
+    )
+    submission = start(spec, where, options, say)
+    if submission.result is not None:
+        say(f"nothing to do: run {submission.run} is finished")
+        put(str(submission.result.folder))
+        return
+    _submitted(submission, where, dry_run, follow, say)
+
+
+def _submitted(submission: Any, where: str, dry_run: bool, follow: bool, say: Callable[[str], None]) -> None:
+    """Say what was sent, and perhaps follow it."""
+    if dry_run:
+        rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in submission.files]
+        print_table(pa.Table.from_pylist(rows), "table")
+        return
     put(submission.job)
     if follow:
         raise typer.Exit(_follow(_jobs(where), submission.job, sys.stderr))

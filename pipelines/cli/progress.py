@@ -167,8 +167,8 @@ def _unit_facts(outcome: Outcome) -> str:
     if hasattr(value, "alive"):
         rate = f", {value.rows / value.seconds:,.0f} documents/s" if value.rows and value.seconds else ""
         return f"{name}: {shard.rows:,} → {value.alive:,} left, {value.rows:,} scored{rate}" if shard else name
-    if hasattr(unit, "said"):
-        return f": {unit.said}"
+    if hasattr(unit, "title"):
+        return f": {unit.title}"
     if isinstance(value, dict) and "kept" in value:
         return f"{name}: {value['rows']:,} → {value['kept']:,} kept"
     return name

@@ -9,7 +9,8 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
-from pipelines.cli.options import Format, OutputFormat, Quiet
+from pipelines.cli.jobs import submit_specification
+from pipelines.cli.options import WORKSPACE, Format, OutputFormat, Quiet
 from pipelines.cli.render import counted, put_json, tell
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
@@ -22,9 +23,14 @@ app = typer.Typer(
 )
 SpecPath = Annotated[Path, typer.Argument(help="Specification, a YAML file.", metavar="SPEC")]
 Folder = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds labels and models.")
+    str,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="CURATION_WORKSPACE",
+        help="Folder that holds labels and models, or s3://BUCKET/PREFIX.",
+    ),
 ]
-WORKSPACE = Path("workspace")
 
 
 @app.command(epilog="Example: curate weak-to-strong check spec.yaml")
@@ -54,6 +60,8 @@ def run(
     spec: SpecPath,
     workspace: Folder = WORKSPACE,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Units of work at a time; networks run singly.")] = 2,
+    sent_from: Annotated[Path | None, typer.Option("--sent-from", hidden=True)] = None,
+    expect: Annotated[str | None, typer.Option("--expect", hidden=True)] = None,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for each unit, and tracebacks.")] = False,
 ) -> None:
@@ -63,11 +71,13 @@ def run(
     """
     from curation.report.weak_to_strong import lines
     from pipelines.cli.progress import Progress
+    from pipelines.weak_to_strong.spec import unpacked
 
+    given = spec if sent_from is None else unpacked(spec, sent_from)  # by `curate weak-to-strong submit`
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
         with until_stopped(progress.say):
-            result = open_workspace(workspace).weak_to_strong(spec, workers=workers, report=progress)
+            result = open_workspace(workspace).weak_to_strong(given, workers=workers, expect=expect, report=progress)
     finally:
         progress.close()
     if not quiet and result.report is not None:
@@ -84,6 +94,12 @@ def run(
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)
+
+
+app.command(
+    "submit",
+    epilog="Example: curate weak-to-strong submit spec.yaml -w s3://bucket/ws --address http://HEAD:8265 --follow",
+)(submit_specification)
 
 
 @app.command(epilog="Examples: curate weak-to-strong report -w ws; curate weak-to-strong report --run 41c2 --json")

@@ -13,13 +13,13 @@ from curation.flow.isolate import complete, score_rows
 from curation.flow.missing import missing_rows
 from curation.flow.perform import score_here
 from curation.flow.replay import beginning
+from curation.flow.sample import Sample
 from curation.flow.score_index import Shards
 from curation.flow.units import ScoreWork
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan, Step
 from curation.plugins import contained
 from pipelines.planning.resolve import Resolved
-from pipelines.planning.sample import Sample
 from schemas.documents import INPUT
 from schemas.recipe import Resources
 
@@ -179,7 +179,7 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
     plan = resolved.plan
     waiting = {item.stage for item in resolved.unfitted}
     steps = [step for step in plan.steps() if step.family != INPUT and step.name not in waiting]
-    sample = Sample(plan, TIMED, {"text", *(name for step in steps for name in step.reads)})
+    sample = Sample.of(plan, TIMED, {"text", *(name for step in steps for name in step.reads)})
     text = sample.column("text")
     rates: dict[str, float] = {}
     outputs: dict[str, pa.StructArray] = {}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
+from curation.flow.fit import head_differs
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
-from curation.scorers.base import HEAD, Scorer, Transform
-from curation.store import Store
-from curation.store.seal import CHANGED, GONE
+from curation.scorers.base import Scorer, Transform
 from pipelines.planning.fingerprints import fit_key, learns_from, step_fingerprint
 from pipelines.recipe.load import Loaded
 
@@ -42,15 +40,6 @@ def fits(loaded: Loaded, available: Columns) -> list[Unfitted]:
             )
             unfitted.append(Unfitted(position, declared.id, key, chosen.sample_rows))
     return unfitted
-
-
-def head_differs(store: Store, folder: str, sha256: str | None = None) -> str | None:
-    """What is wrong with a fitted head: its folder's name ends in the beginning of its SHA-256."""
-    try:
-        actual = hashlib.sha256(store.read(f"{folder}/{HEAD}")).hexdigest()
-    except FileNotFoundError:
-        return GONE
-    return None if actual == (sha256 or actual) and actual.startswith(folder.rpartition("-")[2]) else CHANGED
 
 
 def latest_fit(manifest: Manifest, key: str) -> str | None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from contextlib import contextmanager, suppress
@@ -18,7 +18,7 @@ from typing import Any
 
 from curation.registry import BUILTIN, GROUPS
 from curation_engine_start import PACKAGES
-from pipelines.recipe.companions import companions, is_hidden
+from pipelines.recipe.companions import Companion, companions, is_hidden
 from pipelines.recipe.document import read_text
 from pipelines.recipe.load import Loaded, parse
 from schemas.errors import CurationError, Finding
@@ -72,34 +72,38 @@ def make(loaded: Loaded, into: Path, code: tuple[str, ...]) -> Bundle:
     Raises C046 where it is too much to send, or cannot be read, and C062 for what is never sent.
     """
     assert loaded.path is not None
-    folder = into / "bundle"
     try:
-        needed = companions(loaded)
-        recipe_files = [Sent(str(file.relative_to(folder)), _size(file), "--code") for file in _files(folder)]
-        # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
-        places = [loaded.base, *(Path(os.path.normpath(loaded.base / item.path.parent)) for item in needed)]
-        root = Path(os.path.commonpath(places))
-        beside = folder / FILES / loaded.base.relative_to(root)
-        recipe = beside / loaded.path.name
-
-        def sent(path: Path, size: int, what: str) -> Sent:
-            return Sent(os.path.relpath(path, folder), size, what)
-
-        stages = [sent(beside / item.path, item.bytes, item.what) for item in needed]
-        recipe_files.append(sent(recipe, _size(loaded.path), "recipe"))
-        engine = []
-        for name in PACKAGES:
-            package = Path(import_module(name).__path__[0])
-            sources = [file for file in _files(package) if file.suffix in ENGINE_FILES]
-            engine.append(Sent(f"{name}/", sum(map(_size, sources)), "the engine"))
-            for file in sources:
-                _copy(file, into / "engine" / name / file.relative_to(package))
-        _check_size([*stages, *recipe_files, *engine])
-        _copy(loaded.path, recipe)
-        for item in needed:
-            _copy(item.file, Path(os.path.normpath(beside / item.path)))
+        return pack(loaded.path, loaded.base, companions(loaded), into, code)
     except OSError as failure:
         raise CurationError(Finding("C046", f"what the recipe names cannot be read: {failure}")) from failure
+
+
+def pack(path: Path, base: Path, needed: Sequence[Companion], into: Path, code: tuple[str, ...]) -> Bundle:
+    """A bundle of the file `path`, what it needs beside it, and the engine. Raises C046 for too much, and OSError."""
+    folder = into / "bundle"
+    recipe_files = [Sent(str(file.relative_to(folder)), _size(file), "--code") for file in _files(folder)]
+    # folders above the recipe's travel as far as a companion lies there, so that `../lists/a.txt` stays where it is
+    places = [base, *(Path(os.path.normpath(base / item.path.parent)) for item in needed)]
+    root = Path(os.path.commonpath(places))
+    beside = folder / FILES / base.relative_to(root)
+    recipe = beside / path.name
+
+    def sent(file: Path, size: int, what: str) -> Sent:
+        return Sent(os.path.relpath(file, folder), size, what)
+
+    stages = [sent(beside / item.path, item.bytes, item.what) for item in needed]
+    recipe_files.append(sent(recipe, _size(path), "recipe"))
+    engine = []
+    for name in PACKAGES:
+        package = Path(import_module(name).__path__[0])
+        sources = [file for file in _files(package) if file.suffix in ENGINE_FILES]
+        engine.append(Sent(f"{name}/", sum(map(_size, sources)), "the engine"))
+        for file in sources:
+            _copy(file, into / "engine" / name / file.relative_to(package))
+    _check_size([*stages, *recipe_files, *engine])
+    _copy(path, recipe)
+    for item in needed:
+        _copy(item.file, Path(os.path.normpath(beside / item.path)))
     named = tuple(dict.fromkeys(item.what.removeprefix("path:") for item in needed))
     return Bundle(folder, str(recipe.relative_to(folder)), named, code, (*recipe_files, *stages, *engine))
 

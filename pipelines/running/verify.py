@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from curation.flow.fit import CARD, card_of, head_differs
 from curation.manifest.parts import KEY, SIDE_BY_SIDE, Manifest, part_name
 from curation.manifest.snapshot import NAME as SNAPSHOT
 from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
 from curation.store.seal import CHANGED, GONE, unreadable
-from pipelines.planning.fits import head_differs
-from pipelines.running.fit import CARD, card_of
 from schemas.errors import CurationError, Finding, command
 from schemas.manifest import PARTS
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from curation.manifest.parts import Manifest
 from curation.plan import fingerprint
-from curation.sources import Shard, cut_shards, read_batches
-from curation.sources import find as search
+from curation.sources import Shard, cut_shards, find, read_batches
 from curation.sources.jsonl import NESTED
 from curation.sources.texts import nameable, usable
 from curation.sources.texts import names as id_names
@@ -29,7 +28,7 @@ from schemas.errors import CurationError, Finding
 
 
 @dataclass(frozen=True)
-class Found:
+class InputFiles:
     """Input files of a specification, seen but not read."""
 
     shards: tuple[Shard, ...]
@@ -71,13 +70,13 @@ class Data:
         return len(self.gold)
 
 
-def find(loaded: Loaded, manifest: Manifest) -> Found:
+def find_files(loaded: Loaded, manifest: Manifest) -> InputFiles:
     """Find the input and check its columns. Raises CurationError with everything that is wrong."""
     patterns, sources = sources_of(loaded.spec.input)
-    found = search(patterns, loaded.base, sources, manifest.store.uri("").rstrip("/"))
-    if found.findings:
-        raise CurationError(*(_at(loaded, finding, "input", "path") for finding in found.findings))
-    files, _ = inspect_files(found.files, manifest)
+    search = find(patterns, loaded.base, sources, manifest.store.uri("").rstrip("/"))
+    if search.findings:
+        raise CurationError(*(_located(loaded, finding, "input", "path") for finding in search.findings))
+    files, _ = inspect_files(search.files, manifest)
     unreadable = [file for file in files if file.error]
     if unreadable:
         raise CurationError(*(Finding("R001", f"{file.path} {file.error}", file=file.path) for file in unreadable))
@@ -85,36 +84,36 @@ def find(loaded: Loaded, manifest: Manifest) -> Found:
     findings: list[Finding] = []
     kinds: dict[str, pa.DataType] = {}
     for name in [*loaded.reads, *(["id"] if "id" in loaded.spec.input.columns else [])]:
-        theirs = loaded.mapping[name]
-        lacking = [file for file in files if file.rows and file.schema and theirs not in file.schema.names]
-        if theirs in broken:
-            findings.append(_at(loaded, broken[theirs], "input", "columns", name))
-        elif lacking or theirs not in unified:
+        column = loaded.mapping[name]
+        lacking = [file for file in files if file.rows and file.schema and column not in file.schema.names]
+        if column in broken:
+            findings.append(_located(loaded, broken[column], "input", "columns", name))
+        elif lacking or column not in unified:
             where = lacking[0].path if lacking else files[0].path
             hint = f"columns there: {', '.join(unified)}"
-            finding = Finding("C021", f"input column '{theirs}' (for {name}) is missing in {where}", hint)
-            findings.append(_at(loaded, finding, "input", "columns", name))
-        elif name == "id" and not nameable(unified[theirs]):
-            finding = Finding("C022", f"input column '{theirs}' (for id) is {unified[theirs]}, which names nothing")
-            findings.append(_at(loaded, finding, "input", "columns", name))
+            finding = Finding("C021", f"input column '{column}' (for {name}) is missing in {where}", hint)
+            findings.append(_located(loaded, finding, "input", "columns", name))
+        elif name == "id" and not nameable(unified[column]):
+            finding = Finding("C022", f"input column '{column}' (for id) is {unified[column]}, which names nothing")
+            findings.append(_located(loaded, finding, "input", "columns", name))
         else:
-            kinds[name] = TEXT if usable(unified[theirs]) else unified[theirs]
+            kinds[name] = TEXT if usable(unified[column]) else unified[column]
     if findings:
         raise CurationError(*findings)
-    return Found(tuple(cut_shards(list(files), loaded.spec.input.shard_bytes)), kinds, tuple(found.notices))
+    return InputFiles(tuple(cut_shards(list(files), loaded.spec.input.shard_bytes)), kinds, tuple(search.notices))
 
 
-def read(loaded: Loaded, found: Found) -> Data:
+def read(loaded: Loaded, files: InputFiles) -> Data:
     """Read all rows. Raises CurationError C038 for gold that names no class, or where there is no row."""
     mapping = loaded.mapping
     wanted = pa.schema(
         [
             pa.field(theirs, kind, metadata=NESTED if kind == TEXT else None)
-            for theirs, kind in {mapping[name]: kind for name, kind in found.kinds.items()}.items()
+            for theirs, kind in {mapping[name]: kind for name, kind in files.kinds.items()}.items()
         ]
     )
     batches, file, row, unreadable = [], [], [], []
-    for shard in found.shards:
+    for shard in files.shards:
         for batch in read_batches(shard, wanted):
             batches.append(batch.columns)
             count = batch.columns.num_rows
@@ -125,9 +124,9 @@ def read(loaded: Loaded, found: Found) -> Data:
             unreadable.append(bad)
     table = pa.Table.from_batches(batches, wanted)
     if not table.num_rows:
-        raise CurationError(_at(loaded, Finding("C038", "the input has no row"), "input", "path"))
-    columns = pa.table({name: table[mapping[name]] for name in found.kinds})
-    texts = {name: as_text(_one(columns[name])) for name in loaded.template.columns}
+        raise CurationError(_located(loaded, Finding("C038", "the input has no row"), "input", "path"))
+    columns = pa.table({name: table[mapping[name]] for name in files.kinds})
+    texts = {name: as_text(_whole(columns[name])) for name in loaded.template.columns}
     text = loaded.template.render(texts, len(columns))
     blank = np.concatenate(unreadable)
     empty = np.ones(len(columns), bool)
@@ -137,14 +136,14 @@ def read(loaded: Loaded, found: Found) -> Data:
     gold = np.full(len(columns), ABSTAIN, np.int8)
     if task.gold is not None:
         try:
-            gold = codes(_one(columns[task.gold]), task.classes)
+            gold = codes(_whole(columns[task.gold]), task.classes)
         except ValueError as failure:
             finding = Finding("C038", f"gold '{task.gold}': {failure}", "null is for rows whose class is not known")
-            raise CurationError(_at(loaded, finding, "task", "gold")) from None
-    ids = id_names(_one(columns["id"])) if "id" in found.kinds else pa.nulls(len(columns), pa.string())
-    kept = [name for name in loaded.reads if name in found.kinds]
+            raise CurationError(_located(loaded, finding, "task", "gold")) from None
+    ids = id_names(_whole(columns["id"])) if "id" in files.kinds else pa.nulls(len(columns), pa.string())
+    kept = [name for name in loaded.reads if name in files.kinds]
     made_of = {name: mapping[name] for name in kept}
-    identity = fingerprint([found.identity, task.model_dump(), sorted(made_of.items())])
+    identity = fingerprint([files.identity, task.model_dump(), sorted(made_of.items())])
     return Data(
         Rows(text, columns.select(kept)),
         gold,
@@ -157,11 +156,11 @@ def read(loaded: Loaded, found: Found) -> Data:
     )
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
+def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
-def _at(loaded: Loaded, finding: Finding, *path: str | int) -> Finding:
+def _located(loaded: Loaded, finding: Finding, *path: str | int) -> Finding:
     """The finding at a key, or at the nearest one above it that the text has."""
     while path and loaded.line(*path) is None:
         path = path[:-1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,109 +16,132 @@ from curation import parquet
 from curation.escape import fenced
 from curation.manifest.parts import later
 from curation.report.weak_to_strong import card_lines, html, student_card
-from curation.store import new_folder, sync
-from pipelines.weak_to_strong.plan import REPORT
-from pipelines.weak_to_strong.report import report as found
-from pipelines.weak_to_strong.run import Invocation
+from curation.store import Store
+from pipelines.running.records import new_attempt
+from pipelines.weak_to_strong.report import Completed, make_report
+from pipelines.weak_to_strong.result import REPORT
 
 STUDENTS = "students"
 
 
-def publish(run: Invocation) -> tuple[Path, dict[str, Any]]:
-    """Write the folder, then the records that make the run a finished one."""
-    report = found(run)
-    name = f"datasets/{run.spec.name}/{run.resolved.run}"
-    final = run.store.path(name)
-    if final.exists():  # of an attempt that was killed before its last record; it would have held the same
-        shutil.rmtree(final)
-    with new_folder(final) as folder:
-        _labels(run, folder)
+def publish(done: Completed, file_numbers: dict[int, int]) -> tuple[Any, dict[str, Any]]:
+    """Write the folder, then the records that make the run a finished one. Returns its path or URL, and the report."""
+    report = make_report(done)
+    store, name = done.run.units.store, f"datasets/{done.run.loaded.spec.name}/{done.run.resolved.run}"
+    source = fenced(done.run.loaded.source.strip(), "yaml")
+    card = "\n".join([*card_lines(report), "", "## Specification", "", *source]) + "\n"
+    with _staging(store, done.run.resolved.run) as staging:
+        _stage_labels(staging, done, file_numbers)
         for student in report["students"]:
-            _student(run, student, folder / STUDENTS / student["name"], report)
-        text = json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        (folder / REPORT).write_text(text, encoding="utf-8")
-        (folder / "report.html").write_text(html(report), encoding="utf-8")
-        card = "\n".join([*card_lines(report), "", "## Specification", "", *fenced(run.loaded.source.strip(), "yaml")])
-        (folder / "README.md").write_text(card + "\n", encoding="utf-8")
-        for path in folder.rglob("*"):
-            sync(path)
-    _record(run, report, name)
-    return final, report
+            _stage_student(staging, done, student, report)
+        staging.add_text(REPORT, json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        staging.add_text("report.html", html(report))
+        store.publish(name, staging.files, lambda: card, staging.mark)
+    _record(done, report, name)
+    return store.location(name), report
 
 
-def _labels(run: Invocation, folder: Path) -> None:
+class _Staging:
+    """Files of the folder that is made, written under names that `curate gc` knows."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self.store = store
+        self.mark = new_attempt()
+        self.files: dict[str, str] = {}
+        """Name in the folder: name in the workspace."""
+        self.written: list[str] = []
+        self._prefix = f"datasets/.staging-{run}-{self.mark}"
+
+    def add(self, name: str, produce: Callable[[Path], Any]) -> None:
+        self.files[name] = f"{self._prefix}-{name.replace('/', '-')}"
+        self.written.append(self.files[name])
+        self.store.write(self.files[name], produce)
+
+    def add_text(self, name: str, text: str) -> None:
+        self.add(name, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+@contextmanager
+def _staging(store: Store, run: str) -> Iterator[_Staging]:
+    staging = _Staging(store, run)
+    try:
+        yield staging
+    finally:
+        for name in staging.written:
+            store.remove(name)
+
+
+def _stage_labels(staging: _Staging, done: Completed, file_numbers: dict[int, int]) -> None:
     """Labels of the first seed with their documents' ids, and text."""
-    table = parquet.read(run.store.path(run.labels[0]["data"]))
-    shards = {shard.file: shard for shard in run.resolved.found.shards}
-    numbers = {file: run.numbers[(shard.path, shard.fingerprint)] for file, shard in shards.items()}
-    file = run.data.file
-    count = max(numbers) + 1
-    number = pa.array([numbers.get(place, 0) for place in range(count)], pa.int64()).take(pa.array(file))
-    path = pa.DictionaryArray.from_arrays(
-        pa.array(file), pa.array([shards[place].path if place in shards else "" for place in range(count)])
-    )
-    front = {"doc_id": pc.bit_wise_or(pc.shift_left(number, 32), pa.array(run.data.row)), "path": path}
+    run = done.run
+    table = done.labels.table(0)
+    paths = {shard.file: shard.path for shard in run.resolved.input.shards}
+    files = range(max(paths) + 1)
+    file = pa.array(run.data.file)
+    number = pa.array([file_numbers.get(index, 0) for index in files], pa.int64()).take(file)
+    front = {
+        "doc_id": pc.bit_wise_or(pc.shift_left(number, 32), pa.array(run.data.row)),
+        "path": pa.DictionaryArray.from_arrays(file, pa.array([paths.get(index, "") for index in files])),
+    }
     whole = pa.table(front | {name: table[name] for name in table.column_names if name != "file"})
-    if run.spec.output.text:
+    if run.loaded.spec.output.text:
         whole = whole.append_column("text", run.data.rows.text)
     facts = {"run": run.resolved.run, "seed": "0", "classes": json.dumps(run.classes)}
-    whole = whole.replace_schema_metadata(
-        {**facts, "temperature": str(json.loads(run.labels[0]["facts"])["temperature"])}
-    )
-    size = run.spec.output.file_rows
-    for place, begin in enumerate(range(0, len(whole), size)):
-        parquet.write(whole.slice(begin, size), folder / f"labels-{place:05d}.parquet")
+    whole = whole.replace_schema_metadata({**facts, "temperature": str(done.label_facts[0]["temperature"])})
+    size = run.loaded.spec.output.file_rows
+    for index, start in enumerate(range(0, len(whole), size)):
+        staging.add(f"labels-{index:05d}.parquet", partial(parquet.write, whole.slice(start, size)))
 
 
-def _student(run: Invocation, student: dict[str, Any], folder: Path, report: dict[str, Any]) -> None:
-    folder.mkdir(parents=True)
-    for name in run.learned[(student["name"], 0, "weak")]["files"]:
-        shutil.copyfile(run.store.path(name), folder / name.rpartition("/")[2].partition("-")[2])
-    (folder / "README.md").write_text("\n".join(student_card(student, report)) + "\n", encoding="utf-8")
+def _stage_student(staging: _Staging, done: Completed, student: dict[str, Any], report: dict[str, Any]) -> None:
+    folder = f"{STUDENTS}/{student['name']}"
+    for name in done.students.files((student["name"], 0, "weak")):
+        staging.files[f"{folder}/{name.rpartition('/')[2].partition('-')[2]}"] = name
+    staging.add_text(f"{folder}/README.md", "\n".join(student_card(student, report)) + "\n")
 
 
-def _record(run: Invocation, report: dict[str, Any], path: str) -> None:
-    manifest, key = run.manifest, run.resolved.run
-    facts = [json.loads(record["facts"]) for record in run.labels]
+def _record(done: Completed, report: dict[str, Any], path: str) -> None:
+    manifest, run = done.run.units.manifest, done.run.resolved.run
     labels = [
         {
-            "run": key,
+            "run": run,
             "seed": seed,
             "data": record["data"],
-            "rows": len(run.data),
-            "temperature": fact["temperature"],
+            "rows": len(done.run.data),
+            "temperature": facts["temperature"],
             "facts": record["facts"],
         }
-        for seed, (record, fact) in enumerate(zip(run.labels, facts, strict=True))
+        for seed, (record, facts) in enumerate(zip(done.labels.records, done.label_facts, strict=True))
     ]
-    manifest.commit("weak_labels", key, labels)
-    manifest.commit("weak_supervisors", key, _supervisors(run, report, facts))
-    manifest.commit("weak_results", key, _results(run, report, path))
+    manifest.commit("weak_labels", run, labels)
+    manifest.commit("weak_supervisors", run, _supervisors(done, report))
+    manifest.commit("weak_results", run, _results(done, report, path))
 
 
-def _supervisors(run: Invocation, report: dict[str, Any], facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _supervisors(done: Completed, report: dict[str, Any]) -> list[dict[str, Any]]:
+    run = done.run.resolved.run
     rows: list[dict[str, Any]] = []
-    for seed, fact in enumerate(facts):
-        for place, entry in enumerate(report["supervisors"]):
-            row = {"run": run.resolved.run, "seed": seed, "supervisor": entry["name"], "kind": entry["kind"]}
+    for seed, facts in enumerate(done.label_facts):
+        for index, entry in enumerate(report["supervisors"]):
+            row = {"run": run, "seed": seed, "supervisor": entry["name"], "kind": entry["kind"]}
             row |= {key: entry[key] for key in ("dependence", "most_dependent_on")} if seed == 0 else {}
-            row |= {key: fact[key][place] for key in ("estimated_accuracy", "estimated_error")}
-            measured = fact["measured"]["supervisors"][place] if fact["measured"] else {}
+            row |= {key: facts[key][index] for key in ("estimated_accuracy", "estimated_error")}
+            measured = facts["measured"]["supervisors"][index] if facts["measured"] else {}
             row |= {key: measured.get(key) for key in ("votes", "accuracy", "auc", "ece")}
             rows.append({**row, "status": "ok"})
-    kinds = {f"supervisor '{one.name}'": one for one in run.loaded.supervisors}
+    by_title = {supervisor.title: supervisor for supervisor in done.run.loaded.supervisors}
     rows += [
-        {"run": run.resolved.run, "supervisor": one.name, "kind": one.kind, "status": "failed", "message": message}
-        for who, message in run.broken.items()
-        if (one := kinds.get(who)) is not None
+        {"run": run, "supervisor": failed.name, "kind": failed.kind, "status": "failed", "message": message}
+        for title, message in done.left_out.items()
+        if (failed := by_title.get(title)) is not None
     ]
     return rows
 
 
-def _results(run: Invocation, report: dict[str, Any], path: str) -> list[dict[str, Any]]:
+def _results(done: Completed, report: dict[str, Any], path: str) -> list[dict[str, Any]]:
     """One row a student; without one, a row for the labels alone."""
-    common: dict[str, Any] = {"run": run.resolved.run, "name": run.spec.name, "path": path}
-    common |= {"created_at": later(run.manifest.read("weak_results"))}
+    common: dict[str, Any] = {"run": done.run.resolved.run, "name": done.run.loaded.spec.name, "path": path}
+    common |= {"created_at": later(done.run.units.manifest.read("weak_results"))}
     weak = (report["labels"].get("accuracy") or {}).get("value")
     rows = []
     for student in report["students"]:
@@ -124,11 +149,11 @@ def _results(run: Invocation, report: dict[str, Any], path: str) -> list[dict[st
         row = {**common, "student": student["name"], "kind": student["kind"], "seeds": student["seeds"]}
         row["weak"] = gap["weak"]["value"] if gap else weak
         for name, column in (("student", "student"), ("ceiling", "ceiling"), ("recovered", "recovered")):
-            found = gap.get(name) or (student.get("accuracy") if name == "student" else None) or {}
-            row["student_accuracy" if name == "student" else column] = found.get("value")
-            row |= {f"{column}_low": found.get("low"), f"{column}_high": found.get("high")}
+            value = gap.get(name) or (student.get("accuracy") if name == "student" else None) or {}
+            row["student_accuracy" if name == "student" else column] = value.get("value")
+            row |= {f"{column}_low": value.get("low"), f"{column}_high": value.get("high")}
         row["identifiable"] = bool(gap.get("identifiable"))
         row["reason"] = gap.get("reason") or student["no_gap_because"]
         rows.append(row)
-    reason = "no student" if not run.loaded.students else "every student failed"
+    reason = "no student" if not done.run.loaded.students else "every student failed"
     return rows or [{**common, "weak": weak, "seeds": report["seeds"], "identifiable": False, "reason": reason}]

@@ -65,6 +65,11 @@ def load(path: Path | str) -> Loaded:
     return parse(read_text(path, "specification"), path.resolve().parent, path)
 
 
+def unpacked(path: Path, sent_from: Path) -> Loaded:
+    """A specification that travelled: its paths count from the folder that it was sent from."""
+    return parse(read_text(path, "specification"), sent_from.parent, sent_from)
+
+
 def parse(source: str | Mapping[str, Any], base: Path | str = ".", path: Path | None = None) -> Loaded:
     """Check a specification given as YAML text, or as the mapping that the YAML would be."""
     text = source if isinstance(source, str) else yaml.safe_dump(dict(source), sort_keys=False, allow_unicode=True)
@@ -118,59 +123,62 @@ def _members(
         document.add("C004", f"{section}: expected a list, got {got}", (section,), "begin each with `- `")
         return []
     key = section.removesuffix("s")
-    made: list[Any] = []
+    members: list[Any] = []
     first: dict[str, int] = {}
     for index, entry in enumerate(given):
-        place: KeyPath = (section, index)
+        entry_path: KeyPath = (section, index)
         kind = entry.get(key) if isinstance(entry, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
             near = get_close_matches(str(kind), kinds, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            said = f"unknown {key} '{kind}'" if isinstance(kind, str) else f"{key} {index + 1} does not say what it is"
-            code = "C006" if isinstance(kind, str) else "C005"
-            document.add(code, said, (*place, key), f"{hint}known: {', '.join(kinds)}", value=isinstance(kind, str))
+            code, message = "C005", f"{key} {index + 1} does not say what it is"
+            if isinstance(kind, str):
+                code, message = "C006", f"unknown {key} '{kind}'"
+            document.add(
+                code, message, (*entry_path, key), f"{hint}known: {', '.join(kinds)}", value=isinstance(kind, str)
+            )
             continue
         name = entry.get("id", kind.replace("-", "_"))
         if not isinstance(name, str) or not _IDENTIFIER.match(name):
             hint = "letters, digits and _ only, not beginning with a digit"
-            document.add("C008", f"invalid id {shown(name)}", (*place, "id"), hint, value=True)
+            document.add("C008", f"invalid id {shown(name)}", (*entry_path, "id"), hint, value=True)
             continue
         if first.setdefault(name.casefold(), index) != index:
-            document.add("C007", f"two {section} have the id '{name}'", place, "give one of them another `id:`")
+            document.add("C007", f"two {section} have the id '{name}'", entry_path, "give one of them another `id:`")
             continue
         settings = {name: setting for name, setting in entry.items() if name not in (key, "id")}
-        typed = validate(document, kinds[kind], settings, place, f"{key} '{name}'", [key, "id"])
+        typed = validate(document, kinds[kind], settings, entry_path, f"{key} '{name}'", [key, "id"])
         if typed is not None and classes:
-            made.append(_made(document, place, key, name, lambda: make(kind, name, typed, classes, base)))  # noqa: B023
-    return [one for one in made if one is not None]
+            members.append(_construct(document, entry_path, key, name, lambda: make(kind, name, typed, classes, base)))  # noqa: B023
+    return [one for one in members if one is not None]
 
 
-def _made(document: Document, place: KeyPath, key: str, name: str, make: Any) -> Any:
+def _construct(document: Document, entry_path: KeyPath, key: str, name: str, make: Any) -> Any:
     label = f"{key} '{name}'"
     try:
-        made = make()
-        made.identity()
-        return made
+        member = make()
+        member.identity()
+        return member
     except ModelError as failure:
-        at = (*place, "model") if (*place, "model") in document.keys else (*place, key)
-        document.add("C013", f"{label}: {one_line(failure)}", at, failure.hint or None, value=True)
+        key_path = (*entry_path, "model") if (*entry_path, "model") in document.keys else (*entry_path, key)
+        document.add("C013", f"{label}: {one_line(failure)}", key_path, failure.hint or None, value=True)
     except CurationError as failure:
         for found in failure.findings:
-            document.add(found.code, f"{label}: {found.message}", _function(document, place, found), found.hint)
+            document.add(found.code, f"{label}: {found.message}", _function(document, entry_path, found), found.hint)
     except ValueError as failure:
         message, hint = advice(failure)
-        document.add("C012", f"{label}: {message}", (*place, key), hint)
+        document.add("C012", f"{label}: {message}", (*entry_path, key), hint)
     return None
 
 
-def _function(document: Document, place: KeyPath, finding: Finding) -> KeyPath:
+def _function(document: Document, entry_path: KeyPath, finding: Finding) -> KeyPath:
     """Where the function that a finding names stands."""
     for path, node in document.values.items():
-        at = len(place) + 3
-        named = len(path) == at and path[: len(place) + 1] == (*place, "functions") and path[-1] == "name"
+        depth = len(entry_path) + 3
+        named = len(path) == depth and path[: len(entry_path) + 1] == (*entry_path, "functions") and path[-1] == "name"
         if named and f"'{node.value}'" in finding.message:
             return path
-    return place
+    return entry_path
 
 
 def _template(document: Document, spec: Spec) -> Template | None:
@@ -209,14 +217,14 @@ def _fits(
     if by in ("triplet", "em") and weak and sum(len(one.voters) for one in weak) < 3:
         hint = "add some, or combine by mean or reliability"
         document.add("C012", f"combine: by: {by} takes three supervisors", ("combine", "by"), hint, value=True)
-    places = {str(entry.get("id", str(entry.get("supervisor")).replace("-", "_"))): i for i, entry in _entries(value)}
+    index_of = {str(entry.get("id", str(entry.get("supervisor")).replace("-", "_"))): i for i, entry in _entries(value)}
     for one in weak:
-        place = ("supervisors", places[one.name])
+        entry_path = ("supervisors", index_of[one.name])
         for name in one.reads:
-            column(name, place, f"supervisor '{one.name}'")
+            column(name, entry_path, f"supervisor '{one.name}'")
         if one.kind in LEARN and spec.task.gold is None:
             hint = "name task.gold; functions, zero-shot and imported need none"
-            document.add("C012", f"supervisor '{one.name}' learns from gold, and there is none", place, hint)
+            document.add("C012", f"supervisor '{one.name}' learns from gold, and there is none", entry_path, hint)
 
 
 def _entries(value: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:

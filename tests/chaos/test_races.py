@@ -39,7 +39,7 @@ def first_unit(root: Path, settings: dict[str, Any]) -> ScoreWork:
     loaded = workspace.check(settings)
     resolved = resolve(loaded, workspace.manifest)
     for item in resolved.unfitted:
-        fit(loaded, resolved, item, workspace.store)
+        fit(resolved, item, workspace.store, LocalExecutor, lambda event: None)
     plan = resolve(loaded, Workspace(root).manifest).plan
     invocation = _Invocation(plan, workspace.store, lambda: LocalExecutor(1), lambda event: None)
     invocation._announce()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +17,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import registry
+from curation.flow import Failure, Outcome, perform
+from curation.flow.perform import score_here
+from curation.flow.sample import Sample
 from curation.scorers.base import Transform
 from curation.scorers.dsir import Dsir
-from pipelines.planning.resolve import resolve
-from pipelines.planning.sample import Sample
+from pipelines.planning.fits import Unfitted
+from pipelines.planning.resolve import Resolved, resolve
 from pipelines.recipe.load import parse
-from pipelines.running.events import Event, FitStarted
+from pipelines.running.events import Event, FitStarted, PhaseEnded, PhaseStarted, UnitEnded
 from pipelines.running.fit import fit
 from pipelines.workspace import Workspace
 from schemas.documents import EDITS
 from schemas.errors import CurationError
+from workers.interrupt import stoppable
+from workers.local import LocalExecutor
 
 Settings = dict[str, Any]
 
@@ -71,6 +80,10 @@ class Told(list[type[Event]]):
 
     def __call__(self, event: Event) -> None:
         self.append(type(event))
+
+
+def fit_here(resolved: Resolved, todo: Unfitted, workspace: Workspace, refit: bool = False) -> None:
+    fit(resolved, todo, workspace.store, LocalExecutor, lambda event: None, refit)
 
 
 def fits(workspace: Workspace) -> list[dict[str, Any]]:
@@ -122,7 +135,7 @@ def test_of_two_that_fit_at_once_the_first_counts_for_both(
     resolved = resolve(loaded, workspace.manifest)
     [todo] = resolved.unfitted
     if refit:
-        fit(loaded, resolved, todo, workspace.store)
+        fit_here(resolved, todo, workspace)
     before = len(fits(workspace))
     smaller = {**settings, "input": {**settings["input"], "path": str(crawl / "a.parquet")}}  # somebody else's input
     other = resolve(workspace.check(smaller), workspace.manifest)
@@ -132,17 +145,17 @@ def test_of_two_that_fit_at_once_the_first_counts_for_both(
     def slowly(self: Any, pool: Any) -> Any:
         monkeypatch.setattr(type(scorer), "fit", learn)
         found = learn(self, pool)
-        fit(loaded, other, todo, workspace.store, refit)  # somebody else begins later, and is done sooner
+        fit_here(other, todo, workspace, refit)  # somebody else begins later, and is done sooner
         return found
 
     monkeypatch.setattr(type(scorer), "fit", slowly)
-    fit(loaded, resolved, todo, workspace.store, refit)
+    fit_here(resolved, todo, workspace, refit)
     after = fits(workspace)
     assert len(after) == before + 1
     pool = json.loads(after[-1]["card"])
     alone = Workspace(tmp_path / "alone")
     alone.create()
-    fit(loaded, other, todo, alone.store)
+    fit_here(other, todo, alone)
     assert [record["sha256"] for record in fits(alone)] == [after[-1]["sha256"]], pool
 
 
@@ -154,7 +167,7 @@ def test_the_sample_is_the_same_documents_however_many_threads_or_shards(
         settings = recipe()
         settings["input"]["shard_bytes"] = shard_bytes
         plan = resolve(Workspace(tmp_path).check(settings), Workspace(tmp_path).manifest).plan
-        return Sample(plan, count, ["text"]).column("text").to_pylist()  # type: ignore[no-any-return]
+        return Sample.of(plan, count, ["text"]).column("text").to_pylist()  # type: ignore[no-any-return]
 
     some = drawn(20_000, 40)
     assert some == drawn(20_000, 40)
@@ -162,6 +175,54 @@ def test_the_sample_is_the_same_documents_however_many_threads_or_shards(
     assert 30 < len(some) <= 40  # some of the forty have no text
     assert set(some) <= set(drawn(20_000, 120))
     assert drawn(20_000, 0) == []
+
+
+class Elsewhere(LocalExecutor):
+    """Performs units as they come out of a pickle, as another process would."""
+
+    def run(self, units: Iterable[Any], steps: Any, tasks: Any = ()) -> Iterator[Outcome]:
+        for unit in units:
+            travelled = pickle.loads(pickle.dumps(unit))
+            value = perform(travelled, score_here)
+            failed = isinstance(value, Failure)
+            yield Outcome(unit, None if failed else value, value if failed else None)
+
+
+def unused() -> Any:
+    raise AssertionError("no model wants a GPU")
+
+
+def test_a_fit_is_a_unit_that_any_executor_performs(settings: Settings, tmp_path: Path) -> None:
+    workspaces = [Workspace(tmp_path / name) for name in ("here", "elsewhere")]
+    told: list[Event] = []
+    for workspace, executor in zip(workspaces, (LocalExecutor, Elsewhere), strict=True):
+        workspace.create()
+        resolved = resolve(workspace.check(settings), workspace.manifest)
+        [todo] = resolved.unfitted
+        fit(resolved, todo, workspace.store, unused, told.append, in_process=executor)
+    here, elsewhere = ([record["artifact"] for record in fits(workspace)] for workspace in workspaces)
+    assert here == elsewhere
+    assert [type(event) for event in told[:4]] == [FitStarted, PhaseStarted, UnitEnded, PhaseEnded]
+
+
+def test_an_interrupted_fit_ends_and_is_pinned(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    workspace.create()
+    resolved = resolve(loaded := workspace.check(settings), workspace.manifest)
+    [todo] = resolved.unfitted
+    learn = type(loaded.stages[todo.position]).fit
+
+    def stopped(self: Any, pool: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        return learn(self, pool)
+
+    monkeypatch.setattr(type(loaded.stages[todo.position]), "fit", stopped)
+    with stoppable(lambda number: None), pytest.raises(KeyboardInterrupt):
+        fit_here(resolved, todo, workspace)
+    assert len(fits(workspace)) == 1
 
 
 def test_what_cannot_be_fitted_is_one_clear_error(settings: Settings, tmp_path: Path) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +227,36 @@ def test_killed_and_resumed_it_gives_the_same_bytes(
     assert Workspace(tmp_path / "ws").gc().bytes["weak_to_strong"] > 0
     again = curate("weak-to-strong", "run", "spec.yaml", "-w", "ws", cwd=tmp_path)
     assert "nothing-to-do" in again.stderr
+
+
+@pytest.mark.long
+def test_stopped_it_commits_the_unit_under_way_and_goes_on_from_there(
+    folder: Path, tmp_path: Path, curate: Callable[..., Any]
+) -> None:
+    """The first supervisor's commit, behind those of files, run, clusters and two splits, takes long."""
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(specification(folder / "reviews.parquet")))
+    (tmp_path / "points").mkdir()
+    points = {"point": "before-part", "hit": 7, "sleep": 2, "dir": str(tmp_path / "points")}
+    command = ("weak-to-strong", "run", "spec.yaml", "-w", "ws", "--workers", "1")
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "CURATION_FAILPOINTS": json.dumps(points)},
+    ) as process:
+        while not (tmp_path / "points/hit-7").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130, talk
+    assert "stopping: units that are under way end and commit first" in talk
+    assert "interrupted · run" in talk
+    committed = Workspace(tmp_path / "ws").manifest.read("weak_units").to_pylist()
+    assert sorted(unit["kind"] for unit in committed) == ["clusters", "supervisor"]
+    ended = curate(*command, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.fixture(scope="module")

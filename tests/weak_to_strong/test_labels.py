@@ -8,7 +8,7 @@ import pytest
 from curation.weak_to_strong import calibration
 from curation.weak_to_strong.label_model import ABSTAIN, likeliest
 from curation.weak_to_strong.labels import Evidence, answers, label
-from curation.weak_to_strong.supervisors.base import Said
+from curation.weak_to_strong.supervisors.base import Votes
 from schemas.weak_to_strong import SPLITS, Certify, Combine
 
 ACCURACIES = (0.9, 0.75, 0.65)
@@ -151,7 +151,7 @@ def test_the_likeliest_class_is_one_or_none(p: list[float], best: int) -> None:
 
 
 def test_a_supervisor_that_cannot_decide_abstains() -> None:
-    said = Said.of(np.array([[0.5, 0.5], [0.2, 0.8], [1 / 3, 2 / 3]]))
+    said = Votes.of(np.array([[0.5, 0.5], [0.2, 0.8], [1 / 3, 2 / 3]]))
     assert said.votes[:, 0].tolist() == [ABSTAIN, 1, 1]
     assert said.probabilities(2)[0].tolist() == [[0.5, 0.5]], (
         "and says how unsure it is, where probabilities are pooled"

@@ -16,7 +16,7 @@ from curation.scorers.base import Context
 from curation.scorers.classifier import ClassifierSettings, SequenceClassifier
 from curation.scorers.embedding_head import EmbeddingHead, EmbeddingHeadSettings
 from curation.weak_to_strong import students, tuning
-from curation.weak_to_strong.students.base import Lesson
+from curation.weak_to_strong.students.base import TrainingSet
 from curation.weak_to_strong.task import codes
 from schemas.weak_to_strong import STUDENTS
 from small_models import write_tiny_causal, write_two_layers
@@ -29,12 +29,12 @@ def make(kind: str, base: Path, classes: tuple[str, ...] = CLASSES, **settings: 
     return students.make(kind, "s", STUDENTS[kind].model_validate(settings), classes, base)
 
 
-def lesson(inputs: Any, target: np.ndarray, parts: tuple[int, int], seed: int = 0) -> Lesson:
+def training_set(inputs: Any, target: np.ndarray, parts: tuple[int, int], seed: int = 0) -> TrainingSet:
     """Learn from the first rows, choose by the next, ask for the rest."""
     a, b = parts
     keys = np.arange(a, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     soft = target.astype(np.float32)
-    return Lesson(inputs[:a], soft[:a], inputs[a:b], soft[a:b], inputs[b:], keys, seed)
+    return TrainingSet(inputs[:a], soft[:a], inputs[a:b], soft[a:b], inputs[b:], keys, seed)
 
 
 def soft(y: np.ndarray, classes: int = 2, sure: float = 0.8) -> np.ndarray:
@@ -60,10 +60,10 @@ def test_a_head_learns_a_clean_view_of_noisy_labels(loss: str, tmp_path: Path) -
     y = (X[:, 0] > 0).astype(np.int8)
     weak = np.where(random.random(900) < 0.2, 1 - y, y)
     student = make("head", tmp_path, loss=loss)
-    learned = student.learn(lesson(X, soft(weak), (500, 600)), tmp_path / "a")
-    assert (learned.p.argmax(axis=1) == y[600:]).mean() > {"cross-entropy": 0.88}.get(loss, 0.75)
-    again = student.learn(lesson(X, soft(weak), (500, 600)), tmp_path / "b")
-    assert np.array_equal(learned.p, again.p)
+    fitted = student.fit(training_set(X, soft(weak), (500, 600)), tmp_path / "a")
+    assert (fitted.p.argmax(axis=1) == y[600:]).mean() > {"cross-entropy": 0.88}.get(loss, 0.75)
+    again = student.fit(training_set(X, soft(weak), (500, 600)), tmp_path / "b")
+    assert np.array_equal(fitted.p, again.p)
     for name in ("head.safetensors", "scorer.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -73,13 +73,13 @@ def test_the_penalty_is_chosen_on_the_weak_labels_of_validation_rows(tmp_path: P
     random = np.random.default_rng(1)
     X = random.normal(size=(120, 40)).astype(np.float16)
     y = (X[:, 0] + 3 * random.normal(size=120) > 0).astype(np.int8)
-    one = make("head", tmp_path).learn(lesson(X, soft(y), (60, 110)), tmp_path / "a")
+    one = make("head", tmp_path).fit(training_set(X, soft(y), (60, 110)), tmp_path / "a")
     losses = {
-        l2: make("head", tmp_path, l2=l2).learn(lesson(X, soft(y), (60, 110)), tmp_path / str(l2)).facts
+        l2: make("head", tmp_path, l2=l2).fit(training_set(X, soft(y), (60, 110)), tmp_path / str(l2)).facts
         for l2 in (0.03, 0.3, 3.0, 30.0)
     }
     assert one.facts == min(losses.values(), key=lambda facts: facts["validation_log_loss"])
-    assert make("head", tmp_path).learn(lesson(X, soft(y), (60, 60)), tmp_path / "n").facts["l2"] == 1.0
+    assert make("head", tmp_path).fit(training_set(X, soft(y), (60, 60)), tmp_path / "n").facts["l2"] == 1.0
 
 
 @pytest.mark.long
@@ -89,16 +89,16 @@ def test_the_scorer_says_of_a_text_what_the_head_said(classes: int, tmp_path: Pa
     text, y = texts(90, classes)
     student = make("head", tmp_path, names, max_tokens=24)
     vectors = student.view.vectors(text)
-    learned = student.learn(lesson(vectors, soft(y, classes), (60, 70)), tmp_path / "head")
+    fitted = student.fit(training_set(vectors, soft(y, classes), (60, 70)), tmp_path / "head")
     scorer = EmbeddingHead(EmbeddingHeadSettings(head="path:head"), Context(tmp_path))
     embedding = scorer.requires()["embedding"].score(pa.record_batch({"text": text.slice(70)}))
     found = scorer.score(pa.record_batch({"embedding": embedding.to_struct_array()}))
     if classes == 2:
-        np.testing.assert_allclose(found.column("prob").to_numpy(), learned.p[:, 1], rtol=1e-6)
+        np.testing.assert_allclose(found.column("prob").to_numpy(), fitted.p[:, 1], rtol=1e-6)
     else:
         probs = found.column("probs").flatten().to_numpy().reshape(-1, 3)
-        np.testing.assert_allclose(probs, learned.p, rtol=1e-6)
-        assert found.column("label").to_pylist() == [names[k] for k in learned.p.argmax(axis=1)]
+        np.testing.assert_allclose(probs, fitted.p, rtol=1e-6)
+        assert found.column("label").to_pylist() == [names[k] for k in fitted.p.argmax(axis=1)]
         assert [field.name for field in scorer.fields][:3] == ["label", "prob", "probs"]
 
 
@@ -111,11 +111,11 @@ def test_a_causal_head_stands_on_the_state_that_it_names(pooling: str, tmp_path:
     states = student.view.embedding.encoder.token_states(text[0].as_py())[1]
     expected = states[-1] if pooling == "lasttoken" else states.mean(axis=0)
     np.testing.assert_allclose(vectors[0].astype(float), expected, rtol=2e-3, atol=2e-3)
-    learned = student.learn(lesson(vectors, soft(y), (20, 30)), tmp_path / "head")
+    fitted = student.fit(training_set(vectors, soft(y), (20, 30)), tmp_path / "head")
     scorer = EmbeddingHead(EmbeddingHeadSettings(head="path:head"), Context(tmp_path))
     embedding = scorer.requires()["embedding"].score(pa.record_batch({"text": text.slice(30)}))
     found = scorer.score(pa.record_batch({"embedding": embedding.to_struct_array()})).column("prob").to_numpy()
-    np.testing.assert_allclose(found, learned.p[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(found, fitted.p[:, 1], rtol=1e-6)
 
 
 def test_a_causal_head_wants_a_causal_model(tmp_path: Path) -> None:
@@ -129,18 +129,18 @@ def test_a_causal_head_wants_a_causal_model(tmp_path: Path) -> None:
 def test_an_encoder_is_tuned_bit_for_bit_and_runs_as_a_classifier(loss: str, start: Path, tmp_path: Path) -> None:
     text, y = texts(280)
     student = make("encoder", start, model="path:model", max_tokens=24, epochs=4, lr=5e-4, batch=16, loss=loss)
-    given = lesson(text, soft(y), (220, 240))
-    learned = student.learn(given, tmp_path / "a")
-    assert (learned.p.argmax(axis=1) == y[240:]).mean() > 0.8
-    brief = lesson(text[:80], soft(y[:80]), (60, 70))
+    given = training_set(text, soft(y), (220, 240))
+    fitted = student.fit(given, tmp_path / "a")
+    assert (fitted.p.argmax(axis=1) == y[240:]).mean() > 0.8
+    brief = training_set(text[:80], soft(y[:80]), (60, 70))
     for name in "bc":
-        student.learn(brief, tmp_path / name)
+        student.fit(brief, tmp_path / name)
     for path in sorted((tmp_path / "b").iterdir()):
         assert path.read_bytes() == (tmp_path / "c" / path.name).read_bytes(), path.name
     scorer = SequenceClassifier(ClassifierSettings(model="path:a"), Context(tmp_path))
     found = scorer.score(pa.record_batch({"text": text.slice(240)}))
-    np.testing.assert_allclose(found.column("score").to_numpy(), learned.p[:, 1], rtol=1e-5)
-    assert found.column("label").to_pylist() == [CLASSES[k] for k in learned.p.argmax(axis=1)]
+    np.testing.assert_allclose(found.column("score").to_numpy(), fitted.p[:, 1], rtol=1e-5)
+    assert found.column("label").to_pylist() == [CLASSES[k] for k in fitted.p.argmax(axis=1)]
 
 
 @pytest.mark.long
@@ -150,7 +150,7 @@ def test_the_epoch_that_does_best_on_validation_is_kept(start: Path, tmp_path: P
     target = soft(y, sure=1.0)
     target[80:90] = target[80:90, ::-1]
     student = make("encoder", start, model="path:model", max_tokens=24, epochs=3, lr=5e-4, batch=16)
-    facts = student.learn(lesson(text, target, (80, 90)), tmp_path / "a").facts
+    facts = student.fit(training_set(text, target, (80, 90)), tmp_path / "a").facts
     losses = facts["validation_log_loss"]
     assert facts["kept_epoch"] == int(np.argmin(losses)) + 1 < 3
 
@@ -159,7 +159,7 @@ def test_a_rate_that_is_too_high_is_told(start: Path, tmp_path: Path) -> None:
     text, y = texts(60)
     student = make("encoder", start, model="path:model", max_tokens=24, lr=1e30)
     with pytest.raises(ArithmeticError, match="not finite"):
-        student.learn(lesson(text, soft(y), (40, 50)), tmp_path / "a")
+        student.fit(training_set(text, soft(y), (40, 50)), tmp_path / "a")
 
 
 def test_batches_hold_each_row_once_and_rows_of_like_length() -> None:

@@ -3,6 +3,7 @@ on a real cluster of one node, with a GPU that is only said to be there."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -42,9 +43,11 @@ import os
 import signal
 import time
 
+import numpy as np
 import pyarrow as pa
+import ray
 
-from curation.scorers.base import Scorer, Settings
+from curation.scorers.base import Artifact, Scorer, Settings
 
 
 class Length(Scorer):
@@ -90,6 +93,23 @@ class Model(Length):
     def load(self):
         if self.settings.name == "unloadable":
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Learner(Scorer):
+    """Its model wants a GPU, to be fitted, too; `fit` notes where it was done."""
+
+    kind = "learner"
+    heavy = True
+    device = "cuda"
+    sample_rows = 3
+    fields = (pa.field("bytes", pa.int64()),)
+
+    def fit(self, pool):
+        given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        return Artifact({"rows": np.array([len(pool)])}, {"gpus": len(given), "process": os.getpid()})
+
+    def score(self, batch):
+        return pa.record_batch({"bytes": pa.array([0] * len(batch), pa.int64())})
 '''
 
 
@@ -102,6 +122,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: length-scorers\nVersion: 1.0\n")
     points = "[curation.scorers]\nlength = length_scorers:Length\nmodel-length = length_scorers:Model\n"
+    points += "learner = length_scorers:Learner\n"
     (info / "entry_points.txt").write_text(points)
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads a token once a process, so it stays
     with pytest.MonkeyPatch.context() as patch:
@@ -156,6 +177,18 @@ def test_a_document_that_kills_its_process_is_set_aside_and_named(address: str, 
     query = "SELECT path, row, kept, light, heavy FROM documents ORDER BY ALL"
     assert Workspace(tmp_path / "ws").sql(query).equals(Workspace(tmp_path / "calm").sql(query))
     assert Workspace(tmp_path / "ws").run(settings(False), address=address).outcome == "nothing-to-do"
+
+
+@pytest.mark.long
+def test_a_stage_whose_model_wants_a_gpu_is_fitted_where_there_is_one(
+    address: str, recipe: Any, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    result = workspace.run(recipe([texts(4)] * 2, {"scorer": "learner", "id": "learner"}), address=address, workers=2)
+    assert (result.outcome, result.failures) == ("done", [])
+    [card] = Workspace(tmp_path / "ws").manifest.read("fits")["card"].to_pylist()
+    assert json.loads(card)["gpus"] == 1
+    assert json.loads(card)["process"] != os.getpid()
 
 
 @pytest.mark.long

@@ -18,24 +18,26 @@ Soft = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Rows to learn from, rows to choose by, and rows that are asked for."""
+class TrainingSet:
+    """Rows to learn from, rows to choose by, and rows to answer."""
 
-    known: Inputs
+    inputs: Inputs
     target: Soft
     """[n, k]; rows sum to 1."""
     validation: Inputs
     validation_target: Soft
-    asked: Inputs
+    to_predict: Inputs
     keys: NDArray[np.uint64]
     """Hash of each row that is learned from, which orders them."""
     seed: int
 
 
 @dataclass(frozen=True)
-class Learned:
+class Fitted:
+    """What a fitted student answers, and how it was fitted."""
+
     p: NDArray[np.float64]
-    """Of the rows that were asked for, [m, k], as the scorer will find them."""
+    """Of the rows to answer, [m, k], as the scorer will find them."""
     facts: dict[str, Any]
     """Plain JSON: what was chosen."""
 
@@ -56,13 +58,18 @@ class Student(ABC):
         self.classes = classes
         self.base = base
 
+    @property
+    def title(self) -> str:
+        """What it is called in reports and messages."""
+        return f"student '{self.name}'"
+
     @abstractmethod
     def identity(self) -> Any:
         """What decides what it learns beside settings, rows and labels: hashes of models."""
 
     @abstractmethod
-    def learn(self, lesson: Lesson, into: Path) -> Learned:
-        """Learn, and write the scorer's files into the new folder `into`. Nothing but the lesson decides a bit."""
+    def fit(self, training: TrainingSet, into: Path) -> Fitted:
+        """Learn, and write the scorer's files into the new folder `into`. Only the set decides what they are."""
 
     def loss(self) -> Any:
         """The loss of (logits, targets, progress in 0 … 1) that the settings name."""

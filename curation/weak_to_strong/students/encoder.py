@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.weak_to_strong import tuning
-from curation.weak_to_strong.students.base import Learned, Lesson, Student
+from curation.weak_to_strong.students.base import Fitted, Student, TrainingSet
 from schemas.weak_to_strong import EncoderStudent as Settings
 
 
@@ -24,18 +24,18 @@ class EncoderStudent(Student):
     def identity(self) -> Any:
         return self.start.identity()
 
-    def learn(self, lesson: Lesson, into: Path) -> Learned:
+    def fit(self, training: TrainingSet, into: Path) -> Fitted:
         chosen = self.settings
-        held = (lesson.validation, lesson.validation_target) if len(lesson.validation) else None
-        options = tuning.Options(chosen.epochs, chosen.lr, chosen.batch, lesson.seed)
+        held = (training.validation, training.validation_target) if len(training.validation) else None
+        options = tuning.Options(chosen.epochs, chosen.lr, chosen.batch, training.seed)
         facts = tuning.tune(
             self.start,
-            lesson.known,
-            lesson.target,
+            training.inputs,
+            training.target,
             self.classes,
             options,
             into,
             loss=self.loss(),
             validation=held,
         )
-        return Learned(tuning.probabilities(into, lesson.asked), facts)
+        return Fitted(tuning.probabilities(into, training.to_predict), facts)

@@ -18,7 +18,7 @@ from curation.training.multinomial import Heads
 from curation.training.scorer import PENALTIES
 from curation.weak_to_strong.crossfit import keyed
 from curation.weak_to_strong.features import Pooling, View
-from curation.weak_to_strong.students.base import Learned, Lesson, Student
+from curation.weak_to_strong.students.base import Fitted, Student, TrainingSet
 from curation.weak_to_strong.supervisors.base import Inputs
 from schemas.weak_to_strong import HeadStudent as Settings
 
@@ -47,25 +47,25 @@ class HeadStudent(Student):
         assert self.view is not None
         return self.view.identity()
 
-    def learn(self, lesson: Lesson, into: Path) -> Learned:
+    def fit(self, training: TrainingSet, into: Path) -> Fitted:
         penalties = PENALTIES if self.settings.l2 is None else (self.settings.l2,)
-        if not len(lesson.validation):
+        if not len(training.validation):
             penalties = (self.settings.l2 or 1.0,)
         fit = _solved if self.settings.loss == "cross-entropy" else self._descended
         found = []
         for l2 in penalties:
-            heads = fit(lesson, l2)
-            found.append((_log_loss(heads, lesson), l2, heads))
+            heads = fit(training, l2)
+            found.append((_log_loss(heads, training), l2, heads))
         value, l2, heads = min(found, key=lambda one: one[:2])
         self._write(heads, into)
         facts = {"l2": l2, "validation_log_loss": None if np.isinf(value) else value}
-        return Learned(heads.probabilities(_vectors(lesson.asked)), facts)
+        return Fitted(heads.probabilities(_vectors(training.to_predict)), facts)
 
-    def _descended(self, lesson: Lesson, l2: float) -> Heads:
+    def _descended(self, training: TrainingSet, l2: float) -> Heads:
         import torch
 
         loss = self.loss()
-        X, target = torch.from_numpy(_vectors(lesson.known).astype(np.float32)), torch.from_numpy(lesson.target)
+        X, target = torch.from_numpy(_vectors(training.inputs).astype(np.float32)), torch.from_numpy(training.target)
         n, k = target.shape
         steps = EPOCHS * -(-n // BATCH)
         with threads(1):
@@ -75,7 +75,7 @@ class HeadStudent(Student):
             best: tuple[float, Heads] | None = None
             step = 0
             for epoch in range(EPOCHS):
-                order = torch.from_numpy(np.argsort(keyed(lesson.keys, lesson.seed * 1009 + epoch), kind="stable"))
+                order = torch.from_numpy(np.argsort(keyed(training.keys, training.seed * 1009 + epoch), kind="stable"))
                 for batch in order.split(BATCH):
                     for group in optimizer.param_groups:
                         group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
@@ -86,7 +86,7 @@ class HeadStudent(Student):
                     optimizer.step()
                     step += 1
                 heads = Heads(weight.detach().double().numpy().copy(), bias.detach().double().numpy().copy())
-                found = _log_loss(heads, lesson)
+                found = _log_loss(heads, training)
                 if best is None or found <= best[0]:
                     best = (found, heads)
         assert best is not None
@@ -128,16 +128,16 @@ class HeadStudent(Student):
         return f"path:{(self.base / expanded(rest)).resolve()}"
 
 
-def _solved(lesson: Lesson, l2: float) -> Heads:
-    return multinomial.fit(_vectors(lesson.known), lesson.target.astype(np.float64), l2)
+def _solved(training: TrainingSet, l2: float) -> Heads:
+    return multinomial.fit(_vectors(training.inputs), training.target.astype(np.float64), l2)
 
 
-def _log_loss(heads: Heads, lesson: Lesson) -> float:
+def _log_loss(heads: Heads, training: TrainingSet) -> float:
     """Mean cross-entropy on the validation rows' labels; infinite where there are none."""
-    if not len(lesson.validation):
+    if not len(training.validation):
         return float("inf")
-    p = np.maximum(heads.probabilities(_vectors(lesson.validation)), np.finfo(np.float64).tiny)
-    return float(-(lesson.validation_target * np.log(p)).sum(axis=1).mean())
+    p = np.maximum(heads.probabilities(_vectors(training.validation)), np.finfo(np.float64).tiny)
+    return float(-(training.validation_target * np.log(p)).sum(axis=1).mean())
 
 
 def _vectors(inputs: Inputs) -> NDArray[Any]:

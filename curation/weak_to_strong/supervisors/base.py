@@ -40,7 +40,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Said:
+class Votes:
     """What m voters say of n rows."""
 
     votes: NDArray[np.int8]
@@ -50,7 +50,7 @@ class Said:
     name a class and no more."""
 
     @classmethod
-    def of(cls, p: NDArray[np.floating[Any]], abstains: NDArray[np.bool_] | None = None) -> Said:
+    def of(cls, p: NDArray[np.floating[Any]], abstains: NDArray[np.bool_] | None = None) -> Votes:
         """One voter's probabilities [n, k]; their likeliest class is the vote, and where two are, there is none.
 
         Raises ValueError where one that does not abstain is not finite: no NaN becomes a label.
@@ -90,6 +90,11 @@ class Supervisor(ABC):
         self.base = base
 
     @property
+    def title(self) -> str:
+        """What it is called in reports and messages."""
+        return f"supervisor '{self.name}'"
+
+    @property
     def voters(self) -> Sequence[str]:
         """Names of its voters."""
         return (self.name,)
@@ -103,7 +108,7 @@ class Fixed(Supervisor):
     """A supervisor that learns nothing here: what it says of a row depends on the row alone."""
 
     @abstractmethod
-    def says(self, rows: Rows) -> Said:
+    def vote(self, rows: Rows) -> Votes:
         """Raises whatever it fails with."""
 
 
@@ -111,8 +116,8 @@ class Learning(Supervisor):
     """A supervisor that learns from gold."""
 
     @abstractmethod
-    def learn(self, known: Inputs, y: NDArray[np.int8], asked: Inputs) -> NDArray[np.floating[Any]]:
-        """Learn from `known` with classes y [n], and return the probabilities [m, k] of the rows that are asked for.
+    def fit_predict(self, train: Inputs, y: NDArray[np.int8], to_predict: Inputs) -> NDArray[np.floating[Any]]:
+        """Learn from `train` with classes y [n], and return the probabilities [m, k] of the rows `to_predict`.
 
         Nothing else decides it, neither order nor threads. Raises ValueError where it cannot learn.
         """

@@ -27,10 +27,10 @@ class EncoderSupervisor(Learning):
     def identity(self) -> Any:
         return self.start.identity()
 
-    def learn(self, known: Inputs, y: NDArray[np.int8], asked: Inputs) -> NDArray[np.floating[Any]]:
+    def fit_predict(self, train: Inputs, y: NDArray[np.int8], to_predict: Inputs) -> NDArray[np.floating[Any]]:
         absent(y, self.classes)
         target = np.eye(len(self.classes), dtype=np.float32)[y]
         options = tuning.Options(self.settings.epochs, self.settings.lr, self.settings.batch)
         with tempfile.TemporaryDirectory(prefix="curation-") as folder:
-            tuning.tune(self.start, known, target, self.classes, options, Path(folder) / "model")
-            return tuning.probabilities(Path(folder) / "model", asked)
+            tuning.tune(self.start, train, target, self.classes, options, Path(folder) / "model")
+            return tuning.probabilities(Path(folder) / "model", to_predict)

@@ -16,16 +16,16 @@ class FastTextSupervisor(Learning):
 
     kind = "fasttext"
 
-    def learn(self, known: Inputs, y: NDArray[np.int8], asked: Inputs) -> NDArray[np.floating[Any]]:
+    def fit_predict(self, train: Inputs, y: NDArray[np.int8], to_predict: Inputs) -> NDArray[np.floating[Any]]:
         absent(y, self.classes)
         options = fasttext.Options(**self.settings.model_dump(exclude={"rows"}))
         names = [str(place) for place in range(len(self.classes))]
-        model = fasttext.opened(fasttext.train(known, y.astype(np.int32), names, options))
-        found = model.predict(asked, len(names))
-        p = np.zeros((len(asked), len(names)))
+        model = fasttext.opened(fasttext.train(train, y.astype(np.int32), names, options))
+        found = model.predict(to_predict, len(names))
+        p = np.zeros((len(to_predict), len(names)))
         code = np.array([int(label) for label in model.labels])
         there = found.labels >= 0
-        rows = np.broadcast_to(np.arange(len(asked))[:, None], there.shape)
+        rows = np.broadcast_to(np.arange(len(to_predict))[:, None], there.shape)
         p[rows[there], code[found.labels[there]]] = found.probs[there]
         p[~there.any(axis=1)] = np.bincount(y, minlength=len(names)) / len(y)
         return np.asarray(p / p.sum(axis=1, keepdims=True))

@@ -27,8 +27,8 @@ class HeadSupervisor(Learning):
         assert self.view is not None
         return self.view.identity()
 
-    def learn(self, known: Inputs, y: NDArray[np.int8], asked: Inputs) -> NDArray[np.floating[Any]]:
+    def fit_predict(self, train: Inputs, y: NDArray[np.int8], to_predict: Inputs) -> NDArray[np.floating[Any]]:
         absent(y, self.classes)
-        assert isinstance(known, np.ndarray)
-        assert isinstance(asked, np.ndarray)
-        return multinomial.fit(known, np.eye(len(self.classes))[y], self.settings.l2).probabilities(asked)
+        assert isinstance(train, np.ndarray)
+        assert isinstance(to_predict, np.ndarray)
+        return multinomial.fit(train, np.eye(len(self.classes))[y], self.settings.l2).probabilities(to_predict)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.weak_to_strong.supervisors.base import Fixed, Rows, Said
+from curation.weak_to_strong.supervisors.base import Fixed, Rows, Votes
 from curation.weak_to_strong.task import codes
 from schemas.weak_to_strong import Imported
 
@@ -33,10 +33,10 @@ class ImportedSupervisor(Fixed):
             raise ValueError(f"no column has the probability of {missing!r}")
         self.reads = tuple(given.values()) if given else (str(settings.column),)
 
-    def says(self, rows: Rows) -> Said:
+    def vote(self, rows: Rows) -> Votes:
         if self.settings.column is not None:
             votes = codes(rows.column(self.settings.column), self.classes)
-            return Said(votes[:, None])
+            return Votes(votes[:, None])
         given = self.settings.probabilities
         columns = {label: rows.column(name) for label, name in given.items()}
         abstains = np.zeros(len(rows), bool)
@@ -56,4 +56,4 @@ class ImportedSupervisor(Fixed):
         total = p.sum(axis=1)
         abstains |= total == 0
         with np.errstate(invalid="ignore", divide="ignore"):
-            return Said.of(p / total[:, None], abstains)
+            return Votes.of(p / total[:, None], abstains)
