@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import escape
+from curation.flow import Failure
 from curation.report.tables import table
 from pipelines.cli.main import _main
 from pipelines.cli.progress import Progress
 from pipelines.cli.render import print_findings, put, put_text, tell, tell_text
+from pipelines.running.events import Failed, InputSkipped, Notice, PhaseEnded, PhaseStarted
 from pipelines.tables import print_table
 from pipelines.workspace import Workspace
 from schemas.errors import Finding
@@ -71,12 +73,12 @@ def test_a_terminal_is_shown_what_would_steer_it(name: str) -> None:
     for format in ("table", "json", "jsonl", "csv"):
         print_table(pa.table({evil: [evil, MARKUP], "list": [[evil], []]}), format, stream)
     progress = Progress(stream)
-    progress("notice", {"text": f"{evil} {MARKUP}"})
-    progress("skipped", {"path": evil, "message": evil})
-    progress("failed", {"failure": Finding("R001", evil)})
-    progress("begin", {"what": f"{evil} {MARKUP}", "total": 2})
+    progress(Notice(f"{evil} {MARKUP}"))
+    progress(InputSkipped(evil, evil))
+    progress(Failed(Failure("R001", evil)))
+    progress(PhaseStarted(f"{evil} {MARKUP}", 2))
     progress.say(evil)
-    progress("end", {"what": evil})
+    progress(PhaseEnded(evil))
     progress.close()
     shown = re.sub(r"\x1b\[(?:\?25[lh]|[0-9]*[A-DJKm])|\r", "", stream.getvalue())  # what bars themselves write
     assert not steers(shown), steers(shown)

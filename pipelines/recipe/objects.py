@@ -152,7 +152,8 @@ def needs_of(
     kinds = {f"{stage}.{field.name}": field.type for stage, own in fields.items() for field in own}
     numeric = [name for name, kind in kinds.items() if _numeric(kind)]
     other = "survivor" if "survivor" in stage.settings else stage.family
-    for name in () if isinstance(built, Scorer) else built.columns:  # what a scorer calls so is its own affair
+    # what a scorer calls so is its own affair
+    for name in () if stage.family in DOCUMENT_FAMILIES else getattr(built, "columns", ()):
         if name in incomparable:
             message = f"stage '{stage.id}' ranks by '{name}', which different scorers made for different documents"
             key = next((key for key, value in stage.settings.items() if value == name), other)

@@ -27,6 +27,7 @@ from curation.flow import Failure
 from pipelines.cli.main import _main, app
 from pipelines.cli.progress import Progress
 from pipelines.cli.talk import summary
+from pipelines.running.events import Failed
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
@@ -362,7 +363,7 @@ def test_the_same_failure_over_many_shards_is_told_once(capsys: pytest.CaptureFi
     assert told == ["failed[R003]: stage 'a' fails (1,200 times)", "hint: mend it", "failed[R001]: x is torn"]
     progress = Progress()
     for path, failure in result.failures:
-        progress("failed", {"path": path, "failure": failure})
+        progress(Failed(failure, path))
     assert capsys.readouterr().err.splitlines() == ["failed[R003]: stage 'a' fails", "failed[R001]: x is torn"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.weak_to_strong.data import find
+from pipelines.weak_to_strong.data import find_files
 from pipelines.weak_to_strong.spec import parse
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
@@ -134,6 +134,6 @@ def test_what_is_left_out_of_the_input_is_said(tmp_path: Path) -> None:
         (tmp_path / name).write_text('{"text": "fine words", "label": "good", "p": 0.5}\n')
     (tmp_path / "in/old/workspace.json").write_text('{"format_version": 1}')
     spec = parse({**SPEC, "input": {**SPEC["input"], "path": "in"}}, tmp_path)
-    found = find(spec, Workspace(tmp_path / "ws").manifest)
+    found = find_files(spec, Workspace(tmp_path / "ws").manifest)
     assert found.rows == 1
     assert [line.partition(":")[0] for line in found.notices] == ["left out of the input"]
