@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +37,9 @@ from pipelines.workspace import Workspace
 # How long an example takes says something of the machine, and what else it does.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+# What a shell begins in its background ignores Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPLIT = "f-split.parquet"
 SCHEMA = pa.schema([pa.field("content", pa.string()), pa.field("url", pa.string()), pa.field("words", pa.int64())])

@@ -107,15 +107,6 @@ def test_a_query_ends_with_its_time(connection, sql):
     assert run_select(connection, "SELECT 1 AS x").to_pylist() == [{"x": 1}]
 
 
-@pytest.fixture
-def ctrl_c():
-    """Python's own answer to Ctrl-C, which what runs in the background of a shell does not have."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("select", [run_select, stream_select])
 def test_a_query_is_interrupted_at_once(connection, select):
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
