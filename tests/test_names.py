@@ -13,13 +13,6 @@ SAY_NOTHING = {"place", "at", "found", "known", "said", "own", "some", "there", 
 """Words for whatever a line has at hand."""
 LINES = 3
 """For so many lines one may carry such a name: a comprehension, a value that the next line uses up."""
-STILL = (
-    "curation/flow/",
-    "curation/scorers/",
-    "curation/store/",
-    "curation/weak_to_strong/",
-)
-"""Rooms that are still to be done: this list may only shrink."""
 
 
 def empty(name: str) -> bool:
@@ -52,10 +45,7 @@ def test_a_name_says_what_a_value_is() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         file = path.relative_to(ROOT).as_posix()
         faults += [f"{file}:{line}: {name}" for line, name in sorted(set(names_that_say_nothing(tree)))]
-    wrong = [fault for fault in faults if not fault.startswith(STILL)]
-    assert not wrong, "names that do not say what a value is:\n" + "\n".join(wrong)
-    done = [room for room in STILL if not any(fault.startswith(room) for fault in faults)]
-    assert not done, f"done, so no longer to be listed: {done}"
+    assert not faults, "names that do not say what a value is:\n" + "\n".join(faults)
 
 
 def test_names_are_judged_by_how_long_they_live() -> None:

@@ -106,14 +106,14 @@ def said_by(failure: BaseException, names: Collection[str] = (), root: str = "")
     if type(failure).__module__.split(".")[0] not in LIBRARIES:
         return ""
     line = (str(failure).strip().splitlines() or [""])[0]
-    line = _CUT.sub(lambda found: found[1] or f"{found[2]}…", line)
+    line = _CUT.sub(lambda match: match[1] or f"{match[2]}…", line)
 
-    def known(quoted: str) -> bool:
+    def is_a_name(quoted: str) -> bool:
         return quoted in names or (bool(root) and quoted.startswith(root))
 
-    quoted = [next(filter(None, found.groups()), "") for found in _QUOTED.finditer(line)]
+    quoted = [next(filter(None, match.groups()), "") for match in _QUOTED.finditer(line)]
     rest = _QUOTED.sub("", line)
-    if not all(map(known, quoted)) or any(mark in rest for mark in "'\"`"):
+    if not all(map(is_a_name, quoted)) or any(mark in rest for mark in "'\"`"):
         first = min(line.find(mark) for mark in "'\"`" if mark in line)
         last = max(line.rfind(mark) for mark in "'\"`")
         line = f"{line[: first + 1]}…{line[last:] if last > first else ''}"

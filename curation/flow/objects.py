@@ -96,11 +96,13 @@ def higher(stages: tuple[StagePlan, ...], chosen: Dedup) -> dict[str, bool]:
     """Of each column that a dedup's survivors go by, whether its scorer says that a higher value is better.
 
     What scorers do not say was asked of the recipe (`pipelines.recipe.survivor`)."""
-    found = {}
+    higher_is_better = {}
     for name in chosen.columns:
         stage = next(stage for stage in stages if stage.id == name.partition(".")[0])
-        found[name] = stage.family != "scorer" or tokenising_object(stage.steps[-1]).contract.orientation >= 0
-    return found
+        higher_is_better[name] = (
+            stage.family != "scorer" or tokenising_object(stage.steps[-1]).contract.orientation >= 0
+        )
+    return higher_is_better
 
 
 def describe(step: Step) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
     if not paths:
         return Cut(None, None)
     with database(store, f"groups/{task.group}", task.work.mark()) as connection:
-        connection.execute("CREATE TABLE place(file INTEGER, row_start BIGINT, path VARCHAR)")
+        connection.execute("CREATE TABLE position_of(file INTEGER, row_start BIGINT, path VARCHAR)")
         connection.executemany(
             "INSERT INTO place VALUES (?, ?, ?)",
             [
@@ -78,7 +78,7 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
         def asked(query: str, **values: Any) -> Any:
             return connection.execute(query, values).fetchone()
 
-        def place(rank: int) -> RankPosition:
+        def position_of(rank: int) -> RankPosition:
             query = f"SELECT value, file, row_start + entrant.row FROM {ranked} ORDER BY {order} LIMIT 1 OFFSET $rank"
             return RankPosition(*asked(query, rank=rank))
 
@@ -94,7 +94,7 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
         count = min(count, scored - span.skip)
         if count <= 0:
             return Cut(None, None)
-        return Cut(place(span.skip), place(span.skip + count - 1), count)
+        return Cut(position_of(span.skip), position_of(span.skip + count - 1), count)
 
 
 def _report(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) -> dict[str, Any]:

@@ -45,12 +45,12 @@ def text_grams(
     distinct = np.zeros(len(involved), np.int32)
     try:
         with open(paths[0], "wb") as grams, open(paths[1], "wb") as words:
-            for numbers, made in _in_order(task, nodes, involved[wanted], columns, n):
+            for numbers, part_grams in _in_order(task, nodes, involved[wanted], columns, n):
                 positions = wanted[numbers]
-                sizes[positions] = np.diff(made.offsets)
-                word_sizes[positions] = np.diff(made.word_offsets)
-                distinct[positions] = made.distinct
-                for file, values in ((grams, made.grams), (words, made.words)):
+                sizes[positions] = np.diff(part_grams.offsets)
+                word_sizes[positions] = np.diff(part_grams.word_offsets)
+                distinct[positions] = part_grams.distinct
+                for file, values in ((grams, part_grams.grams), (words, part_grams.words)):
                     file.write(values.data)
         offsets, word_offsets = (np.concatenate([[0], np.cumsum(each)]) for each in (sizes, word_sizes))
         yield Grams(offsets, _mapped(paths[0]), distinct, word_offsets, _mapped(paths[1]))

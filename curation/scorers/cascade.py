@@ -200,7 +200,7 @@ class Cascade(base.Scorer):
         cheap = members.sign(self.settings.cheap, self._cheap) * cheap
         keeps = self._keeps(expensive)
         first = _hashes(pool.column("text"), HALF_SEED) < np.uint64(1 << 63)
-        found = calibrate(
+        gate = calibrate(
             cheap,
             keeps,
             first,
@@ -210,14 +210,14 @@ class Cascade(base.Scorer):
         )
         points = frontier(cheap, keeps, first, delta=self.settings.delta)
         card = {
-            "calibration": found.describe(self.settings.audit),
+            "calibration": gate.describe(self.settings.audit),
             "bounds": {"wrong_keeps": self.settings.wrong_keeps, "wrong_drops": self.settings.wrong_drops},
             "delta": self.settings.delta,
             "expensive_keeps": float(keeps.mean()),
             "frontier": [{"error": error, **point.describe(self.settings.audit)} for error, point in points],
             "cheap_orientation": members.sign(self.settings.cheap, self._cheap),
         }
-        return base.Artifact({"gate": np.array([found.gate.low, found.gate.high])}, card)
+        return base.Artifact({"gate": np.array([gate.gate.low, gate.gate.high])}, card)
 
     def _keeps(self, expensive: np.ndarray) -> np.ndarray:
         """bool [n]: at or beyond the cut; NaN is not."""

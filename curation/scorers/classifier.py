@@ -94,15 +94,15 @@ class SequenceClassifier(ModelScorer):
         wide = pa.list_(pa.float32(), len(model.labels))
         if model.problem == "regression":
             if len(model.labels) > 1:
-                own = [pa.field("scores", wide)]
+                shown = [pa.field("scores", wide)]
             else:
-                own = [pa.field("score", pa.float32())]
-                own += [pa.field("int_score", pa.int32())] if self.settings.int_range else []
+                shown = [pa.field("score", pa.float32())]
+                shown += [pa.field("int_score", pa.int32())] if self.settings.int_range else []
         else:
-            own = [pa.field("score", pa.float32())] if self._target is not None else []
-            own += [pa.field("label", pa.string()), pa.field("prob", pa.float32()), pa.field("probs", wide)]
-            own += [pa.field("labels", pa.list_(pa.string()))] if model.problem == "multi" else []
-        return [*own, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
+            shown = [pa.field("score", pa.float32())] if self._target is not None else []
+            shown += [pa.field("label", pa.string()), pa.field("prob", pa.float32()), pa.field("probs", wide)]
+            shown += [pa.field("labels", pa.list_(pa.string()))] if model.problem == "multi" else []
+        return [*shown, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
 
     @property
     def contract(self) -> base.Contract:
@@ -122,13 +122,13 @@ class SequenceClassifier(ModelScorer):
         read = [self._rendered(columns, message)] if self.settings.chat else columns
         ids = self.classifier.ids(read)
         status = np.full(batch.num_rows, OK, dtype=object)
-        for text, found in zip(read, ids, strict=True):
-            here = readable(text, found)
+        for text, token_ids in zip(read, ids, strict=True):
+            here = readable(text, token_ids)
             status = np.where(here == OK, status, here)
         status[[row for row, said in enumerate(message) if said]] = ERROR
         for column in columns:
             status[is_blank(column)] = EMPTY
-        prepared = {f"ids{place}": found.array() for place, found in enumerate(ids)}
+        prepared = {f"ids{place}": token_ids.array() for place, token_ids in enumerate(ids)}
         return pa.record_batch(
             {**prepared, "status": pa.array(status, pa.string()), "message": pa.array(message, pa.string())}
         )
@@ -138,17 +138,19 @@ class SequenceClassifier(ModelScorer):
         status = np.array(prepared.column("status").to_pylist(), dtype=object)
         rows = np.flatnonzero(status == OK)
         ids = [Ids.of(column).take(rows) for name, column in _named(prepared) if name.startswith("ids")]
-        found = self.classifier.classify_ids(ids, rendered=self.settings.chat)
-        finite = np.asarray(np.isfinite(found.logits).all(axis=1))
+        classified = self.classifier.classify_ids(ids, rendered=self.settings.chat)
+        finite = np.asarray(np.isfinite(classified.logits).all(axis=1))
         status[rows[~finite]] = NONFINITE
         missing = status != OK
-        made = self._shown(placed(np.where(finite[:, None], found.logits, 0).astype(float), rows, total), missing)
-        made["tokens"] = pa.array(placed(found.tokens, rows, total), mask=missing)
-        made["truncated"] = pa.array(placed(found.truncated, rows, total), mask=missing)
+        columns = self._shown(
+            placed(np.where(finite[:, None], classified.logits, 0).astype(float), rows, total), missing
+        )
+        columns["tokens"] = pa.array(placed(classified.tokens, rows, total), mask=missing)
+        columns["truncated"] = pa.array(placed(classified.truncated, rows, total), mask=missing)
         if missing.any():
-            made["status"] = pa.array(status, pa.string())
-            made["message"] = prepared.column("message")
-        return pa.record_batch(made)
+            columns["status"] = pa.array(status, pa.string())
+            columns["message"] = prepared.column("message")
+        return pa.record_batch(columns)
 
     def _rendered(self, columns: list[pa.Array], message: np.ndarray) -> pa.Array:
         """Conversations as the template writes them; "" and a message where there is none."""
@@ -223,12 +225,12 @@ def _messages(parts: tuple[str, ...]) -> list[dict[str, str]]:
     if len(parts) == 2:
         return [{"role": "user", "content": parts[0]}, {"role": "assistant", "content": parts[1]}]
     try:
-        found = json.loads(parts[0])
+        messages = json.loads(parts[0])
     except (ValueError, RecursionError) as error:
         raise _MessagesError from error
-    if not isinstance(found, list) or not found or not all(map(_is_message, found)):
+    if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
         raise _MessagesError
-    return [{"role": item["role"], "content": item["content"]} for item in found]
+    return [{"role": item["role"], "content": item["content"]} for item in messages]
 
 
 def _is_message(item: object) -> bool:

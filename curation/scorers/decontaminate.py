@@ -109,25 +109,25 @@ class Decontaminate(Scorer):
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         index = self._index()
-        found = overlap.overlaps(batch.column("text"), index)
+        overlaps = overlap.overlaps(batch.column("text"), index)
         names = pa.array([each.name for each, _ in self._sets], pa.string())
-        words = np.maximum(found.words, 1)
-        documents = np.repeat(np.arange(batch.num_rows), np.diff(found.set_bounds))
-        first = np.repeat(index.firsts[found.sets], np.diff(found.item_bounds))
+        words = np.maximum(overlaps.words, 1)
+        documents = np.repeat(np.arange(batch.num_rows), np.diff(overlaps.set_bounds))
+        first = np.repeat(index.firsts[overlaps.sets], np.diff(overlaps.item_bounds))
         benchmarks = [
-            names.take(pa.array(found.sets)),
-            pa.array(found.set_covered / words[documents]),
-            pa.array(np.diff(found.item_bounds), pa.int32()),
-            _lists(found.item_bounds, pa.array(found.items - first, pa.int32())),
+            names.take(pa.array(overlaps.sets)),
+            pa.array(overlaps.set_covered / words[documents]),
+            pa.array(np.diff(overlaps.item_bounds), pa.int32()),
+            _lists(overlaps.item_bounds, pa.array(overlaps.items - first, pa.int32())),
         ]
-        spans = [pa.array(found.span_starts), pa.array(found.span_ends), names.take(pa.array(found.span_sets))]
+        spans = [pa.array(overlaps.span_starts), pa.array(overlaps.span_ends), names.take(pa.array(overlaps.span_sets))]
         return pa.RecordBatch.from_arrays(
             [
-                pa.array(found.covered / words),
-                pa.array(found.longest),
-                names.take(pa.array(found.most, mask=found.most < 0)),
-                _lists(found.set_bounds, pa.StructArray.from_arrays(benchmarks, fields=list(BENCHMARK))),
-                _lists(found.spans, pa.StructArray.from_arrays(spans, fields=list(SPAN))),
+                pa.array(overlaps.covered / words),
+                pa.array(overlaps.longest),
+                names.take(pa.array(overlaps.most, mask=overlaps.most < 0)),
+                _lists(overlaps.set_bounds, pa.StructArray.from_arrays(benchmarks, fields=list(BENCHMARK))),
+                _lists(overlaps.spans, pa.StructArray.from_arrays(spans, fields=list(SPAN))),
             ],
             schema=pa.schema(self.fields),
         )
@@ -159,10 +159,10 @@ class Decontaminate(Scorer):
             seen: set[str] = set()
             for row in rows.objects(path, _WHAT):
                 for column in each.columns or row:
-                    found = list(_texts(row.get(column)))
-                    texts += found
-                    items += [item] * len(found)
-                    if found:
+                    row_texts = list(_texts(row.get(column)))
+                    texts += row_texts
+                    items += [item] * len(row_texts)
+                    if row_texts:
                         seen.add(column)
                 item += 1
             if missing := [column for column in each.columns or () if column not in seen]:
@@ -181,10 +181,10 @@ def _check(path: Path, columns: Iterable[str] | None) -> None:
     rows.check(path, _WHAT)
     if format_of(path.name) is None:
         raise UnusableError(f"{_WHAT}{path} is of no known format; known endings: {ENDINGS}")
-    known = rows.names(path, _WHAT)
+    names = rows.names(path, _WHAT)
     for column in columns or ():
-        if known is not None and column not in known:
-            raise UnusableError(f"{_WHAT}{path} has no column '{column}'; its columns: {', '.join(known)}")
+        if names is not None and column not in names:
+            raise UnusableError(f"{_WHAT}{path} has no column '{column}'; its columns: {', '.join(names)}")
         if format_of(path.name) == "parquet":
             kind = parquet.schema_of(path).field(column).type
             if not rows.textual(kind):

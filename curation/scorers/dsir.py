@@ -81,13 +81,13 @@ class Dsir(Fitted):
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         self.load()
-        found = self._found(batch.column("text"))
-        weights = sums(found.documents, found.buckets, self._ratio)
-        empty = found.tokens == 0
+        buckets = self._buckets_of(batch.column("text"))
+        weights = sums(buckets.documents, buckets.buckets, self._ratio)
+        empty = buckets.tokens == 0
         columns = {
             "log_weight": pa.array(weights, mask=empty),
-            "per_token": pa.array(weights / np.maximum(found.tokens, 1), mask=empty),
-            "tokens": pa.array(found.tokens.astype(np.int32), mask=empty),
+            "per_token": pa.array(weights / np.maximum(buckets.tokens, 1), mask=empty),
+            "tokens": pa.array(buckets.tokens.astype(np.int32), mask=empty),
         }
         if empty.any():
             columns["status"] = pc.if_else(pa.array(empty), EMPTY, OK)
@@ -101,7 +101,7 @@ class Dsir(Fitted):
         self.load()
         assert self._ratio is not None
         texts = pa.array([text], TEXT)
-        found, tokens = self._found(texts), analyse(texts).find(wordpunct)
+        buckets, tokens = self._buckets_of(texts), analyse(texts).find(wordpunct)
         data = text.encode()
         names = [
             data[start:end].decode().lower()
@@ -110,7 +110,7 @@ class Dsir(Fitted):
         pieces = [
             " ".join(names[i : i + n]) for n in range(1, self.settings.ngram + 1) for i in range(len(names) - n + 1)
         ]
-        return ranked(pieces, self._ratio[found.buckets])
+        return ranked(pieces, self._ratio[buckets.buckets])
 
     def learn(self, wanted: list[str], others: list[str]) -> Tensors:
         """How often each bucket was met in target and pool: int64 [buckets] each."""
@@ -120,15 +120,15 @@ class Dsir(Fitted):
         ratio = self._log_ratio(tensors)
 
         def per_token(text: pa.Array) -> NDArray[np.float64]:
-            found = self._found(text)
+            found = self._buckets_of(text)
             return np.asarray(sums(found.documents, found.buckets, ratio) / np.maximum(found.tokens, 1))
 
         return per_token
 
     def _count(self, texts: list[str]) -> NDArray[np.int64]:
-        return np.bincount(self._found(pa.array(texts, TEXT)).buckets, minlength=self.settings.buckets)
+        return np.bincount(self._buckets_of(pa.array(texts, TEXT)).buckets, minlength=self.settings.buckets)
 
-    def _found(self, text: pa.Array) -> Buckets:
+    def _buckets_of(self, text: pa.Array) -> Buckets:
         return hashed_ngrams(text, self.settings.ngram, self.settings.buckets)
 
     def _log_ratio(self, tensors: Tensors) -> NDArray[np.float64]:

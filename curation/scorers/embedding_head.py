@@ -109,13 +109,13 @@ class EmbeddingHead(base.Scorer):
 
     @property
     def fields(self) -> list[pa.Field]:
-        own = [pa.field("prob", pa.float32()), pa.field("logit", pa.float32())]
+        shown = [pa.field("prob", pa.float32()), pa.field("logit", pa.float32())]
         if self.task == "multiclass":
             wide = pa.list_(pa.float32(), len(self.classes))
-            own = [pa.field("label", pa.string()), pa.field("prob", pa.float32()), pa.field("probs", wide)]
+            shown = [pa.field("label", pa.string()), pa.field("prob", pa.float32()), pa.field("probs", wide)]
         elif self.task != "binary":
-            own = [pa.field("score", pa.float64())]
-        return [*own, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
+            shown = [pa.field("score", pa.float64())]
+        return [*shown, pa.field("tokens", pa.int32()), pa.field("truncated", pa.bool_())]
 
     @property
     def contract(self) -> base.Contract:
@@ -160,35 +160,35 @@ class EmbeddingHead(base.Scorer):
         self.load()
         assert self._tensors is not None
         embedding = batch.column("embedding")
-        vectors, there = vectors_of(embedding)
+        vectors, has_vector = vectors_of(embedding)
         bias, values = self._tensors["bias"], self._tensors["values"]
         product = np.zeros(batch.num_rows)
         if self.task != "multiclass":
-            product[there] = logistic.times(vectors, self._tensors["weight"])
+            product[has_vector] = logistic.times(vectors, self._tensors["weight"])
         if self.task == "multiclass":
             p = np.zeros((batch.num_rows, len(bias)))
-            p[there] = Heads(self._tensors["weight"], bias).probabilities(vectors)
-            mask, most = pa.array(~there), p.max(axis=1)
-            undecided = ~there | ((p == most[:, None]).sum(axis=1) > 1)
+            p[has_vector] = Heads(self._tensors["weight"], bias).probabilities(vectors)
+            mask, most = pa.array(~has_vector), p.max(axis=1)
+            undecided = ~has_vector | ((p == most[:, None]).sum(axis=1) > 1)
             flat = pa.array(p.astype(np.float32).ravel())
             columns: dict[str, pa.Array] = {
                 "label": pa.array(self.classes, pa.string()).take(pa.array(p.argmax(axis=1), mask=undecided)),
-                "prob": pa.array(most.astype(np.float32), mask=~there),
+                "prob": pa.array(most.astype(np.float32), mask=~has_vector),
                 "probs": pa.FixedSizeListArray.from_arrays(flat, len(bias), mask=mask),
             }
         elif self.task == "binary":
             logits = product + bias[0]
             columns = {
-                "prob": pa.array(logistic.sigmoid(logits).astype(np.float32), mask=~there),
-                "logit": pa.array(logits.astype(np.float32), mask=~there),
+                "prob": pa.array(logistic.sigmoid(logits).astype(np.float32), mask=~has_vector),
+                "logit": pa.array(logits.astype(np.float32), mask=~has_vector),
             }
         else:
             scores = product if self.task == "pairwise" else head_scores(product, bias, values, self.task)  # type: ignore[arg-type]
-            columns = {"score": pa.array(scores, mask=~there)}
+            columns = {"score": pa.array(scores, mask=~has_vector)}
         columns["tokens"] = pc.struct_field(embedding, "tokens")
         columns["truncated"] = pc.struct_field(embedding, "truncated")
-        if not there.all():
-            columns["status"] = pc.if_else(pa.array(there), OK, _status(embedding))
+        if not has_vector.all():
+            columns["status"] = pc.if_else(pa.array(has_vector), OK, _status(embedding))
         return pa.record_batch(columns)
 
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:

@@ -68,13 +68,13 @@ def _texts_of(path: Path) -> list[str]:
         raise problem(f"{path}: no column text", f"it has {', '.join(columns)}")
     texts: list[str] = []
     declared = format_of(path.name) == "parquet"
-    for found in rows.batches(path, pa.schema([pa.field("text", TEXT, metadata=STRICT)])):
-        column, broken = valid_text(found.columns.column("text"))
-        faults = found.faults | dict.fromkeys(np.flatnonzero(broken).tolist(), "not UTF-8")
+    for batch in rows.batches(path, pa.schema([pa.field("text", TEXT, metadata=STRICT)])):
+        column, broken = valid_text(batch.columns.column("text"))
+        faults = batch.faults | dict.fromkeys(np.flatnonzero(broken).tolist(), "not UTF-8")
         for row, text in enumerate(column.to_pylist()):
             if row in faults or (text is None and not declared):
                 why = faults.get(row, "no text")
-                raise problem(f"{found.places[row]}: {why}", 'each row has a string "text"')
+                raise problem(f"{batch.places[row]}: {why}", 'each row has a string "text"')
             if text or not declared:
                 texts.append(text)
     return texts

@@ -162,12 +162,12 @@ class FastText(Fitted):
             "label": names.take(pa.array(labels[:, 0], mask=empty)),
         }
         if self.settings.top > 1:
-            there = labels >= 0
-            bounds = pa.array(np.append(0, np.cumsum(there.sum(axis=1))), pa.int32())
+            ranked = labels >= 0
+            bounds = pa.array(np.append(0, np.cumsum(ranked.sum(axis=1))), pa.int32())
             columns["labels"] = pa.ListArray.from_arrays(
-                bounds, names.take(pa.array(labels[there])), mask=pa.array(empty)
+                bounds, names.take(pa.array(labels[ranked])), mask=pa.array(empty)
             )
-            columns["probs"] = pa.ListArray.from_arrays(bounds, pa.array(probs[there]), mask=pa.array(empty))
+            columns["probs"] = pa.ListArray.from_arrays(bounds, pa.array(probs[ranked]), mask=pa.array(empty))
         if empty.any():
             columns["status"] = pc.if_else(pa.array(empty), EMPTY, OK)
         return pa.record_batch(columns)
@@ -197,12 +197,14 @@ class FastText(Fitted):
         direction = output[self._wanted]
         if network.loss == SOFTMAX and len(output) > 1:
             direction = direction - np.delete(output, self._wanted, axis=0).mean(axis=0)
-        found = pieces(*buffers(pa.array([text], TEXT)), network, apart=False)
+        piece_rows = pieces(*buffers(pa.array([text], TEXT)), network, apart=False)
         words = len(network.words.sizes)
-        averaged = np.where(found.rows < words, network.words.sizes[np.minimum(found.rows, words - 1)], 1).sum()
-        weights = network.rows[found.rows].astype(np.float64) @ direction / max(averaged, 1)
+        averaged = np.where(
+            piece_rows.rows < words, network.words.sizes[np.minimum(piece_rows.rows, words - 1)], 1
+        ).sum()
+        weights = network.rows[piece_rows.rows].astype(np.float64) @ direction / max(averaged, 1)
         data = text.encode()
-        spans = zip(found.starts.tolist(), found.ends.tolist(), strict=True)
+        spans = zip(piece_rows.starts.tolist(), piece_rows.ends.tolist(), strict=True)
         return ranked([_named(data, start, end) for start, end in spans], weights)
 
     def _grades(self, text: pa.LargeStringArray) -> pa.RecordBatch:

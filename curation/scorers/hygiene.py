@@ -89,7 +89,7 @@ class Hygiene(base.Scorer):
         self._files = [context.resolve(file) for file in lists.names(settings.refusals or [])]
         for path in self._files:
             lists.check(path)
-        self._known: tuple[list[str], Refusals] | None = None
+        self._refusals_read: tuple[list[str], Refusals] | None = None
         self._language: Language | None = None
         self.reads = ("instruction", "input", "output")
         if settings.language is not None:
@@ -191,16 +191,16 @@ class Hygiene(base.Scorer):
     def _languages(self, question: pa.Array, answer: pa.Array) -> dict[str, pa.Array]:
         """The fields about languages, [n]."""
         assert self._language is not None
-        made: dict[str, pa.Array] = {}
+        columns: dict[str, pa.Array] = {}
         sure = pc.invert(pc.match_substring_regex(question, _OTHER_LANGUAGE))
         for name, text in (("instruction", question), ("output", answer)):
             guess = self._language.score(pa.record_batch({"text": text}))
             lang, prob = guess.column("lang"), guess.column("prob")
-            made |= {f"{name}_lang": lang, f"{name}_prob": prob}
+            columns |= {f"{name}_lang": lang, f"{name}_prob": prob}
             sure = pc.and_(sure, pc.greater_equal(pc.fill_null(prob, 0.0), self.settings.language_prob))
             sure = pc.and_(sure, pc.greater_equal(pc.utf8_length(text), self.settings.language_characters))
-        differ = pc.fill_null(pc.not_equal(made["instruction_lang"], made["output_lang"]), False)
-        return {"mismatch": pc.and_(sure, differ), **made}
+        differ = pc.fill_null(pc.not_equal(columns["instruction_lang"], columns["output_lang"]), False)
+        return {"mismatch": pc.and_(sure, differ), **columns}
 
     def _listed(self) -> list[str]:
         return [sha256(path) for path in self._files] or [hash_of("\n".join(PHRASES).encode()).hexdigest()]
@@ -208,7 +208,7 @@ class Hygiene(base.Scorer):
     def _refusals(self) -> Refusals:
         # A process may outlive a list: the object that it keeps follows the files.
         listed = self._listed()
-        if self._known is None or self._known[0] != listed:
+        if self._refusals_read is None or self._refusals_read[0] != listed:
             entries = [lists.read(path) for path in self._files] or [pa.array(PHRASES, TEXT)]
-            self._known = listed, refusals(pa.concat_arrays(entries))
-        return self._known[1]
+            self._refusals_read = listed, refusals(pa.concat_arrays(entries))
+        return self._refusals_read[1]

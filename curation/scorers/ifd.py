@@ -119,10 +119,10 @@ class Ifd(ModelScorer):
             read.append(pa.array([prompt + answer for prompt, answer in joint], TEXT))
         ids = [self.causal.tokens.ids(text, limit) for text in read]
         status = np.full(batch.num_rows, OK, dtype=object)
-        for found in ids:
-            status[found.refused()] = TOO_LONG
+        for token_ids in ids:
+            status[token_ids.refused()] = TOO_LONG
         status[is_blank(answers)] = EMPTY
-        columns = {name: found.array() for name, found in zip(("prompt", "answer", "joint"), ids, strict=False)}
+        columns = {name: token_ids.array() for name, token_ids in zip(("prompt", "answer", "joint"), ids, strict=False)}
         return pa.record_batch({**columns, "status": pa.array(status, pa.string())})
 
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:

@@ -49,10 +49,10 @@ class Imported(base.Scorer):
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         values = batch.column(self.settings.column).to_numpy(zero_copy_only=False)  # null becomes NaN
-        there = np.isfinite(values)
-        columns = {"score": pa.array(values, mask=~there)}
-        if not there.all():
+        finite = np.isfinite(values)
+        columns = {"score": pa.array(values, mask=~finite)}
+        if not finite.all():
             infinite = np.isinf(values)
-            status = np.where(infinite, NONFINITE, np.where(there, OK, EMPTY))
+            status = np.where(infinite, NONFINITE, np.where(finite, OK, EMPTY))
             columns["status"] = pa.array(status.tolist(), pa.string())
         return pa.record_batch(columns)

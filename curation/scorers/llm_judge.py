@@ -154,14 +154,14 @@ class LlmJudge(base.Scorer):
                 status[row], message[row] = ERROR, reply.fault or NO_SCORE
         missing = status != OK
         cut = [any(len(column[row]) > limit for column in texts.values()) for row in range(batch.num_rows)]
-        made = [reply or Reply(None) for reply in replies]
+        answers = [reply or Reply(None) for reply in replies]
         return pa.record_batch(
             {
                 "score": pa.array(values, mask=missing),
-                "reply": pa.array(_masked([reply.text for reply in made], missing), pa.string()),
-                "prompt_tokens": pa.array(_masked([reply.prompt_tokens for reply in made], missing), pa.int32()),
+                "reply": pa.array(_masked([reply.text for reply in answers], missing), pa.string()),
+                "prompt_tokens": pa.array(_masked([reply.prompt_tokens for reply in answers], missing), pa.int32()),
                 "completion_tokens": pa.array(
-                    _masked([reply.completion_tokens for reply in made], missing), pa.int32()
+                    _masked([reply.completion_tokens for reply in answers], missing), pa.int32()
                 ),
                 "truncated": pa.array(cut, pa.bool_(), mask=missing),
                 "status": pa.array(status, pa.string()),
@@ -208,10 +208,10 @@ def _refuse_credentials(url: str) -> None:
             Finding("C042", "url has a query, where keys are often written", "write the address up to /v1, and key_env")
         )
     try:
-        known = urlsplit(url).hostname, urlsplit(url).port
+        host_and_port = urlsplit(url).hostname, urlsplit(url).port
     except ValueError:
-        known = None, None
-    if not known[0] or re.search(r"[\s\\\x00-\x20\x7f-\x9f]", url):
+        host_and_port = None, None
+    if not host_and_port[0] or re.search(r"[\s\\\x00-\x20\x7f-\x9f]", url):
         raise CurationError(Finding("C042", "url is no address", "write http://HOST:PORT/v1"))
 
 

@@ -98,18 +98,20 @@ class Perplexity(ModelScorer):
         return tokenised(self.causal, batch.column("text"), self.settings.max_tokens)
 
     def infer(self, prepared: pa.RecordBatch) -> pa.RecordBatch:
-        found = losses(self.causal, prepared, self.settings.max_tokens, self.settings.stride)
-        status = statuses(prepared, found)
+        measured = losses(self.causal, prepared, self.settings.max_tokens, self.settings.stride)
+        status = statuses(prepared, measured)
         missing = status != OK
         with np.errstate(over="ignore"):
-            ppl = np.exp(found.loss)
-        bits = np.divide(found.tokens * found.loss, found.bytes * np.log(2), out=np.zeros(len(ppl)), where=~missing)
+            ppl = np.exp(measured.loss)
+        bits = np.divide(
+            measured.tokens * measured.loss, measured.bytes * np.log(2), out=np.zeros(len(ppl)), where=~missing
+        )
         columns = {
-            "loss": pa.array(found.loss, mask=missing),
+            "loss": pa.array(measured.loss, mask=missing),
             "ppl": pa.array(ppl, mask=missing),
             "bits_per_byte": pa.array(bits, mask=missing),
-            "tokens": pa.array(found.tokens, mask=missing),
-            "truncated": pa.array(found.truncated, mask=missing),
+            "tokens": pa.array(measured.tokens, mask=missing),
+            "truncated": pa.array(measured.truncated, mask=missing),
         }
         if missing.any():
             columns["status"] = pa.array(status, pa.string())
@@ -133,10 +135,10 @@ def losses(causal: Causal, prepared: pa.RecordBatch, max_tokens: int | None, str
     return DocumentLosses(*spread)
 
 
-def statuses(prepared: pa.RecordBatch, found: DocumentLosses) -> NDArray[np.object_]:
+def statuses(prepared: pa.RecordBatch, measured: DocumentLosses) -> NDArray[np.object_]:
     """Status of each document once its losses are known."""
     status = np.array(prepared.column("status").to_pylist(), dtype=object)
     read = status == OK
-    status[read & ~np.isfinite(found.loss)] = NONFINITE
-    status[read & (found.tokens == 0)] = NO_TARGET
+    status[read & ~np.isfinite(measured.loss)] = NONFINITE
+    status[read & (measured.tokens == 0)] = NO_TARGET
     return status

@@ -104,12 +104,12 @@ class Takedown(Scorer):
         listed = np.zeros(batch.num_rows, np.bool_)
         given = {name: batch.column(name) for name in self.reads}
         level = normalized(given["url"]).fill_null("") if "url" in given else None
-        for known in self._lists():
-            found = _find(given[known.column], level, known)
-            new = (found >= 0) & ~listed
+        for listing in self._lists():
+            entry = _find(given[listing.column], level, listing)
+            new = (entry >= 0) & ~listed
             if new.any():
-                taken = known.written.take(pa.array(found, mask=~new))
-                names = pc.if_else(pa.array(new), known.name, names)
+                taken = listing.written.take(pa.array(entry, mask=~new))
+                names = pc.if_else(pa.array(new), listing.name, names)
                 entries = pc.if_else(pa.array(new), taken, entries)
                 listed |= new
         columns = [pa.array(listed), names.cast(pa.string()), entries.cast(pa.string())]
@@ -129,11 +129,11 @@ def _read(path: Path, column: str) -> _List:
     return _List(path.name, column, written, lists.lookup(written), level)
 
 
-def _find(given: pa.LargeStringArray, level: pa.LargeStringArray | None, known: _List) -> NDArray[np.int64]:
+def _find(given: pa.LargeStringArray, level: pa.LargeStringArray | None, listing: _List) -> NDArray[np.int64]:
     """The entry that names each document, or -1."""
-    found = lists.find_all(given, known.exact)
-    if known.level is not None:
-        parsed = lists.find_all(level, known.level)
+    entry = lists.find_all(given, listing.exact)
+    if listing.level is not None:
+        parsed = lists.find_all(level, listing.level)
         valid = np.asarray(pc.not_equal(level, "")).astype(bool)
-        found = np.where((found < 0) & valid, parsed, found)
-    return found
+        entry = np.where((entry < 0) & valid, parsed, entry)
+    return entry

@@ -150,17 +150,17 @@ class PerTurn(Wrapper):
     ) -> pa.Array:
         some = good & np.asarray(values.is_valid())
         owner, taken = owner[some], values.filter(pa.array(some))
-        there = np.bincount(owner, minlength=rows) > 0
+        has_turns = np.bincount(owner, minlength=rows) > 0
         if pa.types.is_string(folded.type):
             first = _firsts(owner, rows)
-            return taken.take(pa.array(first, mask=~there)).cast(folded.type)
+            return taken.take(pa.array(first, mask=~has_turns)).cast(folded.type)
         if pa.types.is_boolean(folded.type):
             yes = np.bincount(owner, weights=taken.to_numpy(zero_copy_only=False).astype(float), minlength=rows)
             every = yes == np.bincount(owner, minlength=rows)
-            return pa.array(yes > 0 if folded.name == self.contract.truncated else every, mask=~there)
+            return pa.array(yes > 0 if folded.name == self.contract.truncated else every, mask=~has_turns)
         numbers = taken.cast(pa.float64()).to_numpy(zero_copy_only=False)
         rule = "sum" if folded.name == self.contract.tokens else self.rule
-        return pa.array(_combined(rule, numbers, owner, rows), mask=~there).cast(folded.type)
+        return pa.array(_combined(rule, numbers, owner, rows), mask=~has_turns).cast(folded.type)
 
     def _status(
         self, scored: pa.RecordBatch, status: pa.Array, owner: NDArray[np.int64], counts: NDArray[np.int64]
@@ -169,14 +169,14 @@ class PerTurn(Wrapper):
         rows = len(counts)
         fault = pc.is_in(status, value_set=pa.array(FAULTS)).to_numpy(zero_copy_only=False)
         first = _firsts(owner, rows)
-        found = status.take(pa.array(first, mask=first < 0))
-        found = pc.if_else(pa.array(counts > 0), OK, pc.fill_null(found, EMPTY))
+        first_status = status.take(pa.array(first, mask=first < 0))
+        first_status = pc.if_else(pa.array(counts > 0), OK, pc.fill_null(first_status, EMPTY))
         at = np.flatnonzero(fault)
         worst = np.full(rows, -1, dtype=np.int64)
         worst[owner[at[::-1]]] = at[::-1]
         taken = pa.array(worst, mask=worst < 0)
         said = scored.column("message") if "message" in scored.schema.names else pa.nulls(scored.num_rows, pa.string())
-        return pc.coalesce(status.take(taken), found), said.cast(pa.string()).take(taken)
+        return pc.coalesce(status.take(taken), first_status), said.cast(pa.string()).take(taken)
 
 
 def _firsts(owner: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
@@ -191,11 +191,11 @@ def _combined(rule: str, values: NDArray[np.float64], owner: NDArray[np.int64], 
     if rule in ("sum", "mean"):
         total = np.bincount(owner, weights=values, minlength=rows).astype(np.float64)
         return total / np.maximum(np.bincount(owner, minlength=rows), 1) if rule == "mean" else total
-    found = np.zeros(rows)
+    combined = np.zeros(rows)
     if rule in ("min", "max"):
-        found[:] = np.inf if rule == "min" else -np.inf
-        (np.minimum if rule == "min" else np.maximum).at(found, owner, values)
-        return found
+        combined[:] = np.inf if rule == "min" else -np.inf
+        (np.minimum if rule == "min" else np.maximum).at(combined, owner, values)
+        return combined
     order = slice(None, None, -1) if rule == "first" else slice(None)
-    found[owner[order]] = values[order]
-    return found
+    combined[owner[order]] = values[order]
+    return combined

@@ -107,11 +107,11 @@ class Url(Scorer):
 
 
 def _build(name: str, paths: list[Path]) -> Any:
-    found = [lists.read(path) for path in paths]
+    entry_lists = [lists.read(path) for path in paths]
     try:
-        return _BUILDERS[name](pa.concat_arrays([pa.array([], pa.large_string()), *found]))
+        return _BUILDERS[name](pa.concat_arrays([pa.array([], pa.large_string()), *entry_lists]))
     except ValueError as failure:
-        for path, entries in zip(paths, found, strict=True):
+        for path, entries in zip(paths, entry_lists, strict=True):
             wrong = _first_wrong(_BUILDERS[name], entries)
             if wrong is not None:
                 raise ValueError(f"{name}: {path}, line {lists.line_of(path, wrong)}: {failure}") from failure

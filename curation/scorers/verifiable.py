@@ -89,9 +89,9 @@ class Verifiable(base.Scorer):
         status = np.where(is_blank(reference) | is_blank(given), EMPTY, OK).astype(object)
         rows: list[tuple[int, int, str | None, str | None]] = []
         # A loop over rows: answers are found by regular expressions, one text at a time.
-        for row, (known, said) in enumerate(zip(reference.to_pylist(), given.to_pylist(), strict=True)):
-            expected = self._answer(known)
-            responses = self._responses(said) if status[row] == OK else []
+        for row, (reference_text, given_text) in enumerate(zip(reference.to_pylist(), given.to_pylist(), strict=True)):
+            expected = self._answer(reference_text)
+            responses = self._responses(given_text) if status[row] == OK else []
             if responses is None:
                 status[row] = ERROR
             elif status[row] == OK and (expected is None or not responses):
@@ -110,17 +110,19 @@ class Verifiable(base.Scorer):
         }
         if missing.any():
             columns["status"] = pa.array(status, pa.string())
-            columns["message"] = pa.array([NOT_SAMPLES if said == ERROR else None for said in status], pa.string())
+            columns["message"] = pa.array(
+                [NOT_SAMPLES if given_text == ERROR else None for given_text in status], pa.string()
+            )
         return pa.record_batch(columns)
 
-    def _responses(self, said: str) -> list[str] | None:
+    def _responses(self, response: str) -> list[str] | None:
         if self.settings.samples is None:
-            return [said]
+            return [response]
         try:
-            found = loads(said)[0]  # half a surrogate pair would fail every row of the batch
+            parsed = loads(response)[0]  # half a surrogate pair would fail every row of the batch
         except ValueError:
             return None
-        return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
+        return parsed if isinstance(parsed, list) and all(isinstance(item, str) for item in parsed) else None
 
     def _answer(self, text: str) -> str | None:
         marker, match = self.settings.marker, self.settings.match
@@ -170,27 +172,27 @@ def _boxed(text: str) -> str | None:
     """What the last \\boxed{} holds that holds anything; None without one, and "" where it is not closed."""
     end = len(text)
     for _ in range(_TRIED):
-        place = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))
-        if place < 0:
+        start = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))
+        if start < 0:
             return None
-        begin = place + len("\\boxed" if text.startswith("\\boxed", place) else "\\fbox")
+        begin = start + len("\\boxed" if text.startswith("\\boxed", start) else "\\fbox")
         body = text[begin : begin + numerals.LONGEST].lstrip()
         if not body.startswith("{"):
             return body.split(maxsplit=1)[0] if body else ""
         held = _braced(body)
-        if held is None or _JOINS_BEFORE.search(text, max(0, place - 20), place):
+        if held is None or _JOINS_BEFORE.search(text, max(0, start - 20), start):
             return ""
         if held.strip():
             after = begin + text[begin:].index("{") + len(held) + 2
             return "" if _JOINS_AFTER.match(text, after) else held
-        end = place
+        end = start
     return None
 
 
 def _braced(body: str) -> str | None:
     """What stands between the brace that a text begins with and the one that closes it."""
     depth, escaped = 0, False
-    for place, char in enumerate(body):
+    for index, char in enumerate(body):
         if escaped:
             escaped = False
         elif char == "\\":
@@ -198,7 +200,7 @@ def _braced(body: str) -> str | None:
         elif char in "{}":
             depth += 1 if char == "{" else -1
             if depth == 0:
-                return body[1:place]
+                return body[1:index]
     return None
 
 
@@ -215,12 +217,12 @@ def _value(text: str, marked: bool) -> Fraction | None:
     if marked:
         return numbers.stated(text)[1]
     _, mark, line = text.rpartition("####")
-    there, value = numbers.leads(line) if mark else (False, None)
-    if there:
+    leading, value = numbers.leads(line) if mark else (False, None)
+    if leading:
         return value
     for cue in list(_CUE.finditer(text))[: -_TRIED - 1 : -1]:
-        there, value = numbers.stated(text[cue.end() : cue.end() + numerals.LONGEST + 1])
-        if there:
+        leading, value = numbers.stated(text[cue.end() : cue.end() + numerals.LONGEST + 1])
+        if leading:
             return value
     return numbers.last(text)
 
@@ -256,14 +258,14 @@ def _stripped(text: str) -> str:
     return text.casefold() if re.search(r"\w", text) else text.strip(" .,;:!?\"'()[]`*")
 
 
-def _equal(expected: str | None, found: str | None, match: str) -> bool:
-    if expected is None or found is None:
+def _equal(expected: str | None, actual: str | None, match: str) -> bool:
+    if expected is None or actual is None:
         return False
-    if expected == found:
+    if expected == actual:
         return True
-    if match != "number" or ("/" in expected) == ("/" in found):
+    if match != "number" or ("/" in expected) == ("/" in actual):
         return False
-    fraction, decimal = (expected, found) if "/" in expected else (found, expected)
+    fraction, decimal = (expected, actual) if "/" in expected else (actual, expected)
     digits = decimal.lstrip("-0.").replace(".", "")
     if "." not in decimal or len(digits) < QUOTIENT_DIGITS:
         return False

@@ -67,10 +67,10 @@ class Store(ABC):
     def check(self, name: str, content: str | None = None) -> None:
         """Raise DamagedFileError unless a data file is there, and has the content that is recorded or in its name."""
         due = content or content_of(name)
-        found = self.content(name) if due else "" if self.exists(name) else None
-        if found is None:
+        actual = self.content(name) if due else "" if self.exists(name) else None
+        if actual is None:
             raise DamagedFileError(self.root, name, GONE)
-        if due and found != due:
+        if due and actual != due:
             raise DamagedFileError(self.root, name, CHANGED)
 
     @abstractmethod

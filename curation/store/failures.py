@@ -140,7 +140,7 @@ def code_of(failure: BaseException) -> str:
     return ""
 
 
-def said(failure: BaseException) -> str:
+def reason_of(failure: BaseException) -> str:
     """A failure in one line."""
     status, code = status_of(failure), code_of(failure)
     name = code if code and not code.isdecimal() else type(failure).__name__

@@ -239,15 +239,15 @@ def new_folder(final: Path) -> Iterator[Path]:
     `final` is not there yet, or empty. The temporary one lies beside it, since a rename must stay on one disk.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
     try:
-        yield made
-        made.chmod(0o755)
+        yield temporary
+        temporary.chmod(0o755)
         if final.exists():
             final.rmdir()
-        os.rename(made, final)
+        os.rename(temporary, final)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
@@ -266,30 +266,30 @@ def _temporary(final: Path) -> Path:
     return final.with_name(f"{TEMPORARY}{os.urandom(12).hex()}-{final.name}")
 
 
-def create_only(made: Path, final: Path) -> None:
+def create_only(temporary: Path, final: Path) -> None:
     """Give a finished file a name, unless that is taken: of several who try, one wins. `made` may be gone afterwards.
 
     A hard link does it on every local file system of Unix and on NFS. vfat, exFAT and some of FUSE have none; there a
     rename does it that replaces nothing. Raises FileExistsError, and OSError where there is neither.
     """
     try:
-        os.link(made, final)
+        os.link(temporary, final)
     except FileExistsError:
-        if not os.path.samefile(made, final):  # else the answer to our own link was lost on its way, as NFS may do
+        if not os.path.samefile(temporary, final):  # else the answer to our own link was lost on its way, as NFS may do
             raise
     except OSError as failure:
         if failure.errno not in NO_LINKS:
             raise
-        _rename_only(made, final)
+        _rename_only(temporary, final)
 
 
-def _rename_only(made: Path, final: Path) -> None:
+def _rename_only(temporary: Path, final: Path) -> None:
     """rename(2) that fails where `final` is there (Linux since 3.15). Raises as `create_only`."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         raise OSError(errno.ENOTSUP, NEITHER)
     here = -100  # AT_FDCWD
-    if rename(here, os.fsencode(made), here, os.fsencode(final), 1):  # RENAME_NOREPLACE
+    if rename(here, os.fsencode(temporary), here, os.fsencode(final), 1):  # RENAME_NOREPLACE
         number = ctypes.get_errno()
         if number in NO_LINKS or number in (errno.EINVAL, errno.ENOSYS):
             raise OSError(errno.ENOTSUP, NEITHER)

@@ -153,7 +153,7 @@ class ObjectStore(Store):
         made.unlink()
 
     def create(self, name: str, table: pa.Table) -> bool:
-        return remote.put_if_absent(self.uri(name), sealed(name, table, mine=True))
+        return remote.put_if_absent(self.uri(name), sealed(name, table, unlike_any=True))
 
     def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
         """Whoever else publishes puts the same bytes at the same names."""

@@ -40,8 +40,8 @@ from curation.store.failures import (
     code_of,
     is_refusal,
     may_pass,
+    reason_of,
     redirected,
-    said,
     status_of,
     truly,
 )
@@ -85,14 +85,14 @@ def _filesystem(scheme: str) -> Any:
             from curation.store.sessions import same_host
 
             options["client_kwargs"] = {"trace_configs": [same_host()]}
-        found = fsspec.filesystem(scheme, **options)
+        filesystem = fsspec.filesystem(scheme, **options)
     except (ImportError, ValueError) as failure:
         hint = "pip install 'curation-engine[s3]'" if scheme in ("s3", "s3a") else "install its fsspec package"
         said = f"{scheme}:// cannot be read: {str(failure).splitlines()[0]}"
         raise CurationError(Finding("C042", said, hint)) from failure
-    if hasattr(found, "retries"):
-        found.retries = 1
-    return found
+    if hasattr(filesystem, "retries"):
+        filesystem.retries = 1
+    return filesystem
 
 
 def located(url: str, given: bool = False) -> tuple[Any, str]:
@@ -130,12 +130,12 @@ def patiently(what: str, ask: Callable[[], T], local: bool = False) -> T:
             if getattr(failure, "errno", None) in FULL:
                 raise
             if is_refusal(failure):
-                raise AccessError(f"{what}: refused, {said(failure)}; look at the credentials") from failure
+                raise AccessError(f"{what}: refused, {reason_of(failure)}; look at the credentials") from failure
             elsewhere = redirected(failure)
             if elsewhere is not None:
                 raise RedirectError(f"{what}: the store sends {elsewhere}, where nobody follows") from failure
             if not may_pass(failure):
-                raise StoreError(f"{what}: {said(failure)}") from failure
+                raise StoreError(f"{what}: {reason_of(failure)}") from failure
             last = failure
         slow += isinstance(last, TimeoutError)
         if attempt + 1 == TRIES or slow == SLOW_TRIES:
@@ -144,7 +144,7 @@ def patiently(what: str, ask: Callable[[], T], local: bool = False) -> T:
         time.sleep(pause(attempt, *WAIT))
     spent = time.monotonic() - began
     raise StoreError(
-        f"{what}: no answer in {attempt + 1} tries and {spent:.0f} s; the last time: {said(last)}"
+        f"{what}: no answer in {attempt + 1} tries and {spent:.0f} s; the last time: {reason_of(last)}"
     ) from last
 
 
@@ -294,7 +294,7 @@ def _list_s3(files: Any, path: str, what: str, deep: bool) -> tuple[dict[str, di
     bucket, key, _ = files.split_path(path)
     prefix = f"{key.rstrip('/')}/" if key else ""
     asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "" if deep else "/"}
-    found: dict[str, dict[str, Any]] = {}
+    listed: dict[str, dict[str, Any]] = {}
     folders = []
     while True:
         try:
@@ -307,10 +307,10 @@ def _list_s3(files: Any, path: str, what: str, deep: bool) -> tuple[dict[str, di
             name = item["Key"].removeprefix(prefix)
             if name:
                 info = {**item, "name": f"{bucket}/{item['Key']}", "size": item["Size"], "type": "file"}
-                found[name] = info
+                listed[name] = info
         folders += [item["Prefix"].removeprefix(prefix).rstrip("/") for item in page.get("CommonPrefixes", ())]
         if not page.get("IsTruncated"):
-            return found, folders
+            return listed, folders
         asked["ContinuationToken"] = page["NextContinuationToken"]
 
 
@@ -365,7 +365,7 @@ class Reader(io.RawIOBase):
         self.url = url
         self.size = stat(url).size if size is None else size
         self.ahead = ahead
-        self.place = 0
+        self.position = 0
         self.start = 0
         self.held: bytes = b""
 
@@ -376,11 +376,11 @@ class Reader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self.place
+        return self.position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.place = offset + (0, self.place, self.size)[whence]
-        return self.place
+        self.position = offset + (0, self.position, self.size)[whence]
+        return self.position
 
     def hold(self, start: int, content: bytes) -> None:
         """Take bytes that somebody has fetched already."""
@@ -388,22 +388,22 @@ class Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        count = min(len(view), self.size - self.place)
+        count = min(len(view), self.size - self.position)
         if count <= 0:
             return 0
-        offset = self.place - self.start
+        offset = self.position - self.start
         if not 0 <= offset < len(self.held):
-            stop = min(self.size, self.place + max(count, self.ahead))
-            self.hold(self.place, fetch(self.url, self.place, stop, exact=True))
+            stop = min(self.size, self.position + max(count, self.ahead))
+            self.hold(self.position, fetch(self.url, self.position, stop, exact=True))
             offset = 0
         count = min(count, len(self.held) - offset)
         view[:count] = memoryview(self.held)[offset : offset + count]
-        self.place += count
+        self.position += count
         return count
 
     def read(self, size: int | None = -1) -> bytes:
         """As many bytes as are asked for, unless the file ends before."""
-        left = self.size - self.place if size is None or size < 0 else min(size, self.size - self.place)
+        left = self.size - self.position if size is None or size < 0 else min(size, self.size - self.position)
         pieces = []
         while left > 0:
             piece = bytearray(left)

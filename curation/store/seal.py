@@ -31,8 +31,8 @@ class DamagedFileError(CurationError):
     """A file of the workspace is gone, or not what was written."""
 
     def __init__(self, workspace: object, name: str, why: str, code: str = "R011") -> None:
-        self.place = f"{str(workspace).rstrip('/')}/{name}"
-        super().__init__(Finding(code, f"{self.place} {why}", mend(workspace)))
+        self.location = f"{str(workspace).rstrip('/')}/{name}"
+        super().__init__(Finding(code, f"{self.location} {why}", mend(workspace)))
         self.workspace = workspace
         self.name = name
         self.why = why
@@ -58,14 +58,14 @@ def unreadable(failure: OSError) -> str | None:
     return f"is damaged: {failure.strerror}" if failure.errno in NO_FILE else None
 
 
-def sealed(name: str, table: pa.Table, mine: bool = False) -> bytes:
-    """A record's file: a table as Parquet, with the seal of its name-to-be. `mine` makes it unlike any other."""
+def sealed(name: str, table: pa.Table, unlike_any: bool = False) -> bytes:
+    """A record's file: a table as Parquet, with the seal of its name-to-be. `unlike_any` makes it unlike any other."""
     sink = pa.BufferOutputStream()
     with parquet.writer(sink, table.schema) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({SEAL: _BLANK} | ({WRITER: os.urandom(16).hex()} if mine else {}))
+        writer.add_key_value_metadata({SEAL: _BLANK} | ({WRITER: os.urandom(16).hex()} if unlike_any else {}))
     content = bytearray(sink.getvalue())
-    place = _place(content)
+    place = _seal_offset(content)
     assert content[place : place + 32] == _BLANK
     content[place : place + 32] = _seal(name, content, place)
     return bytes(content)
@@ -89,10 +89,10 @@ def broken_seal(name: str, content: bytes) -> str | None:
         return "is damaged: it is empty"
     if content[:4] != b"PAR1" or content[-4:] != b"PAR1":
         return "is damaged: it is no whole Parquet file"
-    place = _place(content)
-    if place < 0:
+    seal_offset = _seal_offset(content)
+    if seal_offset < 0:
         return ""
-    return None if content[place : place + 32] == _seal(name, content, place) else CHANGED
+    return None if content[seal_offset : seal_offset + 32] == _seal(name, content, seal_offset) else CHANGED
 
 
 def content_of(name: str) -> str | None:
@@ -107,15 +107,15 @@ def with_content(name: str, content: str) -> str:
     return f"{stem}-{content}{dot}{ending}"
 
 
-def _place(content: bytes | bytearray) -> int:
+def _seal_offset(content: bytes | bytearray) -> int:
     found = content.rfind(SEAL)
     return found if found < 0 else found + len(SEAL) + _HEADER
 
 
-def _seal(name: str, content: bytes | bytearray, place: int) -> bytes:
+def _seal(name: str, content: bytes | bytearray, offset: int) -> bytes:
     view = memoryview(content)
     state = xxhash.xxh3_128(f"{name}\0".encode())
-    state.update(view[:place])
+    state.update(view[:offset])
     state.update(_BLANK)
-    state.update(view[place + 32 :])
+    state.update(view[offset + 32 :])
     return state.hexdigest().encode()

@@ -115,22 +115,22 @@ def top(p: Array, y: Labels) -> tuple[Array, Array]:
     return most, ties[np.arange(len(y)), y] / ties.sum(axis=1)
 
 
-def _table(place: NDArray[np.int64], confidence: Array, right: Right, weight: Array | None, bins: int) -> Reliability:
+def _table(bin_of: NDArray[np.int64], confidence: Array, right: Right, weight: Array | None, bins: int) -> Reliability:
     weight = _weights(confidence, weight)
-    rows, mass = np.bincount(place, minlength=bins), np.bincount(place, weight, bins)
+    rows, mass = np.bincount(bin_of, minlength=bins), np.bincount(bin_of, weight, bins)
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
-    np.minimum.at(low, place, confidence)
-    np.maximum.at(high, place, confidence)
-    sure, hits = np.bincount(place, weight * confidence, bins), np.bincount(place, weight * right, bins)
-    there = mass > 0
+    np.minimum.at(low, bin_of, confidence)
+    np.maximum.at(high, bin_of, confidence)
+    sure, hits = np.bincount(bin_of, weight * confidence, bins), np.bincount(bin_of, weight * right, bins)
+    filled = mass > 0
     total = float(mass.sum())
     return Reliability(
-        low[there],
-        high[there],
-        mass[there] / total,
-        sure[there] / mass[there],
-        hits[there] / mass[there],
-        rows[there],
+        low[filled],
+        high[filled],
+        mass[filled] / total,
+        sure[filled] / mass[filled],
+        hits[filled] / mass[filled],
+        rows[filled],
     )
 
 

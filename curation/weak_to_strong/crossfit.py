@@ -77,20 +77,20 @@ def settle(protocol: Protocol, clusters: Clusters, keys: Keys, frozen: NDArray[n
     joins them.
     """
     straddling = straddles(clusters, frozen)
-    names, place = np.unique(clusters, return_inverse=True)
+    names, cluster_index = np.unique(clusters, return_inverse=True)
     inherited = np.full(len(names), UNSEEN, np.int8)
-    np.maximum.at(inherited, place, frozen)
-    split = np.where(inherited[place] == UNSEEN, protocol.split(clusters, keys), inherited[place])
+    np.maximum.at(inherited, cluster_index, frozen)
+    split = np.where(inherited[cluster_index] == UNSEEN, protocol.split(clusters, keys), inherited[cluster_index])
     split[np.isin(clusters, np.append(straddling, clusters[frozen == QUARANTINED]))] = QUARANTINED
     return Settled(split.astype(np.int8), straddling)
 
 
 def straddles(clusters: Clusters, split: NDArray[np.int8]) -> Clusters:
     """Clusters with rows in more than one split, ascending; rows without one do not count."""
-    names, place = np.unique(clusters[split >= 0], return_inverse=True)
+    names, cluster_index = np.unique(clusters[split >= 0], return_inverse=True)
     least, most = np.full(len(names), 127, np.int8), np.full(len(names), -1, np.int8)
-    np.minimum.at(least, place, split[split >= 0])
-    np.maximum.at(most, place, split[split >= 0])
+    np.minimum.at(least, cluster_index, split[split >= 0])
+    np.maximum.at(most, cluster_index, split[split >= 0])
     return np.asarray(names[least < most])
 
 
@@ -111,9 +111,9 @@ def keyed(keys: Keys, seed: int) -> Keys:
 
 def _drawn(clusters: Clusters, keys: Keys, seed: int) -> Keys:
     """A number uint64 for each row, one for all rows of a cluster."""
-    own = keyed(keys, seed)
-    names, place = np.unique(clusters, return_inverse=True)
+    row_hashes = keyed(keys, seed)
+    names, cluster_index = np.unique(clusters, return_inverse=True)
     least = np.full(len(names), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(least, place, own)
+    np.minimum.at(least, cluster_index, row_hashes)
     # The least of many hashes is small: mixed again, it is uniform whatever the size of the cluster.
-    return np.asarray(mixed(least)[place])
+    return np.asarray(mixed(least)[cluster_index])

@@ -70,7 +70,7 @@ def recovered(
         raise ValueError("an accuracy is not finite")
     attainable, top = t_interval(c - w, level), t_interval(c, level)
     least = t_interval(c - w, 1 - 2 * doubt).low
-    found, reason = None, None
+    interval, reason = None, None
     if len(w) < 2:
         reason = "one seed has no spread"
     elif not least > 0:
@@ -80,15 +80,15 @@ def recovered(
     elif majority is not None and not top.low > majority:
         reason = f"the ceiling, {top}, is not above the largest class's share, {majority:.3f}"
     else:
-        found = fieller(s - w, c - w, level)
-        reason = None if found else "the interval is unbounded"
+        interval = fieller(s - w, c - w, level)
+        reason = None if interval else "the interval is unbounded"
     return Gap(
         weak=t_interval(w, level),
         student=t_interval(s, level),
         ceiling=top,
         gained=t_interval(s - w, level),
         attainable=attainable,
-        recovered=found,
+        recovered=interval,
         reason=reason,
         seeds=len(w),
     )

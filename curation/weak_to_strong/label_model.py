@@ -132,7 +132,7 @@ def dependence(votes: Votes, gold: NDArray[np.int8] | None = None) -> Array:
     like the truth, and cannot be seen without gold.
     """
     m = votes.patterns.shape[1]
-    common, own = np.zeros((m, m)), np.zeros((m, m))
+    common, variances = np.zeros((m, m)), np.zeros((m, m))
     """What i and j have in common beyond the label, and what of i the label does not explain, as j is left out."""
     whole = np.zeros(m)
     rows = int(votes.count.sum()) if gold is None else int((gold != ABSTAIN).sum())
@@ -142,7 +142,7 @@ def dependence(votes: Votes, gold: NDArray[np.int8] | None = None) -> Array:
                 count = np.bincount(votes.row[gold == y], minlength=len(votes.count))
                 C = _covariance(votes, c, count) * (count.sum() / max(rows, 1))
                 common += C
-                own += np.diag(C)[:, None]
+                variances += np.diag(C)[:, None]
                 whole += np.diag(C)
             continue
         C = _covariance(votes, c, votes.count)
@@ -162,10 +162,10 @@ def dependence(votes: Votes, gold: NDArray[np.int8] | None = None) -> Array:
             most = float(np.sqrt(variance[i] * variance[j]))
             common[i, j] += C[i, j] - np.clip(ij, -most, most)
             common[j, i] = common[i, j]
-            own[i, j] += variance[i] - np.clip(ii, 0, variance[i])
-            own[j, i] += variance[j] - np.clip(jj, 0, variance[j])
-    own = np.maximum(own, np.maximum(_FLOOR_SHARE * whole, _FLOOR_ROWS / max(rows, 1))[:, None])
-    found = np.clip(common / np.sqrt(own * own.T), -1.0, 1.0)
+            variances[i, j] += variance[i] - np.clip(ii, 0, variance[i])
+            variances[j, i] += variance[j] - np.clip(jj, 0, variance[j])
+    variances = np.maximum(variances, np.maximum(_FLOOR_SHARE * whole, _FLOOR_ROWS / max(rows, 1))[:, None])
+    found = np.clip(common / np.sqrt(variances * variances.T), -1.0, 1.0)
     np.fill_diagonal(found, 1.0)
     return found
 
@@ -176,14 +176,14 @@ def refuse_duplicates(votes: Votes, gold: NDArray[np.int8] | None = None, limit:
     They are where they vote and abstain alike on all rows, where each is the other's opposite on all (two classes),
     or where `dependence` is above `limit`. One that never votes is no duplicate.
     """
-    said = votes.patterns
-    votes_at_all = (said != ABSTAIN).any(axis=0)
+    patterns = votes.patterns
+    votes_at_all = (patterns != ABSTAIN).any(axis=0)
     beyond = dependence(votes, gold)
     findings = []
     for i, j in combinations(np.flatnonzero(votes_at_all), 2):
-        same = (said[:, i] == said[:, j]).all()
-        turned = np.where(said[:, j] == ABSTAIN, ABSTAIN, 1 - said[:, j])
-        opposite = votes.classes == 2 and (said[:, i] == turned).all()
+        same = (patterns[:, i] == patterns[:, j]).all()
+        turned = np.where(patterns[:, j] == ABSTAIN, ABSTAIN, 1 - patterns[:, j])
+        opposite = votes.classes == 2 and (patterns[:, i] == turned).all()
         if same or opposite or beyond[i, j] > limit:
             how = (
                 "vote alike on every row"
@@ -340,8 +340,8 @@ def em(votes: Votes, prior: Array | None = None) -> Combined:
     worse than chance, ArithmeticError after ROUNDS.
     """
     refuse_duplicates(votes)
-    k, said = votes.classes, votes.patterns
-    voting = (said != ABSTAIN).any(axis=0)
+    k, patterns = votes.classes, votes.patterns
+    voting = (patterns != ABSTAIN).any(axis=0)
     if voting.sum() < 3:
         raise CurationError(
             Finding(
@@ -355,17 +355,17 @@ def em(votes: Votes, prior: Array | None = None) -> Combined:
     answers = np.column_stack([single, np.where(single[:, None], named, True)])
     estimated = prior is None
     prior = np.full(k, 1 / k) if prior is None else prior
-    cast = np.stack([(said == c).sum(axis=1) for c in range(k)], axis=1) + 1e-300
+    cast = np.stack([(patterns == c).sum(axis=1) for c in range(k)], axis=1) + 1e-300
     posterior = cast / cast.sum(axis=1, keepdims=True)
     rows, before = int(votes.count.sum()), -np.inf
     for _ in range(ROUNDS):
-        tally = _tally(said, votes.count, posterior)
+        tally = _tally(patterns, votes.count, posterior)
         theta = np.where(answers[:, None, :], tally + 1, 0.0)
         theta /= theta.sum(axis=2, keepdims=True)
         if estimated:
             prior = ((posterior * votes.count[:, None]).sum(axis=0) + 1) / (rows + k)
         log_theta = np.log(theta, out=np.zeros_like(theta), where=answers[:, None, :])
-        posterior, likelihood = _expect(said, votes.count, log_theta, np.log(prior))
+        posterior, likelihood = _expect(patterns, votes.count, log_theta, np.log(prior))
         likelihood += float(log_theta.sum()) + (float(np.log(prior).sum()) if estimated else 0.0)  # of Laplace's votes
         if likelihood - before <= TOLERANCE * rows:
             accuracy, error = _accuracies(votes, theta, prior, posterior, answers, estimated)
@@ -427,7 +427,7 @@ def _signs(m: Array, strength: Array) -> Array:
 def _triplet_variance(V, count, m, weight):  # type: ignore[no-untyped-def]
     """Variance [m] of statistics whose gradient by m_jk, divided by the rows behind m_jk, is `weight` [m, m, m]."""
     size = V.shape[1]
-    found = np.zeros(size)
+    variance_of = np.zeros(size)
     influence = np.empty(size)
     for p in range(len(V)):
         influence[:] = 0.0
@@ -437,8 +437,8 @@ def _triplet_variance(V, count, m, weight):  # type: ignore[no-untyped-def]
                     off = V[p, j] * V[p, k] - m[j, k]
                     for i in range(size):
                         influence[i] += weight[i, j, k] * off
-        found += count[p] * influence * influence
-    return found
+        variance_of += count[p] * influence * influence
+    return variance_of
 
 
 @njit(nogil=True, cache=True)
@@ -468,13 +468,13 @@ def _expect(patterns, count, log_theta, log_prior):  # type: ignore[no-untyped-d
 def _tally(patterns, count, posterior):  # type: ignore[no-untyped-def]
     """Expected rows [m, k, k + 1] in which a supervisor says v + 1 and the class is y."""
     classes = posterior.shape[1]
-    found = np.zeros((patterns.shape[1], classes, classes + 1))
+    counts = np.zeros((patterns.shape[1], classes, classes + 1))
     for p in range(len(patterns)):
         for y in range(classes):
             rows = count[p] * posterior[p, y]
             for j in range(patterns.shape[1]):
-                found[j, y, patterns[p, j] + 1] += rows
-    return found
+                counts[j, y, patterns[p, j] + 1] += rows
+    return counts
 
 
 @njit(nogil=True, cache=True)
@@ -485,26 +485,26 @@ def _second_moments(patterns, count, posterior, counts):  # type: ignore[no-unty
     """
     supervisors, classes = patterns.shape[1], posterior.shape[1]
     cells = supervisors * classes * (classes + 1)
-    found = np.zeros((cells + classes, cells + classes))
-    place = np.empty((supervisors + 1) * classes, np.int64)
-    value = np.empty(len(place))
+    moments = np.zeros((cells + classes, cells + classes))
+    cell = np.empty((supervisors + 1) * classes, np.int64)
+    value = np.empty(len(cell))
     for p in range(len(patterns)):
         used = 0
         for j in range(supervisors):
             if patterns[p, j] >= 0 or counts[j]:
                 for y in range(classes):
-                    place[used] = (j * classes + y) * (classes + 1) + patterns[p, j] + 1
+                    cell[used] = (j * classes + y) * (classes + 1) + patterns[p, j] + 1
                     value[used] = posterior[p, y]
                     used += 1
         for y in range(classes):
-            place[used] = cells + y
+            cell[used] = cells + y
             value[used] = posterior[p, y]
             used += 1
         for a in range(used):
             weight = count[p] * value[a]
             for b in range(a + 1):
-                found[place[a], place[b]] += weight * value[b]
-    return found
+                moments[cell[a], cell[b]] += weight * value[b]
+    return moments
 
 
 def _accuracies(

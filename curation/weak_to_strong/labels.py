@@ -36,7 +36,7 @@ class Evidence:
     clusters: NDArray[np.int64]
     keys: NDArray[np.uint64]
 
-    def known(self, split: str) -> NDArray[np.bool_]:
+    def with_gold(self, split: str) -> NDArray[np.bool_]:
         """Rows of the split whose class is known."""
         return np.asarray((self.split == SPLITS.index(split)) & (self.gold != ABSTAIN))
 
@@ -93,12 +93,12 @@ def label(evidence: Evidence, combine: Combine, certify: Certify, classes: int, 
     combined, facts = _combined(evidence, use, combine, classes)
     voted = (evidence.votes != ABSTAIN).any(axis=1) & use
     z = calibration.logits(combined)
-    fit_on = evidence.known("calibration") & voted
+    fit_on = evidence.with_gold("calibration") & voted
     T = calibration.temperature(z[fit_on], evidence.gold[fit_on]) if fit_on.sum() >= LEAST else None
     soft = calibration.scaled(z, 1.0 if T is None else T)
     hard = np.where(voted, likeliest(soft), ABSTAIN).astype(np.int8)
-    there = hard != ABSTAIN
-    confidence = np.where(there, soft.max(axis=1), np.nan)
+    labelled = hard != ABSTAIN
+    confidence = np.where(labelled, soft.max(axis=1), np.nan)
     said = (evidence.votes == hard[:, None]) & (evidence.votes != ABSTAIN)
     with np.errstate(invalid="ignore"):
         agreement = said.sum(axis=1) / (evidence.votes != ABSTAIN).sum(axis=1)
@@ -106,19 +106,19 @@ def label(evidence: Evidence, combine: Combine, certify: Certify, classes: int, 
     control, control_facts = _controlled(evidence, hard, confidence, certify)
     facts |= {
         "rows": int(use.sum()),
-        "labelled": int(there.sum()),
+        "labelled": int(labelled.sum()),
         "abstained": int((use & ~voted).sum()),
-        "tied": int((voted & ~there).sum()),
+        "tied": int((voted & ~labelled).sum()),
         "temperature": T,
         "calibration_rows": int(fit_on.sum()),
         "conformal": conformal_facts,
         "risk_control": control_facts,
-        "class_shares": np.bincount(hard[there], minlength=classes).tolist(),
+        "class_shares": np.bincount(hard[labelled], minlength=classes).tolist(),
         "measured": _measured(evidence, combined, soft, hard, confidence),
     }
     automatic = control.accepts(confidence) if control is not None else np.zeros(len(voted), bool)
     facts["automatic"] = int(automatic.sum())
-    agreement = np.where(there, agreement, np.nan).astype(np.float32)
+    agreement = np.where(labelled, agreement, np.nan).astype(np.float32)
     return Labels(soft.astype(np.float32), hard, agreement, automatic, sets, facts)
 
 
@@ -134,13 +134,13 @@ def _combined(
         pooled = label_model.mean(evidence.p[use].astype(np.float64))
     else:
         if combine.by == "reliability":
-            gold = np.where(evidence.known("weak"), evidence.gold, ABSTAIN)[use]
+            gold = np.where(evidence.with_gold("weak"), evidence.gold, ABSTAIN)[use]
             accuracy, error = label_model.measured(votes, gold)
-            found = label_model.weighted(votes, accuracy, error, prior)
+            model = label_model.weighted(votes, accuracy, error, prior)
         else:
-            found = (label_model.triplet if combine.by == "triplet" else label_model.em)(votes, prior)
-            accuracy, error = found.accuracy, found.error
-        pooled = found.posterior
+            model = (label_model.triplet if combine.by == "triplet" else label_model.em)(votes, prior)
+            accuracy, error = model.accuracy, model.error
+        pooled = model.posterior
     whole = np.full((len(use), classes), 1 / classes)
     whole[use] = pooled
     share, both = label_model.agreement(votes)
@@ -162,10 +162,10 @@ def _sets(
     evidence: Evidence, soft: Floats, voted: NDArray[np.bool_], certify: Certify, seed: int
 ) -> tuple[NDArray[np.bool_], dict[str, Any] | None]:
     everything = np.ones(soft.shape, bool)
-    rows = evidence.single(evidence.known("certification") & voted)
+    rows = evidence.single(evidence.with_gold("certification") & voted)
     if not rows.any():
         return everything, None
-    found = conformal.calibrate(
+    conformal_sets = conformal.calibrate(
         soft[rows],
         evidence.gold[rows],
         certify.alpha,
@@ -174,16 +174,16 @@ def _sets(
         keys=evidence.keys[rows],
         seed=seed,
     )
-    sets = np.where(voted[:, None], found.sets(soft, evidence.keys), everything)
+    sets = np.where(voted[:, None], conformal_sets.sets(soft, evidence.keys), everything)
     facts: dict[str, Any] = {
         "alpha": certify.alpha,
         "score": certify.score,
-        "rows": found.rows.tolist(),
-        "quantile": _plain(found.quantile),
-        "coverage_on_average": _plain(found.level),
+        "rows": conformal_sets.rows.tolist(),
+        "quantile": _plain(conformal_sets.quantile),
+        "coverage_on_average": _plain(conformal_sets.level),
         "singletons": int((sets.sum(axis=1) == 1)[voted].sum()),
     }
-    test = evidence.known("test") & voted
+    test = evidence.with_gold("test") & voted
     if test.any():
         held = sets[test, evidence.gold[test]]
         facts |= {"coverage_on_test": float(held.mean()), "covered_on_test": int(held.sum()), "test_rows": len(held)}
@@ -194,14 +194,14 @@ def _controlled(
     evidence: Evidence, hard: NDArray[np.int8], confidence: Floats, certify: Certify
 ) -> tuple[risk.Control | None, dict[str, Any] | None]:
     right = hard == evidence.gold
-    first, second = (evidence.single(evidence.known(split)) for split in ("calibration", "certification"))
+    first, second = (evidence.single(evidence.with_gold(split)) for split in ("calibration", "certification"))
     if not first.any() or not second.any():
         return None, None
     error, delta = certify.error, certify.delta
     cuts = risk.register(confidence[first], right[first], rows=int(second.sum()), error=error, delta=delta)
     control = risk.control(confidence[second], right[second], cuts, error=error, delta=delta)
     facts = control.describe()
-    test = evidence.known("test")
+    test = evidence.with_gold("test")
     accepted = test & control.accepts(confidence)
     if accepted.any():
         wrong, rows = int((~right[accepted]).sum()), int(accepted.sum())
@@ -214,7 +214,7 @@ def _measured(
     evidence: Evidence, before: Floats, soft: Floats, hard: NDArray[np.int8], confidence: Floats
 ) -> dict[str, Any] | None:
     """How well labels and supervisors do on the test split; None without gold there."""
-    test = evidence.known("test")
+    test = evidence.with_gold("test")
     if not test.any():
         return None
     voted = test & (hard != ABSTAIN)
@@ -258,10 +258,10 @@ def answers(hard: NDArray[np.int8]) -> NDArray[np.int8]:
 
     ABSTAIN stays where no row has a label, or two classes are equally common: then there is no guess to make.
     """
-    there = hard != ABSTAIN
-    count = np.bincount(hard[there], minlength=1)
-    guess = int(count.argmax()) if there.any() and (count == count.max()).sum() == 1 else ABSTAIN
-    return np.where(there, hard, guess).astype(np.int8)
+    labelled = hard != ABSTAIN
+    count = np.bincount(hard[labelled], minlength=1)
+    guess = int(count.argmax()) if labelled.any() and (count == count.max()).sum() == 1 else ABSTAIN
+    return np.where(labelled, hard, guess).astype(np.int8)
 
 
 def _one(evidence: Evidence, place: int, test: NDArray[np.bool_]) -> dict[str, Any]:

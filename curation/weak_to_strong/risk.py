@@ -74,10 +74,10 @@ def register(
     quantiles of the confidence. The first is the one whose bound promises to be lowest, among those that should accept
     the ⌈ln delta / ln(1 - error)⌉ rows below which nothing passes: a cut that accepts fewer would end the test in vain.
     """
-    known = confidence[~np.isnan(confidence)]
-    if not len(known):
+    voted_confidence = confidence[~np.isnan(confidence)]
+    if not len(voted_confidence):
         return np.empty(0)
-    grid = np.unique(np.quantile(known, np.arange(cuts) / cuts, method="higher"))[::-1]
+    grid = np.unique(np.quantile(voted_confidence, np.arange(cuts) / cuts, method="higher"))[::-1]
     accepted, wrong = _counts(confidence, right, grid)
     scale = rows / len(confidence)
     enough = accepted * scale >= rows_needed(error, delta)

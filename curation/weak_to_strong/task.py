@@ -61,24 +61,24 @@ def codes(column: pa.Array, classes: Sequence[str]) -> NDArray[np.int8]:
 
     Raises ValueError where a value is none of them.
     """
-    there = column.is_valid().to_numpy(zero_copy_only=False)
-    found = np.full(len(column), ABSTAIN, np.int8)
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    class_codes = np.full(len(column), ABSTAIN, np.int8)
     if pa.types.is_null(column.type):
-        return found
+        return class_codes
     if pa.types.is_boolean(column.type) and len(classes) == 2:
-        return np.where(there, pc.fill_null(column, False).to_numpy(zero_copy_only=False), ABSTAIN).astype(np.int8)
+        return np.where(valid, pc.fill_null(column, False).to_numpy(zero_copy_only=False), ABSTAIN).astype(np.int8)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         number = pc.fill_null(column.cast(pa.float64(), safe=False), 0.0).to_numpy(zero_copy_only=False)
         good = (number == np.round(number)) & (number >= 0) & (number < len(classes))
-        place = np.where(good, number, 0).astype(np.int8)
+        index = np.where(good, number, 0).astype(np.int8)
     elif stringlike(column.type):
-        place = pc.index_in(column.cast(TEXT), pa.array(classes, TEXT))
-        good = place.is_valid().to_numpy(zero_copy_only=False)
-        place = pc.fill_null(place, 0).to_numpy(zero_copy_only=False).astype(np.int8)
+        index = pc.index_in(column.cast(TEXT), pa.array(classes, TEXT))
+        good = index.is_valid().to_numpy(zero_copy_only=False)
+        index = pc.fill_null(index, 0).to_numpy(zero_copy_only=False).astype(np.int8)
     else:
         raise ValueError(f"the column is {column.type}, and names no classes")
-    wrong = int((there & ~good).sum())
+    wrong = int((valid & ~good).sum())
     if wrong:
         raise ValueError(f"{wrong:,} rows name none of the classes {', '.join(classes)}")
-    found[there] = place[there]
-    return found
+    class_codes[valid] = index[valid]
+    return class_codes

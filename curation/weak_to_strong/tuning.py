@@ -121,10 +121,10 @@ def tune(
                 optimizer.step()
                 step += 1
             if held is not None and validation is not None:
-                found = _log_loss(network, held, validation[1])
-                losses.append(found)
-                if best is None or found < best[0]:
-                    best = (found, {name: tensor.clone() for name, tensor in network.state_dict().items()})
+                held_loss = _log_loss(network, held, validation[1])
+                losses.append(held_loss)
+                if best is None or held_loss < best[0]:
+                    best = (held_loss, {name: tensor.clone() for name, tensor in network.state_dict().items()})
         if best is not None:
             network.load_state_dict(best[1])
         _write(network, start, classes, into)
@@ -166,13 +166,13 @@ def _batches(lengths: NDArray[np.int64], drawn: NDArray[np.uint64], size: int) -
     Rows are sorted by length among `WINDOW` batches, which then come in the order of their first row's draw.
     """
     order = np.argsort(drawn, kind="stable")
-    found = []
+    ordered = []
     for begin in range(0, len(order), size * WINDOW):
         window = order[begin : begin + size * WINDOW]
         window = window[np.argsort(lengths[window], kind="stable")]
         batches = [window[i : i + size] for i in range(0, len(window), size)]
-        found += sorted(batches, key=lambda batch: int(drawn[batch[0]]))
-    return found
+        ordered += sorted(batches, key=lambda batch: int(drawn[batch[0]]))
+    return ordered
 
 
 def _logits(network: Any, rows: list[NDArray[np.int64]]) -> Any:

@@ -74,7 +74,7 @@ def check_dataset(manifest: Manifest, run: str, folder: str) -> None:
         try:
             manifest.store.check(f"{folder}/part-{part['part']:05d}.parquet", part["content"])
         except DamagedFileError as failure:
-            raise damaged_dataset(manifest.store, run, f"{failure.place} {failure.why}") from None
+            raise damaged_dataset(manifest.store, run, f"{failure.location} {failure.why}") from None
 
 
 def damaged_dataset(store: Store, run: str, why: str) -> CurationError:

@@ -155,7 +155,7 @@ def test_evidence_of_short_texts_agrees_everywhere_or_nowhere() -> None:
 @pytest.mark.long
 def test_prefixes_of_buckets_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairing in sixteen ranges of bucket keys finds what one range finds."""
-    import pipelines.running.run
+    import curation.flow.duplicates
 
     draw = np.random.default_rng(13)
     texts = []
@@ -166,7 +166,7 @@ def test_prefixes_of_buckets_change_nothing(tmp_path: Path, monkeypatch: pytest.
             copy[int(draw.integers(0, 80))] = "changed"
             texts.append(" ".join(copy))
     whole = curate(tmp_path / "whole", [texts[:33], texts[33:]], {"dedup": "minhash"})
-    monkeypatch.setattr(pipelines.running.run, "BUCKETS_PER_PREFIX", 80)
+    monkeypatch.setattr(curation.flow.duplicates, "BUCKETS_PER_RANGE", 80)
     parts = curate(tmp_path / "parts", [texts[:33], texts[33:]], {"dedup": "minhash"})
     assert len(parts.store.names("manifest/parts/pairs")) >= 8
     query = "SELECT cluster, doc_id, similarity FROM duplicate_clusters ORDER BY ALL"

@@ -272,7 +272,7 @@ def test_the_order_of_the_input_decides_nothing_but_ties(tmp_path: Path, stage: 
 def test_the_clusters_are_the_same_for_any_split_workers_and_prefixes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pipelines.running.run
+    import curation.flow.duplicates
 
     draw = np.random.default_rng(17)
     texts = pages(0.8, 40, 120, 2)
@@ -299,7 +299,7 @@ def test_the_clusters_are_the_same_for_any_split_workers_and_prefixes(
     assert 10 < sum(not row[1] for row in whole) < len(texts) - 10
     cut = {f"{start:03}": texts[start : start + 17] for start in range(0, len(texts), 17)}
     assert told(run(tmp_path / "many", cut, stage)) == whole
-    monkeypatch.setattr(pipelines.running.run, "BUCKETS_PER_PREFIX", 200)
+    monkeypatch.setattr(curation.flow.duplicates, "BUCKETS_PER_RANGE", 200)
     assert told(run(tmp_path / "prefixes", cut, stage, workers=1)) == whole
 
 

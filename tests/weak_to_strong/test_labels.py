@@ -62,7 +62,7 @@ def test_the_temperature_makes_sure_supervisors_honest() -> None:
     found = label(given, Combine(), Certify(), 2)
     assert found.facts["temperature"] > 1
     assert found.facts["measured"]["ece"] < 0.5 * found.facts["measured"]["ece_before"]
-    test = given.known("test") & (found.hard != ABSTAIN)
+    test = given.with_gold("test") & (found.hard != ABSTAIN)
     assert found.facts["measured"]["brier"] == pytest.approx(
         calibration.brier(found.soft[test].astype(float), given.gold[test]), rel=1e-5
     )
@@ -93,9 +93,9 @@ def test_a_near_duplicate_counts_once_where_cuts_are_tested() -> None:
     given = evidence(400)
     clusters = np.repeat(np.arange(40), 10)
     same = Evidence(given.votes, given.p, given.names, given.gold, given.split, clusters, given.keys)
-    chosen = same.single(same.known("test"))
-    assert chosen.sum() == len(np.unique(clusters[same.known("test")]))
-    assert not chosen[~same.known("test")].any()
+    chosen = same.single(same.with_gold("test"))
+    assert chosen.sum() == len(np.unique(clusters[same.with_gold("test")]))
+    assert not chosen[~same.with_gold("test")].any()
 
 
 def test_rows_that_are_set_aside_have_no_label_and_no_say() -> None:
@@ -214,7 +214,7 @@ def test_a_tie_is_no_label_and_the_order_of_classes_decides_nothing() -> None:
     assert np.array_equal(other.automatic, one.automatic)
     assert np.array_equal(other.sets, one.sets[:, ::-1])
     measured = one.facts["measured"]
-    test = given.known("test") & ~contradicted
+    test = given.with_gold("test") & ~contradicted
     assert measured["labelled_rows"] == test.sum()
     assert measured["accuracy"] == measured["right"] / test.sum() == (one.hard == given.gold)[test].mean()
     for name in ("accuracy", "accuracy_with_guesses", "majority", "ece", "brier", "right"):

@@ -52,11 +52,11 @@ class HeadStudent(Student):
         if not len(training.validation):
             penalties = (self.settings.l2 or 1.0,)
         fit = _solved if self.settings.loss == "cross-entropy" else self._descended
-        found = []
+        candidates = []
         for l2 in penalties:
             heads = fit(training, l2)
-            found.append((_log_loss(heads, training), l2, heads))
-        value, l2, heads = min(found, key=lambda one: one[:2])
+            candidates.append((_log_loss(heads, training), l2, heads))
+        value, l2, heads = min(candidates, key=lambda one: one[:2])
         self._write(heads, into)
         facts = {"l2": l2, "validation_log_loss": None if np.isinf(value) else value}
         return Fitted(heads.probabilities(_vectors(training.to_predict)), facts)

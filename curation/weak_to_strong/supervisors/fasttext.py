@@ -21,11 +21,11 @@ class FastTextSupervisor(Learning):
         options = fasttext.Options(**self.settings.model_dump(exclude={"rows"}))
         names = [str(place) for place in range(len(self.classes))]
         model = fasttext.opened(fasttext.train(train, y.astype(np.int32), names, options))
-        found = model.predict(to_predict, len(names))
+        predicted = model.predict(to_predict, len(names))
         p = np.zeros((len(to_predict), len(names)))
         code = np.array([int(label) for label in model.labels])
-        there = found.labels >= 0
-        rows = np.broadcast_to(np.arange(len(to_predict))[:, None], there.shape)
-        p[rows[there], code[found.labels[there]]] = found.probs[there]
-        p[~there.any(axis=1)] = np.bincount(y, minlength=len(names)) / len(y)
+        ranked = predicted.labels >= 0
+        rows = np.broadcast_to(np.arange(len(to_predict))[:, None], ranked.shape)
+        p[rows[ranked], code[predicted.labels[ranked]]] = predicted.probs[ranked]
+        p[~ranked.any(axis=1)] = np.bincount(y, minlength=len(names)) / len(y)
         return np.asarray(p / p.sum(axis=1, keepdims=True))

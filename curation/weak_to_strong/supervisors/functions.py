@@ -43,7 +43,7 @@ class FunctionsSupervisor(Fixed):
                     pc.match_substring_regex(pa.array([""]), function.regex)
             except GateError as failure:
                 findings += [
-                    Finding(found.code, f"function '{function.name}': {_said(found.message)}", found.hint)
+                    Finding(found.code, f"function '{function.name}': {_without_gate(found.message)}", found.hint)
                     for found in failure.findings
                 ]
             except (ValueError, pa.ArrowException) as failure:
@@ -69,19 +69,19 @@ class FunctionsSupervisor(Fixed):
         if "text" not in columns.column_names:
             columns = columns.append_column("text", rows.text)
         try:
-            said = values(self._sql[function.name], columns).combine_chunks()
+            answers = values(self._sql[function.name], columns).combine_chunks()
         except duckdb.Error as failure:  # its message may hold a row's text
             raise ValueError(f"function '{function.name}': {type(failure).__name__}") from None
         if function.label is None:
-            return codes(said, self.classes)
-        if not pa.types.is_boolean(said.type):
-            raise ValueError(f"function '{function.name}': a {said.type}, not a condition")
-        return self._where(function, pc.fill_null(said, False))
+            return codes(answers, self.classes)
+        if not pa.types.is_boolean(answers.type):
+            raise ValueError(f"function '{function.name}': a {answers.type}, not a condition")
+        return self._where(function, pc.fill_null(answers, False))
 
     def _where(self, function: Function, holds: pa.BooleanArray) -> NDArray[np.int8]:
         place = self.classes.index(str(function.label))
         return np.where(holds.to_numpy(zero_copy_only=False), place, ABSTAIN).astype(np.int8)
 
 
-def _said(message: str) -> str:
+def _without_gate(message: str) -> str:
     return message.replace("gate is ", "it is ").replace("gate ", "it ", 1)

@@ -43,13 +43,13 @@ class ImportedSupervisor(Fixed):
         for column in columns.values():
             abstains |= column.is_null().to_numpy(zero_copy_only=False)
         p = np.zeros((len(rows), len(self.classes)))
-        for place, label in enumerate(self.classes):
+        for index, label in enumerate(self.classes):
             if label in columns:
                 numbers = pc.fill_null(columns[label].cast(pa.float64(), safe=False), 0.0)
-                p[:, place] = numbers.to_numpy(zero_copy_only=False)
+                p[:, index] = numbers.to_numpy(zero_copy_only=False)
         if len(given) < len(self.classes):
-            place = next(place for place, label in enumerate(self.classes) if label not in columns)
-            p[:, place] = 1 - p[:, 1 - place]
+            index = next(index for index, label in enumerate(self.classes) if label not in columns)
+            p[:, index] = 1 - p[:, 1 - index]
         outside = ((p < 0) | (p > 1)).any(axis=1) & ~abstains
         if outside.any():
             raise ValueError(f"{int(outside.sum()):,} rows have a probability outside 0 … 1")
