@@ -62,7 +62,7 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
     if not paths:
         return Cut(None, None)
     with database(store, f"groups/{task.group}", task.work.mark()) as connection:
-        connection.execute("CREATE TABLE position_of(file INTEGER, row_start BIGINT, path VARCHAR)")
+        connection.execute("CREATE TABLE place(file INTEGER, row_start BIGINT, path VARCHAR)")
         connection.executemany(
             "INSERT INTO place VALUES (?, ?, ?)",
             [
