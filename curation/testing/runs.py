@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from curation import registry
+from curation import parquet, registry
 from curation.scorers.base import Contract
 from curation.testing.rows import Document, Row, bits, difference, require, shard_bounds
 
@@ -82,7 +81,7 @@ def _learns_behind_gates(stage: Mapping[str, Any]) -> bool:
 
 def _recipe(source: Path, stages: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:
     """The stages, behind a gate that lets the first `most` documents through."""
-    columns = pq.read_schema(next(source.glob("*.parquet"))).names
+    columns = parquet.schema_of(next(source.glob("*.parquet"))).names
     gate = {"scorer": "imported", "id": "gate_before", "column": NUMBER, "keep": f"gate_before.score < {most}"}
     return {
         "name": "checked",
@@ -103,7 +102,7 @@ def _written(folder: Path, documents: Sequence[Document], cuts: Sequence[tuple[i
     twice = [*once, *({**document, "id": f"again-{row}"} for row, document in enumerate(once[:8]))]
     whole = pa.Table.from_pylist([{**document, NUMBER: float(row)} for row, document in enumerate(twice)])
     for number, (begin, end) in enumerate(cuts):
-        pq.write_table(whole.slice(begin, end - begin), folder / f"{number}.parquet", row_group_size=7)
+        parquet.write(whole.slice(begin, end - begin), folder / f"{number}.parquet", row_group_size=7)
     return folder
 
 
