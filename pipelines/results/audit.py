@@ -2,6 +2,8 @@
 
 What the labels say, `curation.report.audit` computes. The sample is in the manifest with the sizes of its strata, so
 that no weight depends on a file that went through a spreadsheet.
+
+Longer than most files: drawing, labelling and reading back share the strata and the forms of their rows.
 """
 
 from __future__ import annotations
