@@ -175,7 +175,9 @@ class LocalStore(Store):
     def publish(self, name: str, files: Mapping[str, str], card: Callable[[], str], mark: str) -> None:
         final = self.path(name)
         if final.exists():
-            return
+            if all(_stands(final / new, self.path(old)) for new, old in files.items()):
+                return  # of somebody who was first, or was killed before the record
+            self.set_aside(name)  # what is left of one that was damaged
         staging = final.with_name(f"{TEMPORARY}{final.name}-{mark}")
         staging.mkdir(parents=True)
         try:
@@ -294,6 +296,13 @@ def _rename_only(temporary: Path, final: Path) -> None:
         if number in NO_LINKS or number in (errno.EINVAL, errno.ENOSYS):
             raise OSError(errno.ENOTSUP, NEITHER)
         raise OSError(number, os.strerror(number), str(final))  # FileExistsError for EEXIST
+
+
+def _stands(published: Path, written: Path) -> bool:
+    """Whether a dataset's file is what was written, as far as that is still there to compare with."""
+    if not published.is_file():
+        return False
+    return not written.exists() or digest(published) == digest(written)
 
 
 def _share(old: Path, new: Path) -> None:
