@@ -213,7 +213,7 @@ def child(workspace: Path, workers: int) -> None:
     watch.stop()
     assert result.outcome in ("done", "nothing-to-do"), result.failures
     up = times.get("RunStarted", began)
-    flow = result.seconds - (up - began) if "RunStarted" in times else total
+    flow = total - (up - began) if "RunStarted" in times else total
     print(f"total={total} start={up - began} flow={flow} driver={watch.driver} worker={watch.worker}")
 
 
