@@ -362,12 +362,12 @@ class Disturbed:
 
         files = until("the unit's repetition", repeated, PATIENCE, 0.2)
         entry.followed.append(f"unit repeated after {time.monotonic() - began:.1f} s")
+        self._hold(True)  # a late commit may take as long as all that is left to score
         node.send(signal.SIGCONT, stopped)
         gone = until("a late commit", lambda: files - self.space.unnamed(), PATIENCE, 0.1)
         assert not gone & self.space.named(), "a late commit stands beside the first"
         self.late += 1
         entry.followed.append(f"late commit discarded: {sorted(gone)[0].split('/')[0]}")
-        self._hold(True)
 
     def _done(self) -> set[str]:
         """What files of committed units are called but for who wrote them."""
