@@ -19,7 +19,7 @@ demo-instructions: $(VENV)/.installed ## choose pairs of question and answer, an
 	@$(BIN)/python -m pipelines.demo_instructions
 
 # Threads that spin while they wait take the cores from the other of two test processes.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed ## every feature once: while you work (six minutes)
 	@$(PYTEST)

@@ -41,6 +41,15 @@ settings.load_profile("tests")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST = (
+    "test_on_ray.py",
+    "test_submit.py",
+    "test_cluster.py",
+    "test_kills.py",
+    "test_contract.py",
+    "test_metrics.py",
+)
+"""Files of tests that take minutes."""
 SPLIT = "f-split.parquet"
 SCHEMA = pa.schema([pa.field("content", pa.string()), pa.field("url", pa.string()), pa.field("words", pa.int64())])
 FOREIGN = [
@@ -170,7 +179,11 @@ def make_recipe(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a model from the package index, 100 MB, is long."""
+    """What needs a model from the package index, 100 MB, is long. Files that take longest come first.
+
+    Two processes share the files (xdist's loadfile): one that takes minutes must not be the last.
+    """
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         if "smollm2" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.long)

@@ -1,4 +1,4 @@
-"""Which parameters of a test `make test` tries: one stands for its kind there, `make test-all` tries every one."""
+"""Which parameters of a test the shorter suites try: a few stand for their kind, the longer suite tries them all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import pytest
 
 def mostly_long(values: Iterable[Any], short: int = 1) -> list[Any]:
     """All values; all but the first few are marked `long`."""
+    return _marked(values, short, pytest.mark.long)
+
+
+def mostly_slow(values: Iterable[Any], short: int = 1) -> list[Any]:
+    """All values; all but the first few are marked `slow`."""
+    return _marked(values, short, pytest.mark.slow)
+
+
+def _marked(values: Iterable[Any], short: int, mark: pytest.MarkDecorator) -> list[Any]:
     several = list(values)
-    return [*several[:short], *(_long(value) for value in several[short:])]
-
-
-def _long(value: Any) -> Any:
-    return pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.long)
+    others = (value if isinstance(value, tuple) else (value,) for value in several[short:])
+    return [*several[:short], *(pytest.param(*value, marks=mark) for value in others)]

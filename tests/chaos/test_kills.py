@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from lengths import mostly_slow
 
 from curation import failpoints
 from pipelines.workspace import Workspace
@@ -24,6 +25,8 @@ DRIVE = Path(__file__).with_name("drive.py")
 pytestmark = pytest.mark.long
 SEED = 20_250
 RAY_ROLES = ("driver", "worker", "scorer")
+ORDINARY = ("in-score", "before-part", "before-publish")
+"""What the ordinary suite tries on this machine; `make chaos` tries every point."""
 SHORT = [("before-rename", "driver")]
 """What the ordinary suite tries on Ray, beside test_cluster.py; `make chaos` tries every point with every role."""
 
@@ -57,7 +60,7 @@ def moments(recipe: Callable[..., dict[str, Any]], tmp_path_factory: pytest.Temp
     return dict(found)
 
 
-@pytest.mark.parametrize("point", failpoints.POINTS)
+@pytest.mark.parametrize("point", mostly_slow((*ORDINARY, *sorted({*failpoints.POINTS} - {*ORDINARY})), len(ORDINARY)))
 def test_a_killed_driver_resumes_to_the_same_bytes(
     point: str, moments: dict[str, list[Moment]], recipe: Any, undisturbed: Any, held: Any, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lengths import mostly_long
+from lengths import mostly_long, mostly_slow
 
 from curation.manifest.parts import KEY, Manifest, part_name
 from pipelines.cli.main import _main
@@ -271,7 +271,7 @@ def today(finished: tuple[str, Any], light: Light, tmp_path_factory: pytest.Temp
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["runs", "decisions", "scores", "attempts", "sketches", "seen"])
+@pytest.mark.parametrize("kind", mostly_slow(["runs", "decisions", "scores", "attempts", "sketches", "seen"], 2))
 def test_a_damaged_record_of_yesterday_stops_nothing_today(
     today: tuple[str, Path], light: Light, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

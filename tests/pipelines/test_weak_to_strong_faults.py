@@ -203,7 +203,7 @@ def bridge(one: list[str], other: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("point", "hit"),
     [
-        ("before-part", 8),
+        pytest.param("before-part", 8, marks=pytest.mark.slow),
         pytest.param("before-rename", 12, marks=pytest.mark.slow),
         pytest.param("after-part", 18, marks=pytest.mark.slow),
         ("before-part", 23),

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from lengths import mostly_slow
 from scipy.stats import beta
 
 from curation.report.audit import DRAWS, FLOOR, OWN, Measure, Stratum, allocate, cut, limits, measures
@@ -165,7 +166,7 @@ TRUTHS = {
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("truth", TRUTHS.values(), ids=TRUTHS)
+@pytest.mark.parametrize("truth", mostly_slow(TRUTHS.values(), 3), ids=TRUTHS)
 def test_intervals_hold_the_truth_as_often_as_they_say(truth: list[tuple[int, int, int]]) -> None:
     """By hypergeometric draws, as rows are sampled. The promise is 95 %; what is asked for leaves room for chance."""
     good, size, sampled = np.array(truth).T

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from lengths import mostly_long
+from lengths import mostly_long, mostly_slow
 from reviews import reviews
 
 from curation.models.locate import ModelError
@@ -125,7 +125,7 @@ def test_a_causal_head_wants_a_causal_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", mostly_slow(LOSSES, 2))
 def test_an_encoder_is_tuned_bit_for_bit_and_runs_as_a_classifier(loss: str, start: Path, tmp_path: Path) -> None:
     text, y = texts(280)
     student = make("encoder", start, model="path:model", max_tokens=24, epochs=4, lr=5e-4, batch=16, loss=loss)

@@ -191,8 +191,8 @@ def test_a_stage_whose_model_wants_a_gpu_is_fitted_where_there_is_one(
     assert json.loads(card)["process"] != os.getpid()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("scorer", ["length", pytest.param("model-length", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scorer", ["length", "model-length"])
 def test_a_scorer_that_kills_its_process_over_everything_is_said_and_given_up(
     scorer: str, address: str, recipe: Any, tmp_path: Path
 ) -> None:
