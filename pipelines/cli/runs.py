@@ -116,7 +116,10 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Curate. Resumes by itself, scores only what was never scored, does nothing when nothing is missing."""
+    """Curate: score, decide, write the dataset.
+
+    Resumes by itself, scores only what was never scored, does nothing when nothing is missing.
+    """
     from pipelines.recipe.bundle import unpacked
 
     options = {"executor": executor.value, "address": address, "workers": workers, "sample": sample, "refit": refit}
@@ -132,7 +135,7 @@ app.command(
 
 @app.command(epilog="Examples: curate retry -w ws; curate retry 41c2 --executor ray")
 def retry(
-    run: Annotated[str | None, typer.Argument(help="Run to retry. Default: the latest.", metavar="[RUN]")] = None,
+    run: Annotated[str | None, typer.Argument(help="Run to retry. Default: the latest.", metavar="RUN")] = None,
     workspace: Folder = WORKSPACE,
     executor: Executor = Runner.auto,
     address: Address = None,
