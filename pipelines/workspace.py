@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from curation.manifest.parts import Manifest
 from curation.paths import require_text
 from curation.store import Store, StoreError, open_store
+from pipelines.nearest import MARKER, workspaces_below
 from pipelines.running.events import Notice
 from schemas.errors import CurationError, Finding, command
 from schemas.manifest import FORMAT_VERSION
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from pipelines.weak_to_strong import spec as weak_spec
     from pipelines.weak_to_strong.plan import PlannedUnits
 
-MARKER = "workspace.json"
 LARGE = 256 * 1024 * 1024
 """Input bytes from which `executor="auto"` starts Ray."""
 
@@ -315,8 +316,10 @@ class Workspace:
     def require(self) -> None:
         """Raise C030 unless the workspace is there."""
         if not self.exists:
-            make = command("run RECIPE", self.store.root)
-            raise CurationError(Finding("C030", f"{self.store.root} is not a workspace", f"make one: {make}"))
+            near = workspaces_below()
+            make = f"make one: {command('run RECIPE', self.store.root)}"
+            hint = f"there is one here: -w {' or -w '.join(map(shlex.quote, near))}" if near else make
+            raise CurationError(Finding("C030", f"{self.store.root} is not a workspace", hint))
 
     def create(self) -> None:
         """Make the workspace, or see that it can be written to."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from pipelines.cli.options import Format, OutputFormat
+from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFormat
 from pipelines.cli.render import put, put_log, tell
 from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
@@ -44,15 +44,6 @@ JobName = Annotated[
 ]
 
 
-Workspace = Annotated[
-    str,
-    typer.Option(
-        "--workspace",
-        "-w",
-        envvar="CURATION_WORKSPACE",
-        help="Folder on a disk that this machine and all nodes share, or s3://BUCKET/PREFIX.",
-    ),
-]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: as `curate run` has it.")
 ]
@@ -74,7 +65,7 @@ Variables = Annotated[
 
 def submit(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")],
-    workspace: Workspace = "workspace",
+    workspace: Folder = WORKSPACE,
     address: Address = None,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash, as a run of its own.")
@@ -139,7 +130,7 @@ def submit(
 
 def submit_specification(
     spec: Annotated[Path, typer.Argument(help="Specification, a YAML file.", metavar="SPEC")],
-    workspace: Workspace = "workspace",
+    workspace: Folder = WORKSPACE,
     address: Address = None,
     workers: Workers = None,
     follow: Follow = False,

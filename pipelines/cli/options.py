@@ -22,6 +22,16 @@ class Runner(StrEnum):
     ray = "ray"
 
 
+def _workspace(context: typer.Context, named: str) -> str:
+    """The workspace that is meant: as named by -w or the environment, else the default."""
+    from pipelines.nearest import default_workspace
+
+    if named or context.resilient_parsing:
+        return named
+    written = context.params.get("recipe") or context.params.get("spec")
+    return default_workspace(written if isinstance(written, Path) else None)
+
+
 RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")]
 Folder = Annotated[
     str,
@@ -29,7 +39,10 @@ Folder = Annotated[
         "--workspace",
         "-w",
         envvar="CURATION_WORKSPACE",
-        help="Folder that holds scores and datasets, or s3://BUCKET/PREFIX.",
+        callback=_workspace,
+        show_default=False,
+        help="Folder that holds scores and datasets, or s3://BUCKET/PREFIX. Default: `workspace:` of the recipe, else "
+        "the nearest one upward from here, else ./workspace.",
     ),
 ]
 RunId = Annotated[
@@ -45,4 +58,5 @@ Address = Annotated[str | None, typer.Option("--address", help="A running Ray cl
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")
 ]
-WORKSPACE = "workspace"
+WORKSPACE = ""
+"""Default of `Folder`, for which the nearest one is taken."""
