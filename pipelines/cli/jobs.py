@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFormat
+from pipelines.cli.options import WORKSPACE, Folder, Format, Label, OutputFormat
 from pipelines.cli.render import put, put_log, tell
 from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
@@ -73,6 +73,7 @@ def submit(
     refit: Annotated[
         bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
     ] = False,
+    label: Label = None,
     workers: Workers = None,
     follow: Follow = False,
     python: Python = None,
@@ -118,7 +119,8 @@ def submit(
 
     where = _where(address) if not dry_run else ""
     say = _say if not quiet else (lambda text: None)
-    options = Options(workspace, sample, refit, workers, python, tuple(code or ()), tuple(env or ()), quiet, dry_run)
+    sent = tuple(code or ()), tuple(env or ())
+    options = Options(workspace, sample, refit, workers, python, *sent, quiet, dry_run, label)
     submission = start(recipe, where, options, say)
     if submission.result is not None:
         for line in summary(submission.result, workspace):

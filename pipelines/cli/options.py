@@ -46,7 +46,11 @@ Folder = Annotated[
     ),
 ]
 RunId = Annotated[
-    str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")
+    str | None,
+    typer.Option("--run", help="Label, dataset's name, run id or its beginning, or latest, which is the default."),
+]
+Label = Annotated[
+    str | None, typer.Option("--label", help="A name for the run, for --run; another run that has it loses it.")
 ]
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]

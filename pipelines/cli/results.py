@@ -175,7 +175,7 @@ def stats(
     format: OutputFormat = Format.table,
 ) -> None:
     """Mean, deviation and quantiles of every measurement, over the documents that reached its stage."""
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
 
     opened = open_workspace(workspace)
     opened.require()

@@ -97,7 +97,7 @@ app.command(
 def report(
     workspace: Folder = WORKSPACE,
     run: Annotated[
-        str | None, typer.Option("--run", help="Run id, a prefix of one, or a name. Default: the latest.")
+        str | None, typer.Option("--run", help="Name, run id or its beginning, or latest, which is the default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
 ) -> None:
