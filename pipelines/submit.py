@@ -26,11 +26,12 @@ from pipelines.planning.resolve import resolve
 from pipelines.recipe import bundle as bundles
 from pipelines.recipe.companions import unasked
 from pipelines.recipe.load import load
+from pipelines.running.records import record_asked
 from pipelines.running.result import finished
 from pipelines.weak_to_strong import plan as weak_plan
 from pipelines.weak_to_strong import result as weak_result
 from pipelines.weak_to_strong import spec as weak_spec
-from pipelines.workspace import Workspace
+from pipelines.workspace import Workspace, check_label
 from schemas.errors import CurationError, Finding
 from workers.jobs import Job, Jobs, Submission, checked, on_loopback
 
@@ -58,6 +59,7 @@ class Options:
     quiet: bool = False
     dry_run: bool = False
     """Only say what would be sent."""
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
     Raises CurationError for everything that is wrong with the recipe, and for a cluster that does not take the job;
     nothing has been sent then.
     """
+    check_label(options.label)
     address = checked(address or "") if not options.dry_run else ""
     location = _shared(options.workspace)
     workspace = Workspace(location)
@@ -96,6 +99,7 @@ def submit(recipe: Path, address: str | None, options: Options, say: Callable[[s
         if expected is not None:
             done = None if options.dry_run else finished(workspace.manifest, plan.run)
             if done is not None:
+                record_asked(workspace.manifest, plan.run, options.label)
                 return Submitted(plan.run, result=done)
             run = plan.run
             shards = f"{len(plan.shards):,} shard{'' if len(plan.shards) == 1 else 's'}"
@@ -211,6 +215,7 @@ def command(recipe: str, sent_from: Path, expected: str | None, workspace: str, 
     words += ["--workers", str(options.workers)] if options.workers is not None else []
     words += ["--sample", str(options.sample)] if options.sample is not None else []
     words += ["--refit"] if options.refit else []
+    words += ["--label", options.label] if options.label is not None else []
     words += ["--quiet"] if options.quiet else []
     return _on_head(words, address, options.python)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +18,10 @@ import pyarrow as pa
 import yaml
 
 from curation.manifest.parts import Manifest
+from curation.manifest.runs import LATEST
 from curation.paths import require_text
 from curation.store import Store, StoreError, open_store
+from pipelines.nearest import MARKER, workspaces_below
 from pipelines.running.events import Notice
 from schemas.errors import CurationError, Finding, command
 from schemas.manifest import FORMAT_VERSION
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     from pipelines.weak_to_strong import spec as weak_spec
     from pipelines.weak_to_strong.plan import PlannedUnits
 
-MARKER = "workspace.json"
 LARGE = 256 * 1024 * 1024
 """Input bytes from which `executor="auto"` starts Ray."""
 
@@ -99,20 +102,24 @@ class Workspace:
         sample: int | None = None,
         refit: bool = False,
         expect: str | None = None,
+        label: str | None = None,
         report: Report | None = None,
     ) -> Result:
         """Curate. Resumes what was begun, scores only what was never scored, does nothing when nothing is missing.
 
         `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
-        `expect` refuses a run of another id, such as of inputs that have changed since.
+        `expect` refuses a run of another id, such as of inputs that have changed since. `label` is a name for the run;
+        one that another run has moves to this one.
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
         from pipelines.running.fit import fit
+        from pipelines.running.records import record_asked
         from pipelines.running.run import execute
 
+        check_label(label)
         loaded = self._load(recipe)
         tell = (lambda event: None) if report is None else report
         try:
@@ -128,10 +135,18 @@ class Workspace:
             for item in todo:
                 fit(resolved, item, self.store, _executor(executor, address, workers, resolved.plan, tell), tell, refit)
                 resolved = resolve(loaded, Manifest(self.store), sample)  # a later fit may stand on this one
+            if label is not None or manifest.has("datasets", resolved.plan.run):  # else its attempt says so
+                before = record_asked(manifest, resolved.plan.run, label)
+                if before is not None:
+                    tell(Notice(f"label '{label}' was run {before}'s"))
         except OSError as failure:
             found = system_failure(failure)
             raise CurationError(Finding(found.code, found.message, found.hint)) from failure
-        return execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan, tell), tell)
+        result = execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan, tell), tell)
+        if result.run != resolved.plan.run:  # inputs were left out
+            with suppress(OSError):
+                record_asked(Manifest(self.store), result.run, label)
+        return result
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
         """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table."""
@@ -143,14 +158,22 @@ class Workspace:
             return run_select(connection, query)
 
     def status(self) -> pa.Table:
-        """One row a run: its state (running, done, failed, interrupted, unfinished), counts, and shards decided."""
+        """One row a run: its state (running, done, failed, interrupted, unfinished), counts, shards decided, labels.
+
+        Runs of `curate weak-to-strong` are among them, by `kind`: those that are not done are unfinished.
+        """
         from pipelines.running.attempts import running
 
         runs = self.sql(
             """SELECT run, name, status, rows, kept, dropped, errored,
                       (SELECT count(*) FROM shards s WHERE s.run = r.run) AS shards,
                       (SELECT count(*) FROM shards s WHERE s.run = r.run AND s.decisions IS NOT NULL) AS decided,
-                      attempts, last_started_at, dataset FROM runs r ORDER BY last_started_at"""
+                      attempts, last_started_at, dataset, labels, 'run' AS kind FROM runs r
+               UNION ALL BY NAME
+               SELECT run, name, CASE WHEN p.path IS NULL THEN 'unfinished' ELSE 'done' END AS status, rows,
+                      created_at AS last_started_at, p.path AS dataset, 'weak-to-strong' AS kind
+               FROM _weak_runs LEFT JOIN (SELECT run, any_value(path) AS path FROM _weak_results GROUP BY run) p
+               USING (run) ORDER BY last_started_at"""
         )
         alive = set(running(self.manifest).values())
         states = [
@@ -293,7 +316,7 @@ class Workspace:
 
     def retry(self, run: str | None = None, **options: Any) -> Result:
         """Run the recipe of an earlier run again, as it was then, on its inputs as they are now."""
-        from curation.manifest.views import choose_run
+        from curation.manifest.runs import choose_run
         from pipelines.recipe.load import parse
 
         self.require()
@@ -315,8 +338,10 @@ class Workspace:
     def require(self) -> None:
         """Raise C030 unless the workspace is there."""
         if not self.exists:
-            make = command("run RECIPE", self.store.root)
-            raise CurationError(Finding("C030", f"{self.store.root} is not a workspace", f"make one: {make}"))
+            near = workspaces_below()
+            make = f"make one: {command('run RECIPE', self.store.root)}"
+            hint = f"there is one here: -w {' or -w '.join(map(shlex.quote, near))}" if near else make
+            raise CurationError(Finding("C030", f"{self.store.root} is not a workspace", hint))
 
     def create(self) -> None:
         """Make the workspace, or see that it can be written to."""
@@ -353,6 +378,13 @@ def _tell_passed_over(resolved: Any, tell: Report) -> None:
         tell(Notice(f"warning: passed over {files} in the input folders: not Parquet, JSON lines, JSON or CSV"))
     for line in resolved.notices:
         tell(Notice(line))
+
+
+def check_label(label: str | None) -> None:
+    """Raise C004 for one that would not name a run."""
+    if label is not None and (label == LATEST or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", label)):
+        hint = "letters, digits, dots, _ and -, such as before-pii"
+        raise CurationError(Finding("C004", f"label {label!r}: no name for a run", hint))
 
 
 def _another_run(expected: str, instead: str) -> Finding:

@@ -256,6 +256,15 @@ PARTS: dict[str, pa.Schema] = {
         # which is the latest: a clock may go back; null in workspaces of earlier versions
         ("number", pa.int64()),
     ),
+    # runs that were asked for by a label, or once more when they were finished; of a label the greatest number counts.
+    # `after`: the number of the last attempt before, since which of both was last says which run is the latest
+    "asked": _schema(
+        ("number", pa.int64()),
+        ("run", pa.string()),
+        ("label", pa.string()),
+        ("after", pa.int64()),
+        ("asked_at", _TIME),
+    ),
     # what each model did in each process, for one pass of one attempt
     "meters": _schema(
         ("run", pa.string()),

@@ -106,3 +106,6 @@ class Recipe(Strict):
     errors: Errors = Errors()
     on_bad_shard: Literal["stop", "skip"] = "stop"
     """At a dataset-wide stage: `stop` there, or go on without the shard and name it in the dataset card."""
+    workspace: Annotated[str, Field(min_length=1)] | None = None
+    """Folder of the workspace, relative to the recipe, or its URL, for a command that is not told by -w or
+    CURATION_WORKSPACE. No run's id depends on it."""

@@ -106,6 +106,8 @@ class Spec(Strict):
     seeds: Annotated[int, Field(ge=1, le=100)] = 5
     """Each redraws the split, the supervisors, the students and the ceilings. The first one's labels are published."""
     output: Output = Output()
+    workspace: Annotated[str, Field(min_length=1)] | None = None
+    """As a recipe's: what commands take that are told no other; no run's id depends on it."""
 
 
 class Supervisor(Strict):

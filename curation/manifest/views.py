@@ -12,17 +12,17 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.manifest.limits import Limits
 from curation.manifest.parts import BULKY, KEY, SIDE_BY_SIDE, Manifest
+from curation.manifest.runs import choose_run as choose_run  # others know it from here
 from curation.manifest.sql import open_locked
 from curation.reasons import rule_sql
 from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
 from curation.store.seal import mend
-from schemas.errors import CurationError, Finding, command
+from schemas.errors import CurationError, Finding
 from schemas.manifest import DECISION, PARTS, TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 
 EVERY_RUN = (
@@ -66,10 +66,6 @@ _LINKS = (
     "a_file INTEGER, a_row BIGINT, b_file INTEGER, b_row BIGINT, similarity DOUBLE,"
     " containment DOUBLE, dropped BOOLEAN, reason VARCHAR"
 )
-
-
-LATEST = [("number", "descending"), ("started_at", "descending"), ("attempt", "descending")]
-"""Order of attempts, the latest first: by their number, since a clock may go back; nulls are those before numbers."""
 
 
 def connect(
@@ -138,30 +134,6 @@ def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str |
         keys = _shown(manifest, kind, run)
         records = manifest.read(kind, None if keys is None else sorted(keys))
         connection.register(f"_{kind}_records", records.drop_columns([KEY]))
-
-
-def choose_run(manifest: Manifest, run: str | None) -> str | None:
-    """The run meant by an id, a prefix of one, or a dataset's name; the one started last when nothing is said."""
-    attempts, runs = manifest.read("attempts"), manifest.read("runs")
-    if run is None:
-        if not attempts.num_rows:  # none, or they are damaged
-            if not runs.num_rows and manifest.keys("decisions"):
-                what = f"{manifest.store.uri('manifest/parts/runs')} is damaged: what runs there were is gone from it"
-                raise CurationError(Finding("C048", what, mend(manifest.store.root)))
-            return next(iter(runs.sort_by([("created_at", "descending")]).column("run").to_pylist()), None)
-        order = pc.sort_indices(attempts, sort_keys=LATEST)
-        return str(attempts.column("run")[order[0].as_py()].as_py())
-    every_run = runs.column("run").to_pylist()
-    named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
-    matches = [item for item in every_run if item == run] or named.column("run").to_pylist()[-1:]
-    matches = matches or [item for item in every_run if item.startswith(run)]
-    if not matches:
-        manifest.refuse_damaged(run)
-    if len(matches) != 1:
-        what = "is not in this workspace" if not matches else f"may be any of {', '.join(sorted(matches))}"
-        listed = command('sql "SELECT run, name, status FROM runs"', manifest.store.root)
-        raise CurationError(Finding("C032", f"run '{run}' {what}", f"list them: {listed}"))
-    return str(matches[0])
 
 
 def shared_statements(manifest: Manifest, kinds: Iterable[str], run: str | None = None) -> list[str]:

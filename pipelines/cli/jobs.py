@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from pipelines.cli.options import Format, OutputFormat
+from pipelines.cli.options import WORKSPACE, Folder, Format, Label, OutputFormat
 from pipelines.cli.render import put, put_log, tell
 from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
@@ -44,15 +44,6 @@ JobName = Annotated[
 ]
 
 
-Workspace = Annotated[
-    str,
-    typer.Option(
-        "--workspace",
-        "-w",
-        envvar="CURATION_WORKSPACE",
-        help="Folder on a disk that this machine and all nodes share, or s3://BUCKET/PREFIX.",
-    ),
-]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: as `curate run` has it.")
 ]
@@ -74,7 +65,7 @@ Variables = Annotated[
 
 def submit(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")],
-    workspace: Workspace = "workspace",
+    workspace: Folder = WORKSPACE,
     address: Address = None,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash, as a run of its own.")
@@ -82,6 +73,7 @@ def submit(
     refit: Annotated[
         bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
     ] = False,
+    label: Label = None,
     workers: Workers = None,
     follow: Follow = False,
     python: Python = None,
@@ -127,7 +119,8 @@ def submit(
 
     where = _where(address) if not dry_run else ""
     say = _say if not quiet else (lambda text: None)
-    options = Options(workspace, sample, refit, workers, python, tuple(code or ()), tuple(env or ()), quiet, dry_run)
+    sent = tuple(code or ()), tuple(env or ())
+    options = Options(workspace, sample, refit, workers, python, *sent, quiet, dry_run, label)
     submission = start(recipe, where, options, say)
     if submission.result is not None:
         for line in summary(submission.result, workspace):
@@ -139,7 +132,7 @@ def submit(
 
 def submit_specification(
     spec: Annotated[Path, typer.Argument(help="Specification, a YAML file.", metavar="SPEC")],
-    workspace: Workspace = "workspace",
+    workspace: Folder = WORKSPACE,
     address: Address = None,
     workers: Workers = None,
     follow: Follow = False,

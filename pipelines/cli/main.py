@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from pipelines.cli import audit, jobs, models, results, runs, shipped, upkeep, weak_to_strong
-from pipelines.cli.render import print_findings, tell
+from pipelines.cli.render import print_findings, put, tell
 from pipelines.cli.stopping import Talk
+from pipelines.cli.usage import Commands
 from pipelines.tables import writable
 from schemas.errors import CurationError, Finding
 
-app = typer.Typer(
+app = Commands(
     name="curate",
-    help="Curate text for training with small models as filters: score once, decide in SQL, account for every row.",
-    epilog="Start with: curate check RECIPE, curate plan RECIPE, curate run RECIPE. "
-    "Every command has --help with examples.",
+    epilog="Examples: curate recipes; curate check recipe.yaml; curate run recipe.yaml --sample 1000; "
+    "curate show --kept; curate run -h",
     no_args_is_help=True,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
@@ -32,6 +32,31 @@ app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(weak_to_strong.app, name="weak-to-strong")
 app.add_typer(jobs.app, name="jobs")
+
+
+def _print_version(wanted: bool) -> None:
+    """As the first line of a report of a fault should have it."""
+    if not wanted:
+        return
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        number = version("curation-engine")
+    except PackageNotFoundError:  # code that was sent to a cluster
+        number = "of no release"
+    put(f"curate {number} (Python {platform.python_version()}, {platform.system()} {platform.machine()})")
+    raise typer.Exit
+
+
+@app.callback()
+def curate(
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Curate text for training with small models as filters: score once, decide in SQL, account for every row."""
 
 
 def main() -> None:
@@ -50,7 +75,7 @@ def _main(arguments: list[str]) -> int:
     writable(sys.stdout)
     code = 1
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="curate")
     except CurationError as failure:
         print_findings(failure.findings)
         code = 1 if failure.findings and failure.findings[0].code.startswith("R") else 2

@@ -46,7 +46,7 @@ class WhatToLearn(StrEnum):
 )
 def train_scorer(
     data: Annotated[
-        str | None, typer.Argument(help="Labelled texts: a Parquet or JSON lines file, or a glob.", metavar="[DATA]")
+        str | None, typer.Argument(help="Labelled texts: a Parquet or JSON lines file, or a glob.", metavar="DATA")
     ] = None,
     into: Annotated[Path, typer.Option("--into", help="New folder for weights and card.")] = Path("model"),
     label: Annotated[str | None, typer.Option("--label", help="Column of numbers or booleans to foretell.")] = None,

@@ -22,6 +22,16 @@ class Runner(StrEnum):
     ray = "ray"
 
 
+def _workspace(context: typer.Context, named: str) -> str:
+    """The workspace that is meant: as named by -w or the environment, else the default."""
+    from pipelines.nearest import default_workspace
+
+    if named or context.resilient_parsing:
+        return named
+    written = context.params.get("recipe") or context.params.get("spec")
+    return default_workspace(written if isinstance(written, Path) else None)
+
+
 RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")]
 Folder = Annotated[
     str,
@@ -29,11 +39,18 @@ Folder = Annotated[
         "--workspace",
         "-w",
         envvar="CURATION_WORKSPACE",
-        help="Folder that holds scores and datasets, or s3://BUCKET/PREFIX.",
+        callback=_workspace,
+        show_default=False,
+        help="Folder that holds scores and datasets, or s3://BUCKET/PREFIX. Default: `workspace:` of the recipe, else "
+        "the nearest one upward from here, else ./workspace.",
     ),
 ]
 RunId = Annotated[
-    str | None, typer.Option("--run", help="Run id, a prefix of one, or a dataset's name. Default: the latest.")
+    str | None,
+    typer.Option("--run", help="Label, dataset's name, run id or its beginning, or latest, which is the default."),
+]
+Label = Annotated[
+    str | None, typer.Option("--label", help="A name for the run, for --run; another run that has it loses it.")
 ]
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
@@ -45,4 +62,5 @@ Address = Annotated[str | None, typer.Option("--address", help="A running Ray cl
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")
 ]
-WORKSPACE = "workspace"
+WORKSPACE = ""
+"""Default of `Folder`, for which the nearest one is taken."""

@@ -28,7 +28,7 @@ app = typer.Typer(rich_markup_mode=None)
     'echo "DESCRIBE documents" | curate sql -'
 )
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.")],
+    query: Annotated[str, typer.Argument(help="One SELECT, or - to read it from stdin.", metavar="QUERY")],
     workspace: Folder = WORKSPACE,
     run: RunId = None,
     memory: Annotated[
@@ -40,9 +40,12 @@ def sql(
     ] = None,
     format: OutputFormat = Format.table,
 ) -> None:
-    """Query the workspace. Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors, labels,
-    supervisors, weak_to_strong; of one run: documents, funnel, drops, errors, duplicate_clusters,
-    duplicate_pairs, scores_histogram, distributions, statistics, audits, selections."""
+    """Query the workspace in SQL.
+
+    Views: runs, attempts, stages, shards, datasets, models, lineage, scorers, actors, labels, supervisors,
+    weak_to_strong; of one run: documents, funnel, drops, errors, duplicate_clusters, duplicate_pairs,
+    scores_histogram, distributions, statistics, audits, selections.
+    """
     from curation.manifest.limits import Limits, confined
     from curation.manifest.sql import run_select, stream_select
     from curation.manifest.views import connect
@@ -97,7 +100,7 @@ def show(
     'curate explain "https://example.org/x"; curate explain crawl/a.parquet#17 --why quality'
 )
 def explain(
-    document: Annotated[str, typer.Argument(help="path#row, doc_id, or the id column's value.")],
+    document: Annotated[str, typer.Argument(help="path#row, doc_id, or the id column's value.", metavar="DOCUMENT")],
     workspace: Folder = WORKSPACE,
     run: RunId = None,
     why: Annotated[
@@ -172,7 +175,7 @@ def stats(
     format: OutputFormat = Format.table,
 ) -> None:
     """Mean, deviation and quantiles of every measurement, over the documents that reached its stage."""
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
 
     opened = open_workspace(workspace)
     opened.require()
@@ -191,7 +194,7 @@ def stats(
 
 @app.command(epilog="Examples: curate selection -w ws; curate selection diverse -w ws; curate selection -f json")
 def selection(
-    stage: Annotated[str | None, typer.Argument(help="One selection's stage. Default: all.", metavar="[STAGE]")] = None,
+    stage: Annotated[str | None, typer.Argument(help="One selection's stage. Default: all.", metavar="STAGE")] = None,
     workspace: Folder = WORKSPACE,
     run: RunId = None,
     format: Annotated[Format | None, typer.Option("--format", "-f", help="json or jsonl. Default: to read.")] = None,

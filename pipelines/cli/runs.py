@@ -14,6 +14,7 @@ from pipelines.cli.options import (
     Executor,
     Folder,
     Format,
+    Label,
     OutputFormat,
     Quiet,
     RecipePath,
@@ -97,7 +98,8 @@ def plan(
 
 @app.command(
     epilog="Examples: curate run recipe.yaml -w ws; curate run recipe.yaml --sample 1000; "
-    "curate run recipe.yaml --executor ray --workers 16; curate run recipe.yaml --address auto"
+    "curate run recipe.yaml --label before-pii; curate run recipe.yaml --executor ray --workers 16; "
+    "curate run recipe.yaml --address auto"
 )
 def run(
     recipe: RecipePath,
@@ -111,15 +113,20 @@ def run(
     refit: Annotated[
         bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
     ] = False,
+    label: Label = None,
     sent_from: Annotated[Path | None, typer.Option("--sent-from", hidden=True)] = None,
     expect: Annotated[str | None, typer.Option("--expect", hidden=True)] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Curate. Resumes by itself, scores only what was never scored, does nothing when nothing is missing."""
+    """Curate: score, decide, write the dataset.
+
+    Resumes by itself, scores only what was never scored, does nothing when nothing is missing.
+    """
     from pipelines.recipe.bundle import unpacked
 
     options = {"executor": executor.value, "address": address, "workers": workers, "sample": sample, "refit": refit}
+    options["label"] = label
     given = recipe if sent_from is None else unpacked(recipe, sent_from)  # by `curate submit`
     run_and_report(workspace, quiet, verbose, lambda ws, report: ws.run(given, report=report, expect=expect, **options))
 
@@ -132,7 +139,9 @@ app.command(
 
 @app.command(epilog="Examples: curate retry -w ws; curate retry 41c2 --executor ray")
 def retry(
-    run: Annotated[str | None, typer.Argument(help="Run to retry. Default: the latest.", metavar="[RUN]")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="Run to retry, named as for --run. Default: the latest.", metavar="RUN")
+    ] = None,
     workspace: Folder = WORKSPACE,
     executor: Executor = Runner.auto,
     address: Address = None,

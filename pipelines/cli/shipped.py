@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command(epilog="Examples: curate rules; curate rules gopher-quality@datatrove; curate rules -f csv")
 def rules(
     profile: Annotated[
-        str | None, typer.Argument(help="A profile of `scorer: rules`. Default: all of them.", metavar="[PROFILE]")
+        str | None, typer.Argument(help="A profile of `scorer: rules`. Default: all of them.", metavar="PROFILE")
     ] = None,
     format: OutputFormat = Format.table,
 ) -> None:
@@ -31,7 +31,7 @@ def rules(
 
 @app.command(epilog="Examples: curate recipes; curate recipes fineweb")
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Recipe to print. Default: list them.", metavar="[NAME]")] = None,
+    name: Annotated[str | None, typer.Argument(help="Recipe to print. Default: list them.", metavar="NAME")] = None,
     format: OutputFormat = Format.table,
 ) -> None:
     """Recipes to begin with: list them, or print one with its comments, to be kept in a file and changed."""

@@ -31,7 +31,7 @@ def export(
     into: Annotated[Path, typer.Option("--into", help="New folder for the files.")],
     run: Annotated[
         str | None,
-        typer.Argument(help="Run id, a prefix of one, or a dataset's name. Default: the latest.", metavar="[RUN]"),
+        typer.Argument(help="Label, dataset's name, run id or its beginning. Default: the latest.", metavar="RUN"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the order and of the test split.")] = 0,
     test_share: Annotated[

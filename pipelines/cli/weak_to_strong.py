@@ -10,7 +10,7 @@ import pyarrow as pa
 import typer
 
 from pipelines.cli.jobs import submit_specification
-from pipelines.cli.options import WORKSPACE, Format, OutputFormat, Quiet
+from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFormat, Quiet
 from pipelines.cli.render import counted, put_json, tell
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
@@ -22,15 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 SpecPath = Annotated[Path, typer.Argument(help="Specification, a YAML file.", metavar="SPEC")]
-Folder = Annotated[
-    str,
-    typer.Option(
-        "--workspace",
-        "-w",
-        envvar="CURATION_WORKSPACE",
-        help="Folder that holds labels and models, or s3://BUCKET/PREFIX.",
-    ),
-]
 
 
 @app.command(epilog="Example: curate weak-to-strong check spec.yaml")
@@ -106,7 +97,7 @@ app.command(
 def report(
     workspace: Folder = WORKSPACE,
     run: Annotated[
-        str | None, typer.Option("--run", help="Run id, a prefix of one, or a name. Default: the latest.")
+        str | None, typer.Option("--run", help="Name, run id or its beginning, or latest, which is the default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
 ) -> None:

@@ -232,7 +232,7 @@ def report(manifest: Manifest, run: str | None, audit: str | None = None) -> Rep
 
 
 def _run(manifest: Manifest, run: str | None) -> str:
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
 
     chosen = choose_run(manifest, run)
     if chosen is None:

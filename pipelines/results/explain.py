@@ -114,7 +114,8 @@ class Explanation:
 
 def explain(manifest: Manifest, document: str, run: str | None) -> list[Explanation]:
     """Find documents by `path#row`, else by doc_id and by the user's id. Raises C032 when none matches."""
-    from curation.manifest.views import choose_run, connect
+    from curation.manifest.runs import choose_run
+    from curation.manifest.views import connect
 
     chosen = choose_run(manifest, run)
     if not is_text(document):

@@ -191,7 +191,7 @@ def _text(column: pa.Array) -> pa.Array:
 
 
 def _dataset(manifest: Manifest, run: str | None) -> _Dataset:
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
     from pipelines.recipe.load import parse
     from pipelines.running.verify import check_dataset
 

@@ -19,7 +19,7 @@ def reports(manifest: Manifest, run: str | None, stage: str | None) -> list[dict
 
     Raises C032 where the run has no such selection.
     """
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
 
     chosen = choose_run(manifest, run)
     stages = manifest.where("stages", run=chosen).sort_by("position").to_pylist()

@@ -42,7 +42,8 @@ def show(
     Each has doc_id, id, path, row, outcome, dropped_by, reason, score, threshold, text (as in the source) and
     `edited` (as later stages and the output have it; None where nothing was edited).
     """
-    from curation.manifest.views import choose_run, connect
+    from curation.manifest.runs import choose_run
+    from curation.manifest.views import connect
 
     chosen = choose_run(manifest, run)
     conditions, values = ["true"], {}

@@ -15,6 +15,7 @@ from curation.flow import Failure
 from curation.flow.faults import to_be_stored
 from curation.flow.objects import contract, describe
 from curation.manifest.parts import Manifest, later, now
+from curation.manifest.runs import attempts_so_far, choose_run, labelled_runs
 from curation.manifest.snapshot import publish_snapshot
 from curation.plan import Plan
 from curation.sources import Shard
@@ -29,7 +30,22 @@ def new_attempt() -> str:
 
 def next_number(attempts: pa.Table) -> int:
     """The number of the attempt that is made now: behind all that are there, whatever the clock says."""
-    return 1 + int(pc.max(attempts.column("number")).as_py() or attempts.num_rows)
+    return 1 + attempts_so_far(attempts)
+
+
+def record_asked(manifest: Manifest, run: str, label: str | None) -> str | None:
+    """Record that a run was asked for, by a label or as the one that is now the latest; the run that had the label."""
+    before = None if label is None else labelled_runs(manifest).get(label)
+    if before == run or label is None:
+        label = None
+        if choose_run(manifest, None) == run:
+            return None
+    while True:
+        number = 1 + int(pc.max(manifest.read("asked").column("number")).as_py() or 0)
+        after = attempts_so_far(manifest.read("attempts"))
+        row = {"number": number, "run": run, "label": label, "after": after, "asked_at": now()}
+        if manifest.commit("asked", f"{number:012d}", [row]):
+            return before if before != run else None
 
 
 def announce_run(manifest: Manifest, plan: Plan) -> None:

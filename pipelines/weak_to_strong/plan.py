@@ -48,7 +48,7 @@ def resolve(loaded: Loaded, manifest: Manifest) -> Resolved:
         [one.kind, one.name, one.version, one.settings.model_dump(mode="json"), one.identity()]
         for one in loaded.members
     ]
-    spec = loaded.spec.model_dump(mode="json", exclude={"input"})
+    spec = loaded.spec.model_dump(mode="json", exclude={"input", "workspace"})
     return Resolved(loaded, files, fingerprint([VERSION, spec, loaded.mapping, members, files.identity])[:16])
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from reviews import FUNCTIONS, reviews, specification, write
 
-from curation.manifest.parts import now
-from curation.manifest.views import EVERY_LABEL, EVERY_RUN, ONE_RUN, VIEWS, choose_run, connect
+from curation.manifest.parts import Manifest, now
+from curation.manifest.runs import choose_run
+from curation.manifest.views import EVERY_LABEL, EVERY_RUN, ONE_RUN, VIEWS, connect
+from pipelines.running.records import next_number, record_asked
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -242,7 +244,35 @@ def test_a_run_is_named_by_id_prefix_or_dataset_and_the_latest_is_meant_else(run
     assert chosen == {None: "cd03", "ab01": "ab01", "cd": "cd03", "web": "ab02", "ab0": "cd03"}
 
 
-@pytest.mark.parametrize(("name", "says"), [("ab", "may be any of ab01, ab02"), ("x", "is not in this workspace")])
+def test_a_label_names_the_run_that_was_given_it_last(runs: Workspace) -> None:
+    def asked(run: str, label: str | None = None) -> str | None:
+        return record_asked(Manifest(runs.store), run, label)
+
+    assert asked("ab01", "before-pii") is None
+    assert asked("ab02", "ab") is None
+    assert [choose_run(runs.manifest, name) for name in ("before-pii", "ab", "latest")] == ["ab01", "ab02", "ab02"]
+    assert asked("cd03", "before-pii") == "ab01", "whose it was"
+    assert [choose_run(runs.manifest, name) for name in ("before-pii", None)] == ["cd03", "cd03"]
+    listed = runs.sql("SELECT run, labels FROM runs WHERE labels IS NOT NULL").to_pylist()
+    assert listed == [{"run": "ab02", "labels": "ab"}, {"run": "cd03", "labels": "before-pii"}]
+    assert [row["labels"] for row in runs.status().to_pylist()].count("before-pii") == 1
+
+
+def test_the_latest_run_is_the_one_that_was_asked_for_last(runs: Workspace) -> None:
+    for _ in range(2):
+        record_asked(Manifest(runs.store), "ab01", None)  # it was finished
+        assert choose_run(runs.manifest, "latest") == "ab01"
+    assert len(runs.manifest.keys("asked")) == 1, "nothing is written where nothing changes"
+    row = {"attempt": "a9", "run": "ab02", "number": next_number(runs.manifest.read("attempts"))}
+    runs.manifest.commit("attempts", "a9", [row])
+    assert choose_run(runs.manifest, "latest") == "ab02"
+    record_asked(Manifest(runs.store), "ab01", None)
+    assert choose_run(runs.manifest, None) == "ab01"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("ab", r"may be any of ab01 \(web\), ab02 \(web\)"), ("x", "is not in this workspace")]
+)
 def test_an_ambiguous_or_unknown_run_is_refused_and_the_choices_listed(name: str, says: str, runs: Workspace) -> None:
     with pytest.raises(CurationError, match=says) as failure:
         runs.sql("SELECT 1", name)

@@ -145,7 +145,7 @@ def test_the_latest_run_is_the_one_begun_last_whatever_the_clock_says(place: Pat
     assert workspace.sql("SELECT DISTINCT stage FROM drops").num_rows == 0
     [shown] = workspace.sql("SELECT count(*) AS n FROM funnel").to_pylist()
     assert shown == workspace.sql("SELECT count(*) AS n FROM funnel", second.run).to_pylist()[0]
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
 
     assert (choose_run(workspace.manifest, None), choose_run(workspace.manifest, "c")) == (second.run, second.run)
     assert [row["run"] for row in workspace.sql("FROM attempts").to_pylist()] == [first.run, second.run]
@@ -178,6 +178,6 @@ def test_workspaces_from_before_attempts_were_numbered_are_read(place: Path) -> 
     second = run(place, recipe(place, {"scorer": "url", "keep": "url.scheme = 'https'"}))
     numbers = Workspace(place / "ws").manifest.read("attempts").column("number").to_pylist()
     assert sorted(numbers, key=lambda number: number or 0) == [None, 2]
-    from curation.manifest.views import choose_run
+    from curation.manifest.runs import choose_run
 
     assert choose_run(Workspace(place / "ws").manifest, None) == second.run

@@ -27,6 +27,7 @@ from curation.flow import Failure
 from pipelines.cli.main import _main, app
 from pipelines.cli.progress import Progress
 from pipelines.cli.talk import summary
+from pipelines.cli.usage import GROUPS, examples_of
 from pipelines.running.events import Failed
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
@@ -74,10 +75,8 @@ COMMANDS = dict(commands())
 
 
 def examples(command: Any) -> list[str]:
-    """Single commands out of `Examples: a; b "x; y"; echo z | c`."""
-    text = command.epilog.partition(":")[2]
-    pieces = re.findall(r"""(?:'[^']*'|"[^"]*"|[^;'"])+""", text)
-    return [piece.rpartition("|")[2].strip() if "|" in piece else piece.strip() for piece in pieces if piece.strip()]
+    """The `curate` in each example: `echo z | curate c` is `curate c`."""
+    return [example.rpartition("|")[2].strip() for example in examples_of(command.epilog)]
 
 
 # --- start ---------------------------------------------------------------------------------------------------------
@@ -132,6 +131,34 @@ def test_every_command_has_help_with_examples_that_parse(name: str, call: Callab
         assert " ".join(words).startswith(name), example
         with COMMANDS[name].make_context(name, words[len(name.split()) :]):
             pass
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_first_page_cuts_no_sentence_and_is_as_wide_as_the_terminal(
+    columns: int, call: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    page = call("-h").out
+    assert "..." not in page.partition("\n")[2]
+    assert columns * 2 // 3 < max(map(len, page.splitlines())) <= columns
+    headings = re.findall(r"^(\w+):$", page, flags=re.MULTILINE)
+    assert headings == [*GROUPS, "Options", "Examples"], "a command of no group stands under More"
+    assert call().err.endswith("curate run -h\n")
+
+
+@pytest.mark.parametrize("words", ["submit", "train-scorer", "sql"])
+def test_examples_are_whole_on_lines_of_their_own(
+    words: str, call: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = call(words, "-h").out.partition("Examples:\n")[2].splitlines()
+    assert [line.strip() for line in lines] == examples_of(COMMANDS[words].epilog)
+    assert max(map(len, lines)) > 60
+
+
+def test_the_version_is_the_first_line_of_a_report(call: Callable[..., Called]) -> None:
+    assert re.fullmatch(r"curate \S+ \(Python 3\.\d+\.\S+, \w+ \w+\)\n", call("-V").out)
+    assert call("--version").out == call("-V").out
 
 
 def test_the_documented_commands_are_there() -> None:

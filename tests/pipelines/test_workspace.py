@@ -183,3 +183,22 @@ def test_two_workspaces_that_are_one_folder_see_the_same(finished: Any, tmp_path
     here, there = Workspace(finished[1].root), Workspace(str(tmp_path / "link"))
     query = "SELECT * FROM documents ORDER BY doc_id"
     assert here.sql(query).equals(there.sql(query))
+
+
+def test_a_run_that_had_nothing_to_do_is_the_latest_again_and_bears_its_label(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    recipes = [{"name": name, "input": {"path": str(tmp_path / "a.jsonl")}} for name in ("one", "two")]
+    workspace = Workspace(tmp_path / "ws")
+    first = workspace.run(recipes[0], executor="local", label="kept")
+    workspace.run(recipes[1], executor="local")
+    names = "SELECT name FROM runs JOIN (SELECT DISTINCT run FROM documents) USING (run)"
+    assert workspace.sql(names).to_pylist() == [{"name": "two"}]
+    again = workspace.run(recipes[0], executor="local")
+    assert (again.run, again.outcome) == (first.run, "nothing-to-do")
+    assert workspace.sql(names).to_pylist() == [{"name": "one"}]
+    workspace.run(recipes[1], executor="local", label="kept")
+    assert [row["name"] for row in workspace.status().to_pylist() if row["labels"] == "kept"] == ["two"]
+    assert len(list(workspace.show(run="kept"))) == 2
+    for label in ("latest", "a b", "../x"):
+        with pytest.raises(CurationError, match="C004"):
+            workspace.run(recipes[0], label=label)

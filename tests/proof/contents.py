@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 VOLATILE = {
-    *("created_at", "started_at", "ended_at", "failed_at", "labelled_at", "last_started_at", "mtime_ns", "ctime_ns"),
+    *("created_at", "started_at", "ended_at", "failed_at", "labelled_at", "last_started_at", "asked_at"),
+    *("mtime_ns", "ctime_ns"),
     *("inode", "settled", "attempt", "host", "pid", "process", "hardware", "seconds", "busy", "wall", "peak"),
     *(
         "tokens_per_second",
