@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from curation.sources import cut_shards, find, inspect, read_batches
 from curation.sources.column_types import numeric
 from curation.sources.texts import valid_text
 from curation.store import local_copy, new_folder, open_store
-from curation.training.scorer import Examples, Method, Task, Trained, task_of, train
+from curation.training.examples import Examples, Task, task_of
+from curation.training.scorer import Method, Trained, train
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding, advice, command
 
@@ -31,6 +33,8 @@ CARD = "README.md"
 KINDS: dict[Method, str] = {"head": "embedding-head", "fasttext": "fasttext"}
 SOUGHT: dict[Method, str] = {"head": "head", "fasttext": "model"}
 """Key of a stage that names the folder."""
+PORTION, PAUSE = 256, 5.0
+"""Texts that are embedded at once, and seconds between two words about it."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,13 @@ def train_scorer(
     examples, test, files = _read(source, say)
     chosen = task or task_of(examples.target, examples.other is not None)
     embedding = _embedding(model, max_tokens) if method == "head" else None
+    texts = sum(len(part.target) * (1 if part.other is None else 2) for part in (examples, test) if part is not None)
     try:
         trained = train(
             examples,
             task=chosen,
             method=method,
-            embed=None if embedding is None else _Embedder(embedding, say),
+            embed=None if embedding is None else _Embedder(embedding, texts, say),
             cut=cut,
             test=test,
             test_share=test_share,
@@ -93,7 +98,7 @@ def train_scorer(
         "label": source.label or "likeness to the seeds",
         **({} if embedding is None else _encoder_facts(embedding)),
     }
-    _write(into, trained, facts, _card(into.name, trained, facts, source, files, method))
+    _write(into, trained, facts, _card(into, trained, facts, source, files, method))
     return into
 
 
@@ -133,22 +138,29 @@ def card_of(address: str, workspace: Path | str) -> str:
 
 
 class _Embedder:
-    """Vectors as a run will store them, float16, in portions, with a word now and then about how far it is."""
+    """Vectors as a run will store them, float16, in portions, with a word every few seconds about how far it is."""
 
-    def __init__(self, embedding: Embedding, say: Callable[[str], None]) -> None:
+    def __init__(self, embedding: Embedding, texts: int, say: Callable[[str], None]) -> None:
         self.embedding = embedding
+        self.texts = texts
         self.say = say
+        self.done = 0
+        self.since = self.said = time.monotonic()
 
     def __call__(self, text: pa.LargeStringArray) -> np.ndarray:
         parts = []
-        for begin in range(0, max(len(text), 1), 4096):
-            portion = text.slice(begin, 4096)
+        for begin in range(0, max(len(text), 1), PORTION):
+            portion = text.slice(begin, PORTION)
             X, there = vectors_of(self.embedding.score(pa.record_batch({"text": portion})).to_struct_array())
             whole = np.zeros((len(there), self.embedding.encoder.dim))
             whole[there] = X
             parts.append(whole)
-            if len(text) > 4096:
-                self.say(f"embedded {min(begin + 4096, len(text)):,} of {len(text):,}")
+            self.done += len(portion)
+            now = time.monotonic()
+            if now - self.said >= PAUSE or self.done == self.texts:
+                self.said = now
+                rate = self.done / max(now - self.since, 1e-9)
+                self.say(f"embedded {self.done:,} of {self.texts:,}, {rate:,.0f} a second")
         return np.concatenate(parts)
 
 
@@ -271,7 +283,7 @@ def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> No
 
 
 def _card(
-    name: str,
+    into: Path,
     trained: Trained,
     facts: dict[str, Any],
     source: Source,
@@ -282,15 +294,16 @@ def _card(
     kind: Literal["embedding-head", "fasttext"] = facts["kind"]
     score = "prob" if facts["task"] == "binary" else "score"
     lines = [
-        f"# {markdown(name)}",
+        f"# {markdown(into.name)}",
         "",
-        f"A `{kind}` scorer that foretells {_what(source)} ({facts['task']}), learned by `curate train-scorer`.",
+        f"{'An' if kind[0] in 'aeiou' else 'A'} `{kind}` scorer that predicts {_what(source)} ({facts['task']}),"
+        " learned by `curate train-scorer`.",
         "",
         "## Use",
         "",
         *fenced(
-            f"- scorer: {kind}\n  {SOUGHT[method]}: path:{name}      # this folder, relative to the recipe\n"
-            f"  keep: {kind.replace('-', '_')}.{score} >= {facts['cut']:g}",
+            f"- scorer: {kind}\n  {SOUGHT[method]}: path:{into.as_posix()}      # this folder, from the recipe's\n"
+            f"  keep: {kind.replace('-', '_')}.{score} >= {facts['keep_from']:g}",
             "yaml",
         ),
         "",
@@ -305,7 +318,9 @@ def _card(
         *_figures(facts_of["held_out"]),
         "",
         f"An example counts as good from {facts['cut']:g} on; {facts_of['share_of_good_examples']:.1%} of those held"
-        " out are. By length: the number of words, turned the way that suited the training part.",
+        f" out are. F1, precision, recall and share kept are those of keeping from {score} {facts['keep_from']:g} on:"
+        " the score with the highest F1 on examples of the training part, each scored by a model that had not seen it."
+        " By length: the number of words, turned the way that suited the training part.",
     ]
     if facts_of["near_duplicates_of_training_examples_left_out"]:
         left = facts_of["near_duplicates_of_training_examples_left_out"]
@@ -313,8 +328,16 @@ def _card(
     if "ceiling" in facts_of:
         ceiling = facts_of["ceiling"]["annotators_with_the_others"]
         lines += ["", f"Ceiling: each annotator's rank correlation with the others is {ceiling:.3f} on average."]
-    chosen = ", ".join(f"{key} {value}" for key, value in facts_of["chosen"].items())
-    lines += ["", "## Made from", "", f"Chosen inside the training part: {chosen}.", ""]
+    chosen = facts_of["chosen"]
+    if method == "head":
+        tried = ", ".join(f"{l2:g}" for l2 in chosen["tried"])
+        how = f"penalty l2 {chosen['l2']:g}, of {tried}. Probabilities and grades are calibrated on the same part"
+    else:
+        how = ", ".join(f"{key} {value}" for key, value in chosen.items())
+    lines += ["", "## Made from", "", f"Chosen inside the training part: {how}."]
+    if chosen.get("at_the_end"):
+        lines.append("That penalty is the last of those that are tried: the labels may say little of these texts.")
+    lines.append("")
     if "model" in facts:
         lines.append(f"Encoder: {code(facts['model'])}, {facts['encoder']['dtype']}, frozen.")
         lines += [f"- {code(file)}: sha256 `{digest}`" for file, digest in facts["encoder"]["weights"].items()]

@@ -16,7 +16,7 @@ from curation.flow.ledger import Ledger
 from curation.flow.selecting import SHOWN, SelectionFamily, example, joined, sources_of
 from curation.flow.units import ResolveWork, ShardWork
 from curation.flow.verdicts import StageVerdicts
-from curation.selection.base import NO_SCORE, NO_VECTOR, NOT_SELECTED, Choice, Choosing, Pool
+from curation.selection.base import NOT_SELECTED, Choice, Choosing, Pool
 from curation.selection.report import MOST, SEED, Outcome, selection_report
 from curation.selection.vectors import Vectors, exact, nearest
 from curation.sources.shards import hash_rows, scramble
@@ -41,7 +41,7 @@ class ChoosingFamily(SelectionFamily):
         try:
             pool = _pool(task, self.chosen, entrants, scratch)
             choice = self.chosen.choose(pool)
-            report = _report(task, pool, choice, entrants)
+            report = _report(task, pool, choice, entrants, self.chosen.barred)
         finally:
             scratch.unlink(missing_ok=True)
         table = _table(self.chosen, choice, entrants)
@@ -153,7 +153,9 @@ def _table(chosen: Choosing, choice: Choice, entrants: Entrants) -> pa.Table:
     return pa.table({**columns, "struct": struct})
 
 
-def _report(task: ResolveWork, pool: Pool, choice: Choice, entrants: Entrants) -> dict[str, Any]:
+def _report(
+    task: ResolveWork, pool: Pool, choice: Choice, entrants: Entrants, barred: tuple[str, ...]
+) -> dict[str, Any]:
     n = pool.rows
     selected = np.zeros(n, dtype=bool)
     selected[choice.picked] = True
@@ -173,7 +175,7 @@ def _report(task: ResolveWork, pool: Pool, choice: Choice, entrants: Entrants) -
     if near is None:
         left_out = ~selected & ~np.isnan(choice.value)
         if choice.reason is not None:
-            left_out &= ~np.isin(choice.reason, [NO_SCORE, NO_VECTOR])
+            left_out &= ~np.isin(choice.reason, barred)
         rows = np.flatnonzero(left_out)
         near = rows[np.argsort(-choice.value[rows], kind="stable")]
 

@@ -21,6 +21,7 @@ def selection_lines(kind: str, report: dict[str, Any]) -> list[str]:
         for name, value in report["facts"].items()
         if not isinstance(value, list)
     ]
+    lines += ["", length_verdict(report)]
     rows = [
         [name, _share(found["overlap"]), _share(report["chance"]), _number(found["spearman"])]
         for name, found in report["baselines"].items()
@@ -63,6 +64,34 @@ def selection_lines(kind: str, report: dict[str, Any]) -> list[str]:
         ]
         lines += ["", *table(["name", "quota", "tokens", "there", "documents", "copies"], mixture)]
     return lines
+
+
+MOSTLY, PARTLY = (0.5, 0.7), (0.2, 0.4)
+"""Of the picks, the share beyond chance that the longest documents are, and the rank correlation with length, from
+either of which a selection follows length."""
+
+
+def length_verdict(report: dict[str, Any]) -> str:
+    """One sentence: does the selection mostly follow length?"""
+    beside = report["baselines"]["longest"]
+    overlap, correlation, chance = beside["overlap"], beside["spearman"], report["chance"]
+    if overlap is None or not report["selected"] or report["selected"] == report["documents"]:
+        return "Length: nothing to say where all or none are selected."
+    beyond = (overlap - chance) / (1 - chance)
+    related = 0.0 if correlation is None else correlation
+    facts = f"{overlap:.0%} of the picks are among the longest (by chance {chance:.0%})"
+    facts += "" if correlation is None else f", rank correlation of score and length {correlation:.2f}"
+
+    def follows(least: tuple[float, float]) -> bool:
+        return bool(beyond >= least[0] or abs(related) >= least[1])
+
+    shorter = related < 0 and beyond < PARTLY[0]
+    which = "the shorter ones" if shorter else "length"
+    if follows(MOSTLY):
+        return f"**Mostly {which}**: {facts}. Compare it with `select: longest` before you believe the score."
+    if follows(PARTLY):
+        return f"Partly {which}: {facts}."
+    return f"Not by length: {facts}."
 
 
 def _fact(value: Any) -> str:

@@ -88,7 +88,28 @@ def student_lines(student: dict[str, Any]) -> list[str]:
     return [
         f"{name}: weak {shown(gap['weak'])}, student {shown(gap['student'])}, ceiling {shown(gap['ceiling'])}",
         f"gap recovered: {_recovered(gap)}",
+        *verdict(student),
     ]
+
+
+def verdict(student: dict[str, Any]) -> list[str]:
+    """Whether the student gained, and why not, in plain words; nothing where the gap's own reason says so."""
+    gap, errors = student["gap"], student.get("errors") or {}
+    gained = (gap or {}).get("gained")
+    if not gap or not gap["identifiable"] or not gained or gained["low"] is None:
+        return []
+    if gained["low"] > 0:
+        return [f"in words: the student is better than its labels, by {shown(gained)}"]
+    repeats, alone = (errors.get(f"{who}_repeats_where_weak_is_wrong") for who in ("student", "ceiling"))
+    why = ""
+    if repeats is not None and alone is not None and repeats > alone:
+        why = (
+            f": where a label is wrong, the student repeats it in {repeats:.0%} of rows (taught with gold, in"
+            f" {alone:.0%}). It has learned its supervisors' errors too, as a student does that sees what they see."
+            " Take another encoder, or labels of which only the surer ones are learned from"
+        )
+    worse = "is worse than" if gained["high"] < 0 else "cannot be told from"
+    return [f"in words: the student {worse} its labels, {shown(gained)}{why}"]
 
 
 def card_lines(report: dict[str, Any]) -> list[str]:
@@ -179,7 +200,8 @@ def student_card(student: dict[str, Any], report: dict[str, Any]) -> list[str]:
         "",
         *[f"- {markdown(line)}" for line in student_lines(student)],
         "",
-        "Accuracies are means over seeds that redraw split, supervisors, student and ceiling, with 95 % t intervals.",
+        "Accuracies are means over seeds that redraw split, supervisors, student and ceiling, with 95 % intervals"
+        " (t, on the logit scale) from three seeds on.",
         "",
         "## Limits",
         "",
@@ -206,9 +228,13 @@ def _students(report: dict[str, Any]) -> list[str]:
         return []
     parts = ["<h2>What the students gained</h2>", _table(STUDENT_HEAD, [_student_row(s) for s in report["students"]])]
     parts.append(
-        '<p class="note">Accuracy on test rows with gold: mean over seeds and 95 % t interval. Gap recovered: '
+        '<p class="note">Accuracy on test rows with gold: mean over seeds and, from three seeds on, 95 % interval '
+        "(t, on the logit scale). Weak: the labels. Ceiling: the same student, taught with gold. Gap recovered: "
         "mean(student − weak) / mean(ceiling − weak), paired Fieller interval, where the ceiling is above weak.</p>"
     )
+    parts += [
+        f"<p><b>{escape(one['name'])}</b>: {escape(line)}.</p>" for one in report["students"] for line in verdict(one)
+    ]
     for student in report["students"]:
         if student["gap"] is None:
             continue

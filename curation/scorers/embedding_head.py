@@ -23,8 +23,9 @@ from curation.scorers.embedding import Embedding, EmbeddingSettings
 from curation.scorers.examples import distinct, hash_texts, problem, read_texts, recall
 from curation.statistics import metrics
 from curation.training import logistic
+from curation.training.examples import Task
 from curation.training.multinomial import Heads
-from curation.training.scorer import Task, head_scores
+from curation.training.scorer import head_scores
 from schemas.documents import EMPTY, OK, TEXT
 
 FOLDS = 5

@@ -273,6 +273,9 @@ class Choice:
 class Choosing(Selection):
     """Looks at all documents together, in one place: tens of bytes of memory each, and their vectors."""
 
+    barred: ClassVar[tuple[str, ...]] = (NO_SCORE, NO_VECTOR)
+    """Reasons of documents that no budget would have chosen: they are never told as nearly picked."""
+
     @property
     def fields(self) -> list[pa.Field]:
         similar = [pa.field("similarity", pa.float64())] if "vectors" in self.requires() else []

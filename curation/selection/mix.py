@@ -63,6 +63,7 @@ class Mix(Choosing):
     """
 
     kind = "mix"
+    barred = (*Choosing.barred, NO_QUOTA)
     version = 1
     Settings = MixSettings
 

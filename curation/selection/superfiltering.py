@@ -14,6 +14,7 @@ from curation.selection.explain import unselected
 from curation.selection.facility_location import Form, located
 
 NOT_BELOW = "ifd_not_below"
+BELOW_POOL = "below_pool"
 
 
 class SuperfilteringSettings(BudgetSettings):
@@ -42,6 +43,7 @@ class Superfiltering(Choosing):
 
     kind = "superfiltering"
     version = 1
+    barred = (*Choosing.barred, NOT_BELOW, BELOW_POOL)
     Settings = SuperfilteringSettings
 
     @property
@@ -66,7 +68,7 @@ class Superfiltering(Choosing):
             choice = located(pool, best, budget, chosen)
             choice.facts["pool"] = len(best)
             assert choice.reason is not None
-            choice.reason[np.setdiff1d(rows, best)] = "below_pool"
+            choice.reason[np.setdiff1d(rows, best)] = BELOW_POOL
         assert choice.reason is not None
         choice.reason[~np.isnan(ratio) & ~hard] = NOT_BELOW
         choice.facts["not_below"] = int((~np.isnan(ratio) & ~hard).sum())

@@ -7,59 +7,41 @@ every figure on the card comes from the part that was held out, beside what leng
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.duplicates.groups import clusters, split
-from curation.statistics import metrics
-from curation.statistics.metrics import Interval, bootstrap
 from curation.training import fasttext, logistic, ridge
+from curation.training.examples import MOST_LEVELS, Examples, Task
+from curation.training.held_out import figure_name, figures_on, main_figure
 from schemas.errors import Refusal
 
-Task = Literal["binary", "ordinal", "regression", "pairwise"]
 Method = Literal["head", "fasttext"]
 PENALTIES = (0.03, 0.3, 3.0, 30.0)
-"""Of a head, from which the one that does best inside the training part is taken."""
+"""Of a head, from which the one that does best inside the training part is taken. Where that is the first or last, the
+next beyond it is tried, ten times lower or higher, as far as EXTREMES."""
+EXTREMES = (3e-5, 3e4)
+FOLDS = 5
+"""Parts of the examples, by cluster, of which each is scored by a head that was learned from the others."""
+SLIGHT = 1e-2
+"""Penalty of a calibration, on standardised logits: it only keeps a perfect separation finite."""
 WAYS = (
     fasttext.Options(lr=0.5, epochs=25),
     fasttext.Options(lr=0.3, epochs=10, word_ngrams=3),
     fasttext.Options(lr=0.1, epochs=5),
 )
 """The same for fastText."""
-MOST_LEVELS = 10
-"""Distinct whole numbers up to which labels are grades; fastText sorts other numbers into half as many bins."""
 LEAST = 20
 """Examples in each part, without which a figure says nothing."""
 
 Floats = NDArray[np.float64]
 Embed = Callable[[pa.LargeStringArray], Floats]
 """From texts to vectors [n, dim]."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled texts. Of pairs, `target` is the probability that the first is the better one."""
-
-    text: pa.LargeStringArray
-    target: Floats
-    other: pa.LargeStringArray | None = None
-    annotators: Floats | None = None
-    """[n, annotators]: their own labels, for the ceiling; NaN where one gave none."""
-
-    def take(self, rows: NDArray[np.int64]) -> Examples:
-        indices = pa.array(rows)
-        return Examples(
-            self.text.take(indices),
-            self.target[rows],
-            None if self.other is None else self.other.take(indices),
-            None if self.annotators is None else self.annotators[rows],
-        )
 
 
 @dataclass(frozen=True)
@@ -70,16 +52,6 @@ class Trained:
     settings: dict[str, Any]
     """What a scorer needs to know beside the tensors, plain JSON."""
     card: dict[str, Any] = field(default_factory=dict)
-
-
-def task_of(target: Floats, pairs: bool = False) -> Task:
-    """What kind of labels these are: pairs, two values (0 and 1), grades (a few whole numbers), or numbers."""
-    values = np.unique(target)
-    if pairs:
-        return "pairwise"
-    if set(values.tolist()) <= {0.0, 1.0}:
-        return "binary"
-    return "ordinal" if len(values) <= MOST_LEVELS and (values == np.round(values)).all() else "regression"
 
 
 def train(
@@ -112,14 +84,18 @@ def train(
     if cut is None:
         cut = 0.5 if task in ("binary", "pairwise") else _middle(learned_from.target)
     inner = split(learned_from.text, groups[: len(learned_from.target)], test_share, seed + 1)
+    model: _Linear | _Bag
     if method == "head":
         assert embed is not None
-        say(f"embedding {len(examples.target) + (0 if test is None else len(test.target)):,} examples")
+        say(f"embedding {len(learned_from.target) + len(held.target):,} examples")
         X, H = _features(learned_from, embed), _features(held, embed)
-        model, chosen = _best(_Linear, PENALTIES, X, learned_from.target, inner, task, cut, say)
+        model, chosen, unseen = _best_head(X, learned_from.target, inner, task, cut, groups, say)
     else:
         X, H = learned_from.text, held.text
-        model, chosen = _best(_Bag, WAYS, X, learned_from.target, inner, task, cut, say)
+        model, chosen, unseen = _best_bag(X, learned_from.target, inner, task, cut, say)
+    if np.isnan(unseen).all():
+        unseen = model.scores(X)
+    keep_from = _advised(unseen, learned_from.target >= cut)
     scores = model.scores(H)
     card = {
         "task": task,
@@ -129,34 +105,92 @@ def train(
         "near_duplicates_of_training_examples_left_out": leaked,
         "chosen": chosen,
         "cut": cut,
-        **_report(scores, learned_from, held, groups[len(learned_from.target) :], task, cut, say),
+        "keep_from": keep_from,
+        **figures_on(scores, learned_from, held, groups[len(learned_from.target) :], task, cut, keep_from, say),
     }
-    return Trained(model.tensors(), {"task": task, "cut": cut}, card)
+    return Trained(model.tensors(), {"task": task, "cut": cut, "keep_from": keep_from}, card)
 
 
-def _best(
-    kind: type[_Linear] | type[_Bag],
-    ways: Sequence[Any],
-    X: Any,
+def _best_head(
+    X: Floats,
+    y: Floats,
+    inner: NDArray[np.bool_],
+    task: Task,
+    cut: float,
+    groups: NDArray[np.int64],
+    say: Callable[[str], None],
+) -> tuple[_Linear, dict[str, Any], Floats]:
+    """The head whose penalty does best on `inner` when learned from the rest, learned from all and calibrated; how it
+    was made; and scores [n] of the examples by heads that did not see them."""
+    figures: dict[float, float] = {}
+
+    def attempt(l2: float) -> None:
+        head = _Linear.fit(X[~inner], y[~inner], task, l2)
+        figures[l2] = main_figure(head.scores(X[inner]), y[inner], task, cut)
+        say(f"penalty {l2:g}: {figure_name(task)} {figures[l2]:.3f} inside the training part")
+
+    def best() -> float:
+        return max(sorted(figures), key=lambda l2: figures[l2])
+
+    def at_the_end() -> bool:
+        """Whether a step beyond might do better still; a tie with what lies within says that it would not."""
+        others = [figure for l2, figure in figures.items() if l2 != best()]
+        return best() in (min(figures), max(figures)) and figures[best()] > max(others)
+
+    for l2 in PENALTIES:
+        attempt(l2)
+    while at_the_end() and EXTREMES[0] < best() < EXTREMES[1]:
+        attempt(float(f"{best() / 10 if best() == min(figures) else best() * 10:g}"))
+    chosen = {"l2": best(), "tried": sorted(figures), "at_the_end": at_the_end()}
+    if chosen["at_the_end"]:
+        say(f"penalty {best():g} is the best and the last that is tried: the labels may say little of these texts")
+    logits = np.full(len(y), np.nan)
+    _, cluster = np.unique(groups[: len(y)], return_inverse=True)
+    fold = np.random.default_rng(0).permutation(int(cluster.max()) + 1)[cluster] % FOLDS
+    for part in range(FOLDS):
+        say(f"calibrating: part {part + 1} of {FOLDS}")
+        out = fold == part
+        if task != "regression" and len(np.unique(y[~out])) < len(np.unique(y)):
+            continue  # a label that only this part has cannot be learned from the others
+        head = _Linear.fit(X[~out], y[~out], task, best())
+        logits[out] = logistic.times(X[out], head.weight) + (0 if task == "ordinal" else head.bias[0])
+    model, unseen = _Linear.fit(X, y, task, best()).calibrated(logits, y)
+    return model, chosen, unseen
+
+
+def _best_bag(
+    X: pa.LargeStringArray,
     y: Floats,
     inner: NDArray[np.bool_],
     task: Task,
     cut: float,
     say: Callable[[str], None],
-) -> tuple[_Linear | _Bag, dict[str, Any]]:
-    """The model of that way of learning which does best on `inner` when learned from the rest, learned from all."""
-    figures = []
-    for way in ways:
-        say(f"trying {kind.describe(way)}")
-        model = kind.fit(_rows(X, ~inner), y[~inner], task, way)
-        figures.append(_figure(model.scores(_rows(X, inner)), y[inner], task, cut))
-    best = ways[int(np.argmax(figures))]
-    return kind.fit(X, y, task, best), kind.describe(best)
+) -> tuple[_Bag, dict[str, Any], Floats]:
+    """The same of fastText, whose probabilities are its own: scores of `inner` alone, NaN for the rest."""
+    figures, scores = [], []
+    for number, way in enumerate(WAYS, 1):
+        scores.append(_Bag.fit(X.filter(pa.array(~inner)), y[~inner], task, way).scores(X.filter(pa.array(inner))))
+        figures.append(main_figure(scores[-1], y[inner], task, cut))
+        named = ", ".join(f"{key} {value}" for key, value in _Bag.describe(way).items())
+        say(f"way {number} of {len(WAYS)} ({named}): {figure_name(task)} {figures[-1]:.3f} inside the training part")
+    best = int(np.argmax(figures))
+    unseen = np.full(len(y), np.nan)
+    unseen[inner] = scores[best]
+    return _Bag.fit(X, y, task, WAYS[best]), _Bag.describe(WAYS[best]), unseen
 
 
-def _rows(X: Any, chosen: NDArray[np.bool_]) -> Any:
-    """Some rows of vectors or of texts."""
-    return X.filter(pa.array(chosen)) if isinstance(X, pa.Array) else X[chosen]
+def _advised(scores: Floats, good: NDArray[np.bool_]) -> float:
+    """The score from which keeping examples has the highest F1, of scores [n] by models that did not see them, NaN for
+    none: rounded down to four digits, so that what is printed keeps what was counted."""
+    scored = ~np.isnan(scores)
+    scores, good = scores[scored], good[scored]
+    order = np.argsort(-scores, kind="stable")
+    right = np.cumsum(good[order])
+    last = np.append(np.diff(scores[order]) != 0, True)  # of equal scores all are kept, or none
+    f1 = np.where(last, 2 * right / (np.arange(1, len(order) + 1) + max(int(good.sum()), 1)), -1.0)
+    value = float(scores[order][int(np.argmax(f1))])
+    step = 10.0 ** (np.floor(np.log10(abs(value))) - 3) if value else 1.0
+    return float(f"{np.floor(value / step) * step:.6g}")
 
 
 def _parts(
@@ -221,9 +255,27 @@ class _Linear:
             head = logistic.fit(X, y, l2, balanced=False, bias=task == "binary")
         return cls(task, head.weight, np.array([head.bias]), np.zeros(0))
 
-    @staticmethod
-    def describe(way: float) -> dict[str, Any]:
-        return {"l2": way}
+    def calibrated(self, logits: Floats, y: Floats) -> tuple[_Linear, Floats]:
+        """The same order of texts on the scale of the labels, and the scores that `logits` then are.
+
+        `logits` [n] are w·x + b (of grades w·x) of the examples by heads that did not see them, NaN for none. A line
+        through them is fitted as the head itself was (Platt 1999): a penalty that is chosen by ranks shrinks
+        probabilities towards the mean, and so would any threshold on them mean little. Where the labels are not to be
+        told from the logits, so that the line does not rise, the head stays as it is.
+        """
+        known = ~np.isnan(logits)
+        if not known.any():
+            return self, logits
+        z, target = logits[known], y[known]
+        spread = float(z.std()) or 1.0
+        line = _Linear.fit((z / spread)[:, None], target, self.task, SLIGHT)
+        slope = float(line.weight[0]) / spread
+        if slope <= 0 or len(line.values) != len(self.values):
+            bias = self.bias if self.task == "ordinal" else np.zeros(1)
+            return self, head_scores(logits, bias, self.values, self.task)
+        bias = line.bias if self.task == "ordinal" else slope * self.bias + line.bias
+        model = _Linear(self.task, slope * self.weight, bias, self.values)
+        return model, head_scores(slope * logits, line.bias, self.values, self.task)
 
     def scores(self, X: Floats) -> Floats:
         return head_scores(logistic.times(X, self.weight), self.bias, self.values, self.task)
@@ -284,98 +336,7 @@ def expected(labels: NDArray[np.int32], probs: NDArray[np.float32], values: Floa
     return np.where(total > 0, mean, np.nan)
 
 
-def _figure(scores: Floats, y: Floats, task: Task, cut: float) -> float:
-    """What a way of learning is chosen by: rank correlation, of two classes and of pairs the area under the curve."""
-    scored = ~np.isnan(scores)
-    if task in ("ordinal", "regression"):
-        return metrics.spearman(scores[scored], y[scored])
-    good = y[scored] >= cut
-    return metrics.auc(scores[scored], good) if 0 < good.sum() < len(good) else 0.0
-
-
-def _report(
-    scores: Floats,
-    learned_from: Examples,
-    held: Examples,
-    groups: NDArray[np.int64],
-    task: Task,
-    cut: float,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Figures on the held-out examples, each beside what the number of words achieves."""
-    say("measuring on the held-out examples")
-    scores = np.where(np.isnan(scores), np.nanmean(scores), scores)  # without a known word: as good as any
-    y, good = held.target, held.target >= cut
-    length = _words(held)
-    turn = -1.0 if metrics.spearman(_words(learned_from), learned_from.target) < 0 else 1.0
-    named: dict[str, tuple[Callable[[NDArray[np.int64]], float], Callable[[NDArray[np.int64]], float] | None]] = {}
-    if task in ("ordinal", "regression"):
-        named["spearman"] = (
-            lambda rows: metrics.spearman(scores[rows], y[rows]),
-            lambda rows: metrics.spearman(turn * length[rows], y[rows]),
-        )
-    if 0 < good.sum() < len(good):
-        named["accuracy" if task == "pairwise" else "auc"] = (
-            lambda rows: _auc(scores[rows], good[rows]),
-            lambda rows: _auc(turn * length[rows], good[rows]),
-        )
-        if task == "pairwise":
-            named["accuracy"] = (
-                lambda rows: float(np.mean((scores[rows] >= cut) == good[rows])),
-                lambda rows: float(np.mean((turn * length[rows] >= 0) == good[rows])),
-            )
-        else:
-            named["f1"] = (lambda rows: metrics.f1(scores[rows] >= cut, good[rows]), None)
-    if task in ("binary", "pairwise"):
-        named["calibration_error"] = (lambda rows: metrics.calibration_error(scores[rows], y[rows]), None)
-    if task in ("ordinal", "regression"):
-        named["mean_absolute_error"] = (lambda rows: float(np.abs(scores[rows] - y[rows]).mean()), None)
-    figures: dict[str, Any] = {}
-    for name, (ours, baseline) in named.items():
-        figures[name] = _plain(bootstrap(ours, groups))
-        if baseline is not None:
-            figures[f"{name}_of_length"] = _plain(bootstrap(baseline, groups))
-            gain: Callable[[NDArray[np.int64]], float] = lambda rows, a=ours, b=baseline: a(rows) - b(rows)  # type: ignore[misc]  # noqa: E731
-            figures[f"{name}_gain_over_length"] = _plain(bootstrap(gain, groups))
-    report = {"held_out": figures, "share_of_good_examples": float(good.mean())}
-    if held.annotators is not None:
-        report["ceiling"] = {"annotators_with_the_others": agreement(held.annotators)}
-    return report
-
-
-def agreement(labels: Floats) -> float:
-    """Mean rank correlation of each annotator, [n, annotators], with the mean of the others: what a scorer may reach.
-
-    NaN is no label; rows that the annotator or all others left out do not count.
-    """
-    correlations = []
-    for rater in range(labels.shape[1]):
-        others = np.delete(labels, rater, axis=1)
-        there = ~np.isnan(labels[:, rater]) & ~np.isnan(others).all(axis=1)
-        if there.sum() > 1:
-            correlations.append(metrics.spearman(labels[there, rater], np.nanmean(others[there], axis=1)))
-    return float(np.mean(correlations)) if correlations else float("nan")
-
-
-def _words(examples: Examples) -> Floats:
-    """Words at white space; of pairs, how many more the first has."""
-
-    def count(text: pa.LargeStringArray) -> Floats:
-        words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text)))
-        return np.asarray(words.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-    return count(examples.text) if examples.other is None else count(examples.text) - count(examples.other)
-
-
-def _auc(scores: Floats, good: NDArray[np.bool_]) -> float:
-    return metrics.auc(scores, good) if 0 < good.sum() < len(good) else float("nan")
-
-
 def _middle(target: Floats) -> float:
     """The lowest label above the median, or the highest where the median is that."""
     above = target[target > np.median(target)]
     return float(above.min()) if len(above) else float(target.max())
-
-
-def _plain(found: Interval) -> dict[str, float | None]:
-    return {name: None if np.isnan(value) else value for name, value in found._asdict().items()}

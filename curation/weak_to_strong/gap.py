@@ -4,6 +4,11 @@
 
 over seeds, each of which redraws the split, the supervisor, the student and the ceiling (Burns et al. 2023). It is a
 ratio whose denominator may be noise, so it is told with a paired Fieller interval, and only where that is bounded.
+
+Accuracies are shares, so their intervals are made on the logit scale, where no end leaves 0 … 1: mean and standard
+error are turned by the delta method, with Student's t of n - 1 degrees of freedom (`xlogit` of `svyciprop` in Lumley's
+R package survey). Fewer than three seeds have no interval: with one degree of freedom t is 12.7 standard errors, which
+says nothing of two numbers; z or a percentile bootstrap over so few draw false conclusions in a fifth of cases or more.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from curation.statistics.metrics import Interval
 
 LEVEL = 0.95
 """Of the intervals."""
+FEWEST = 3
+"""Seeds from which a spread between seeds is told."""
 DOUBT = 0.01
 """Chance, one-sided, at which a ceiling no better than the weak supervisor would pass for better. By the lower end of a
 95 % interval, a gap of .003 over five seeds, which is none to speak of, passes in one run of five."""
@@ -29,7 +36,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Gap:
-    """What the seeds say of weak supervisor, student and ceiling; intervals are two-sided t intervals over seeds."""
+    """What the seeds say of weak supervisor, student and ceiling; intervals are two-sided, over seeds."""
 
     weak: Interval
     student: Interval
@@ -59,7 +66,7 @@ def recovered(
 ) -> Gap:
     """From accuracies [seeds] of the three on one test set a seed. `majority` is the share of the largest class in it.
 
-    Not identifiable for fewer than two seeds, where the lower bound of ceiling - weak at 1 - `doubt` is not above 0,
+    Not identifiable for fewer than FEWEST seeds, where the lower bound of ceiling - weak at 1 - `doubt` is not above 0,
     where Fieller's set is unbounded, or where the lower bound of the ceiling is not above `majority`. Raises ValueError
     where lengths differ or an accuracy is not finite.
     """
@@ -68,23 +75,28 @@ def recovered(
         raise ValueError(f"one accuracy of each a seed, not {w.shape}, {s.shape} and {c.shape}")
     if not np.isfinite([w, s, c]).all():
         raise ValueError("an accuracy is not finite")
-    attainable, top = t_interval(c - w, level), t_interval(c, level)
+    attainable, top = t_interval(c - w, level), share_interval(c, level)
     least = t_interval(c - w, 1 - 2 * doubt).low
     interval, reason = None, None
-    if len(w) < 2:
-        reason = "one seed has no spread"
+    if len(w) < FEWEST:
+        reason = f"{len(w)} of the {FEWEST} seeds from which a spread is told"
     elif not least > 0:
         reason = (
-            f"the ceiling is {attainable.value:.3f} above the weak supervisor, {least:.3f} at least ({1 - doubt:.0%})"
+            f"the ceiling is {attainable.value:.3f} above the weak supervisor, {least:.3f} at least ({1 - doubt:.0%}):"
+            " the same student taught with gold may be no better than the weak labels, so there is nothing that it"
+            " could gain. Take a stronger student (another encoder, one that is tuned), or weaker supervisors"
         )
     elif majority is not None and not top.low > majority:
-        reason = f"the ceiling, {top}, is not above the largest class's share, {majority:.3f}"
+        reason = (
+            f"the ceiling, {top}, is not above the largest class's share, {majority:.3f}: even gold teaches this"
+            " student too little. Take a stronger student, or more rows with gold"
+        )
     else:
         interval = fieller(s - w, c - w, level)
-        reason = None if interval else "the interval is unbounded"
+        reason = None if interval else "the interval is unbounded: seeds differ too much. Take more seeds"
     return Gap(
-        weak=t_interval(w, level),
-        student=t_interval(s, level),
+        weak=share_interval(w, level),
+        student=share_interval(s, level),
         ceiling=top,
         gained=t_interval(s - w, level),
         attainable=attainable,
@@ -101,6 +113,20 @@ def t_interval(values: Array, level: float = LEVEL) -> Interval:
         return Interval(middle, -np.inf, np.inf)
     half = float(student_t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return Interval(middle, middle - half, middle + half)
+
+
+def share_interval(values: Array, level: float = LEVEL) -> Interval:
+    """Mean and two-sided interval over shares [n] in 0 … 1, inside of it; infinite for fewer than FEWEST of them."""
+    n, middle = len(values), float(values.mean())
+    if n < FEWEST:
+        return Interval(middle, -np.inf, np.inf)
+    odds = middle * (1 - middle)
+    if odds <= 0:  # all are 0, or all are 1
+        return Interval(middle, middle, middle)
+    centre = np.log(middle / (1 - middle))
+    half = float(student_t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)) / odds
+    low, high = (float(1 / (1 + np.exp(-end))) for end in (centre - half, centre + half))
+    return Interval(middle, min(low, middle), max(high, middle))
 
 
 def fieller(a: Array, b: Array, level: float = LEVEL) -> Interval | None:

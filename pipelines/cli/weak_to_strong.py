@@ -81,6 +81,8 @@ def run(
     if not quiet:
         tell(f"{result.outcome} · run {result.run} · {result.seconds:.1f} s")
     if result.folder is not None:
+        if not quiet:
+            tell(f"report, whole: {result.folder}/report.html")
         print_result(result.folder)
     if result.outcome == "interrupted":
         raise typer.Exit(130)

@@ -13,7 +13,7 @@ from curation.flow.faults import to_be_stored
 from curation.statistics.intervals import lower_bound, upper_bound
 from curation.statistics.metrics import Interval
 from curation.weak_to_strong.crossfit import QUARANTINED, straddles
-from curation.weak_to_strong.gap import LEVEL, Gap, recovered, t_interval
+from curation.weak_to_strong.gap import LEVEL, Gap, recovered, share_interval
 from curation.weak_to_strong.label_model import ABSTAIN
 from curation.weak_to_strong.labels import answers
 from curation.weak_to_strong.students.base import Student
@@ -242,7 +242,7 @@ def gap(estimate: Gap) -> dict[str, Any]:
     """A gap as plain JSON; `recovered` is None where it is not identifiable, and `reason` says why."""
     names = ("weak", "student", "ceiling", "gained", "attainable", "recovered")
     return {
-        **{name: plain(getattr(estimate, name), name in names[:3]) for name in names},
+        **{name: plain(getattr(estimate, name)) for name in names},
         "identifiable": estimate.recovered is not None,
         "reason": estimate.reason,
         "seeds": estimate.seeds,
@@ -250,7 +250,7 @@ def gap(estimate: Gap) -> dict[str, Any]:
 
 
 def share(values: Sequence[float | None], right: int, rows: int) -> dict[str, float | None] | None:
-    """A share: mean and t interval over seeds, inside 0 … 1.
+    """A share: mean and interval over seeds, inside 0 … 1; two seeds that differ have none.
 
     Where seeds have no spread, for there is one of them or all say the same, the interval is that of the first one's
     counts (Clopper and Pearson 1934): ten of ten right are no proof of all.
@@ -259,21 +259,16 @@ def share(values: Sequence[float | None], right: int, rows: int) -> dict[str, fl
     if not measured:
         return None
     if len(set(measured)) > 1:
-        return plain(t_interval(np.array(measured)), True)
+        return plain(share_interval(np.array(measured)))
     low, high = lower_bound(right, rows, TAIL), float(upper_bound(right, rows, TAIL))
-    return plain(Interval(measured[0], low, high), True)
+    return plain(Interval(measured[0], low, high))
 
 
-def plain(interval: Interval | None, within: bool = False) -> dict[str, float | None] | None:
-    """Plain JSON; with `within`, of a share: no end is below 0 or above 1."""
+def plain(interval: Interval | None) -> dict[str, float | None] | None:
+    """Plain JSON: an end that is infinite is null."""
     if interval is None:
         return None
-    shown = {name: float(value) if np.isfinite(value) else None for name, value in interval._asdict().items()}
-    return (
-        {name: None if value is None else min(max(value, 0.0), 1.0) for name, value in shown.items()}
-        if within
-        else shown
-    )
+    return {name: float(value) if np.isfinite(value) else None for name, value in interval._asdict().items()}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

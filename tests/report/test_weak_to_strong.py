@@ -107,9 +107,28 @@ def test_an_accuracy_stands_beside_its_counts_and_its_coverage() -> None:
 
 
 def test_a_share_has_an_interval_inside_of_it() -> None:
-    for values, right, rows in (([1.0, 0.99, 1.0], 10, 10), ([0.01, 0.0], 0, 9), ([1.0], 10, 10), ([0.5] * 3, 5, 10)):
+    for values, right, rows in (
+        ([1.0, 0.99, 1.0], 10, 10),
+        ([0.01, 0.0, 0.0], 0, 9),
+        ([1.0], 10, 10),
+        ([0.5] * 3, 5, 10),
+    ):
         found = share(values, right, rows)
         assert found is not None
         assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1  # type: ignore[operator]
     assert share([1.0, 1.0], 10, 10) == {"value": 1.0, "low": pytest.approx(0.6915, abs=1e-4), "high": 1.0}
+    assert share([0.45, 0.9], 9, 20) == {"value": pytest.approx(0.675), "low": None, "high": None}
     assert share([None], 0, 0) is None
+
+
+def test_why_there_is_no_gain_is_said_in_words() -> None:
+    copied = {"student_repeats_where_weak_is_wrong": 0.78, "ceiling_repeats_where_weak_is_wrong": 0.18}
+    none = student(gap={**GAP, "gained": {"value": 0.01, "low": -0.03, "high": 0.05}}, errors=copied)
+    [*_, words] = student_lines(none)
+    assert words.startswith(
+        "in words: the student cannot be told from its labels, 0.010 [-0.030, 0.050]: where a label"
+    )
+    assert "repeats it in 78% of rows (taught with gold, in 18%)" in words
+    assert "Take another encoder" in html(report(students=[none]))
+    [*_, words] = student_lines(student(gap={**GAP, "gained": {"value": 0.1, "low": 0.05, "high": 0.15}}))
+    assert words == "in words: the student is better than its labels, by 0.100 [0.050, 0.150]"

@@ -164,6 +164,7 @@ def test_every_selection_is_reported_beside_chance_and_length(sharded: Workspace
     covered = found["k_center"]["coverage"]
     assert covered["selected"]["radius"] <= min(covered["random"]["radius"], covered["longest"]["radius"])
     assert found["facility_location"]["facts"]["guarantee"].startswith("at least one half")
+    assert all(one["value"] < 0.9 for one in found["superfiltering"]["near_misses"]), "no other could be picked"
     assert found["deita"]["picked"][0]["nearest_rejected"]["similarity"] <= 1.0
 
 

@@ -10,7 +10,9 @@ import pytest
 from scipy.stats import kendalltau
 
 from curation.training import logistic
-from curation.training.scorer import Examples, agreement, head_scores, task_of, train
+from curation.training.examples import Examples, task_of
+from curation.training.held_out import agreement
+from curation.training.scorer import head_scores, train
 from schemas.documents import TEXT
 
 DIM = 12
@@ -65,6 +67,27 @@ def test_a_planted_direction_is_found(task: str) -> None:
     assert figures[main]["low"] <= figures[main]["value"] <= figures[main]["high"]
     assert abs(figures[f"{main}_of_length"]["value"] - (0 if main == "spearman" else 0.5)) < 0.2
     assert made.card["examples"]["learned_from"] + made.card["examples"]["held_out"] == 600
+
+
+def test_probabilities_are_calibrated_and_the_advised_score_keeps_what_the_card_says() -> None:
+    """A penalty is chosen by ranks, which a strong one leaves as they are: unturned, all would lie about one half."""
+    said: list[str] = []
+    given = examples("binary", noise=3.0)
+    held = examples("binary", 4000, noise=3.0).take(np.arange(600, 4000))
+    made = train(given, task="binary", embed=lambda text: 0.01 * embed(text), test=held, say=said.append)
+    figures, chosen = made.card["held_out"], made.card["chosen"]
+    assert min(chosen["tried"]) < chosen["l2"] < max(chosen["tried"])
+    assert chosen["tried"][0] < 0.03 or chosen["tried"][-1] > 30, "the grid was widened"
+    assert figures["calibration_error"]["value"] < 0.05
+    probability = head_scores(
+        0.01 * embed(held.text) @ made.tensors["weight"], made.tensors["bias"], made.tensors["values"], "binary"
+    )
+    assert probability.min() < 0.1 < 0.7 < probability.max()
+    kept, good = probability >= made.settings["keep_from"], held.target == 1
+    assert figures["precision"]["value"] == pytest.approx(good[kept].mean())
+    assert figures["recall"]["value"] == pytest.approx(kept[good].mean())
+    assert figures["share_kept"]["value"] == pytest.approx(kept.mean())
+    assert [line for line in said if line.startswith("penalty ") and "inside the training part" in line]
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from curation.weak_to_strong.gap import fieller, recovered, t_interval
+from curation.weak_to_strong.gap import fieller, recovered, share_interval, t_interval
 
 
 def test_the_ratio_of_mean_differences() -> None:
@@ -24,6 +24,20 @@ def test_a_t_interval_is_scipys() -> None:
     found = t_interval(values)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert t_interval(values[:1]).high == np.inf
+
+
+def test_an_accuracy_s_interval_is_inside_of_0_and_1_and_needs_three_seeds() -> None:
+    for values in ([0.806, 0.93, 0.99], [0.999, 1.0, 1.0], [0.0, 0.0, 0.02], [1.0, 1.0, 1.0]):
+        found = share_interval(np.array(values))
+        assert 0 <= found.low <= found.value <= found.high <= 1
+    assert share_interval(np.array([0.778, 0.834])).high == np.inf
+    close = np.array([0.60, 0.61, 0.62, 0.61])  # far from both ends it is the plain interval
+    assert tuple(share_interval(close)) == pytest.approx(tuple(t_interval(close)), abs=2e-4)
+    sure = np.array([0.97, 0.985, 0.955])
+    plain, turned = t_interval(sure), share_interval(sure)
+    assert plain.high > 1 > turned.high
+    se = sure.std(ddof=1) / np.sqrt(3)  # svyciprop's xlogit: logit(p) ± t · se / (p (1 - p))
+    assert np.log(turned.high / (1 - turned.high)) == pytest.approx(np.log(0.97 / 0.03) + 4.302653 * se / 0.0291)
 
 
 def test_the_ends_of_fiellers_interval_solve_its_equation() -> None:
@@ -54,7 +68,7 @@ def test_fiellers_interval_holds_the_true_ratio_as_often_as_it_says(seeds: int) 
 
 
 def test_seeds_without_spread_have_a_point() -> None:
-    gap = recovered([0.5, 0.5], [0.6, 0.6], [0.7, 0.7])
+    gap = recovered([0.5] * 3, [0.6] * 3, [0.7] * 3)
     assert gap.recovered == pytest.approx((0.5, 0.5, 0.5))
 
 
@@ -63,7 +77,8 @@ def test_seeds_without_spread_have_a_point() -> None:
     [
         ([0.80, 0.82, 0.81], [0.81, 0.80, 0.83], "0.003 above the weak supervisor"),
         ([0.80, 0.82, 0.81], [0.70, 0.73, 0.71], "-0.097 above the weak supervisor"),
-        ([0.80], [0.90], "one seed"),
+        ([0.80], [0.90], "1 of the 3 seeds"),
+        ([0.80, 0.81], [0.90, 0.91], "2 of the 3 seeds"),
         ([0.60, 0.62, 0.61], [0.70, 0.72, 0.71], "largest class's share, 0.700"),
     ],
 )
