@@ -145,7 +145,7 @@ class _Embedder:
         self.texts = texts
         self.say = say
         self.done = 0
-        self.since = self.said = time.monotonic()
+        self.since = self.reported = time.monotonic()
 
     def __call__(self, text: pa.LargeStringArray) -> np.ndarray:
         parts = []
@@ -157,8 +157,8 @@ class _Embedder:
             parts.append(whole)
             self.done += len(portion)
             now = time.monotonic()
-            if now - self.said >= PAUSE or self.done == self.texts:
-                self.said = now
+            if now - self.reported >= PAUSE or self.done == self.texts:
+                self.reported = now
                 rate = self.done / max(now - self.since, 1e-9)
                 self.say(f"embedded {self.done:,} of {self.texts:,}, {rate:,.0f} a second")
         return np.concatenate(parts)

@@ -263,10 +263,10 @@ class _Linear:
         probabilities towards the mean, and so would any threshold on them mean little. Where the labels are not to be
         told from the logits, so that the line does not rise, the head stays as it is.
         """
-        known = ~np.isnan(logits)
-        if not known.any():
+        predicted = ~np.isnan(logits)
+        if not predicted.any():
             return self, logits
-        z, target = logits[known], y[known]
+        z, target = logits[predicted], y[predicted]
         spread = float(z.std()) or 1.0
         line = _Linear.fit((z / spread)[:, None], target, self.task, SLIGHT)
         slope = float(line.weight[0]) / spread
