@@ -151,10 +151,10 @@ class OtherGates:
         return [self._group(row) for row in connection.execute(query).fetchall()]
 
     def _group(self, row: tuple[Any, ...]) -> Group:
-        stage, outcome, *said, documents = row
+        stage, outcome, *judged, documents = row
         end = KEPT if stage is None else 4 * self.run.ids.index(stage) + (FAULTY if outcome == "errored" else DROPPED)
         conditions = [f"dropped_by IS NOT DISTINCT FROM {_literal(stage)}", f"outcome = {_literal(outcome)}"]
-        verdicts, statuses = said[::2], said[1::2]
+        verdicts, statuses = judged[::2], judged[1::2]
         for position, verdict, status in zip(self.gates, verdicts, statuses, strict=True):
             conditions.append(f"{_verdict(self.gates[position], True)} = {verdict}")
             conditions.append(f"{self._status(position)} IS NOT DISTINCT FROM {_literal(status)}")

@@ -176,10 +176,10 @@ def _position(decided: DecidedRun, gate: Gate, stage: str | None) -> int:
         if stage not in gated:
             raise CurationError(Finding("C032", f"run {decided.run} has no stage '{stage}' with a gate", listed))
         return decided.ids.index(stage)
-    known = {name.casefold(): position for position, name in enumerate(decided.ids)}
-    if any(name.casefold() not in known for name in gate.stages):
+    positions = {name.casefold(): position for position, name in enumerate(decided.ids)}
+    if any(name.casefold() not in positions for name in gate.stages):
         return len(decided.ids) - 1  # which stages there are, the check says
-    position = max((known[name.casefold()] for name in gate.stages), default=0)
+    position = max((positions[name.casefold()] for name in gate.stages), default=0)
     if not position:
         hint = f"say whose it is with --stage; {listed}"
         raise CurationError(Finding("C004", f"'{gate.sql}' reads no stage that has a gate", hint))
