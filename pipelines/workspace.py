@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.results import audit
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
+    from pipelines.results.what_if import WhatIf
     from pipelines.running.events import Report
     from pipelines.running.gc import Usage
     from pipelines.running.result import Result
@@ -194,6 +195,16 @@ class Workspace:
 
         self.require()
         return show(self.manifest, dropped_by=dropped_by, kept=kept, count=count, run=run)
+
+    def what_if(self, *gates: str, stage: str | None = None, run: str | None = None) -> WhatIf:
+        """What a run would keep with other gates, each in place of that of the last stage that it reads, or of `stage`.
+
+        >>> ws.what_if("language.prob > 0.8").kept
+        """
+        from pipelines.results.what_if import what_if
+
+        self.require()
+        return what_if(self.manifest, gates, stage, run)
 
     def explain(self, document: str, run: str | None = None) -> list[Explanation]:
         """Why a document was kept or dropped: by doc_id, by the user's id, or by `path#row`. One for each match."""

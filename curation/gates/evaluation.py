@@ -29,10 +29,10 @@ def evaluate(gate: Gate, structs: Mapping[str, pa.StructArray]) -> Verdicts:
     details, reasons = f"CASE {_FAILED} {_details(gate, batch)} END", f"CASE {_FAILED} {_reasons(gate, batch)} END"
     told = f"{_FAILED} AS failed, {details} AS details, {reasons} AS reason"
 
-    def query(decision: str) -> str:
-        return f'SELECT {told} FROM (SELECT *, {decision} AS {_FAILED} FROM "{BATCH}")'
+    def query(failed: str) -> str:
+        return f'SELECT {told} FROM (SELECT *, {failed} AS {_FAILED} FROM "{BATCH}")'
 
-    plain, tried = query(_decision(gate)), query(f"coalesce(TRY({_decision(gate)}), CAST({ERRORED} AS SMALLINT))")
+    plain, tried = query(decision(gate)), query(f"coalesce(TRY({decision(gate)}), CAST({ERRORED} AS SMALLINT))")
     error = None
     results = [{"failed": np.empty(0, np.int16), "details": np.empty(0, object), "reason": np.empty(0, object)}]
     size = count if gate.simple else COPIES
@@ -58,7 +58,8 @@ def evaluate(gate: Gate, structs: Mapping[str, pa.StructArray]) -> Verdicts:
 _LIMITS = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 
 
-def _decision(gate: Gate) -> str:
+def decision(gate: Gate) -> str:
+    """SQL over columns of structs: the number of the first false conjunct, UNKNOWN, or PASSED."""
     # Evaluated in the order written: `a.kind = 'number' and a.value::int > 3` casts guarded rows only.
     false = " ".join(f"WHEN NOT ({c.expression}) THEN {i}" for i, c in enumerate(gate.conjuncts))
     null = " OR ".join(f"(({c.expression}) IS NULL)" for c in gate.conjuncts)
