@@ -261,7 +261,7 @@ class Manifest:
             why = self.store.broken(part_name(kind, key))
             if why:
                 self._note(kind, key, why)
-            elif why is None or kind in BULKY or self._part(kind, key) is not None:  # of an earlier version, or foreign
+            elif why is None or self._part(kind, key) is not None:  # without a seal: of an earlier version, or foreign
                 paths.append(self.store.uri(part_name(kind, key)))
                 self.damaged.pop((kind, key), None)
         return paths

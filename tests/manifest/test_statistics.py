@@ -22,6 +22,7 @@ from curation.manifest.sketch import ACCURACY, Sketch
 from pipelines.cli.main import _main
 from pipelines.planning.resolve import resolve_recorded
 from pipelines.workspace import Workspace
+from schemas.errors import CurationError
 from schemas.manifest import DECISION
 
 PERCENT = {"p01": 1, "p05": 5, "p25": 25, "p50": 50, "p75": 75, "p95": 95, "p99": 99}
@@ -185,6 +186,16 @@ def test_a_late_attempt_adds_nothing(finished: Any, recipe: Any, corpus: Path, t
     assert workspace.run(two_sources(recipe, corpus), executor="local", workers=2).outcome == "done"
     assert parts(workspace) == before
     assert rows(workspace, "SELECT * FROM statistics") == rows(finished[1], "SELECT * FROM statistics")
+
+
+def test_statistics_name_a_sketch_that_is_not_ours(finished: Any, tmp_path: Path) -> None:
+    """Sound Parquet, without a seal: no shard goes missing in silence."""
+    workspace = Workspace(shutil.copytree(finished[1].store.root, tmp_path / "ws"))
+    part = sorted(workspace.store.path("manifest/parts/sketches").iterdir())[0]
+    part.unlink()
+    pq.write_table(pa.table({"format_version": [9]}), part)
+    with pytest.raises(CurationError, match=rf"(?s)C048.*{part.name}"):
+        workspace.sql("SELECT * FROM statistics")
 
 
 # --- sources -----------------------------------------------------------------------------------------------------
