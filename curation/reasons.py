@@ -35,6 +35,11 @@ def rules_of(reasons: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pc.replace_substring_regex(found, _BOUND, r"\1 \2 \3")
 
 
+def rule_of(reason: str) -> str:
+    """`rules_of` for one."""
+    return str(rules_of(pa.array([reason], pa.string()))[0].as_py())
+
+
 def rule_sql(reason: str) -> str:
     """`rules_of` in SQL."""
     found = f"regexp_replace({reason}, '{_GATE}', '\\1')"

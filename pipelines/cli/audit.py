@@ -13,12 +13,13 @@ from pipelines.cli.options import (
     WORKSPACE,
     Folder,
     Format,
+    OutputFile,
     OutputFormat,
     RunId,
+    Wide,
 )
-from pipelines.cli.render import tell, tell_text
+from pipelines.cli.render import put_table, tell, tell_text
 from pipelines.cli.talk import open_workspace
-from pipelines.tables import print_table
 from schemas.errors import command
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def audit_sample(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other documents.")] = 0,
     run: RunId = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Choose documents to label: half of them kept, half dropped, some of each stage and reason.
 
@@ -60,16 +63,22 @@ def audit_sample(
         {"stratum": item.name, "documents": item.size, "sampled": item.sampled, "weight": item.size / item.sampled}
         for item in sampled.strata
     ]
-    print_table(pa.Table.from_pylist(strata), format)
+    put_table(pa.Table.from_pylist(strata), format, output, wide, "strata")
     tell(sampled.left_out)
     then = command(f"audit read {shlex.quote(str(into))}" if into else "audit label", workspace)
     tell(f"audit {sampled.audit}; {'when it is labelled' if into else 'next'}: {then}")
 
 
 @audit_app.command("label", epilog="Examples: curate audit label -w ws; curate audit label --run 41c2")
-def audit_label(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+def audit_label(
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
+) -> None:
     """Label the latest sample here: g good, b bad, s skip, q quit. Answers are kept as they come; it goes on there."""
-    _report(open_workspace(workspace).audit_label(_ask, run=run), format)
+    _report(open_workspace(workspace).audit_label(_ask, run=run), format, output, wide)
 
 
 @audit_app.command("read", epilog="Examples: curate audit read audit.csv -w ws; curate audit read audit.csv -f json")
@@ -77,23 +86,31 @@ def audit_read(
     file: Annotated[Path, typer.Argument(help="CSV of `curate audit sample`, labelled.", metavar="CSV")],
     workspace: Folder = WORKSPACE,
     run: RunId = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Take the labels of a CSV, all or none, and print the report. A document labelled anew has its latest label."""
     opened = open_workspace(workspace)
     taken = opened.audit_read(file, run)
     tell(f"{taken.new:,} new labels, {taken.changed:,} changed, {taken.same:,} known; {taken.blank:,} rows without one")
-    _report(opened.audit_report(taken.run, taken.audit), format)
+    _report(opened.audit_report(taken.run, taken.audit), format, output, wide)
 
 
 @audit_app.command("report", epilog="Examples: curate audit report -w ws; curate audit report --run 41c2 -f csv")
-def audit_report(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+def audit_report(
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
+) -> None:
     """Precision, recall and false drops by stage and reason, weighted by strata, with 95 % intervals."""
-    _report(open_workspace(workspace).audit_report(run), format)
+    _report(open_workspace(workspace).audit_report(run), format, output, wide)
 
 
-def _report(report: Any, format: Format) -> None:
-    print_table(report.table(), format)
+def _report(report: Any, format: Format | None, output: Path | None, wide: bool) -> None:
+    put_table(report.table(), format, output, wide, "audit")
     for line in report.lines():
         tell(line)
 

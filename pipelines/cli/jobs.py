@@ -12,9 +12,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from pipelines.cli.options import WORKSPACE, Folder, Format, Label, OutputFormat
-from pipelines.cli.render import put, put_log, tell
-from pipelines.tables import print_table
+from pipelines.cli.options import WORKSPACE, Folder, Label, OutputFile, OutputFormat, Wide
+from pipelines.cli.render import put, put_log, put_table, tell
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(
@@ -113,7 +112,7 @@ def submit(
 
     Ctrl-C while following leaves the job alone, and exits with 130, as does a job that was stopped.
     """
-    from pipelines.cli.talk import summary
+    from pipelines.cli.ending import summary
     from pipelines.submit import Options
     from pipelines.submit import submit as start
 
@@ -170,7 +169,7 @@ def _submitted(submission: Any, where: str, dry_run: bool, follow: bool, say: Ca
     """Say what was sent, and perhaps follow it."""
     if dry_run:
         rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in submission.files]
-        print_table(pa.Table.from_pylist(rows), "table")
+        put_table(pa.Table.from_pylist(rows), None)
         return
     put(submission.job)
     if follow:
@@ -182,7 +181,9 @@ def _submitted(submission: Any, where: str, dry_run: bool, follow: bool, say: Ca
 @app.command("list", epilog="Examples: curate jobs list --address http://HEAD:8265; curate jobs list -f json")
 def list_jobs(
     address: Address = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Jobs on the cluster, the latest first."""
 
@@ -198,7 +199,7 @@ def list_jobs(
         }
         for job in _ours(_jobs(_where(address)))
     ]
-    print_table(pa.Table.from_pylist(rows, JOBS), format)
+    put_table(pa.Table.from_pylist(rows, JOBS), format, output, wide, "jobs")
 
 
 @app.command(epilog="Examples: curate jobs logs 41c2; curate jobs logs 41c2 --follow")

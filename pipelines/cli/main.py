@@ -15,7 +15,7 @@ from pipelines.cli import audit, jobs, models, results, runs, shipped, upkeep, w
 from pipelines.cli.render import print_findings, put, tell
 from pipelines.cli.stopping import Talk
 from pipelines.cli.usage import Commands
-from pipelines.tables import writable
+from pipelines.streams import writable
 from schemas.errors import CurationError, Finding
 
 app = Commands(

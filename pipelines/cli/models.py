@@ -11,13 +11,13 @@ import typer
 from pipelines.cli.options import (
     WORKSPACE,
     Folder,
-    Format,
+    OutputFile,
     OutputFormat,
     Quiet,
+    Wide,
 )
-from pipelines.cli.render import put, put_text, tell, tell_text
+from pipelines.cli.render import put, put_markdown, put_table, tell, tell_text
 from pipelines.cli.talk import open_workspace
-from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(rich_markup_mode=None)
@@ -109,11 +109,16 @@ def train_scorer(
 
 
 @models_app.command("list", epilog="Examples: curate models list; curate models list -w ws -f json")
-def models_list(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+def models_list(
+    workspace: Folder = WORKSPACE,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
+) -> None:
     """Models that scorers can use here, with licence and hash; and those that this workspace's runs used."""
     from pipelines.results.models import known_models
 
-    print_table(known_models(open_workspace(workspace).manifest), format)
+    put_table(known_models(open_workspace(workspace).manifest), format, output, wide, "models")
 
 
 @models_app.command("pull", epilog="Example: curate models pull smollm2-135m")
@@ -139,4 +144,4 @@ def models_card(
     """Print a model's card: what it was made from and how well it does; of a fitted stage, what the fit found."""
     from pipelines.train import card_of
 
-    put_text(card_of(name, workspace))
+    put_markdown(card_of(name, workspace))

@@ -14,6 +14,8 @@ class Format(StrEnum):
     json = "json"
     jsonl = "jsonl"
     csv = "csv"
+    markdown = "markdown"
+    parquet = "parquet"
 
 
 class Runner(StrEnum):
@@ -52,7 +54,26 @@ RunId = Annotated[
 Label = Annotated[
     str | None, typer.Option("--label", help="A name for the run, for --run; another run that has it loses it.")
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="How to print rows.")]
+OutputFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="table (the default) is for people: a terminal, or COLUMNS, decides how much of it fits, and into a pipe "
+        "or file goes all of it. Numbers are rounded in table and markdown only.",
+    ),
+]
+TextFormat = Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write to this file, whose ending says the format: .csv, .json, .jsonl, .md, .parquet, .txt.",
+        metavar="FILE",
+    ),
+]
+Wide = Annotated[bool, typer.Option("--wide", help="In tables, leave out no column, no row and no part of a text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but failures.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each unit of work, and tracebacks.")]
 Executor = Annotated[

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
-from pipelines.tables import coloured, plain, writable
-from schemas.errors import Finding
+from pipelines.streams import coloured, plain, writable
+from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from pipelines.cli.options import Format
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _BOLD, _RED, _BLUE, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[0m"
+_OF_VERDICT = {"kept": "\x1b[32m", "passed": "\x1b[32m", "dropped": "\x1b[33m", "errored": "\x1b[31m"}
 
 
 def print_findings(findings: Iterable[Finding], stream: TextIO | None = None) -> None:
@@ -70,6 +78,29 @@ def tell(*lines: str, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
+def put_verdicts(lines: Iterable[str], stream: TextIO | None = None) -> None:
+    """Data, on stdout: what became of documents, folded between words on a terminal, verdicts in their colours."""
+    stream = sys.stdout if stream is None else stream
+    from pipelines.tables import width_of
+    from pipelines.tables.width import folded
+
+    width, colour = width_of(stream), coloured(stream)
+    for line in map(terminal, lines):
+        values = _VALUES.match(line)
+        indent = len(values[0]) if values and width and len(values[0]) < width // 2 else 4
+        for piece in [line] if width is None else folded(line, width, " " * indent):
+            stream.write((_VERDICT.sub(_painted, piece, count=1) if colour else piece) + "\n")
+    stream.flush()
+
+
+_VALUES = re.compile(r"  \S+ +(?:passed|dropped|errored) +")
+_VERDICT = re.compile(r"^(|  \S+ +|---.*  )(kept|passed|dropped|errored)\b")
+
+
+def _painted(found: re.Match[str]) -> str:
+    return f"{found[1]}{_OF_VERDICT[found[2]]}{found[2]}{_RESET}"
+
+
 def tell_text(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
     """Talk of several lines, on stderr."""
     stream = sys.stderr if stream is None else stream
@@ -91,10 +122,87 @@ def put_text(text: str, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
-def put_json(value: Any, indent: int | None = None) -> None:
+def put_markdown(text: str, stream: TextIO | None = None) -> None:
+    """Data in Markdown: as it is to a pipe or a file, as a person reads it on a terminal."""
+    stream = sys.stdout if stream is None else stream
+    if not stream.isatty() or text.startswith("{"):
+        put_text(text, stream)
+        return
+    from pipelines.tables import width_of
+    from pipelines.tables.markdown import readable
+
+    writable(stream)
+    stream.write("".join(f"{line}\n" for line in readable(text, width_of(stream), coloured(stream))))
+    stream.flush()
+
+
+def put_json(value: Any, indent: int | None = None, stream: TextIO | None = None) -> None:
     """A value as JSON, on stdout."""
-    sys.stdout.write(json.dumps(plain(value), indent=indent, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    stream = sys.stdout if stream is None else stream
+    stream.write(json.dumps(plain(value), indent=indent, allow_nan=False) + "\n")
+    stream.flush()
+
+
+ENDINGS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".md": "markdown",
+    ".parquet": "parquet",
+    ".txt": "table",
+}
+"""What `--output` writes where no format is given."""
+
+
+def format_of(format: Format | None, output: Path | None, default: str = "table") -> str:
+    """What was asked for; raises C004 for a file whose ending says nothing."""
+    if format is not None:
+        return str(format.value)
+    if output is None:
+        return default
+    if output.suffix.lower() not in ENDINGS:
+        known = f"endings that say it: {', '.join(ENDINGS)}; or say it by -f"
+        raise CurationError(Finding("C004", f"--output {output}: which format?", known))
+    return ENDINGS[output.suffix.lower()]
+
+
+def put_table(
+    table: Any, format: Format | None, output: Path | None = None, wide: bool = False, layout: str | None = None
+) -> None:
+    """An Arrow table or reader, on stdout or in a file: see `pipelines.tables.print_table`. `layout` is the name of one
+    in `pipelines.cli.layouts`."""
+    from pipelines.cli.layouts import LAYOUTS  # this and the next bring Arrow
+    from pipelines.tables import print_table
+
+    chosen = format_of(format, output)
+    with writing_to(output) as stream:
+        print_table(table, chosen, stream, LAYOUTS[layout] if layout else None, wide)
+
+
+@contextmanager
+def writing_to(output: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file that is there only once it is whole: what was there before stays until then."""
+    if output is None:
+        yield sys.stdout
+        return
+    name = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        with open(handle, "w", encoding="utf-8", newline="") as stream:
+            yield stream
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)  # as any other new file
+        os.replace(name, output)
+    except OSError as failure:
+        hint = "name a file in a folder that can be written to"
+        raise CurationError(Finding("C004", f"--output {output}: {failure.strerror or failure}", hint)) from None
+    finally:
+        if name is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+    tell(f"written: {output}")
 
 
 def put_log(text: str, stream: TextIO) -> None:

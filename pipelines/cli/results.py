@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +12,14 @@ from pipelines.cli.options import (
     WORKSPACE,
     Folder,
     Format,
+    OutputFile,
     OutputFormat,
     RunId,
+    TextFormat,
+    Wide,
 )
-from pipelines.cli.render import put_json, tell, tell_text
+from pipelines.cli.render import format_of, put_json, put_markdown, put_table, put_verdicts, tell, tell_text, writing_to
 from pipelines.cli.talk import open_workspace
-from pipelines.tables import print_table
 from schemas.errors import CurationError, Finding
 
 app = typer.Typer(rich_markup_mode=None)
@@ -38,7 +41,9 @@ def sql(
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.001, help="Seconds that the query may take. Default: 600.")
     ] = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Query the workspace in SQL.
 
@@ -59,8 +64,8 @@ def sql(
     except UnicodeError:
         raise CurationError(Finding("C033", "the query is not UTF-8 text", "write it as UTF-8")) from None
     with connect(opened.manifest, run, limits, text) as connection, confined(limits):
-        select = run_select if format == Format.table else stream_select
-        print_table(select(connection, text, limits=limits), format)
+        select = run_select if format_of(format, output) in ("table", "markdown") else stream_select
+        put_table(select(connection, text, limits=limits), format, output, wide)
 
 
 @app.command(epilog="Examples: curate show --kept -n 3; curate show --dropped-by gopher; curate show -f jsonl")
@@ -72,7 +77,9 @@ def show(
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
     run: RunId = None,
-    format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
+    format: TextFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Print documents with their text, spread over the run by hash: the same ones each time."""
     import pyarrow as pa
@@ -84,12 +91,12 @@ def show(
     rows = list(
         open_workspace(workspace).show(dropped_by=dropped_by, kept=True if kept else None, count=count, run=run)
     )
-    if format is not None:
-        print_table(pa.Table.from_pylist(rows, schema=SHOWN), format)
+    if format is not None or output is not None:
+        put_table(pa.Table.from_pylist(rows, schema=SHOWN), format, output, wide)
         return
     for row in rows:
         verdict = "kept" if row["outcome"] == "kept" else f"{row['outcome']} by {row['dropped_by']}: {row['reason']}"
-        tell(f"--- {row['path']}#{row['row']}  {verdict}", stream=sys.stdout)
+        put_verdicts([f"--- {row['path']}#{row['row']}  {verdict}"])
         tell_text(row["edited"] if row["edited"] is not None else row["text"] or "", sys.stdout)
     if not rows:
         tell("no such documents")
@@ -107,7 +114,9 @@ def explain(
         str | None, typer.Option("--why", help="Also show which pieces of the text moved this stage's score.")
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="With --why: how many pieces.")] = 20,
-    format: Annotated[Format | None, typer.Option("--format", "-f", help="Default: text to read.")] = None,
+    format: TextFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Say why a document was kept or dropped: stage, reason, values, threshold, twin and similarity."""
     import pyarrow as pa
@@ -115,34 +124,47 @@ def explain(
     opened = open_workspace(workspace)
     explanations = opened.explain(document, run)
     if why is not None:
+        if output is not None and len(explanations) > 1:
+            hint = f"name one by path#row, such as {explanations[0].path}#{explanations[0].row}"
+            raise CurationError(Finding("C004", f"{len(explanations)} documents match, for one file", hint))
         for item in explanations:
-            _print_pieces(item, why, opened.attribute(item, why), count, format)
+            rows = _pieces(item, why, opened.attribute(item, why), count)
+            if rows is not None:
+                put_table(rows, format, output, wide)
         return
-    if format in (Format.json, Format.jsonl):
-        rows = [item.as_dict() for item in explanations]
-        if format is Format.jsonl:
-            for row in rows:
-                put_json(row)
-        else:
-            put_json({"schema_version": 1, "documents": rows}, indent=2)
+    if _put_objects("documents", [item.as_dict() for item in explanations], format, output):
         return
-    if format is not None:
+    if format is not None or output is not None:
         rows = [row for item in explanations for row in item.rows()]
-        print_table(pa.Table.from_pylist(rows), "csv" if format is Format.csv else "table")
+        put_table(pa.Table.from_pylist(rows), format, output, wide, "explain")
         return
     for item in explanations:
-        tell(*item.lines(), stream=sys.stdout)
+        put_verdicts(item.lines())
     if len(explanations) > 1:
         tell(f"{len(explanations)} documents match; path#row names one")
 
 
-def _print_pieces(item: Any, stage: str, attribution: Any, count: int, format: Format | None) -> None:
+def _put_objects(name: str, rows: list[dict[str, Any]], format: Format | None, output: Path | None) -> bool:
+    """Where JSON is asked for, write objects that are no rows of a table."""
+    chosen = format_of(format, output, "text")
+    if chosen not in ("json", "jsonl"):
+        return False
+    with writing_to(output) as stream:
+        if chosen == "json":
+            put_json({"schema_version": 1, name: rows}, 2, stream)
+        else:
+            for row in rows:
+                put_json(row, None, stream)
+    return True
+
+
+def _pieces(item: Any, stage: str, attribution: Any, count: int) -> Any:
     """Pieces of one document: those that weigh most, or where the text itself is told in order, all of it."""
     import pyarrow as pa
 
     if attribution is None:
         tell(f"{item.path}#{item.row}: '{stage}' has no score here that pieces of the text would explain")
-        return
+        return None
     shown = attribution.pieces if attribution.in_order else attribution.pieces[:count]
     rest = sum(weight for _, weight in attribution.pieces[len(shown) :])
     rows = [{"piece": piece, "weight": weight} for piece, weight in shown]
@@ -154,14 +176,20 @@ def _print_pieces(item: Any, stage: str, attribution: Any, count: int, format: F
         else f"fall of {attribution.what} without each"
     )
     tell(f"{item.path}#{item.row}, {stage}: {how}")
-    print_table(pa.Table.from_pylist(rows), (format or Format.table).value)
+    return pa.Table.from_pylist(rows)
 
 
 @app.command(epilog="Examples: curate funnel -w ws; curate funnel --run 41c2 -f csv")
-def funnel(workspace: Folder = WORKSPACE, run: RunId = None, format: OutputFormat = Format.table) -> None:
+def funnel(
+    workspace: Folder = WORKSPACE,
+    run: RunId = None,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
+) -> None:
     """How many documents came to each stage, and how many left it."""
 
-    print_table(open_workspace(workspace).funnel(run), format)
+    put_table(open_workspace(workspace).funnel(run), format, output, wide, "funnel")
 
 
 @app.command(epilog="Examples: curate stats -w ws; curate stats --stage gopher --by-source; curate stats -f csv")
@@ -172,7 +200,9 @@ def stats(
         bool, typer.Option("--by-source", help="A row for each entry of input.path as well; NULL is all of them.")
     ] = False,
     run: RunId = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Mean, deviation and quantiles of every measurement, over the documents that reached its stage."""
     from curation.manifest.runs import choose_run
@@ -189,7 +219,10 @@ def stats(
         if stage not in stages:
             raise CurationError(Finding("C032", f"run {run} has no stage '{stage}'", f"stages: {', '.join(stages)}"))
         conditions.append(f"stage = '{stage}'")
-    print_table(opened.sql(f"SELECT {columns} FROM statistics WHERE {' AND '.join(conditions)}", run), format)
+    if format_of(format, output) in ("table", "markdown"):
+        columns += ", field AS measurement" if stage else ", stage || '.' || field AS measurement"
+    rows = opened.sql(f"SELECT {columns} FROM statistics WHERE {' AND '.join(conditions)}", run)
+    put_table(rows, format, output, wide, "stats")
 
 
 @app.command(epilog="Examples: curate selection -w ws; curate selection diverse -w ws; curate selection -f json")
@@ -198,18 +231,17 @@ def selection(
     workspace: Folder = WORKSPACE,
     run: RunId = None,
     format: Annotated[Format | None, typer.Option("--format", "-f", help="json or jsonl. Default: to read.")] = None,
+    output: OutputFile = None,
 ) -> None:
     """What a selection chose: overlap with chance and with the longest, lengths, sources, coverage, examples."""
     from pipelines.results.selections import lines
 
+    chosen = format_of(format, output, "markdown")
+    if chosen not in ("json", "jsonl", "markdown"):
+        raise CurationError(Finding("C004", f"--format {chosen}: a report is no table", "use json, jsonl or markdown"))
     reports = open_workspace(workspace).selections(run, stage)
-    if format is Format.json:
-        put_json({"schema_version": 1, "selections": reports}, indent=2)
-    elif format is Format.jsonl:
-        for report in reports:
-            put_json(report)
-    elif format is not None:
-        raise CurationError(Finding("C004", f"--format {format.value}: a report is no table", "use json or jsonl"))
-    else:
-        for place, report in enumerate(reports):
-            tell(*([""] if place else []), *lines(report), stream=sys.stdout)
+    if _put_objects("selections", reports, format, output):
+        return
+    text = "\n\n".join("\n".join(lines(report)) for report in reports) + "\n"
+    with writing_to(output) as stream:
+        put_markdown(text, stream)

@@ -13,18 +13,18 @@ from pipelines.cli.options import (
     Address,
     Executor,
     Folder,
-    Format,
     Label,
+    OutputFile,
     OutputFormat,
     Quiet,
     RecipePath,
     Runner,
     Verbose,
+    Wide,
     Workers,
 )
-from pipelines.cli.render import counted, tell
-from pipelines.cli.talk import human_bytes, open_workspace, run_and_report
-from pipelines.tables import print_table
+from pipelines.cli.render import counted, put_table, tell
+from pipelines.cli.talk import open_workspace, run_and_report
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -35,7 +35,7 @@ def check(recipe: RecipePath, workspace: Folder = WORKSPACE) -> None:
     from pipelines.cli.progress import Progress
 
     loaded = open_workspace(workspace).check(recipe, Progress(quiet=False, verbose=False))
-    tell(f"{recipe}: {counted(len(loaded.recipe.stages), 'stage')}, no findings")
+    tell(f"{recipe}: {counted(len(loaded.recipe.stages), 'stage')}, no findings", *loaded.without_keep())
 
 
 @app.command(epilog="Examples: curate plan recipe.yaml -w ws; curate plan recipe.yaml --time --address auto")
@@ -49,17 +49,21 @@ def plan(
     address: Annotated[
         str | None, typer.Option("--address", help="Also see that this Ray cluster has room for it: host:port or auto.")
     ] = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Say what a run would do: stages, placement, documents stored and still to score. Runs nothing."""
     import pyarrow as pa
+
+    from pipelines.tables.human import size as size_of
 
     report = open_workspace(workspace).plan(recipe, sample, time)
     if report.finished:
         tell(f"run {report.run} is finished: running it again would do nothing")
     else:
         name = report.run or "(named once it is fitted)"
-        size = f"{counted(report.rows, 'document')}, {human_bytes(report.bytes)}"
+        size = f"{counted(report.rows, 'document')}, {size_of(report.bytes)}"
         tell(f"run {name}: {size} in {counted(report.shards, 'shard')}")
     for stage in report.to_fit:
         tell(f"stage '{stage}' will be fitted first, on its seeds and a sample of the pool")
@@ -88,7 +92,7 @@ def plan(
         }
         for item in report.stages
     ]
-    print_table(pa.Table.from_pylist(rows), format)
+    put_table(pa.Table.from_pylist(rows), format, output, wide, "plan")
     known = [item.seconds for item in report.stages if item.seconds is not None]
     if known:
         tell(f"estimate: {sum(known) * 0.7:,.0f} to {sum(known) * 1.5:,.0f} s of one worker, from {report.timed_on}")
@@ -155,7 +159,12 @@ def retry(
 
 
 @app.command(epilog="Examples: curate status -w ws; curate status -f json")
-def status(workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+def status(
+    workspace: Folder = WORKSPACE,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
+) -> None:
     """List runs: running, done, failed or unfinished, and how far each is."""
 
-    print_table(open_workspace(workspace).status(), format)
+    put_table(open_workspace(workspace).status(), format, output, wide, "status")

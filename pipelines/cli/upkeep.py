@@ -10,13 +10,13 @@ import typer
 from pipelines.cli.options import (
     WORKSPACE,
     Folder,
-    Format,
+    OutputFile,
     OutputFormat,
     Quiet,
+    Wide,
 )
-from pipelines.cli.render import put, tell
-from pipelines.cli.talk import human_bytes, open_workspace
-from pipelines.tables import print_table
+from pipelines.cli.render import put, put_table, tell
+from pipelines.cli.talk import open_workspace
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -63,16 +63,22 @@ def export(
 def gc(
     workspace: Folder = WORKSPACE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Remove leftovers of killed attempts and what finished runs need no more; show disk use."""
     import pyarrow as pa
 
+    from pipelines.tables.human import size
+
     usage = open_workspace(workspace).gc(dry_run)
-    rows = [{"folder": name, "files": usage.files[name], "bytes": size} for name, size in sorted(usage.bytes.items())]
-    print_table(pa.Table.from_pylist(rows), format)
+    rows = [
+        {"folder": name, "files": usage.files[name], "bytes": number} for name, number in sorted(usage.bytes.items())
+    ]
+    put_table(pa.Table.from_pylist(rows), format, output, wide, "disk")
     done = "would remove" if dry_run else "removed"
-    tell(f"{done} {usage.swept_files:,} leftover files, {human_bytes(usage.swept_bytes)}")
+    tell(f"{done} {usage.swept_files:,} leftover files, {size(usage.swept_bytes)}")
     for place in usage.damaged:
         tell(f"{place} is damaged; {'would be set aside' if dry_run else 'it is set aside'}")
     for name in usage.forgotten:
@@ -84,7 +90,9 @@ def verify(
     workspace: Folder = WORKSPACE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is damaged.")] = False,
     quiet: Quiet = False,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Compare every file of a workspace and its datasets with what is recorded. Exit code 1 where one is damaged.
 
@@ -95,7 +103,7 @@ def verify(
     verified = open_workspace(workspace).verify(dry_run, None if quiet else lambda what: tell(f"verifying {what}"))
     rows = [{"file": item.location, "code": item.code, "what": item.why} for item in verified.damaged]
     kinds = pa.schema([("file", pa.string()), ("code", pa.string()), ("what", pa.string())])
-    print_table(pa.Table.from_pylist(rows, kinds), format)
+    put_table(pa.Table.from_pylist(rows, kinds), format, output, wide, "damage")
     what = f"{verified.files:,} files verified, {len(verified.damaged):,} damaged or gone"
     tell(f"{what}, {verified.set_aside:,} set aside in damaged/" if verified.damaged and not dry_run else what)
     if verified.damaged:

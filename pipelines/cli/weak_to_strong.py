@@ -10,11 +10,10 @@ import pyarrow as pa
 import typer
 
 from pipelines.cli.jobs import submit_specification
-from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFormat, Quiet
-from pipelines.cli.render import counted, put_json, tell
+from pipelines.cli.options import WORKSPACE, Folder, OutputFile, OutputFormat, Quiet, Wide
+from pipelines.cli.render import counted, put_json, put_table, tell
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
-from pipelines.tables import print_table
 
 app = typer.Typer(
     help="Labels from weak supervisors, students that learn from them, and what was gained.",
@@ -35,13 +34,19 @@ def check(spec: SpecPath, workspace: Folder = WORKSPACE) -> None:
 @app.command(
     epilog="Examples: curate weak-to-strong plan spec.yaml -w ws; curate weak-to-strong plan spec.yaml -f json"
 )
-def plan(spec: SpecPath, workspace: Folder = WORKSPACE, format: OutputFormat = Format.table) -> None:
+def plan(
+    spec: SpecPath,
+    workspace: Folder = WORKSPACE,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
+) -> None:
     """Say what a run would do: its units of work, and how many of them this run has done. Runs nothing."""
 
     run, units = open_workspace(workspace).weak_to_strong_plan(spec)
     tell(f"run {run}")
     rows = [{"kind": u.kind, "name": u.name, "what": u.what, "units": u.units, "done": u.done} for u in units]
-    print_table(pa.Table.from_pylist(rows), format)
+    put_table(pa.Table.from_pylist(rows), format, output, wide)
 
 
 @app.command(

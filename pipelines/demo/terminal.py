@@ -32,8 +32,8 @@ def lay_out(package: str, names: list[str], folder: Path, changes: Mapping[str, 
 
 def run(workspace: Workspace, recipe: Path) -> Result:
     """Run a recipe on all cores, with progress and the usual last lines."""
+    from pipelines.cli.ending import summary
     from pipelines.cli.progress import Progress
-    from pipelines.cli.talk import summary
 
     progress = Progress()
     try:

@@ -43,6 +43,19 @@ class Loaded:
     """Where it is not `base`, because the recipe was sent elsewhere with the files that its stages name: folder that
     relative input paths count from, and that the run records."""
 
+    default_gates: frozenset[str] = frozenset()
+    """Ids of stages without `keep:` whose scorer has a gate of its own."""
+
+    def without_keep(self) -> list[str]:
+        """For people: what each scorer without `keep:` does with documents."""
+        return [
+            f"{stage.id}: drops by its default gate {stage.keep}"
+            if stage.id in self.default_gates
+            else f"{stage.id}: scores only"
+            for stage in self.recipe.stages
+            if stage.family == "scorer" and (stage.keep is None or stage.id in self.default_gates)
+        ]
+
     def line(self, *path: str | int) -> int | None:
         """1-based line of a key: `line("stages", 0, "keep")`; None where the text does not have it."""
         return self._lines.get(path)
@@ -90,7 +103,10 @@ def parse(
         raise CurationError(*sorted(document.findings, key=lambda finding: finding.line or 0))
     assert top is not None
     recipe = top.model_copy(update={"stages": [stage for stage in stages if stage is not None]})
-    return Loaded(recipe, objects, gates, text, path, base, {key: mark.line + 1 for key, mark in document.keys.items()})
+    lines = {key: mark.line + 1 for key, mark in document.keys.items()}
+    written = zip(value.get("stages") or [], recipe.stages, strict=True)
+    unwritten = frozenset(stage.id for entry, stage in written if stage.keep is not None and entry.get("keep") is None)
+    return Loaded(recipe, objects, gates, text, path, base, lines, default_gates=unwritten)
 
 
 def _override(document: Document, value: dict[str, Any], dotted: str, new: Any) -> None:

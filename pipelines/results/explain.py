@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curation.paths import is_text, printable
+from curation.reasons import rule_of
 from pipelines.results.spelling import ending, same_file, spelled
 from schemas.errors import CurationError, Finding, command
 
@@ -84,10 +85,11 @@ class Explanation:
             head.append("kept: it passed every stage")
         else:
             verdict = f"{self.outcome} by {self.dropped_by}: {self.reason}"
-            if self.score is not None and self.threshold is not None:
+            whole = self.reason is not None and rule_of(self.reason) != self.reason  # it has the values already
+            if self.score is not None and self.threshold is not None and not whole:
                 verdict += f" (score {self.score:.6g}, threshold {self.threshold:.6g})"
             head.append(verdict)
-            if self.details:
+            if self.details and not whole:
                 head.append(
                     "  because " + ", ".join(f"{name} = {_short(value)}" for name, value in self.details.items())
                 )
@@ -205,6 +207,8 @@ def _explanation(row: dict[str, Any], order: list[dict[str, Any]], places: dict[
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from curation.escape import inline
 from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
@@ -59,14 +60,15 @@ def _with_texts(manifest: Manifest, run: str, stage_reports: list[dict[str, Any]
 
 
 def lines(report: dict[str, Any], width: int = 160) -> list[str]:
-    """For people: the figures, then the examples, each text cut to `width` characters."""
+    """In Markdown: the figures, then the examples, each text cut to `width` characters."""
     from curation.report.selection import selection_lines
 
     def example(entry: dict[str, Any], lead: str) -> str:
         value = "" if entry["value"] is None else f"  {entry['value']:.4g}"
         similarity = f"  similarity {entry['similarity']:.3f}" if "similarity" in entry else ""
         text = " ".join((entry["text"] or "").split())
-        return f"{lead}{entry['path']}#{entry['row']}{value}{similarity}  {text[:width]}{'…' * (len(text) > width)}"
+        where = inline(f"{entry['path']}#{entry['row']}")
+        return f"{lead}{where}{value}{similarity}  {inline(text[:width])}{'…' * (len(text) > width)}"
 
     shown = [f"## {report['stage']}", "", *selection_lines(report["kind"], report)]
     for name, title in (("picked", "Picked first"), ("near_misses", "Nearly picked")):

@@ -69,10 +69,8 @@ def test_a_gate_names_its_first_false_part_with_values_score_and_threshold(finis
     assert found.stages[2].keep == "gopher.words >= 20 and gopher.alpha_words_ratio >= 0.6"
     assert found.stages[3].values is None
     text = "\n".join(found.lines())
-    assert (
-        f"dropped by gopher: gopher.alpha_words_ratio >= 0.6 is false: {ratio} (score {ratio:.6g}, threshold 0.6)"
-        in text
-    )
+    assert f"dropped by gopher: gopher.alpha_words_ratio >= 0.6 is false: {ratio}\n" in text
+    assert "because" not in text
 
 
 @pytest.mark.parametrize("stage", ["exact", "minhash"])

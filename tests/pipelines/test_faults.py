@@ -210,8 +210,8 @@ def test_an_input_that_a_fit_cannot_read_is_left_out_where_the_run_goes_on_witho
 
 
 def test_one_fault_of_many_inputs_is_told_once_with_its_count(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipelines.cli.ending import summary
     from pipelines.cli.progress import Progress
-    from pipelines.cli.talk import summary
 
     settings = recipe(place, URL, {"select": "breaks-entering", "fraction": 0.5})
     result = Workspace(place / "ws").run(settings, executor="local", workers=2, report=Progress())

@@ -5,19 +5,21 @@ import datetime
 import io
 import json
 import math
-import subprocess
-import sys
+import re
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lengths import mostly_long
 
 from pipelines.cli.render import counted, print_findings, put_json
-from pipelines.tables import print_table
-from schemas.errors import Finding
+from pipelines.tables import human, print_table
+from pipelines.tables.markdown import readable
+from pipelines.tables.width import cells, cut, folded
+from schemas.errors import CurationError, Finding
 
 
 class Terminal(io.StringIO):
@@ -31,9 +33,9 @@ def findings(*items, stream=None):
     return stream.getvalue()
 
 
-def printed(table, format, stream=None):
+def printed(table, format, stream=None, **options):
     stream = io.StringIO() if stream is None else stream
-    print_table(table, format, stream)
+    print_table(table, format, stream, **options)
     return stream.getvalue()
 
 
@@ -172,32 +174,140 @@ def test_streams_are_written_as_they_come(format):
 def test_a_long_table_is_cut_in_the_middle_on_a_terminal_only():
     table = pa.table({"x": range(1000)})
     cut = printed(table, "table", Terminal())
-    assert "1,000 rows (40 shown)" in cut
-    assert "…" in cut
-    assert " 999 " in cut
-    assert " 500 " not in cut
-    whole = printed(table, "table")
-    assert "1,000 rows\n" in whole
-    assert all(f" {value} " in whole for value in range(1000))
+    assert "1,000 rows (40 shown; --wide has all)" in cut
+    assert cut.splitlines()[22] == "…"
+    assert "999" in cut.split()
+    assert "500" not in cut.split()
+    for whole in (printed(table, "table"), printed(table, "table", Terminal(), wide=True)):
+        assert "1,000 rows\n" in whole
+        assert {str(value) for value in range(1000)} <= set(whole.split())
 
 
-def test_a_terminal_too_narrow_for_whole_words_gets_a_line_for_each_value(monkeypatch):
+def test_columns_that_do_not_fit_are_left_out_and_named(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    table = pa.table({"run": ["ab82c250eb6d186b"] * 50, "what is kept": ["language.lang = 'en'"] * 50, "n": range(50)})
+    table = pa.table({"run": ["ab82c250eb6d186b"] * 2, "what is kept": ["language.lang = 'en'"] * 2, "n": [1, 10_000]})
     monkeypatch.setenv("COLUMNS", "50")
-    boxes = printed(table, "table", Terminal())
-    assert "│ ab82c250eb6d186b │" in boxes
-    monkeypatch.setenv("COLUMNS", "36")
-    lines = [line.rstrip() for line in printed(table, "table", Terminal()).splitlines()]
-    assert lines[:5] == [
-        "-- 1",
-        "run           ab82c250eb6d186b",
-        "what is kept  language.lang = 'en'",
-        "n             0",
-        "-- 2",
+    assert printed(table, "table", Terminal()).splitlines() == [
+        "run               what is kept              n",
+        "────────────────  ────────────────────  ─────",
+        "ab82c250eb6d186b  language.lang = 'en'      1",
+        "ab82c250eb6d186b  language.lang = 'en'  10000",
+        "2 rows",
     ]
-    assert lines[80:82] == ["…", "-- 31"]
-    assert lines[-2:] == ["n             49", "50 rows (40 shown)"]
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = printed(table, "table", Terminal()).splitlines()
+    assert lines[2:] == [
+        "ab82c250eb6d186b  language.lang = 'en'",
+        "ab82c250eb6d186b  language.lang = 'en'",
+        "… 1 more column: n (--wide, -f jsonl)",
+        "2 rows",
+    ]
+    assert "10000" in printed(table, "table", Terminal(), wide=True)
+
+
+def test_one_row_that_does_not_fit_has_a_line_for_each_value_and_each_of_a_struct(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/a/b/c/" + "d" * 40 + ".parquet"
+    table = pa.table({"path": [path], "gopher": [{"words": 12, "pass": True}], "n": [None]})
+    assert printed(table, "table", Terminal()).splitlines() == [
+        "path          /a/b/c/d…ddddddddd.parquet",
+        "gopher.words  12",
+        "gopher.pass   true",
+        "n             NULL",
+        "1 row",
+    ]
+
+
+def test_colour_has_a_meaning_and_null_is_faint(monkeypatch):
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    table = pa.table({"stage": ["a", "b"], "dropped": [0, 7], "outcome": ["kept", "errored"], "x": [None, "kept"]})
+    text = printed(table, "table", Terminal())
+    painted = re.findall(r"\x1b\[(\d+)m(.*?)\x1b\[0m", text)
+    heads = [("1", name) for name in table.schema.names]
+    assert painted == [*heads, ("32", "kept"), ("2", "NULL"), ("33", "7"), ("31", "errored")]
+    assert "\x1b" not in printed(table, "table")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert re.sub(r"\x1b\[\d*m", "", text) == printed(table, "table", Terminal())
+
+
+SCRIPTS = {
+    "CJK": "日本語のテキスト",
+    "emoji": "ok 👍🏽 ❤️ 🇩🇪",
+    "Hebrew": "שלום עולם",
+    "Arabic": "مرحبا بالعالم",
+    "marks": "e\u0301a\u0308o\u0323\u0302",
+    "Thai": "สวัสดี",
+    "control": "\x1b[2J\x07\u202e",
+    "long": "語" * 60,
+}
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_columns_stay_below_one_another_whatever_script_the_cells_are_in(width, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = pa.table({"name": list(SCRIPTS), "text": list(SCRIPTS.values()), "n": [7] * len(SCRIPTS)})
+    head, rule, *lines = printed(table, "table", Terminal()).splitlines()
+    assert max(map(cells, lines)) <= width
+    if "n" in head.split():
+        assert {cells(line) for line in [head, rule, *lines[: len(SCRIPTS)]]} == {cells(rule)}
+    assert all(char.isprintable() or char == "\u200e" for line in lines for char in line)
+    assert sum("\u200e" in line for line in lines) in (0, 2)  # after what is read from right to left
+
+
+def test_texts_are_cut_at_their_end_paths_in_their_middle_and_words_fold_whole():
+    assert cut("language", 5) == "lang…"
+    assert cut("/data/web/part-0001.parquet", 16, middle=True) == "/data…01.parquet"
+    assert cut("語語語", 4) == "語…"
+    assert cut("e\u0301e\u0301e\u0301", 2) == "e\u0301…"
+    assert folded("a short sentence of words", 12, "  ") == ["a short", "  sentence", "  of words"]
+    assert folded("x" * 9, 4) == ["xxxx", "xxxx", "x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.123456, "0.1235"), (12345.678, "12,346"), (999.96, "1,000"), (1.23456e-7, "1.235e-07"),
+     (50.0, "50"), (-0.00012345, "-0.0001234"), (float("nan"), "NaN"), (float("-inf"), "-inf"), (2e20, "2e+20")],
+)  # fmt: skip
+def test_numbers_have_four_significant_digits(value, text):
+    assert human.number(value) == text
+
+
+def test_sizes_times_and_shares_are_as_people_say_them():
+    assert [human.size(n) for n in (0, 812, 90_868_376, 5e12)] == ["0 B", "812 B", "90.9 MB", "5.0 TB"]
+    assert [human.duration(s) for s in (0.04, 59.9, 59.96, 3725)] == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 02 min"]
+    assert [human.share(s) for s in (0, 1, 0.99999, 0.00001, 0.497)] == ["0%", "100%", ">99.9%", "<0.1%", "49.7%"]
+    old = datetime.datetime(2020, 1, 2, 3, tzinfo=datetime.UTC).astimezone()
+    assert human.moment(old) == f"{old:%d %b %Y}"
+
+
+def test_markdown_and_parquet_are_tables_of_all_rows(tmp_path):
+    table = pa.table({"a|b": ["x|y\n*z*", None], "bytes": [1500, 2], "bytes_": [[1], None]})
+    assert printed(table, "markdown").splitlines() == [
+        "| a\\|b | bytes | bytes\\_ |",
+        "| --- | ---: | --- |",
+        "| x\\|y\\\\n\\*z\\* | 1.5 kB | \\[1\\] |",
+        "| NULL | 2 B | NULL |",
+    ]
+    with open(tmp_path / "x.parquet", "w") as stream:
+        print_table(table, "parquet", stream)
+    assert pq.read_table(tmp_path / "x.parquet").equals(table)
+    with pytest.raises(CurationError, match="C004"):
+        printed(table, "parquet", Terminal())
+
+
+def test_a_card_is_read_on_a_terminal():
+    text = "---\nlicense: x\n---\n# A *card*\n\nSee [docs](http://x) and `a|b`, \\*not\\* bold.\n\n"
+    text += "| a | n |\n|---|---|\n| `x` \\| y | 1,000 |\n| long | 2 % |\n\n"
+    text += "- an item of a list that folds\n```\n  code   stays\n```\n"
+    assert list(readable(text, 24, False)) == [
+        "---", "license: x", "---", "A *card*", "", "See docs (http://x) and", "a|b, *not* bold.", "",
+        "a          n", "─────  ─────", "x | y  1,000", "long     2 %", "",
+        "- an item of a list that", "  folds", "```", "  code   stays", "```",
+    ]  # fmt: skip
+    assert any("\x1b[1m" in line for line in readable(text, 24, True))
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 shards"), (1, "1 shard"), (2000, "2,000 shards")])
@@ -206,20 +316,14 @@ def test_one_of_a_thing_is_no_plural(number, words):
 
 
 def test_long_cells_are_shortened_and_markup_is_text():
-    text = printed(pa.table({"x": ["a" * 500, "[bold]b[/bold]"], "y": [None, 0.123456789]}), "table")
-    assert "a" * 79 + "…" in text
+    table = pa.table({"x": ["a" * 500, "[bold]b[/bold]"], "y": [None, 0.123456789]})
+    text = printed(table, "table", Terminal())
+    assert "a" * 70 + "…" in text
     assert "[bold]b[/bold]" in text
     assert "NULL" in text
-    assert "0.123457" in text
-
-
-@pytest.mark.long
-def test_rich_is_imported_for_boxes_only():
-    code = (
-        "import io, sys, pyarrow as pa; from pipelines.tables import print_table; "
-        "print_table(pa.table({'x': [1]}), 'json', io.StringIO()); assert 'rich' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "0.1235" in text
+    assert "a" * 500 in printed(table, "table")
+    assert "a" * 500 in printed(table, "table", Terminal(), wide=True)
 
 
 @pytest.mark.long

@@ -109,7 +109,7 @@ def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     second = project(*resume, "--follow", **there)
     assert (second.returncode, second.stdout) == (0, f"{run}-attempt-2\n"), second.stderr
     assert f"run {run}: 80 documents in 4 shards" in second.stderr
-    assert "Done. 80 → 28 documents" in second.stderr
+    assert "kept 28 of 80 documents, 52 dropped; scored " in second.stderr
     outcomes = project.sql("SELECT outcome, scored FROM attempts ORDER BY started_at")
     # what was scored before it was stopped is recorded as such, and only what was missing is scored after
     assert outcomes == [{"outcome": "interrupted", "scored": 40}, {"outcome": "done", "scored": 40}]
@@ -125,7 +125,8 @@ def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     # finished: nothing is submitted, and nobody has to be there for it
     finished = project(*submit, **{**there, "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1"})
     assert finished.returncode == 0
-    assert finished.stderr.startswith("Nothing to do: 80 → 28 documents")
+    assert finished.stderr.startswith("Nothing to do: run ")
+    assert "kept 28 of 80 documents" in finished.stderr
     assert finished.stdout.strip() == str(project.folder / "ws" / "datasets" / "tiny" / run)
 
     listed = project("jobs", "list", "-f", "csv", **there)
@@ -136,7 +137,7 @@ def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     ]
     assert all(float(row["seconds"]) > 0 for row in rows)
     log = project("jobs", "logs", run, **there)
-    assert "Done. 80 → 28 documents" in log.stdout  # of the latest attempt
+    assert "kept 28 of 80 documents, 52 dropped; scored " in log.stdout  # of the latest attempt
 
 
 def test_a_run_that_has_to_be_fitted_first_is_named_by_its_log_and_a_failed_one_ends_with_its_exit_code(

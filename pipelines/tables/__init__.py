@@ -1,0 +1,80 @@
+"""A result as a table for people, or as JSON, JSON lines, CSV or Parquet for programs. Imports `curation` and below."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from pipelines.streams import coloured, writable
+from pipelines.tables.people import Layout, Show, markdown_rows, write_people
+from pipelines.tables.programs import write_csv, write_json, write_jsonl, write_parquet
+from pipelines.tables.values import Rows
+from schemas.errors import CurationError, Finding
+
+__all__ = ["Layout", "Show", "print_table", "width_of"]
+
+
+def print_table(
+    table: Rows, format: str = "table", stream: TextIO | None = None, layout: Layout | None = None, wide: bool = False
+) -> None:
+    """Print a result; `jsonl`, `csv` and `parquet` hold one record batch at a time.
+
+    - `table`: for people, as `layout` says. On a terminal, or as wide as COLUMNS, columns that do not fit are left out
+      and named, long texts cut, and of many rows the middle is left out; `wide` leaves out nothing. Elsewhere every row
+      and column is printed, and a text up to 1,000 characters.
+    - `markdown`: the same columns, every row, texts whole.
+    - `json`: `{"schema_version": 1, "columns": [...], "rows": [{...}, ...]}`.
+    - `jsonl`: an object a line.
+    - `csv`: with a header; null is empty, lists and structs are JSON.
+    - `parquet`: to a file or a pipe; raises C004 for a terminal.
+
+    In the last four a value is never shortened: times are ISO 8601, bytes are base64, NaN and infinities are null in
+    JSON (which has no word for them) and `nan`, `inf`, `-inf` in CSV, and an integer beyond 2**53 stays exact. What
+    steers a terminal is shown on one: in JSON as its escapes, which mean the same, in CSV only where no pipe reads it.
+    """
+    stream = sys.stdout if stream is None else stream
+    writable(stream)
+    match format:
+        case "table":
+            write_people(table, stream, layout, wide, width_of(stream), coloured(stream), stream.isatty())
+        case "markdown":
+            _write_markdown(table, stream, layout, wide)
+        case "json":
+            write_json(table, stream)
+        case "jsonl":
+            write_jsonl(table, stream)
+        case "csv":
+            write_csv(table, stream)
+        case "parquet":
+            if stream.isatty():
+                raise CurationError(
+                    Finding("C004", "Parquet is not for a terminal", "name a file: --output rows.parquet")
+                )
+            stream.flush()
+            write_parquet(table, stream.buffer)
+        case _:
+            raise ValueError(f"no such format: {format}")
+    stream.flush()
+
+
+def _write_markdown(table: Rows, stream: TextIO, layout: Layout | None, wide: bool) -> None:
+    from curation.report.tables import table as lines
+
+    heads, cells, right = markdown_rows(table, layout, wide)
+    head, rule, *body = lines(heads, cells)
+    rule = "| " + " | ".join("---:" if one else "---" for one in right) + " |"
+    stream.write("".join(f"{line}\n" for line in [head, rule, *body]))
+
+
+def width_of(stream: TextIO) -> int | None:
+    """What COLUMNS says, else the terminal's; None for a file or a pipe, where nothing is to fit."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
