@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-instructions test test-all check chaos peers parity bench constraints check-image wheel clean help
+.PHONY: demo demo-instructions docs test test-all check chaos peers parity bench constraints check-image wheel clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
@@ -45,6 +45,11 @@ parity: $(VENV)/.installed $(PEERS)/.installed ## ask datatrove again, and compa
 bench: $(VENV)/.installed $(PEERS)/.installed ## every benchmark, each against its peer
 	@for file in $(filter-out %_peers.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
+docs: $(VENV)/.docs ## build the documentation site: build/docs/index.html
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m sphinx -W --keep-going -n -q -E -b html docs build/docs
+	@echo "build/docs/index.html"
+
 constraints: $(VENV)/.installed ## pin what is installed here: docker/constraints.txt
 	@$(BIN)/python docker/constraints.py
 
@@ -68,6 +73,10 @@ $(VENV)/.installed: pyproject.toml docker/constraints.txt
 	@echo "Installing into $(VENV) (2 GB; two to five minutes, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c docker/constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c docker/constraints.txt -e '.[docs]'
 	@touch $@
 
 $(PEERS)/.installed:

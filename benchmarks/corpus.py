@@ -147,7 +147,7 @@ def corpus(folder: Path, megabytes: int) -> None:
 
 
 def source() -> list[str]:
-    from pipelines.demo.environment import environment_roots, harvest
+    from pipelines.corpora.environment import environment_roots, harvest
 
     found: set[str] = set()
     for part in harvest(environment_roots()):

@@ -87,7 +87,7 @@ def load(path: Path, size: int) -> list[pa.LargeStringArray]:
     if path.exists():
         text = pq.read_table(path, columns=["text"])["text"].combine_chunks().cast(pa.large_string())
     else:
-        from pipelines.demo.environment import environment_roots, harvest
+        from pipelines.corpora.environment import environment_roots, harvest
 
         found = [document for part in harvest(environment_roots()) for document in part.documents]
         text = pa.array([document.text for document in found], pa.large_string())

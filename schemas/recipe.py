@@ -89,9 +89,12 @@ class Errors(Strict):
 
 
 class Output(Strict):
+    """What is written of the documents that are kept."""
+
     columns: list[str] | None = None
     """Mapped names, source columns, or `stage.column`; None means every source column, text edited."""
     row_group_rows: Annotated[int, Field(ge=1)] = 50_000
+    """Rows of a row group: what a reader can skip, or hand to one worker."""
     file_bytes: Annotated[int, Field(ge=1)] = 128 * 1024 * 1024
     """Kept text after which the next output file begins; files are written side by side, each by one worker."""
 
@@ -100,10 +103,14 @@ class Recipe(Strict):
     """A whole curation job."""
 
     name: Name
+    """Names the dataset, and its folder in the workspace."""
     input: Input
+    """Where documents come from, below."""
     stages: list[Stage] = []
     output: Output = Output()
+    """What is written, below."""
     errors: Errors = Errors()
+    """How much may go wrong, below."""
     on_bad_shard: Literal["stop", "skip"] = "stop"
     """At a dataset-wide stage: `stop` there, or go on without the shard and name it in the dataset card."""
     workspace: Annotated[str, Field(min_length=1)] | None = None

@@ -24,9 +24,11 @@ class MinHashSettings(DedupSettings):
     ngram: Annotated[int, Field(ge=1, le=64)] = 5
     """Words in a shingle."""
     bands: Annotated[int, Field(ge=1, le=256)] = 14
+    """Bands of a signature: documents that agree in one are compared."""
     rows: Annotated[int, Field(ge=1, le=64)] = 8
     """Signature values in a band; bands * rows permutations in all."""
     seed: int = 1
+    """Of the permutations."""
     verify: Annotated[float, Field(ge=0.0, le=1.0)] = 0.75
     """Jaccard similarity from which a candidate pair counts."""
     exact: bool = Field(default=False, exclude_if=lambda given: not given)

@@ -46,6 +46,7 @@ class Settings(base.Settings):
     """What must not leak, and what counts as a leak."""
 
     against: list[Against] = Field(min_length=1)
+    """Evaluation sets: `name`, `path`, and the `columns` whose texts must not leak. A row is an item."""
     ngram: int = Field(default=13, ge=1, le=64)
     """Words in an n-gram: 13 after Brown et al. 2020 (arXiv 2005.14165), appendix C; datatrove takes 12."""
     shortest: int = Field(default=5, ge=1)

@@ -34,6 +34,7 @@ class DsirSettings(base.Settings):
     ngram: int = Field(default=2, ge=1, le=10)
     """Most tokens in an n-gram; all shorter ones count too."""
     buckets: int = Field(default=10_000, ge=1, le=1 << 24)
+    """Places for hashed n-grams; the paper has 10,000."""
     smoothing: float = Field(default=0.0, ge=0)
     """Added to the target's count of each bucket. With 0, an n-gram in a bucket that the target never reaches costs
     some 9 nats; a target of few documents, which leaves many buckets empty by chance, wants 1."""

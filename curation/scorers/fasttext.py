@@ -54,14 +54,19 @@ class FastTextSettings(base.Settings):
     epochs: int = Field(default=25, ge=1)
     """Visits to each document. fastText's own 0.1 and 5 suit DCLM's 400,000 documents; hundreds of them want more."""
     dim: int = Field(default=100, ge=1)
+    """Of the vectors of words and n-grams."""
     word_ngrams: int = Field(default=2, ge=1, le=10)
+    """Words of the longest n-grams of words."""
     min_count: int = Field(default=1, ge=1)
+    """How often a word must occur to be known."""
     min_chars: int = Field(default=0, ge=0, le=20)
+    """The shortest n-grams of characters; 0 for none."""
     max_chars: int = Field(default=0, ge=0, le=20)
-    """Lengths of n-grams of characters, from and to; 0 for none, as in DCLM."""
+    """The longest n-grams of characters; 0 for none, as in DCLM."""
     buckets: int = Field(default=1 << 18, ge=1, le=1 << 24)
     """Places for n-grams; fastText has 2,000,000."""
     seed: int = Field(default=0, ge=0)
+    """Of the first vectors and the order of documents."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> FastTextSettings:

@@ -51,6 +51,7 @@ class LlmJudgeSettings(base.Settings):
     reply_tokens: int = Field(default=64, ge=1)
     """Most tokens of a reply."""
     temperature: float = Field(default=0.0, ge=0)
+    """Of the service's sampling; 0 for its likeliest answer."""
     seed: int | None = None
     """For services that take one."""
     key_env: str = "OPENAI_API_KEY"
@@ -58,6 +59,7 @@ class LlmJudgeSettings(base.Settings):
     concurrency: int = Field(default=4, ge=1, le=256)
     """Requests under way at a time."""
     requests_per_minute: float | None = Field(default=None, gt=0)
+    """Of the whole run, whatever the number of workers; null for no limit."""
     timeout: float = Field(default=60.0, gt=0)
     """Seconds until a request counts as failed."""
     tries: int = Field(default=6, ge=1)

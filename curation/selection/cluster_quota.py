@@ -16,12 +16,15 @@ from curation.selection.spherical_kmeans import spherical_kmeans
 
 class ClusterQuotaSettings(VectorSettings):
     clusters: Annotated[int, Field(ge=1)] = 100
+    """How many there are."""
     share: Literal["equal", "proportional"] = "equal"
     """equal: documents of small clusters are likelier to be chosen; proportional: each cluster gives the same share."""
     by: str | None = None
     """Dotted column of an earlier stage that ranks within a cluster; default: nearest to the centroid first."""
     lowest: bool = False
+    """Whether the lowest values of `by` are the best ones."""
     iterations: Annotated[int, Field(ge=1)] = 20
+    """Of k-means, at most."""
     seed: int = 0
     """Of the first centroids."""
 

@@ -32,10 +32,12 @@ class MixSettings(Settings):
     by: str | None = None
     """Dotted column of an earlier stage: where there are too many the best stay; default: chance."""
     lowest: bool = False
+    """Whether the lowest values of `by` are the best ones."""
     max_repeats: Annotated[int, Field(ge=1)] = 1
     """How often a document may be written where there are too few; 4 loses little against new text (Muennighoff et al.
     2023, arXiv 2305.16264)."""
     seed: int = 0
+    """Of chance, where `by` does not decide."""
 
     @model_validator(mode="after")
     def _one_form(self) -> MixSettings:

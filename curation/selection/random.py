@@ -12,6 +12,7 @@ from curation.sources.shards import scramble
 
 class RandomSettings(PrefixSettings):
     seed: int = 0
+    """Of the draw."""
 
 
 class Random(Prefix):

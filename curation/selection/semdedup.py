@@ -24,7 +24,9 @@ class SemDedupSettings(Settings):
     model: str
     """Address of a sentence-transformers model."""
     embed: list[str] = Field(default=["text"], min_length=1)
+    """Input columns that are read together."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens read from the start; default: the model's own limit."""
     epsilon: Annotated[float, Field(gt=0.0, lt=2.0)] = 0.05
     """Documents of a cluster are one where their cosine is above 1 - epsilon."""
     clusters: Annotated[int, Field(ge=1)] | None = None

@@ -27,10 +27,15 @@ class SuperfilteringSettings(BudgetSettings):
     pool_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
     """For the diverse form: the best share of all documents, among which facility location then chooses."""
     embed: list[str] = Field(default=["text"], min_length=1)
+    """Of the diverse form: input columns that are read together."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens read from the start; default: the model's own limit."""
     form: Form = "auto"
+    """As in `facility-location`: dense, sparse, two-round, or by the number of documents."""
     neighbours: Annotated[int, Field(ge=1)] = 64
+    """Of each document, in the sparse form, itself among them."""
     seed: int = 0
+    """Of the parts of the form two-round."""
 
 
 class Superfiltering(Choosing):

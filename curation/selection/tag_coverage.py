@@ -19,6 +19,7 @@ class TagCoverageSettings(BudgetSettings):
     tags: str = Field(min_length=1)
     """Mapped input column with each document's tags: a list, or a text in which `separator` divides them."""
     separator: str = ","
+    """What divides tags that are one text."""
 
 
 class TagCoverage(Choosing):

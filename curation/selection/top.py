@@ -12,8 +12,11 @@ from curation.selection.base import Ranking, Span, part_of
 
 class PrefixSettings(Settings):
     fraction: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """Of all documents that reach the stage, rounded down."""
     count: Annotated[int, Field(ge=0)] | None = None
+    """Documents."""
     tokens: Annotated[int, Field(ge=0)] | None = None
+    """In the order of the ranking, up to the first document that does not fit."""
     tokenizer: str | None = None
     """Model address whose tokenizer counts, for `tokens`."""
 

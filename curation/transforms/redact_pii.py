@@ -30,6 +30,7 @@ class Settings(base.Settings):
     """What is looked for, and what takes its place."""
 
     types: list[Type] = Field(default=list(get_args(Type)), min_length=1)
+    """Kinds of personal data that are looked for."""
     replacement: Literal["tag", "example", "remove", "none"] = "tag"
     """A tag such as [EMAIL], an example that belongs to nobody, a space; or none, to find and not to edit."""
 

@@ -14,7 +14,7 @@ GROUPS = {
     "Models": "models train-scorer weak-to-strong",
     "Cluster": "submit jobs",
     "Workspace": "verify gc",
-    "Reference": "recipes describe rules schema error",
+    "Reference": "recipes demo describe rules schema error",
 }
 """Commands by what they are for, in the order of the page."""
 SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 1_000}

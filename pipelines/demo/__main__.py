@@ -14,7 +14,7 @@ LIMIT_BYTES = 40_000_000
 def main() -> int:
     """Build the corpus, run the recipe, print the funnel and three commands to try."""
     from pipelines.cli.render import tell_text
-    from pipelines.demo.corpus import build
+    from pipelines.corpora.documentation import build
     from pipelines.demo.terminal import command, lay_out, run, say, shown
     from pipelines.tables import print_table
     from pipelines.workspace import Workspace

@@ -28,8 +28,8 @@ def main() -> int:
     from curation.models.locate import ModelError
     from curation.models.pull import pull
     from pipelines.cli.render import print_findings
+    from pipelines.corpora.functions import build
     from pipelines.demo.terminal import lay_out, run, say
-    from pipelines.demo_instructions.corpus import build
     from pipelines.workspace import Workspace
     from schemas.errors import Finding
 

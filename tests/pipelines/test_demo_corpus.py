@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.demo.corpus import SCHEMA, WHOLE_FILES, Facts, build
-from pipelines.demo.environment import Document, harvest, unwrap
+from pipelines.corpora.documentation import SCHEMA, WHOLE_FILES, Facts, build
+from pipelines.corpora.environment import Document, harvest, unwrap
 
 LIMIT = 400_000
 

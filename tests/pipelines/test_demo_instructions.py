@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.demo_instructions.corpus import ANSWERED, ASKED, SCHEMA, SHARDS, Facts, build, pairs
+from pipelines.corpora.functions import ANSWERED, ASKED, SCHEMA, SHARDS, Facts, build, pairs
 
 ROOT = Path(ast.__file__).parent
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from curation import parquet
-from pipelines.demo.environment import environment_roots
+from pipelines.corpora.environment import environment_roots
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "instruction", "output", "module")])
 ASKED = range(60, 400)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation import parquet
-from pipelines.demo.environment import Document, environment_roots, harvest
+from pipelines.corpora.environment import Document, environment_roots, harvest
 
 SCHEMA = pa.schema(
     [
