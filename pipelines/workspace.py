@@ -28,6 +28,7 @@ from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
+    from pipelines.dataset import Dataset
     from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
@@ -207,6 +208,13 @@ class Workspace:
         from pipelines.results.attribution import attribute
 
         return attribute(self.manifest, explanation.run, explanation.path, explanation.row, stage)
+
+    def dataset(self, run: str | None = None) -> Dataset:
+        """The dataset of a finished run: the latest, or one by id, prefix or a dataset's name."""
+        from pipelines.results.datasets import find_dataset
+
+        self.require()
+        return find_dataset(self.manifest, run)
 
     def export(self, to: str, into: str | Path, run: str | None = None, **options: Any) -> Exported:
         """Write a finished run's rows as a trainer reads them; its options: `pipelines.results.export.export`."""

@@ -13,6 +13,8 @@ from curation.flow import Failure
 from curation.manifest.parts import Manifest
 from curation.manifest.views import check_data
 from curation.store import DamagedFileError
+from curation.store.dataset import DatasetFiles
+from pipelines.dataset import Dataset
 from pipelines.running.verify import damaged_dataset
 from schemas.errors import CurationError, Finding, command
 
@@ -36,10 +38,15 @@ class Result:
     reused: int = 0
     """Shard passes that had nothing to score."""
     failures: list[tuple[str, Failure]] = field(default_factory=list)
-    dataset: Any = None
-    """Path of the dataset's folder, or its URL on an object store."""
+    folder: Any = None
+    """Path of the dataset's folder, or its URL on an object store; None where there is none."""
     duplicate_ids: int = 0
     seconds: float = 0.0
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The dataset's rows, as Arrow, pandas, polars, `datasets` or torch have them; None where there is none."""
+        return None if self.folder is None else Dataset(self.folder)
 
     @property
     def failed(self) -> bool:
@@ -54,16 +61,15 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     record = dataset.to_pylist()[0]
     folder = manifest.store.location(record["path"])
     exists = manifest.store.exists(record["path"])
-    sizes = manifest.store.sizes(record["path"])
-    found = sum(name.startswith("part-") for name in sizes)
-    if found != record["files"]:
-        what = f"holds {found} of {record['files']} files" if exists else "is gone"
+    files = DatasetFiles.of(manifest.store, record["path"])
+    if len(files.sizes) != record["files"]:
+        what = f"holds {len(files.sizes)} of {record['files']} files" if exists else "is gone"
         first = "remove that folder, " if exists else ""
         forget = f"run `{command('gc', manifest.store.root)}`, which forgets datasets that were removed"
         message = f"the dataset of run {run} is recorded, but {folder} {what}"
         raise CurationError(Finding("C032", message, f"{first}{forget}, and then run again"))
     for part in manifest.where("written", run=run).to_pylist():
-        name = f"part-{part['part']:05d}.parquet"
+        name, sizes = files.name(part["part"], record["files"]), files.sizes
         if sizes.get(name) != part["bytes"]:
             has = f"has {sizes[name]:,} of {part['bytes']:,} bytes" if name in sizes else "is gone"
             raise damaged_dataset(manifest.store, run, f"{folder}/{name} {has}")
@@ -72,7 +78,7 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     result = Result(run, record["name"], "nothing-to-do")
     for name, value in counts(manifest.where("decisions", run=run)).items():
         setattr(result, name, value)
-    result.dataset = folder
+    result.folder = folder
     result.duplicate_ids = record["duplicate_ids"]
     return result
 
