@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from curation import parquet
 from curation.report.loading import loading_lines
 from curation.store import open_store
 from curation.store.dataset import DatasetFiles
+from pipelines.notebook import html_facts, html_table
 
 if TYPE_CHECKING:
     from curation.formats.batches import Batches
@@ -161,13 +161,8 @@ class Dataset:
         return f"Dataset({str(self.path)!r}: {len(self):,} rows of {', '.join(self.columns)})"
 
     def _repr_html_(self) -> str:
-        heads = "".join(
-            f"<tr><td>{escape(item.name)}</td><td>{escape(str(item.type))}</td></tr>" for item in self.schema
-        )
-        return (
-            f"<div><b>Dataset</b> <code>{escape(str(self.path))}</code>: {len(self):,} rows"
-            f"<table><thead><tr><th>column</th><th>type</th></tr></thead><tbody>{heads}</tbody></table></div>"
-        )
+        columns = pa.table({"column": self.columns, "type": [str(kind) for kind in self.schema.types]})
+        return html_facts("Dataset", {"rows": len(self), "folder": str(self.path)}) + html_table(columns)
 
 
 def _chosen(columns: Sequence[str] | None) -> list[str] | None:

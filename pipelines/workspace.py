@@ -47,11 +47,13 @@ LARGE = 256 * 1024 * 1024
 
 
 class Workspace:
-    """A folder that holds scores, decisions, datasets, and the manifest of them all.
+    """A folder that holds scores, decisions, datasets, and the manifest of them all. A recipe is a path or a mapping.
 
-    >>> ws = Workspace("ws")
-    >>> result = ws.run("recipe.yaml")
-    >>> ws.sql("SELECT stage, rows_in, rows_out FROM funnel")
+    >>> workspace = Workspace(folder)
+    >>> workspace.run(recipe).kept
+    3
+    >>> workspace.sql("SELECT stage, rows_in, rows_out FROM funnel").to_pylist()[1]
+    {'stage': 'same', 'rows_in': 4, 'rows_out': 3}
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -147,6 +149,7 @@ class Workspace:
         if result.run != resolved.plan.run:  # inputs were left out
             with suppress(OSError):
                 record_asked(Manifest(self.store), result.run, label)
+        result.workspace = self
         return result
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
