@@ -166,7 +166,7 @@ def peer(source: Path, target: Path) -> None:
 def same(plain: Path, workspace: Path) -> None:
     """Both kept the same documents."""
     ours = pa.concat_tables(
-        [pq.read_table(path, columns=["id"]) for path in sorted(workspace.glob("datasets/spine/*/*.parquet"))]
+        [pq.read_table(path, columns=["id"]) for path in sorted(workspace.glob("datasets/spine/latest/data/*.parquet"))]
     ).column("id")
     theirs = pa.concat_tables([pq.read_table(path, columns=["id"]) for path in sorted(plain.glob("*.parquet"))]).column(
         "id"

@@ -91,7 +91,7 @@ def functions(folder: Path) -> None:
         planted = accuracy(*FUNCTIONS[entry["name"].removeprefix("f.")])
         print(f"{entry['name']:10} {planted:9.3f} {entry['estimated_accuracy']:9.3f} ± {entry['estimated_error']:.3f}")
     assert result.folder is not None
-    files = sorted(result.folder.glob("labels-*.parquet"))
+    files = sorted(result.folder.glob("data/*.parquet"))
     table = pa.concat_tables([pq.read_table(path, columns=["hard_label", "abstain"]) for path in files])
     there = ~table["abstain"].to_numpy()
     said = pc.fill_null(pc.equal(table["hard_label"].cast(pa.string()), "yes"), False).to_numpy()

@@ -153,6 +153,21 @@ class Pass:
         return fingerprint([step.fingerprint for step in self.steps])
 
 
+@dataclass(frozen=True)
+class OutputColumn:
+    """A column of the dataset: one of the input, or one that a stage measured."""
+
+    name: str
+    origin: str | None = None
+    """Column of the input, by the source's name; None for what a stage measured."""
+    stage: str = ""
+    field: str = ""
+
+    @property
+    def identity(self) -> list[str]:
+        return [self.name, f"{self.stage}.{self.field}" if self.origin is None else self.origin]
+
+
 def passes_of(plan: tuple[StagePlan, ...]) -> tuple[Pass, ...]:
     """Stages cut at the barriers; barriers that follow one another share the pass before them."""
     passes: list[Pass] = []
@@ -187,11 +202,9 @@ class Plan:
     """Source columns that scorers read: text fields and the id, by the source's names."""
     writing: pa.Schema
     """Source columns that the output needs, with the types that all files agree on."""
-    output_columns: tuple[str, ...]
+    output_columns: tuple[OutputColumn, ...]
     sample: dict[int, tuple[int, ...]] | None = None
     """For a sample run: shard index to rows (counted in the shard)."""
-    origins: dict[str, str] = field(default_factory=dict)
-    """Source column behind each output column that is not a stage's."""
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:

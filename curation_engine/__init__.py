@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from curation.scorers.base import HEAD, Artifact, Context, Contract, Scorer, Settings, Transform
     from curation.selection.base import Ranking, Selection
     from curation.testing import check_scorer
+    from pipelines.dataset import Dataset
     from pipelines.planning.estimate import Forecast, PlanReport, StageEstimate
     from pipelines.recipe.load import Loaded
     from pipelines.results.audit import Report as AuditReport
@@ -59,6 +60,7 @@ __all__ = [
     "Context",
     "Contract",
     "CurationError",
+    "Dataset",
     "Dedup",
     "Event",
     "Explanation",
@@ -98,6 +100,7 @@ _HOMES = {
     "Context": "curation.scorers.base:Context",
     "Contract": "curation.scorers.base:Contract",
     "CurationError": "schemas.errors:CurationError",
+    "Dataset": "pipelines.dataset:Dataset",
     "Dedup": "curation.dedup.base:Dedup",
     "Event": "pipelines.running.events:Event",
     "Explanation": "pipelines.results.explain:Explanation",

@@ -79,11 +79,10 @@ def main(folder: Path) -> list[dict[str, str]]:
         executor="local",
     )
     print(f"{result.outcome}: {result.kept} of {len(pool)} pairs\n")
-    query = f'SELECT * FROM \'{result.dataset}/part-*.parquet\' ORDER BY "like".target, "like".value DESC'
+    query = f"SELECT * FROM '{result.dataset}/data/*.parquet' ORDER BY like_target, like_value DESC"
     chosen: list[dict[str, str]] = workspace.sql(query).to_pylist()
     for pair in chosen:
-        like = pair["like"]
-        print(f"{like['value']:.2f}  {pair['instruction']:38} for: {EXAMPLES[like['target']]}")
+        print(f"{pair['like_value']:.2f}  {pair['instruction']:38} for: {EXAMPLES[pair['like_target']]}")
     [report] = workspace.selections(result.run)
     least = report["facts"]["worst_match"]
     print(f"\nThe least alike that was taken: {least:.2f}. Where this is low, the pool has too few.")

@@ -97,7 +97,7 @@ def main(folder: Path) -> None:
         for row in workspace.sql(query, run=result.run).to_pylist():
             print("  ", ", ".join(f"{name} {value}" for name, value in row.items()))
     # The dataset is Parquet: DuckDB, pandas, or the workspace's own SQL read it.
-    [count] = workspace.sql(f"SELECT count(*) AS notes FROM '{result.dataset}/part-*.parquet'").to_pylist()
+    [count] = workspace.sql(f"SELECT count(*) AS notes FROM '{result.dataset}/data/*.parquet'").to_pylist()
     print(f"\n{count['notes']} notes in {result.dataset}")
 
 

@@ -28,6 +28,7 @@ from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
+    from pipelines.dataset import Dataset
     from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
@@ -47,11 +48,13 @@ LARGE = 256 * 1024 * 1024
 
 
 class Workspace:
-    """A folder that holds scores, decisions, datasets, and the manifest of them all.
+    """A folder that holds scores, decisions, datasets, and the manifest of them all. A recipe is a path or a mapping.
 
-    >>> ws = Workspace("ws")
-    >>> result = ws.run("recipe.yaml")
-    >>> ws.sql("SELECT stage, rows_in, rows_out FROM funnel")
+    >>> workspace = Workspace(folder)
+    >>> workspace.run(recipe).kept
+    3
+    >>> workspace.sql("SELECT stage, rows_in, rows_out FROM funnel").to_pylist()[1]
+    {'stage': 'same', 'rows_in': 4, 'rows_out': 3}
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -147,6 +150,7 @@ class Workspace:
         if result.run != resolved.plan.run:  # inputs were left out
             with suppress(OSError):
                 record_asked(Manifest(self.store), result.run, label)
+        result.workspace = self
         return result
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
@@ -218,6 +222,13 @@ class Workspace:
         from pipelines.results.attribution import attribute
 
         return attribute(self.manifest, explanation.run, explanation.path, explanation.row, stage)
+
+    def dataset(self, run: str | None = None) -> Dataset:
+        """The dataset of a finished run: the latest, or one by id, prefix or a dataset's name."""
+        from pipelines.results.datasets import find_dataset
+
+        self.require()
+        return find_dataset(self.manifest, run)
 
     def export(self, to: str, into: str | Path, run: str | None = None, **options: Any) -> Exported:
         """Write a finished run's rows as a trainer reads them; its options: `pipelines.results.export.export`."""

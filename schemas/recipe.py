@@ -14,6 +14,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 
 
 Source = Annotated[str, Field(pattern=r"^[^\s].{0,99}$")]
+ColumnName = Annotated[str, Field(pattern=r"^[^\s.][^\n]{0,99}$")]
 
 
 class Strict(BaseModel):
@@ -91,12 +92,22 @@ class Errors(Strict):
 class Output(Strict):
     """What is written of the documents that are kept."""
 
-    columns: list[str] | None = None
-    """Mapped names, source columns, or `stage.column`; None means every source column, text edited."""
+    columns: list[str | Annotated[dict[ColumnName, str], Field(min_length=1)]] | None = None
+    """Mapped names, source columns, or `stage.column`, which is called `stage_column` in the dataset; a whole stage is
+    each of its columns. `{name: any of these}` calls it by a name of yours. None: every source column, text edited."""
     row_group_rows: Annotated[int, Field(ge=1)] = 50_000
     """Rows of a row group: what a reader can skip, or hand to one worker."""
     file_bytes: Annotated[int, Field(ge=1)] = 128 * 1024 * 1024
     """Kept text after which the next output file begins; files are written side by side, each by one worker."""
+
+    @property
+    def named(self) -> list[tuple[int, str | None, str]]:
+        """Of each of `columns`: its position, the name that it was given, and what it is. Empty where all are meant."""
+        return [
+            (position, name, meant)
+            for position, entry in enumerate(self.columns or ())
+            for name, meant in ([(None, entry)] if isinstance(entry, str) else entry.items())
+        ]
 
 
 class Recipe(Strict):

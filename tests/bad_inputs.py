@@ -62,7 +62,7 @@ def plain(code, message, hint):
 def failure(result, code):
     """The one failure of a run that failed."""
     assert result.outcome == "failed"
-    assert result.dataset is None
+    assert result.folder is None
     ((path, found),) = result.failures
     plain(found.code, found.message, found.hint)
     assert found.code == code
@@ -74,7 +74,7 @@ def sql(place, query, workspace="ws"):
 
 
 def dataset(result):
-    return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
+    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("data/*.parquet"))])
 
 
 def files(folder):

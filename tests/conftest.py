@@ -207,7 +207,8 @@ class Held:
         """Digests of every file of a run's dataset, the card too."""
         [record] = self.workspace.manifest.where("datasets", run=run).to_pylist()
         folder = self.root / record["path"]
-        return {path.name: digest(path) for path in sorted(folder.iterdir())}
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): digest(path) for path in files}
 
     def everything(self, run: str) -> dict[str, Any]:
         return {"scores": self.scores(), "decisions": self.decisions(run), "dataset": self.dataset(run)}
@@ -238,7 +239,7 @@ class Held:
         [whole] = self.workspace.sql(f"SELECT * FROM runs WHERE run = '{run}'").to_pylist()
         assert whole["rows"] == total.total()
         assert all(whole[name] == total[name] for name in ("kept", "dropped", "errored"))
-        files = (self.root / whole["dataset"]).glob("*.parquet")
+        files = (self.root / whole["dataset"]).glob("data/*.parquet")
         assert sum(pq.read_metadata(path).num_rows for path in files) == whole["kept"]
 
     def _named(self, kind: str, **equal: Any) -> dict[str, list[str]]:

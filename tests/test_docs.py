@@ -24,7 +24,7 @@ DEFINED = re.compile(r"^\s*(?:class|def) (\w+)", re.MULTILINE)
 def paths_in(text: str) -> set[str]:
     """Files and folders that are named as code."""
     named = {found for found in PATH.findall(text) if "/" in found or re.search(r"\.(md|py|toml|yaml|cff)$", found)}
-    return named - {"datasets/NAME/RUN/part-*.parquet"}
+    return named - {"datasets/NAME/RUN/data/train-*.parquet"}
 
 
 def read(path: str) -> Any:

@@ -85,7 +85,7 @@ def test_a_stricter_gate_or_another_verify_scores_nothing(
     tmp_path: Path,
 ) -> None:
     """Beside a prob of 0.5 and a verify of 0.7."""
-    root = Path(shutil.copytree(undisturbed[1].root, tmp_path / "ws"))
+    root = Path(shutil.copytree(undisturbed[1].root, tmp_path / "ws", symlinks=True))
     rows, scores = held(root).rows(), held(root).scores()
     again = run(root, _with(recipe, **other))
     grown = held(root).rows() - rows

@@ -156,7 +156,7 @@ def test_one_file_and_one_line_make_a_scorer_with_everything(one_line: Path) -> 
     [explained] = workspace.explain(document)
     assert "vowels" in str(explained)
     # a column in the output
-    table = pq.read_table(next(first.dataset.glob("*.parquet")))
+    table = pq.read_table(next(first.folder.glob("data/*.parquet")))
     assert table.schema.field("vowels").type == pa.struct([("share", pa.float64())])
     # resume: another threshold costs nothing, other settings are another score
     stricter = run(one_line, recipe(one_line, {**stage, "keep": "vowels.share >= 0.32"}))

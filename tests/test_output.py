@@ -43,11 +43,11 @@ def run(place, paths, stages=(RULES,), workspace="ws", **rest):
 
 
 def dataset(result):
-    return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
+    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("data/*.parquet"))])
 
 
 def files(result):
-    return {path.name: path.read_bytes() for path in sorted(result.dataset.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(result.folder.rglob("*")) if path.is_file()}
 
 
 def test_default_columns_are_the_sources_own_and_rows_keep_their_order(place):
@@ -79,28 +79,30 @@ def test_a_mapped_name_never_hides_a_source_column_of_that_name(place):
     assert ids == source.column("url").to_pylist()
 
 
-def test_chosen_score_columns_are_structs_and_the_text_is_the_edited_one(place):
+def test_chosen_scores_are_columns_with_plain_names_and_the_text_is_the_edited_one(place):
     boiler = "We use cookies here, please accept them all to go on reading"
     texts = [f"{text(n)}.\n{boiler}\n{text(n + 1)}.\n{text(n + 2)}.\n{text(n + 3)}.\n{text(n + 4)}." for n in range(10)]
     pq.write_table(pa.table({"text": texts}), place / "a.parquet")
     stages = [{**RULES, "id": "gopher"}, {"transform": "remove-lines", "profile": "c4@datatrove"}]
-    columns = ["text", "gopher.words", "gopher.pass", "gopher.status", "gopher.words"]
+    columns = ["text", "gopher.words", {"quality": "gopher.pass", "body": "text"}, "gopher.status", "gopher.words"]
     result = run(place, "a.parquet", stages, output={"columns": columns})
     written = dataset(result)
     assert written.num_rows == 10
-    assert written.schema.names == ["text", "gopher"]
-    assert [field.name for field in written.schema.field("gopher").type] == ["words", "pass", "status"]
-    assert written.column("gopher").to_pylist()[0]["words"] > 0
-    assert {entry["status"] for entry in written.column("gopher").to_pylist()} == {"ok"}
+    assert written.schema.names == ["text", "gopher_words", "quality", "body", "gopher_status"]
+    assert [str(kind) for kind in written.schema.types[1:3]] == ["int32", "bool"]
+    assert written.column("gopher_words").to_pylist()[0] > 0
+    assert set(written.column("gopher_status").to_pylist()) == {"ok"}
+    assert written.column("body") == written.column("text")
     assert not any("cookies" in value for value in written.column("text").to_pylist())
     whole = dataset(run(place, "a.parquet", stages, output={"columns": ["gopher"]}))
-    assert "status" not in [field.name for field in whole.schema.field("gopher").type]
+    assert {"gopher_words", "gopher_pass"} <= set(whole.schema.names)
+    assert "gopher_status" not in whole.schema.names
 
 
 def test_zstd_row_groups_of_the_size_that_was_asked_for(place):
     pq.write_table(table(0, 95), place / "a.parquet", row_group_size=30)
     pq.write_table(table(95, 25), place / "b.parquet")
-    (part,) = run(place, ["a.parquet", "b.parquet"], output={"row_group_rows": 50}).dataset.glob("part-*.parquet")
+    (part,) = run(place, ["a.parquet", "b.parquet"], output={"row_group_rows": 50}).folder.glob("data/*.parquet")
     meta = pq.ParquetFile(part).metadata
     assert [meta.row_group(n).num_rows for n in range(meta.num_row_groups)] == [50, 50, 20]
     assert meta.row_group(0).column(0).compression == "ZSTD"
@@ -110,7 +112,7 @@ def test_a_row_group_ends_at_its_bytes_as_well(place, monkeypatch):
     monkeypatch.setattr("curation.flow.write.GROUP_BYTES", 4 * len(text(0)))
     pq.write_table(table(0, 30).append_column("id", pa.array([str(n) for n in range(30)])), place / "a.parquet")
     pq.write_table(pa.table({"text": [text(1, 5000)], "n": [30]}), place / "b.parquet")
-    (part,) = run(place, "*.parquet").dataset.glob("part-*.parquet")
+    (part,) = run(place, "*.parquet").folder.glob("data/*.parquet")
     meta = pq.ParquetFile(part).metadata
     sizes = [meta.row_group(n).num_rows for n in range(meta.num_row_groups)]
     assert sum(sizes) == 31
@@ -147,8 +149,8 @@ def test_small_file_bytes_give_several_files_of_whole_shards(place):
         pq.write_table(table(number * 20, 20), place / f"{number}.parquet")
     size = 45 * len(text(0))
     result = run(place, "*.parquet", output={"file_bytes": size})
-    parts = sorted(result.dataset.glob("part-*.parquet"))
-    assert [path.name for path in parts] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    parts = sorted(result.folder.glob("data/*.parquet"))
+    assert [path.name for path in parts] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
     assert dataset(result).column("n").to_pylist() == list(range(100))
 
 
@@ -163,7 +165,7 @@ def test_nothing_kept_is_still_a_readable_file_with_the_right_columns(place):
     assert (result.kept, result.dropped) == (0, 30)
     written = dataset(result)
     assert written.num_rows == 0
-    assert written.schema.names == ["text", "tags", "rules"]
+    assert written.schema.names == ["text", "tags", "rules_words"]
     assert written.schema.field("tags").type == pa.list_(pa.string())
 
 
@@ -185,9 +187,11 @@ def test_the_card_has_front_matter_funnel_and_recipe(place):
         )
     )
     result = Workspace(place / "ws").run(place / "r.yaml", executor="local")
-    card = (result.dataset / "README.md").read_text()
+    card = (result.folder / "README.md").read_text()
     front = yaml.safe_load(card.split("---\n")[1])
-    assert front["configs"] == [{"config_name": "default", "data_files": "part-*.parquet"}]
+    assert front["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
+    ]
     assert "30 of 30 documents, in 1 Parquet file" in card
     assert "| rules | rules | 30 | 0 | 0 | 30 | `rules.words > 10` |" in card
     assert "profile: gopher-quality@datatrove" in card
@@ -295,7 +299,7 @@ def test_invalid_bytes_in_a_column_that_is_carried_along_stay_readable(place):
     pq.write_table(table(0, 3, url=bad), place / "a.parquet")
     result = run(place, "a.parquet", input={"columns": {"id": "url"}})
     assert dataset(result).column("url").to_pylist() == ["fine", "�oops", None]
-    assert len(duckdb.sql(f"SELECT url FROM '{result.dataset}/part-*.parquet'").fetchall()) == 3
+    assert len(duckdb.sql(f"SELECT url FROM '{result.folder}/data/*.parquet'").fetchall()) == 3
     assert Workspace(place / "ws").sql("SELECT id FROM documents ORDER BY row").column("id").to_pylist()[1] == "�oops"
 
 
@@ -323,6 +327,9 @@ def test_two_files_of_one_content_are_two_shards_and_share_their_scores(place):
         (["text", "TAG"], {"tag": "kind"}, "TAG", []),
         (["text", "g.words"], {}, "other", []),
         (["text", "tag", "kind"], {"tag": "kind"}, "other", []),
+        (["text", "o.words", "o_words"], {"o_words": "kind"}, "o", ["o_words"]),
+        (["text", {"kind": "o.words"}, "kind"], {}, "o", ["kind"]),
+        (["text", {"more": "o.words"}, "kind", "o.words"], {}, "o", []),
         (None, {}, "g", []),
     ],
 )

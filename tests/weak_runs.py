@@ -26,7 +26,7 @@ def run(path: Path, workspace: Path, **changes: Any) -> Any:
 
 
 def table(result: Any) -> pa.Table:
-    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("labels-*.parquet"))])
+    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("data/*.parquet"))])
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -121,7 +121,7 @@ def _in_words(unit: Unit | Performable, failure: Exception) -> Failure:
     work = unit.work
     names = {stage.id for stage in work.stages}
     names |= {name for stage in work.stages for step in stage.steps for name in step.columns.names}
-    names |= {*work.reading.names, *work.writing.names, *work.output_columns}
+    names |= {*work.reading.names, *work.writing.names, *(column.name for column in work.output_columns)}
     return unforeseen(failure, _doing(unit), names, work.root)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from curation.flow.stored import StoredColumns, load_stored
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
-from curation.plan import Pass, Plan, StagePlan, Step, passes_of
+from curation.plan import OutputColumn, Pass, Plan, StagePlan, Step, passes_of
 from curation.sources import Shard
 from curation.store import TEMPORARY, Store, open_store
 from curation.store.files import StoreFiles
@@ -35,11 +35,9 @@ class Work:
     stages: tuple[StagePlan, ...]
     reading: pa.Schema
     writing: pa.Schema
-    output_columns: tuple[str, ...]
+    output_columns: tuple[OutputColumn, ...]
     row_group_rows: int
     hardware: str
-    origins: dict[str, str] = field(default_factory=dict)
-    """Source column behind each output column that is not a stage's."""
 
     @classmethod
     def of(cls, plan: Plan, store: Store, attempt: str = "", hardware: str = "") -> Work:
@@ -55,7 +53,6 @@ class Work:
             output_columns=plan.output_columns,
             row_group_rows=plan.output.row_group_rows,
             hardware=hardware,
-            origins=plan.origins,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

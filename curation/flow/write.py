@@ -57,20 +57,14 @@ def _written(task: WriteWork) -> tuple[dict[str, Any], list[str]]:
 
 
 def output_schema(work: Work) -> pa.Schema:
-    """Mapped names and source columns as they are, `stage.column` gathered into one struct for each stage."""
-    fields: dict[str, pa.Field] = {}
-    for name in work.output_columns:
-        if name in work.origins:
-            kind = work.writing.field(work.origins[name]).type
-            fields[name] = pa.field(name, pa.string() if kind == TEXT else kind)
-        else:
-            head, _, chosen = name.partition(".")
-            stage = next(stage for stage in work.stages if stage.id == head)
-            by_name = {item.name: item for item in (*stage.shown, *stage.bulky)}
-            parts = {item.name: item for item in fields[head].type} if head in fields else {}
-            parts |= {item: by_name[item] for item in ([chosen] if chosen else [field.name for field in stage.fields])}
-            fields[head] = pa.field(head, pa.struct(list(parts.values())))
-    return pa.schema(list(fields.values()))
+    """Source columns in their own type, what stages measured in theirs, each under its name in the dataset."""
+    stages = {stage.id: {item.name: item.type for item in (*stage.shown, *stage.bulky)} for stage in work.stages}
+    fields = []
+    for column in work.output_columns:
+        measured = column.origin is None
+        kind = stages[column.stage][column.field] if measured else work.writing.field(column.origin).type
+        fields.append(pa.field(column.name, pa.string() if not measured and kind == TEXT else kind))
+    return pa.schema(fields)
 
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -81,8 +75,7 @@ def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
 def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
     work = shard_work.work
     repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
-    structs = [name for name in schema.names if name not in work.origins]
-    structs += [name for name in repeating if name not in structs]
+    structs = list(dict.fromkeys([*(column.stage for column in work.output_columns if column.stage), *repeating]))
     with work.store.reading(decisions) as opened:
         table = parquet.read(opened, columns=["row", "outcome", *structs])
     table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
@@ -114,11 +107,12 @@ def _documents(
 ) -> Iterator[pa.Table]:
     """The rows (int64 [n], in the shard) with what was decided about each, as often as `copies` says."""
     work = shard_work.work
+    measured = {(column.stage, column.field) for column in work.output_columns if column.origin is None}
     bulky = {
         (stage.id, item.name): shard_work.stored(stage.steps[-1], [item.name])
         for stage in work.stages
         for item in stage.bulky
-        if stage.id in schema.names and schema.field(stage.id).type.get_field_index(item.name) >= 0
+        if (stage.id, item.name) in measured
     }
     source = work.columns.mapping.get("text")
     for documents in faults_of(shard_work.shard, rows_at(shard_work, rows, len(work.stages), work.writing)):
@@ -126,26 +120,22 @@ def _documents(
         times = copies[in_decided]
         repeated = None if (times == 1).all() else pa.array(np.repeat(np.arange(len(times)), times))
         in_decided = np.repeat(in_decided, times)
-        columns: dict[str, pa.Array] = {}
-        for item in schema:
-            origin = work.origins.get(item.name)
+        structs = {name: decided.column(name).take(pa.array(in_decided)).combine_chunks() for name, _ in measured}
+        columns: list[pa.Array] = []
+        for chosen, kind in zip(work.output_columns, schema.types, strict=True):
+            origin = chosen.origin
             if origin is None:
-                struct = decided.column(item.name).take(pa.array(in_decided)).combine_chunks()
-                children = [
-                    pc.struct_field(bulky[item.name, child.name].rows(rows[in_decided]), child.name)
-                    if (item.name, child.name) in bulky
-                    else pc.struct_field(struct, child.name)
-                    for child in item.type
-                ]
-                columns[item.name] = pa.StructArray.from_arrays(children, fields=list(item.type))
+                stored = bulky.get((chosen.stage, chosen.field))
+                struct = structs[chosen.stage] if stored is None else stored.rows(rows[in_decided])
+                columns.append(pc.struct_field(struct, chosen.field))
                 continue
             with fault_of(shard_work.shard):
                 column = documents.text if origin == source else documents.opened.batch.column(origin)
                 if origin != source and stringlike(column.type):
                     column = repaired(column)
                 column = column if repeated is None else column.take(repeated)
-                columns[item.name] = column.cast(item.type)
-        yield pa.table([columns[item.name] for item in schema], schema=schema)
+                columns.append(column.cast(kind))
+        yield pa.table(columns, schema=schema)
 
 
 def _groups(tables: Iterator[pa.Table], limit: int) -> Iterator[pa.Table]:

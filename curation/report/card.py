@@ -11,6 +11,7 @@ from curation.escape import code, fenced, markdown
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan
 from curation.report.duplicates import duplicate_lines, duplicates
+from curation.report.loading import front_matter, loading_lines
 from curation.report.selection import selection_lines
 from curation.report.tables import table
 from curation.sources import Shard
@@ -28,15 +29,15 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
     tally = [entry for row in decisions for entry in row["tally"]]
     files = "file" if len(written) == 1 else "files"
     lines = [
-        "---",
-        "configs:",
-        "- config_name: default",
-        "  data_files: part-*.parquet",
-        "---",
+        *front_matter(),
         "",
         f"# {markdown(plan.name)}",
         "",
         f"{kept:,} of {total:,} documents, in {len(written)} Parquet {files}. Run `{plan.run}`.",
+        "",
+        "## Load it",
+        "",
+        *fenced("\n".join(["# in the folder around this one", *loading_lines(plan.run).values()]), "python"),
         "",
         "## Funnel",
         "",

@@ -12,6 +12,7 @@ from typing import Any
 
 from curation.escape import code, fenced, inline, markdown
 from curation.escape import page as escape
+from curation.report.loading import front_matter
 from curation.report.tables import table
 
 STYLE = """
@@ -115,11 +116,7 @@ def verdict(student: dict[str, Any]) -> list[str]:
 def card_lines(report: dict[str, Any]) -> list[str]:
     """The card of the labels."""
     text = [
-        "---",
-        "configs:",
-        "- config_name: default",
-        "  data_files: labels-*.parquet",
-        "---",
+        *front_matter(),
         "",
         f"# {markdown(report['name'])}",
         "",

@@ -234,7 +234,8 @@ class _Search:
             entries = self._entries(folder)
             names = {entry.name for entry in entries if not entry.folder}
             marks = names.intersection(outputs.MARKERS)
-            if marks - {outputs.WORKSPACE} and not any(map(format_of, names)):
+            holds = any(map(format_of, names)) or any(entry.name == outputs.DATA for entry in entries)
+            if marks - {outputs.WORKSPACE} and not holds:
                 names &= {outputs.WORKSPACE}  # nothing in it would be read: not worth a request
             if names:
                 kind = outputs.kind_of(

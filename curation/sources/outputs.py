@@ -14,7 +14,9 @@ PARTS_OF_A_WORKSPACE = frozenset(("cache", "decisions", "groups", "manifest", "s
 """Folders of a workspace that hold neither datasets nor models, which have marks of their own. A folder that is both
 input and workspace may hold other things, and those are input."""
 _RUN = re.compile(r"\bRun `[0-9a-f]{16}`")
-_PARTS = re.compile(r"^  data_files: (part|labels)-\*\.parquet$", re.MULTILINE)
+_PARTS = re.compile(r"^ *(?:path: data/train|data_files: (?:part|labels))-\*\.parquet$", re.MULTILINE)
+"""In a card's YAML: as it is, and as earlier versions wrote it."""
+_LABELS = re.compile(r"^(?:  data_files: labels-|Weak labels of )", re.MULTILINE)
 _CARDS = (
     (re.compile(r"\blearned by `curate train-scorer`"), "a trained scorer"),
     (re.compile(r"\blearned from weak labels by `curate weak-to-strong`"), "a student"),
@@ -29,6 +31,8 @@ _KEYS: dict[str, tuple[str, frozenset[str]]] = {
 }
 """JSON files that mark a folder, and keys that they have then."""
 _CARD = "README.md"
+DATA = "data"
+"""Folder of a dataset's files, beside its card."""
 _WEIGHTS = (".safetensors", ".gguf", ".onnx")
 MARKERS = (*_KEYS, _CARD)
 
@@ -62,7 +66,6 @@ def _marked(name: str, content: bytes) -> str | None:
 
 def _card(content: bytes) -> str | None:
     text = content.decode("utf-8", "replace")
-    parts = _PARTS.search(text)
-    if parts and _RUN.search(text):
-        return "a dataset" if parts[1] == "part" else "weak labels"
+    if _PARTS.search(text) and _RUN.search(text):
+        return "weak labels" if _LABELS.search(text) else "a dataset"
     return next((kind for pattern, kind in _CARDS if pattern.search(text)), None)

@@ -157,6 +157,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def point(self, name: str, to: str) -> None:
+        """Make `name` lead to what is called `to` beside it, wherever it led before: a symbolic link on a disk, on an
+        object store a small file that holds the name."""
+
+    @abstractmethod
+    def pointed(self, name: str) -> str | None:
+        """Where `name` leads, as `point` was told; None where it is not there."""
+
+    @abstractmethod
     def names(self, folder: str) -> list[str]:
         """Complete files in a folder of the workspace, sorted; empty when there is none."""
 

@@ -19,7 +19,7 @@ import xxhash
 from curation import failpoints
 from curation.paths import expanded, require_text
 from curation.store.base import DAMAGED, TEMPORARY, Entry, Store, Written
-from curation.store.seal import GONE, DamagedFileError, broken_seal, sealed, unreadable, with_content
+from curation.store.seal import GONE, DamagedFileError, broken_seal, content_of, sealed, unreadable, with_content
 from schemas.errors import CurationError, Finding
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -198,6 +198,31 @@ class LocalStore(Store):
                 raise
         sync(final.parent)
 
+    def point(self, name: str, to: str) -> None:
+        final = self.path(name)
+        temporary = _temporary(final)
+        try:
+            os.symlink(to, temporary)
+        except OSError as failure:
+            if failure.errno not in NO_LINKS:
+                raise
+            temporary.write_text(f"{to}\n")
+        try:
+            if final.is_dir() and not final.is_symlink():
+                self.set_aside(name)  # whoever copied the workspace has followed the link
+            os.replace(temporary, final)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def pointed(self, name: str) -> str | None:
+        path = self.path(name)
+        try:
+            return os.readlink(path) if path.is_symlink() else path.read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnicodeDecodeError):
+            return None
+
     def names(self, folder: str) -> list[str]:
         try:
             with os.scandir(self.path(folder)) as entries:
@@ -213,11 +238,12 @@ class LocalStore(Store):
             return {}
 
     def walk(self) -> Iterator[tuple[str, Entry]]:
-        for folder, _, files in os.walk(self.root):
-            for file in files:
+        for folder, folders, files in os.walk(self.root):
+            links = (name for name in folders if os.path.islink(os.path.join(folder, name)))
+            for file in (*files, *links):
                 path = Path(folder, file)
                 with suppress(FileNotFoundError):
-                    stat = path.stat()
+                    stat = path.lstat()
                     yield path.relative_to(self.root).as_posix(), Entry(stat.st_size, stat.st_mtime)
 
     def remove(self, name: str) -> None:
@@ -299,10 +325,11 @@ def _rename_only(temporary: Path, final: Path) -> None:
 
 
 def _stands(published: Path, written: Path) -> bool:
-    """Whether a dataset's file is what was written, as far as that is still there to compare with."""
+    """Whether a dataset's file is what was written: by the hash in that one's name, or by itself while it is there."""
     if not published.is_file():
         return False
-    return not written.exists() or digest(published) == digest(written)
+    due = content_of(written.name) or (digest(written) if written.exists() else None)
+    return due is None or digest(published) == due
 
 
 def _share(old: Path, new: Path) -> None:

@@ -161,9 +161,19 @@ class ObjectStore(Store):
             try:
                 remote.copy(self.uri(old), self.uri(f"{name}/{new}"))
             except FileNotFoundError:  # somebody else was first, and has removed what we copy
-                if not self.exists(f"{name}/{new}"):
+                published = self.content(f"{name}/{new}")
+                if published is None or published != (content_of(old) or published):
                     raise DamagedFileError(self.root, old, GONE) from None
         remote.put(self.uri(f"{name}/README.md"), card().encode())
+
+    def point(self, name: str, to: str) -> None:
+        remote.put(self.uri(name), f"{to}\n".encode())
+
+    def pointed(self, name: str) -> str | None:
+        try:
+            return self.read(name).decode("utf-8", "replace").strip()
+        except FileNotFoundError:
+            return None
 
     def names(self, folder: str) -> list[str]:
         return [name for name, _ in remote.listed(self.uri(folder)) if not name.startswith(TEMPORARY)]

@@ -124,7 +124,7 @@ def submit(
     if submission.result is not None:
         for line in summary(submission.result, workspace):
             say(line)
-        put(str(submission.result.dataset))
+        put(str(submission.result.folder))
         return
     _submitted(submission, where, dry_run, follow, say)
 

@@ -11,7 +11,19 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import audit, demo, jobs, models, results, runs, shipped, upkeep, weak_to_strong, what_if
+from pipelines.cli import (
+    audit,
+    datasets,
+    demo,
+    jobs,
+    models,
+    results,
+    runs,
+    shipped,
+    upkeep,
+    weak_to_strong,
+    what_if,
+)
 from pipelines.cli.render import print_findings, put, tell
 from pipelines.cli.stopping import Talk
 from pipelines.cli.usage import Commands
@@ -26,7 +38,7 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (runs, results, what_if, shipped, models, upkeep, demo):
+for commands in (runs, results, datasets, what_if, shipped, models, upkeep, demo):
     app.add_typer(commands.app)
 app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")

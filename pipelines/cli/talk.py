@@ -29,8 +29,8 @@ def run_and_report(path: str, quiet: bool, verbose: bool, start: Any) -> None:
         progress.close()
     if not quiet or result.failed:
         report_end(result, workspace, path)
-    if result.dataset is not None:
-        print_result(result.dataset)
+    if result.folder is not None:
+        print_result(result.folder)
     if result.outcome == "interrupted":
         raise typer.Exit(130)
     raise typer.Exit(1 if result.failed else 0)

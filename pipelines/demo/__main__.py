@@ -31,7 +31,7 @@ def main() -> int:
     say("Curating (the first run compiles the text kernels: half a minute, once) ...")
     workspace = Workspace(FOLDER / "workspace")
     result = run(workspace, FOLDER / "recipe.yaml")
-    if result.dataset is None:
+    if result.folder is None:
         return 1
     sys.stderr.flush()
     print_table(workspace.funnel().drop_columns(["position", "keep"]), "table", sys.stdout)
@@ -40,7 +40,7 @@ def main() -> int:
     reasons = "SELECT stage, rule AS reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC"
     tell_text(
         f"""
-The dataset: {shown(result.dataset)}  ({time.monotonic() - began:.0f} s in all)
+The dataset: {shown(result.folder)}  ({time.monotonic() - began:.0f} s in all)
 
 Try next:
   {curate} show --kept -n 3 -w {where}

@@ -55,11 +55,11 @@ def main() -> int:
     workspace = Workspace(FOLDER / "workspace")
     say(f"Curating (the first run compiles kernels, and the model reads {SAMPLE[dtype]} pairs in {dtype}: minutes) ...")
     hardest = run(workspace, FOLDER / "recipe.yaml")
-    if hardest.dataset is None:
+    if hardest.folder is None:
         return 1
     say("Once more, for a choice that is diverse (the language model has nothing to do) ...")
     diverse = run(workspace, FOLDER / "diverse.yaml")
-    if diverse.dataset is None:
+    if diverse.folder is None:
         return 1
     sys.stderr.flush()
     _print(workspace, hardest, diverse)

@@ -1,10 +1,8 @@
-"""Columns that a recipe maps, reads and writes, held against those that the files have."""
+"""Columns that a recipe maps and reads, held against those that the files have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from difflib import get_close_matches
 
 import pyarrow as pa
 
@@ -104,76 +102,6 @@ def _readable(available: Columns, name: str, kind: pa.DataType) -> bool:
 
 def _files(count: int) -> str:
     return f"{count:,} file{'s' if count != 1 else ''}"
-
-
-def check_output(
-    loaded: Loaded,
-    columns: list[str],
-    mapping: dict[str, str],
-    unified: dict[str, pa.DataType],
-    origins: dict[str, str],
-) -> list[Finding]:
-    if not unified:  # no file can be read, and that is said elsewhere
-        return []
-    findings = []
-    stages = {stage.id for stage in loaded.recipe.stages}
-    ambiguous = list(_ambiguous(loaded, columns, mapping, unified)) if loaded.recipe.output.columns else []
-    doubtful = {column for _, column, _ in ambiguous}
-    for position, column, told in ambiguous:
-        line = loaded.line("output", "columns", position) or loaded.line("output", "columns")
-        hint = "give the stage another `id:`, map the column to a name of its own in input.columns, or leave one out"
-        findings.append(
-            at_line(loaded, line, Finding("C058", f"output column '{column}' has two meanings: {told}", hint))
-        )
-    if not columns:
-        finding = Finding("C025", "output.columns is empty", "without `columns`, all source columns are written")
-        findings.append(at_line(loaded, loaded.line("output", "columns"), finding))
-    for position, column in enumerate(columns):
-        stage = column.partition(".")[0]
-        line = loaded.line("output", "columns", position) or loaded.line("output", "columns")
-        if column not in mapping and column not in unified and stage not in stages:
-            known = sorted({*unified, *mapping, *stages})
-            near = get_close_matches(column, known, 1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            hint += f"columns of the input: {', '.join(unified)}; of stages: {', '.join(sorted(stages)) or 'none'}"
-            message = f"output column '{column}' is neither a column of the input nor of a stage"
-            findings.append(at_line(loaded, line, Finding("C025", message, hint)))
-        elif column not in origins and stage in origins and stage not in doubtful:
-            message = f"output columns '{stage}' of the input and '{column}' of a stage have one name"
-            findings.append(at_line(loaded, line, Finding("C025", message, "give the stage another `id:`")))
-    return findings
-
-
-def _ambiguous(
-    loaded: Loaded, columns: list[str], mapping: dict[str, str], unified: dict[str, pa.DataType]
-) -> Iterator[tuple[int, str, str]]:
-    """Place, name and both meanings of output columns that could be either of two, or differ in case only.
-
-    A mapped name comes before a column of the input that is called so.
-    """
-    meaning_of: dict[str, str] = {}
-    for stage, built in zip(loaded.recipe.stages, loaded.stages, strict=True):
-        meaning_of[stage.id.casefold()] = f"stage '{stage.id}'"
-        names = ["status", *(field.name for field in built.fields)]
-        meaning_of.update({f"{stage.id}.{name}".casefold(): f"'{name}' of stage '{stage.id}'" for name in names})
-    theirs: dict[str, str] = {}
-    for name in unified:
-        theirs.setdefault(name.casefold(), name)
-    earlier: dict[str, str] = {}
-    for position, column in enumerate(columns):
-        folded = column.casefold()
-        meanings = []
-        if column in mapping and mapping[column] in unified:
-            meanings.append(f"column '{mapping[column]}' of the input, mapped to '{column}'")
-        elif folded in theirs:
-            meanings.append(f"column '{theirs[folded]}' of the input")
-        if folded in meaning_of:
-            meanings.append(meaning_of[folded])
-        if len(meanings) > 1:
-            yield position, column, " and ".join(meanings[:2])
-        elif earlier.get(folded, column) != column:
-            yield position, column, f"'{earlier[folded]}' differs in case only"
-        earlier.setdefault(folded, column)
 
 
 def at_line(loaded: Loaded, line: int | None, finding: Finding) -> Finding:

@@ -14,9 +14,10 @@ from curation.plan import Plan, fingerprint
 from curation.sources import SourceFile, cut_shards, find
 from curation.sources.texts import stringlike
 from curation.store import StoreError
-from pipelines.planning.columns import at_line, check_input, check_output, readable_apart, schema_of
+from pipelines.planning.columns import at_line, check_input, readable_apart, schema_of
 from pipelines.planning.fits import Unfitted
 from pipelines.planning.inputs import inspect_files, sampled_rows, sources_of, unify
+from pipelines.planning.outputs import output_columns
 from pipelines.planning.steps import stage_plans
 from pipelines.recipe.load import Loaded, parse
 from schemas.documents import TEXT
@@ -58,15 +59,8 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     available = Columns.of(recipe.input.columns)
     mapping = available.mapping
     unified, broken = unify(files)
-    columns = recipe.output.columns
-    if columns is None:  # every source column under its own name, whatever else has been mapped to that name
-        columns = list(unified)
-        origins = {name: name for name in unified}
-    else:
-        origins = {name: mapping.get(name, name) for name in columns if mapping.get(name, name) in unified}
-        if not unified:  # no line can be read: each column may be there, and is null
-            ids = {stage.id for stage in recipe.stages}
-            origins = {name: mapping.get(name, name) for name in columns if name.partition(".")[0] not in ids}
+    columns, of_output = output_columns(loaded, mapping, unified)
+    written = {column.origin for column in columns if column.origin is not None}
     stages, unfitted = stage_plans(loaded, manifest, available)
     steps = [step for stage in stages for step in stage.steps]
     numbers = {name for step in steps for name in step.numbers}
@@ -76,9 +70,9 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     measured = set(available.sources(numbers & known))
     parts = {mapping[name] for name in available.parts}
     apart = {name for name in broken if name in parts and readable_apart(files, name, available)}
-    used = (texts | measured) - apart | set(origins.values()) | ({mapping["id"]} if "id" in mapping else set())
+    used = (texts | measured) - apart | written | ({mapping["id"]} if "id" in mapping else set())
     findings = check_input(loaded, files, available, unified, reads, numbers)
-    findings += check_output(loaded, columns, mapping, unified, origins)
+    findings += of_output
     line = loaded.line("input", "path")
     findings += [at_line(loaded, line, finding) for name, finding in broken.items() if name in used]
     if findings:
@@ -90,7 +84,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     reading = schema_of(
         seen | dict.fromkeys(alone, pa.float64()), texts | measured | named, document_texts, texts, available
     )
-    writing = schema_of(unified, set(origins.values()), document_texts)
+    writing = schema_of(unified, written, document_texts)
     shards = cut_shards(list(files), recipe.input.shard_bytes, limit)
     chosen = None if sample is None else sampled_rows(shards, sample)
     settings: dict[str, Any] = {
@@ -98,7 +92,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
         "stages": [[stage.fingerprint, stage.id, stage.keep] for stage in stages],
         "shards": [[s.path, s.fingerprint, s.row_start, s.rows, s.error] for s in shards],
         "mapping": sorted(mapping.items()),
-        "columns": [[name, origins.get(name)] for name in columns],
+        "columns": [column.identity for column in columns],
         "output": recipe.output.model_dump(),
         "errors": recipe.errors.model_dump(),
         "on_bad_shard": recipe.on_bad_shard,
@@ -120,8 +114,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
         shards=tuple(shards),
         reading=reading,
         writing=writing,
-        output_columns=tuple(columns),
-        origins=origins,
+        output_columns=columns,
         sample=chosen,
     )
     return Resolved(plan, tuple(unfitted), listing.ignored, fresh, tuple(listing.notices))

@@ -210,7 +210,7 @@ def check_outputs(document: Document, top: Recipe, stages: Sequence[Stage | None
         for stage, built in zip(stages, objects, strict=True)
         if stage is not None and built is not None
     }
-    for index, name in enumerate(top.output.columns or ()):
+    for index, _, name in top.output.named:
         stage_id, _, column = name.partition(".")
         # Any other name with a dot may be a source column; that is checked against the files.
         if column and stage_id in columns and column not in columns[stage_id]:

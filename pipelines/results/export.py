@@ -27,6 +27,7 @@ from curation.formats.targets.trl import Trl
 from curation.formats.targets.trl_preference import TrlPreference
 from curation.sources.texts import nested
 from curation.store import Store, new_folder
+from curation.store.dataset import DatasetFiles
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding, command
 
@@ -151,18 +152,20 @@ class _Dataset:
     store: Store
     parts: list[str]
     columns: Columns
-    chosen: list[str] | None
-    """`output.columns` of its recipe."""
+    written: dict[str, str] | None
+    """What stands in each column of the files; None where those are all of the source's."""
 
     def names(self, needed: list[str]) -> dict[str, str]:
         """Source columns by the names that they have in the files. Raises C040 where one was left out."""
         sources = {}
         for ours in needed:
             theirs = self.columns.mapping[ours]
-            if self.chosen is None:
+            if self.written is None:
                 sources[theirs] = theirs
                 continue
-            candidates = [name for name in self.chosen if self.columns.mapping.get(name, name) == theirs]
+            candidates = [
+                name for name, meant in self.written.items() if self.columns.mapping.get(meant, meant) == theirs
+            ]
             if not candidates:
                 raise _unfit(
                     f"the output of run {self.run} was written without '{ours}'",
@@ -202,14 +205,17 @@ def _dataset(manifest: Manifest, run: str | None) -> _Dataset:
         raise CurationError(Finding("C032", "there is no run to export", f"start one: {start}"))
     done = manifest.where("datasets", run=chosen).to_pylist()
     store = manifest.store
-    names = store.names(done[0]["path"]) if done else []
-    if not names:
+    files = DatasetFiles.of(store, done[0]["path"]) if done else None
+    if files is None or not files.sizes:
         raise _unfit(f"run {chosen} has no dataset", f"finish it: {command(f'retry {chosen}', store.root)}")
     # without its stages: their models and seeds need not be there any more
     recipe = parse(runs[0]["recipe"], Path(runs[0]["recipe_dir"]), overrides={"stages": []}).recipe
-    parts = [f"{done[0]['path']}/{name}" for name in names if name.startswith("part-")]
+    parts = [f"{done[0]['path']}/{name}" for name in files.sizes]
     check_dataset(manifest, str(chosen), done[0]["path"])
-    return _Dataset(str(chosen), done[0]["name"], store, parts, Columns.of(recipe.input.columns), recipe.output.columns)
+    written = (
+        None if recipe.output.columns is None else {name or meant: meant for _, name, meant in recipe.output.named}
+    )
+    return _Dataset(str(chosen), done[0]["name"], store, parts, Columns.of(recipe.input.columns), written)
 
 
 def _target(cls: type[Target], columns: Columns) -> Target:

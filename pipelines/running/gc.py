@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from curation.manifest.parts import Manifest, part_name
 from curation.store import TEMPORARY, Store
 from pipelines.running.attempts import running
+from pipelines.running.latest import mend_latest
 from schemas.manifest import PARTS
 
 COMPACTED = "manifest/compacted"
@@ -50,11 +51,14 @@ def sweep(store: Store, dry_run: bool = False) -> Usage:
         usage.damaged.append(store.uri(part_name(kind, key)))
         if not dry_run:
             manifest.set_aside(kind, key)
+    lost: set[str] = set()
     for row in manifest.read("datasets").to_pylist():
         if not store.exists(row["path"]):
             usage.forgotten.append(row["run"])
             if not dry_run:
                 _forget(manifest, store, row["run"])
+                lost.add(row["name"])
+    mend_latest(store, lost)
     for name, entry in list(store.walk()):
         top = name.split("/", 1)[0]
         if _is_leftover(name, named) and not _is_fresh(name, began - entry.mtime, alive):

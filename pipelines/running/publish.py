@@ -11,7 +11,9 @@ from curation.manifest.parts import Manifest, later
 from curation.plan import Plan
 from curation.report.card import dataset_card
 from curation.sources import Shard
+from curation.store.dataset import file_name
 from curation.store.scan import scan
+from pipelines.running.latest import point_latest
 
 
 def output_files(decided: list[tuple[Shard, dict[str, Any]]], file_bytes: int) -> list[list[tuple[Shard, str]]]:
@@ -36,7 +38,7 @@ def publish(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], attem
     name = f"datasets/{plan.name}/{plan.run}"
     failpoints.hit("before-publish")
     duplicates = _duplicate_ids(plan, manifest, attempt)
-    files = {f"part-{record['part']:05d}.parquet": record["data"] for record in written}
+    files = {file_name(record["part"], len(written)): record["data"] for record in written}
     card = partial(dataset_card, plan, manifest, written, duplicates)
     manifest.store.publish(name, files, card, attempt)
     manifest.commit(
@@ -58,6 +60,7 @@ def publish(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], attem
     )
     for record in written:
         manifest.store.remove(record["data"])
+    point_latest(manifest.store, plan.name, plan.run)
     return manifest.store.location(name), duplicates
 
 

@@ -109,7 +109,10 @@ def announce_run(manifest: Manifest, plan: Plan) -> None:
                 "recipe_path": plan.recipe_path,
                 "recipe_dir": plan.recipe_dir,
                 "plan": json.dumps(
-                    {"columns": list(plan.output_columns), "steps": [[s.name, s.fingerprint] for s in plan.steps()]}
+                    {
+                        "columns": [column.name for column in plan.output_columns],
+                        "steps": [[s.name, s.fingerprint] for s in plan.steps()],
+                    }
                 ),
                 "sample": None if plan.sample is None else plan.rows,
                 "rows": plan.rows,

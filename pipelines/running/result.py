@@ -13,13 +13,25 @@ from curation.flow import Failure
 from curation.manifest.parts import Manifest
 from curation.manifest.views import check_data
 from curation.store import DamagedFileError
+from curation.store.dataset import DatasetFiles
+from pipelines.dataset import Dataset
+from pipelines.notebook import Documents, Rows, html_facts, html_table
 from pipelines.running.verify import damaged_dataset
 from schemas.errors import CurationError, Finding, command
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
-    """What an invocation came to."""
+    """What an invocation came to, and what can be asked about its run.
+
+    >>> result = Workspace(folder).run(recipe)
+    >>> result.rows, result.kept, result.dropped
+    (4, 3, 1)
+    >>> result.drops().to_pylist()
+    [{'stage': 'same', 'reason': 'exact_duplicate', 'documents': 1}]
+    >>> result.sql("SELECT count(*) AS n FROM documents WHERE kept")["n"]
+    [3]
+    """
 
     run: str
     name: str
@@ -36,14 +48,61 @@ class Result:
     reused: int = 0
     """Shard passes that had nothing to score."""
     failures: list[tuple[str, Failure]] = field(default_factory=list)
-    dataset: Any = None
-    """Path of the dataset's folder, or its URL on an object store."""
+    folder: Any = None
+    """Path of the dataset's folder, or its URL on an object store; None where there is none."""
     duplicate_ids: int = 0
     seconds: float = 0.0
+    workspace: Any = field(default=None, compare=False)
+    """The `Workspace` that the run is in."""
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The dataset's rows, as Arrow, pandas, polars, `datasets` or torch have them; None where there is none."""
+        return None if self.folder is None else Dataset(self.folder)
 
     @property
     def failed(self) -> bool:
         return self.outcome == "failed"
+
+    def sql(self, query: str) -> Rows:
+        """The result of one SELECT, in which views of one run show this one."""
+        return Rows(self.workspace.sql(query, self.run))
+
+    def funnel(self) -> Rows:
+        """How many documents came to each stage, and what became of them there."""
+        return Rows(self.workspace.funnel(self.run))
+
+    def drops(self) -> Rows:
+        """How many documents were dropped, by stage and reason; `sql("SELECT * FROM drops")` has each of them."""
+        counted = (
+            "SELECT stage, reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC, stage, reason"
+        )
+        return self.sql(counted)
+
+    def show(self, **options: Any) -> Documents:
+        """Some documents with their text: `Workspace.show` has the options, such as `dropped_by="language"`."""
+        return Documents(self.workspace.show(run=self.run, **options))
+
+    def explain(self, document: str) -> list[Any]:
+        """Why a document was kept or dropped, as `Workspace.explain`: by `path#row`, by the user's id or by doc_id.
+
+        >>> [why] = Workspace(folder).run(recipe).explain("input.parquet#2")
+        >>> why.outcome, why.dropped_by
+        ('dropped', 'same')
+        """
+        return list(self.workspace.explain(document, self.run))
+
+    def __repr__(self) -> str:
+        counts = f"{self.rows:,} → {self.kept:,} documents, {self.dropped:,} dropped, {self.errored:,} errored"
+        return f"Result({self.name} {self.run}, {self.outcome}: {counts})"
+
+    def _repr_html_(self) -> str:
+        facts = {name: getattr(self, name) for name in ("run", "outcome", "rows", "kept", "dropped", "errored")}
+        shown = html_facts(self.name, facts | ({} if self.folder is None else {"folder": str(self.folder)}))
+        if self.workspace is None or self.folder is None:
+            return shown
+        columns = ["stage", "kind", "rows_in", "dropped", "errored", "rows_out"]
+        return shown + html_table(self.workspace.funnel(self.run), columns)
 
 
 def finished(manifest: Manifest, run: str) -> Result | None:
@@ -54,16 +113,15 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     record = dataset.to_pylist()[0]
     folder = manifest.store.location(record["path"])
     exists = manifest.store.exists(record["path"])
-    sizes = manifest.store.sizes(record["path"])
-    found = sum(name.startswith("part-") for name in sizes)
-    if found != record["files"]:
-        what = f"holds {found} of {record['files']} files" if exists else "is gone"
+    files = DatasetFiles.of(manifest.store, record["path"])
+    if len(files.sizes) != record["files"]:
+        what = f"holds {len(files.sizes)} of {record['files']} files" if exists else "is gone"
         first = "remove that folder, " if exists else ""
         forget = f"run `{command('gc', manifest.store.root)}`, which forgets datasets that were removed"
         message = f"the dataset of run {run} is recorded, but {folder} {what}"
         raise CurationError(Finding("C032", message, f"{first}{forget}, and then run again"))
     for part in manifest.where("written", run=run).to_pylist():
-        name = f"part-{part['part']:05d}.parquet"
+        name, sizes = files.name(part["part"], record["files"]), files.sizes
         if sizes.get(name) != part["bytes"]:
             has = f"has {sizes[name]:,} of {part['bytes']:,} bytes" if name in sizes else "is gone"
             raise damaged_dataset(manifest.store, run, f"{folder}/{name} {has}")
@@ -72,7 +130,7 @@ def finished(manifest: Manifest, run: str) -> Result | None:
     result = Result(run, record["name"], "nothing-to-do")
     for name, value in counts(manifest.where("decisions", run=run)).items():
         setattr(result, name, value)
-    result.dataset = folder
+    result.folder = folder
     result.duplicate_ids = record["duplicate_ids"]
     return result
 

@@ -40,6 +40,7 @@ from pipelines.running.events import (
     RunStarted,
     UnitEnded,
 )
+from pipelines.running.latest import point_latest
 from pipelines.running.publish import output_files, publish
 from pipelines.running.records import announce_attempt, announce_run, new_attempt, record_end, record_failure
 from pipelines.running.result import Result, check_finished, counts, finished
@@ -59,6 +60,7 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
     done = finished(manifest, plan.run)
     if done is not None:
         publish_missing(store)
+        point_latest(store, plan.name, plan.run)
         done.seconds = time.monotonic() - began
         return done
     return _Invocation(plan, store, executor, report, manifest).run()
@@ -238,6 +240,7 @@ class _Invocation:
         self.groups = {}
         done = finished(self.manifest, self.plan.run)
         if done is not None:
+            point_latest(self.store, self.plan.name, self.plan.run)
             self.result = done
             return done.outcome
         steps, scored = self.result.steps, self.result.scored
@@ -448,7 +451,7 @@ class _Invocation:
         return [records[number] for number in sorted(records)]
 
     def _publish(self, written: list[dict[str, Any]]) -> None:
-        self.result.dataset, self.result.duplicate_ids = publish(self.plan, self.manifest, written, self.attempt)
+        self.result.folder, self.result.duplicate_ids = publish(self.plan, self.manifest, written, self.attempt)
         for text in striking(self.plan, self.manifest):
             self.report(Notice(text))
 

@@ -17,7 +17,9 @@ from curation.manifest.snapshot import NAME as SNAPSHOT
 from curation.manifest.snapshot import broken_snapshot, publish_snapshot
 from curation.scorers.base import HEAD
 from curation.store import DamagedFileError, Store
+from curation.store.dataset import FOLDER, DatasetFiles
 from curation.store.seal import CHANGED, GONE, unreadable
+from pipelines.running.latest import mend_latest
 from schemas.errors import CurationError, Finding, command
 from schemas.manifest import PARTS
 
@@ -70,9 +72,11 @@ def mend_run(store: Store, run: str, steps: Collection[str], files: Collection[s
 
 def check_dataset(manifest: Manifest, run: str, folder: str) -> None:
     """Raise C049 unless the files of a finished dataset are those that were written."""
+    [count] = manifest.where("datasets", run=run).column("files").to_pylist()
+    files = DatasetFiles.of(manifest.store, folder)
     for part in manifest.where("written", run=run).to_pylist():
         try:
-            manifest.store.check(f"{folder}/part-{part['part']:05d}.parquet", part["content"])
+            manifest.store.check(f"{folder}/{files.name(part['part'], count)}", part["content"])
         except DamagedFileError as failure:
             raise damaged_dataset(manifest.store, run, f"{failure.location} {failure.why}") from None
 
@@ -181,14 +185,16 @@ class _Verification:
         written = defaultdict(list)
         for row in manifest.read("written").to_pylist():
             written[row["run"]].append(row)
-        published = set()
+        published: set[str] = set()
+        lost: set[str] = set()
         for row in manifest.read("datasets").to_pylist():
             run, folder = row["run"], row["path"]
             published.add(run)
             if not self.store.exists(folder):
                 continue  # somebody removed it: `curate gc` forgets it
             self.report(folder)
-            parts = [(f"{folder}/part-{part['part']:05d}.parquet", part["content"]) for part in written[run]]
+            files = DatasetFiles.of(self.store, folder)
+            parts = [(f"{folder}/{files.name(p['part'], row['files'])}", p["content"]) for p in written[run]]
             whys = self._many(lambda one: self._differs(*one), parts)
             bad = {name: why for (name, _), why in zip(parts, whys, strict=True) if why is not None}
             if not bad:
@@ -196,13 +202,18 @@ class _Verification:
             for name, why in bad.items():
                 self.verified.damaged.append(Damage(self.store.uri(name), why))
             if not self.dry_run:  # the whole folder: a dataset is there as a whole or not at all
-                for name in self.store.names(folder):
+                beside = (name for name in self.store.names(folder) if name not in (*files.sizes, FOLDER))
+                for name in (*files.sizes, *beside):
                     self.verified.set_aside += self.store.set_aside(f"{folder}/{name}")
                 self._set_record_aside("datasets", run)
                 for part in written[run]:
                     self._set_record_aside("written", f"{run}-{part['part']:05d}")
-                self.store.tidy()
+                lost.add(row["name"])
             published.discard(run)
+        if lost:  # folders that are empty now, and then those in which links were alone
+            self.store.tidy()
+            mend_latest(self.store, lost)
+            self.store.tidy()
         return published
 
     def _heads(self, manifest: Manifest) -> None:

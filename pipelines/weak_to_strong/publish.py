@@ -17,6 +17,8 @@ from curation.escape import fenced
 from curation.manifest.parts import later
 from curation.report.weak_to_strong import card_lines, html, student_card
 from curation.store import Store
+from curation.store.dataset import file_name
+from pipelines.running.latest import point_latest
 from pipelines.running.records import new_attempt
 from pipelines.weak_to_strong.report import Completed, make_report
 from pipelines.weak_to_strong.result import REPORT
@@ -38,6 +40,7 @@ def publish(done: Completed, file_numbers: dict[int, int]) -> tuple[Any, dict[st
         staging.add_text("report.html", html(report))
         store.publish(name, staging.files, lambda: card, staging.mark)
     _record(done, report, name)
+    point_latest(store, done.run.loaded.spec.name, done.run.resolved.run)
     return store.location(name), report
 
 
@@ -89,8 +92,9 @@ def _stage_labels(staging: _Staging, done: Completed, file_numbers: dict[int, in
     facts = {"run": run.resolved.run, "seed": "0", "classes": json.dumps(run.classes)}
     whole = whole.replace_schema_metadata({**facts, "temperature": str(done.label_facts[0]["temperature"])})
     size = run.loaded.spec.output.file_rows
-    for index, start in enumerate(range(0, len(whole), size)):
-        staging.add(f"labels-{index:05d}.parquet", partial(parquet.write, whole.slice(start, size)))
+    starts = range(0, len(whole), size)
+    for index, start in enumerate(starts):
+        staging.add(file_name(index, len(starts)), partial(parquet.write, whole.slice(start, size)))
 
 
 def _stage_student(staging: _Staging, done: Completed, student: dict[str, Any], report: dict[str, Any]) -> None:

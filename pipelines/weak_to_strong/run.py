@@ -15,6 +15,7 @@ from curation.manifest.snapshot import publish_missing, publish_snapshot
 from curation.store import Store
 from curation.weak_to_strong.label_model import ABSTAIN
 from pipelines.running.events import Notice, Report, RunStarted
+from pipelines.running.latest import point_latest
 from pipelines.running.records import allot_numbers
 from pipelines.weak_to_strong.data import Data, read
 from pipelines.weak_to_strong.features import embed
@@ -38,6 +39,7 @@ def execute(resolved: Resolved, store: Store, executor: Callable[[], Executor], 
     result = finished(resolved.run, Manifest(store))
     if result is not None:
         publish_missing(store)
+        point_latest(store, result.name, result.run)
     else:
         result = _attempt(resolved, store, executor(), report)
     result.seconds = time.monotonic() - began

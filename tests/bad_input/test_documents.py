@@ -96,7 +96,7 @@ def test_duplicate_null_and_odd_ids_are_counted_and_never_in_the_way(place, ids,
     assert sql(place, "SELECT duplicate_ids FROM datasets") == [{"duplicate_ids": duplicates}]
     assert (
         f"{duplicates:,} documents carry an id that an earlier document has"
-        in (result.dataset / "README.md").read_text()
+        in (result.folder / "README.md").read_text()
     )
     assert run(place, input={"columns": {"id": "key"}}).duplicate_ids == duplicates
     written = dataset(result).column("key").to_pylist()

@@ -116,7 +116,7 @@ def test_an_unreadable_file_stops_the_run_after_the_others_were_scored(place, sp
     write(place / "b.parquet", 20)
     again = run(place, paths, stages)
     assert (again.outcome, again.scored, again.kept) == ("done", 20, 60)
-    assert files(again.dataset) == files(run(place, paths, stages, workspace="fresh").dataset)
+    assert files(again.folder) == files(run(place, paths, stages, workspace="fresh").folder)
 
 
 @pytest.mark.parametrize("spoil", [damage, truncate, empty])
@@ -128,7 +128,7 @@ def test_skip_makes_the_dataset_without_the_shard_and_the_card_names_it(place, s
     result = run(place, stages=stages, on_bad_shard="skip")
     assert (result.outcome, result.kept) == ("done", 40)
     assert dataset(result).column("n").to_pylist() == [*range(20), *range(40, 60)]
-    card = (result.dataset / "README.md").read_text()
+    card = (result.folder / "README.md").read_text()
     left_out = card.split("## Left out")[1].split("##")[0]
     assert str(place / "b.parquet") in left_out
     assert "a.parquet" not in left_out

@@ -129,7 +129,7 @@ def test_no_space_left_is_one_r005_and_the_next_run_gives_the_same_dataset(place
     assert all(pq.ParquetFile(place / "ws" / name) for name in named_files(place))
     again = run(place, stages=FULL)
     assert again.outcome in ("done", "nothing-to-do")
-    assert files(again.dataset) == files(run(place, stages=FULL, workspace="fresh").dataset)
+    assert files(again.folder) == files(run(place, stages=FULL, workspace="fresh").folder)
 
 
 def attempt(workspace, stages):
@@ -184,12 +184,12 @@ def test_a_disk_that_is_really_full_harms_nothing(place):
             growing = [str(path) for path in root.rglob(".tmp-*") if path.is_file()]
             subprocess.run(["mount", "-o", "remount,size=64m", root], check=True)
             again = Workspace(root).run("r.yaml", executor="local", workers=1)
-            same = {p.name: p.read_bytes() for p in again.dataset.iterdir()}
+            same = {p.name: p.read_bytes() for p in again.folder.iterdir()}
             expected = {p.name: p.read_bytes() for p in Path(sys.argv[1]).iterdir()}
             outcomes.append([kib, sorted(set(codes)), growing, same == expected])
         print(json.dumps(outcomes))
         """,
-        reference.dataset,
+        reference.folder,
     )
     seen = set()
     for kib, codes, growing, same in outcomes:

@@ -36,7 +36,7 @@ def curate(folder: Path, texts: list[list[str]], dedup: dict[str, object]) -> Wo
 
 
 def kept(workspace: Workspace) -> list[str]:
-    paths = sorted(workspace.store.root.glob("datasets/dedup/*/*.parquet"))
+    paths = sorted(workspace.store.root.glob("datasets/dedup/latest/data/*.parquet"))
     return [text for path in paths for text in pq.read_table(path).column("text").to_pylist()]
 
 
@@ -120,7 +120,7 @@ def test_components_drop_a_chain_whole_and_the_card_says_how_many_through_others
     assert len(rows) == 9
     assert sum(row["similarity"] < 0.75 for row in rows) == 8
     assert all(row["link_similarity"] >= 0.75 for row in rows)
-    [path] = workspace.store.root.glob("datasets/dedup/*/README.md")
+    [path] = workspace.store.root.glob("datasets/dedup/latest/README.md")
     assert "8 of them through a chain" in path.read_text()
 
 

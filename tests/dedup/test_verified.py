@@ -53,7 +53,7 @@ def run(
 
 
 def left(workspace: Workspace) -> list[str]:
-    paths = sorted(workspace.store.root.glob("datasets/dedup/*/*.parquet"))
+    paths = sorted(workspace.store.root.glob("datasets/dedup/latest/data/*.parquet"))
     return [text for path in paths for text in pq.read_table(path, partitioning=None).column("text").to_pylist()]
 
 
@@ -136,7 +136,7 @@ def test_what_is_lost_stands_in_drops_funnel_and_card(tmp_path: Path) -> None:
     funnel = workspace.sql("SELECT loss, lost FROM funnel WHERE stage = 'minhash'").to_pylist()[0]
     assert funnel["loss"] == pytest.approx(drop["loss"], abs=1e-4)
     assert workspace.sql("SELECT sum(loss) AS lost FROM drops").to_pylist()[0]["lost"] == pytest.approx(drop["loss"])
-    [card] = workspace.store.root.glob("datasets/dedup/*/README.md")
+    [card] = workspace.store.root.glob("datasets/dedup/latest/README.md")
     assert f"{drop['loss']:.2%}" in card.read_text()
 
 
@@ -149,7 +149,7 @@ def test_of_duplicates_that_a_gate_keeps_nothing_is_lost(tmp_path: Path) -> None
     [row] = workspace.sql("SELECT dropped, loss, lost FROM funnel WHERE stage = 'minhash'").to_pylist()
     assert row == {"dropped": 1, "loss": 0.0, "lost": 0.0}
     assert workspace.sql("SELECT sum(loss) AS lost FROM drops").to_pylist() == [{"lost": 0.0}]
-    [card] = workspace.store.root.glob("datasets/dedup/*/README.md")
+    [card] = workspace.store.root.glob("datasets/dedup/latest/README.md")
     assert "2 duplicates, of which the gate keeps 1." in card.read_text()
     assert "1 of 1 lose nothing." in card.read_text()
 
@@ -403,7 +403,7 @@ def test_a_source_that_loses_half_and_a_cluster_that_is_large_are_told(tmp_path:
         "minhash drops 29 of the 35 documents that come from copies",
         "one cluster of minhash holds 31 documents, 38.3% of all that reach it: copies, or pages of one template",
     ]
-    [card] = workspace.store.root.glob("datasets/dedup/*/README.md")
+    [card] = workspace.store.root.glob("datasets/dedup/latest/README.md")
     assert card.read_text().count("**Look at this**") == 2
     assert f"`connect: {connect}`" in card.read_text()
 

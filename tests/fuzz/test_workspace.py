@@ -102,7 +102,7 @@ def run(workspace: Path) -> tuple[int, str, str]:
 
 def results(workspace: Path) -> dict[str, bytes]:
     """Datasets, without their cards, which are there to be edited, and fitted heads."""
-    found = [*workspace.glob("datasets/trial/*/part-*.parquet"), *workspace.glob("models/*/*")]
+    found = [*workspace.glob("datasets/trial/*/data/*.parquet"), *workspace.glob("models/*/*")]
     return {path.relative_to(workspace).as_posix(): path.read_bytes() for path in found}
 
 
@@ -218,7 +218,7 @@ def test_a_sound_workspace_verifies(finished: Path, expected: Any) -> None:
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__ if way else "gone")
 def test_a_file_of_every_kind_is_repaired(finished: Path, expected: Any, tmp_path: Path, way: Way) -> None:
     drawn = random.Random(SEED)
-    root = Path(shutil.copytree(finished, tmp_path / "ws"))
+    root = Path(shutil.copytree(finished, tmp_path / "ws", symlinks=True))
     what = [damage(drawn.choice(paths), way, drawn) for kind, paths in kinds(root).items() if kind != MARKER]
     repaired(root, [READERS[0], *drawn.sample(READERS[1:], 2)], RUN, expected, what)
 
@@ -233,7 +233,7 @@ def one(root: Path, seed: int) -> tuple[str, Way]:
 @seeds((), range(200))
 def test_any_damaged_file_is_named_and_repaired(finished: Path, expected: Any, tmp_path: Path, seed: int) -> None:
     drawn = random.Random(SEED + seed)
-    root = Path(shutil.copytree(finished, tmp_path / "ws"))
+    root = Path(shutil.copytree(finished, tmp_path / "ws", symlinks=True))
     kind, way = one(root, seed)
     what = damage(drawn.choice(kinds(root)[kind]), way, drawn)
     firsts = (RUN, ["retry", "-q"], ["gc"])

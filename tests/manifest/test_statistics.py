@@ -177,7 +177,7 @@ def parts(workspace: Workspace) -> dict[str, bytes]:
 
 def test_a_late_attempt_adds_nothing(finished: Any, recipe: Any, corpus: Path, tmp_path: Path) -> None:
     """The decisions are gone, as if this attempt had not seen them: everything is decided a second time."""
-    workspace = Workspace(shutil.copytree(finished[1].store.root, tmp_path / "ws"))
+    workspace = Workspace(shutil.copytree(finished[1].store.root, tmp_path / "ws", symlinks=True))
     for kind in ("decisions", "written", "datasets"):
         shutil.rmtree(workspace.store.path(f"manifest/parts/{kind}"))
     before = parts(workspace)

@@ -48,7 +48,9 @@ QUERIES = {
 
 @pytest.fixture(scope="module")
 def sql(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[dict[str, Any]]]:
-    workspace = Workspace(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("audited") / "ws"))
+    workspace = Workspace(
+        shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("audited") / "ws", symlinks=True)
+    )
     workspace.audit_sample(rows=100)
     rows = write(workspace.store.path("reviews.parquet"), reviews(120))
     assert workspace.weak_to_strong(specification(rows, supervisors=[FUNCTIONS], seeds=1)).outcome == "done"
@@ -184,7 +186,7 @@ def test_views_have_the_same_columns_before_and_after(empty: Workspace, undistur
 @pytest.fixture(scope="module")
 def begun(undisturbed: Any, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A run that is announced and has scores, but no group, no decision and no dataset."""
-    root = Path(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("begun") / "ws"))
+    root = Path(shutil.copytree(undisturbed[1].root, tmp_path_factory.mktemp("begun") / "ws", symlinks=True))
     for kind in ("groups", "barriers", "decisions", "written", "datasets", "ends"):
         shutil.rmtree(root / "manifest/parts" / kind)
     return Workspace(root)
@@ -210,7 +212,7 @@ def test_a_run_that_has_not_decided_yet_is_listed(begun: Workspace) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "it's", "x[1]*?", 'quo"te', "ümläut", "$run"])
 def test_a_workspace_may_have_any_name(name: str, undisturbed: Any, tmp_path: Path) -> None:
-    workspace = Workspace(shutil.copytree(undisturbed[1].root, tmp_path / name / "ws"))
+    workspace = Workspace(shutil.copytree(undisturbed[1].root, tmp_path / name / "ws", symlinks=True))
     assert workspace.sql("SELECT count(*) AS n FROM documents").to_pylist() == [{"n": 289}]
     assert workspace.sql("SELECT * FROM duplicate_pairs").num_rows > 0
 

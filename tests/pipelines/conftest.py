@@ -46,7 +46,7 @@ def finished(light: Callable[..., Settings], held: Any, tmp_path_factory: pytest
 def mine(finished: tuple[str, Any], held: Any, tmp_path: Path) -> tuple[str, Any]:
     """A copy of the finished workspace: nothing in it says where it lies."""
     run, reference = finished
-    return run, held(Path(shutil.copytree(reference.root, tmp_path / "ws")))
+    return run, held(Path(shutil.copytree(reference.root, tmp_path / "ws", symlinks=True)))
 
 
 @pytest.fixture(scope="module")

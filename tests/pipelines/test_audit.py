@@ -134,7 +134,7 @@ def test_the_file_has_no_column_that_tells_what_became_of_a_document(sampled: Pa
 def test_texts_are_those_that_the_output_has(mine: Any, sampled: Path) -> None:
     run, held = mine
     output = {}
-    for part in (held.root / f"datasets/manual/{run}").glob("*.parquet"):
+    for part in (held.root / f"datasets/manual/{run}/data").glob("*.parquet"):
         table = pq.read_table(part)
         output |= dict(zip(table.column("id").to_pylist(), table.column("text").to_pylist(), strict=True))
     documents = held.workspace.sql("SELECT doc_id, id FROM documents").to_pylist()

@@ -147,7 +147,7 @@ def test_calls_of_tools_come_out_as_they_went_in(tooled: Made) -> None:
 def test_the_same_rows_give_the_same_files_however_they_are_cut(tmp_path: Path, talks: Made) -> None:
     parts = [messages(TALKS[:7]), messages(TALKS[7:150]), messages(TALKS[150:])]
     cut = Made(tmp_path, {"messages": "m"}, parts, output={"file_bytes": 1, "row_group_rows": 11})
-    assert len(list(cut.result.dataset.glob("part-*"))) == 3  # type: ignore[union-attr]
+    assert len(list(cut.result.folder.glob("data/*.parquet"))) == 3  # type: ignore[union-attr]
     for to in ("trl", "axolotl", "llama-factory"):
         first, again = talks.export(to, f"first-{to}", seed=3), talks.export(to, f"again-{to}", seed=3)
         assert digests(first) == digests(again)
@@ -257,7 +257,7 @@ def test_what_cannot_be_exported_says_so_and_leaves_nothing(talks: Made, pairs: 
     assert "neither instruction nor preference" in bare.refuse("trl", "C040")
     asked = Made(tmp_path / "asked", {"messages": "m"}, [messages([[TALKS[0][0]], [TALKS[1][0]]])])
     assert "2 no answer" in asked.refuse("trl", "C040")
-    shutil.rmtree(asked.result.dataset)  # type: ignore[arg-type]
+    shutil.rmtree(asked.result.folder)  # type: ignore[arg-type]
     assert "curate retry" in asked.refuse("trl", "C040")
     with pytest.raises(CurationError, match="C030"):
         Workspace(tmp_path / "nowhere").export("trl", tmp_path / "out")

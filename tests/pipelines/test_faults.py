@@ -124,7 +124,9 @@ def attempts(place: Path) -> int:
 
 
 def kept(result: Any) -> list[int]:
-    return sorted(n for part in result.dataset.glob("*.parquet") for n in pq.read_table(part).column("n").to_pylist())
+    return sorted(
+        n for part in result.folder.glob("data/*.parquet") for n in pq.read_table(part).column("n").to_pylist()
+    )
 
 
 @pytest.mark.parametrize("spoil", mostly_long([truncate, replace, remove]))
@@ -138,7 +140,7 @@ def test_a_file_that_fails_sets_aside_itself_alone_wherever_it_fails(
     assert result.outcome == "done", result.failures
     assert kept(result) == [n for n in range(200) if n // ROWS not in bad]
     assert attempts(place) == 2  # all that are at fault at once, not one a run
-    card = (result.dataset / "README.md").read_text()
+    card = (result.folder / "README.md").read_text()
     for number in range(10):
         assert (f"{number}.parquet" in card.split("## Left out")[1].split("\n## ")[0]) == (number in bad)
 
@@ -194,7 +196,7 @@ def test_a_stage_that_is_broken_skips_no_file_whose_documents_reach_it(place: Pa
     only = {"scorer": "imported", "column": "n", "keep": "imported.score >= 180", "id": "imported"}
     result = run(place, recipe(place, only, {"scorer": "breaks"}))
     assert (result.outcome, attempts(place)) == ("failed", 1)
-    assert result.dataset is None
+    assert result.folder is None
 
 
 def test_an_input_that_a_fit_cannot_read_is_left_out_where_the_run_goes_on_without_it(place: Path) -> None:

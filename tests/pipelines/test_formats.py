@@ -41,8 +41,8 @@ def run(place: Path, columns: dict[str, str], stages: list[dict[str, Any]], path
 
 def table(result: Result) -> pa.Table:
     assert not result.failures
-    assert result.dataset is not None
-    return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
+    assert result.folder is not None
+    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("data/*.parquet"))])
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def litter(root: Path) -> list[str]:
         "groups/.tmp-spill-20200101T000000-deadbeef/duckdb_temp_storage.tmp",
         "manifest/parts/scores/.tmp-99-aabbccdd-key.parquet",
         "datasets/.staging-feedfacefeedface/part-00000-20200101T000000-deadbeef-00000000.parquet",
-        "datasets/manual/.tmp-feedfacefeedface-20200101T000000-deadbeef/part-00000.parquet",
+        "datasets/manual/.tmp-feedfacefeedface-20200101T000000-deadbeef/data/train-00000-of-00001.parquet",
         ".tmp-99-aabbccdd-manifest.duckdb",
     ]
     for name in names:

@@ -26,7 +26,7 @@ def run(place, paths, stages=(), workspace="ws", **rest):
 
 
 def dataset(result):
-    return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
+    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("data/*.parquet"))])
 
 
 def test_json_csv_and_parquet_are_one_corpus(place):

@@ -44,8 +44,8 @@ def recipe(folder: Path, **rest: Any) -> dict[str, Any]:
 
 def dataset(result: Result) -> pa.Table:
     assert not result.failures
-    assert result.dataset is not None
-    return pa.concat_tables([pq.read_table(path) for path in sorted(result.dataset.glob("part-*.parquet"))])
+    assert result.folder is not None
+    return pa.concat_tables([pq.read_table(path) for path in sorted(result.folder.glob("data/*.parquet"))])
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ import pytest
 
 from curation import parquet
 from curation.models import pull
+from curation.report.loading import front_matter
 from curation.sources import find, outputs
 from curation.sources.outputs import kind_of
 from pipelines import Workspace
@@ -40,12 +41,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = space.run(recipe(str(root / "data")), executor="local", workers=1)
     assert (result.outcome, result.rows) == ("done", ROWS)
     space.export("trl", root / "data/deep/export", test_share=0)
-    shutil.copytree(result.dataset, root / "data/1/copy")
-    (root / "data/link").symlink_to(result.dataset)
+    shutil.copytree(result.folder, root / "data/1/copy")
+    (root / "data/link").symlink_to(result.folder)
     return root
 
 
-WAYS = ("data", "data/**", "data/**/*.parquet", "data/**/*.jsonl", "data/*/*/*.parquet", "data/**/part-*.parquet", ".")
+WAYS = ("data", "data/**", "data/**/*.parquet", "data/**/*.jsonl", "data/*/*/*.parquet", "data/**/train-*.parquet", ".")
 
 
 @pytest.mark.parametrize("way", [*WAYS, "data/*/*/*/*/*.parquet", "data/*/", "*/**"])
@@ -96,16 +97,18 @@ def test_a_folder_that_is_both_input_and_workspace_keeps_its_input(tmp_path: Pat
 
 
 def test_a_path_into_an_output_is_meant(finished: Path) -> None:
-    (dataset,) = {path.parent for path in finished.glob("data/ws/datasets/x/*/part-*.parquet")}
-    for path in (dataset, f"{dataset}/*.parquet", f"{dataset}/**", finished / "data/link", finished / "data/1/copy",
-                 finished / "data/deep/export/*"):  # fmt: skip
+    (dataset,) = {path.parents[1] for path in finished.glob("data/ws/datasets/x/*/data/*.parquet")}
+    for path in (dataset, f"{dataset}/data/*.parquet", f"{dataset}/**", finished / "data/link",
+                 finished / "data/1/copy", finished / "data/deep/export/*"):  # fmt: skip
         found = find([str(path)], finished)
         assert (len(found.files), found.findings, found.notices) == (1, [], [])
     result = Workspace(finished / "other").run(recipe(str(dataset)), executor="local", workers=1)
     assert result.rows == ROWS
 
 
-@pytest.mark.parametrize("path", ["data/ws", "data/ws/**", "data/ws/datasets", "data/ws/*/*/*/*.parquet", "data/d*/**"])
+@pytest.mark.parametrize(
+    "path", ["data/ws", "data/ws/**", "data/ws/datasets", "data/ws/*/*/*/*/*.parquet", "data/d*/**"]
+)
 def test_an_input_of_outputs_alone_is_refused_and_told_what_to_name(finished: Path, path: str) -> None:
     with pytest.raises(CurationError) as caught:
         Workspace(finished / "third").check(recipe(str(finished / path)))
@@ -116,6 +119,7 @@ def test_an_input_of_outputs_alone_is_refused_and_told_what_to_name(finished: Pa
 
 
 CARD = "---\nlicense: x\n---\n"
+YAML = "\n".join(front_matter())
 SOURCE = next(iter(pull.SOURCES.items()))
 MARKED = {
     "a workspace": {"workspace.json": '{"format_version": 3}'},
@@ -124,13 +128,18 @@ MARKED = {
     "a fitted head": {"card.json": '{"kind": "dsir", "sha256": "0"}'},
     "a pulled model": {"README.md": pull._card(*SOURCE), "config.json": "{}"},
     "a model": {"config.json": "{}", "model-00001-of-00002.safetensors": "", "README.md": CARD},
+    "weak labels": {"README.md": f"{YAML}\nWeak labels of 3 rows. Run `0123456789abcdef`."},
+    "a dataset": {"README.md": f"{YAML}\n3 of 4 documents. Run `0123456789abcdef`."},
+}
+EARLIER = {
     "weak labels": {"README.md": "---\nconfigs:\n- x: y\n  data_files: labels-*.parquet\n---\nRun `0123456789abcdef`."},
+    "a dataset": {"README.md": "---\nconfigs:\n- x: y\n  data_files: part-*.parquet\n---\nRun `0123456789abcdef`."},
 }
 
 
-@pytest.mark.parametrize("kind", MARKED)
-def test_each_kind_of_output_is_known_by_its_mark(kind: str) -> None:
-    files = {name: text.encode() for name, text in MARKED[kind].items()}
+@pytest.mark.parametrize(("kind", "files"), [*MARKED.items(), *EARLIER.items()])
+def test_each_kind_of_output_is_known_by_its_mark(kind: str, files: dict[str, Any]) -> None:
+    files = {name: text.encode() for name, text in files.items()}
     assert kind_of([*files, "a.parquet"], files.__getitem__) == kind
 
 

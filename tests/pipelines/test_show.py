@@ -35,7 +35,7 @@ def test_shown_text_is_the_sources_and_edited_text_the_outputs(finished: Any, co
     for row in compared:
         assert row["text"] == texts[(row["path"], row["row"])]
     output = {}
-    for part in (held.root / f"datasets/manual/{run}").glob("*.parquet"):
+    for part in (held.root / f"datasets/manual/{run}/data").glob("*.parquet"):
         table = pq.read_table(part)
         output |= dict(zip(table.column("id").to_pylist(), table.column("text").to_pylist(), strict=True))
     kept = [row for row in shown if row["outcome"] == "kept"]

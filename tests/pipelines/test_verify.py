@@ -50,7 +50,7 @@ PLACES = {
     "a group's members": "groups/*/members-*.parquet",
     "a group's links": "groups/*/links-*.parquet",
     "decisions": "decisions/*/*.parquet",
-    "a dataset": "datasets/*/*/part-*.parquet",
+    "a dataset": "datasets/*/*/data/*.parquet",
     "a record of scores": "manifest/parts/scores/*.parquet",
     "a record of decisions": "manifest/parts/decisions/*.parquet",
     "a record of a group": "manifest/parts/groups/*.parquet",
@@ -266,7 +266,7 @@ def test_sql_compares_the_hash_that_is_recorded_of_decisions_without_one_in_thei
 @pytest.fixture(scope="module")
 def today(finished: tuple[str, Any], light: Light, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A second run in a copy of the finished workspace: its id, and where. Not to be written to."""
-    root = Path(shutil.copytree(finished[1].root, tmp_path_factory.mktemp("today") / "ws"))
+    root = Path(shutil.copytree(finished[1].root, tmp_path_factory.mktemp("today") / "ws", symlinks=True))
     return Workspace(root).run(light(language=0.6), executor="local", workers=2).run, root
 
 
@@ -275,7 +275,7 @@ def today(finished: tuple[str, Any], light: Light, tmp_path_factory: pytest.Temp
 def test_a_damaged_record_of_yesterday_stops_nothing_today(
     today: tuple[str, Path], light: Light, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, root = today[0], Path(shutil.copytree(today[1], tmp_path / "ws"))
+    run, root = today[0], Path(shutil.copytree(today[1], tmp_path / "ws", symlinks=True))
     yesterday = sorted(root.glob(f"manifest/parts/{kind}/*.parquet"))
     path = next(path for path in yesterday if run not in path.name)
     path.write_bytes(path.read_bytes()[:-9])
@@ -295,23 +295,23 @@ def test_a_dataset_is_what_was_written_or_is_told(
 ) -> None:
     run, held = mine
     before = held.dataset(run)
-    path = first(held.root, "datasets/*/*/part-*.parquet")
+    path = first(held.root, "datasets/*/*/data/*.parquet")
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-40])
-        with pytest.raises(CurationError, match=r"C049.*part-00000\.parquet has"):
+        with pytest.raises(CurationError, match=r"C049.*train-00000-of-0000.\.parquet has"):
             Workspace(held.root).run(light(), executor="local")
     elif damage == "flipped":
         flip(path)
     elif damage == "renamed":  # as many files, and not the ones that were written
-        path.rename(path.with_name("part-0.parquet"))
-        with pytest.raises(CurationError, match=r"C049.*part-00000\.parquet is gone"):
+        path.rename(path.with_name("train-0.parquet"))
+        with pytest.raises(CurationError, match=r"C049.*train-00000-of-0000.\.parquet is gone"):
             Workspace(held.root).run(light(), executor="local")
     else:
         path.unlink()
         with pytest.raises(CurationError, match="C032"):
             Workspace(held.root).run(light(), executor="local")
     with pytest.raises(CurationError, match="C049") as found:
-        verifying.check_dataset(Workspace(held.root).manifest, run, str(path.parent.relative_to(held.root)))
+        verifying.check_dataset(Workspace(held.root).manifest, run, str(path.parents[1].relative_to(held.root)))
     assert str(path) in found.value.findings[0].message
     assert [item.location for item in Workspace(held.root).verify().damaged] == [str(path)]
     again = Workspace(held.root).run(light(), executor="local", workers=2)

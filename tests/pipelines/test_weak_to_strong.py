@@ -222,7 +222,7 @@ def test_where_all_abstain_the_answer_is_the_commonest_label() -> None:
 
 
 def test_gc_keeps_what_units_name_and_sweeps_the_rest(done: tuple[Workspace, Any], tmp_path: Path) -> None:
-    shutil.copytree(done[0].store.root, tmp_path / "ws")
+    shutil.copytree(done[0].store.root, tmp_path / "ws", symlinks=True)
     left = tmp_path / "ws/weak_to_strong/units/left.safetensors"
     left.write_bytes(b"x")
     os.utime(left, (0, 0))

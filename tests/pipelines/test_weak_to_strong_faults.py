@@ -63,7 +63,7 @@ def test_a_supervisor_that_crashes_or_returns_nan_is_named_and_the_others_go_on(
     rows = workspace.sql("SELECT supervisor, message FROM supervisors WHERE status = 'failed'").to_pylist()
     assert sorted(row["supervisor"] for row in rows) == ["crash", "endless", "p"]
     alone = run(path, tmp_path / "alone", supervisors=[FUNCTIONS])
-    good = pa.concat_tables([pq.read_table(found) for found in Path(ended.stdout.strip()).glob("labels-*.parquet")])
+    good = pa.concat_tables([pq.read_table(found) for found in Path(ended.stdout.strip()).glob("data/*.parquet")])
     assert good.equals(table(alone))
     again = curate("weak-to-strong", "run", "spec.yaml", "-w", "ws", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (1, ended.stdout)

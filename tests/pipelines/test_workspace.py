@@ -50,8 +50,8 @@ def test_ten_lines_from_a_dict_to_rows_and_reasons(
     assert workspace.plan(recipe).to_score >= 289
     result = workspace.run(recipe, executor="local")
     assert (result.outcome, result.rows) == ("done", 289)
-    assert result.dataset is not None
-    assert sum(pq.read_metadata(part).num_rows for part in result.dataset.glob("*.parquet")) == result.kept
+    assert result.folder is not None
+    assert sum(pq.read_metadata(part).num_rows for part in result.folder.glob("data/*.parquet")) == result.kept
     funnel = workspace.sql("SELECT stage, rows_out FROM funnel")
     assert isinstance(funnel, pa.Table)
     assert funnel.to_pylist()[-1] == {"stage": "exact", "rows_out": result.kept}
@@ -73,7 +73,7 @@ def test_a_sample_is_exactly_n_rows_a_run_of_its_own_and_its_scores_are_reused(
     sample = workspace.run(light(), executor="local", workers=2, sample=60)
     assert (sample.rows, sample.outcome) == (60, "done")
     assert sample.run != finished[0]
-    assert sample.dataset == tmp_path / "ws/datasets/manual-sample" / sample.run
+    assert sample.folder == tmp_path / "ws/datasets/manual-sample" / sample.run
     assert workspace.sql("SELECT count(*) AS n, count(DISTINCT doc_id) AS ids FROM documents").to_pylist() == [
         {"n": 60, "ids": 60}
     ]

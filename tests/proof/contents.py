@@ -74,7 +74,7 @@ def _content(path: Path, root: Path, masks: Masks) -> str:
     name = path.relative_to(root).as_posix()
     if name == SNAPSHOT:
         return _shape(path)
-    if name.startswith("manifest/") or (masks and path.name.startswith("labels-")):
+    if name.startswith("manifest/") or (masks and path.name.startswith("train-")):
         table = pq.read_table(path)
         return hashed([str(table.schema.remove_metadata()), rows_of(table.to_pylist(), masks)])
     if masks and path.suffix in (".md", ".json", ".html"):

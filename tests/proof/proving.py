@@ -247,4 +247,4 @@ def remove_worktree(code: Path) -> None:
 
 def copied(folder: Path, name: str, to: str) -> None:
     for workspace in WORKSPACES:
-        shutil.copytree(folder / name / workspace, folder / to / workspace)
+        shutil.copytree(folder / name / workspace, folder / to / workspace, symlinks=True)

@@ -49,7 +49,7 @@ def test_a_run_fits_them_selects_by_them_and_a_fresh_one_gives_the_same(tmp_path
         result = Workspace(tmp_path / name).run(recipe(tmp_path), executor="local", workers=1)
         assert result.outcome == "done", result.failures
         [dataset] = Workspace(tmp_path / name).sql("SELECT path FROM datasets").to_pylist()
-        parts = sorted((tmp_path / name / dataset["path"]).glob("part-*.parquet"))
+        parts = sorted((tmp_path / name / dataset["path"]).glob("data/*.parquet"))
         kept.append(pa.concat_tables([pq.read_table(part) for part in parts]))
     assert kept[0].equals(kept[1])
     texts = kept[0].column("text").to_pylist()

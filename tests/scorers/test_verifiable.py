@@ -290,7 +290,7 @@ def test_lists_are_read_as_they_come(kind: str, tmp_path: Path) -> None:
     }
     result = Workspace(tmp_path / "ws").run(recipe, executor="local")
     assert result.outcome == "done", result.failures
-    table = pq.read_table(next(result.dataset.glob("*.parquet")))
+    table = pq.read_table(next(result.folder.glob("data/*.parquet")))
     said = table.column("said").to_pylist()
     assert [json.loads(row) if isinstance(row, str) else row for row in said] == [row["said"] for row in rows]
 

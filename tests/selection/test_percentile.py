@@ -35,7 +35,7 @@ def curate(folder: Path, cuts: list[int], stage: dict[str, Any]) -> tuple[list[i
     workspace = Workspace(folder / "ws")
     result = workspace.run(recipe, executor="local")
     assert result.outcome == "done", result.failures
-    kept = [pq.read_table(path).column("text").to_pylist() for path in sorted(result.dataset.glob("*.parquet"))]
+    kept = [pq.read_table(path).column("text").to_pylist() for path in sorted(result.folder.glob("data/*.parquet"))]
     return [int(text.split()[1]) for part in kept for text in part], workspace
 
 

@@ -28,7 +28,7 @@ def curate(folder: Path, shards: list[list[str]], **budget: object) -> list[str]
     assert result.outcome == "done", result.failures
     return [
         text
-        for path in sorted(result.dataset.glob("*.parquet"))
+        for path in sorted(result.folder.glob("data/*.parquet"))
         for text in pq.read_table(path).column("text").to_pylist()
     ]
 

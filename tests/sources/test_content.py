@@ -151,7 +151,7 @@ output: {{columns: [text, rules.words]}}
 
 def words(space: Workspace) -> list[tuple[str, int]]:
     [record] = space.manifest.where("datasets", run=space.status().column("run").to_pylist()[-1]).to_pylist()
-    table = pq.read_table(next((Path(space.store.root) / record["path"]).glob("part-*")))
+    table = pq.read_table(next((Path(space.store.root) / record["path"]).glob("data/*")))
     return [
         (text.split()[0], rules["words"])
         for text, rules in zip(table["text"].to_pylist(), table["rules"].to_pylist(), strict=True)

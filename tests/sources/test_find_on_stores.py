@@ -92,8 +92,8 @@ def test_outputs_on_a_store_are_left_out_and_named(tmp_path: Path) -> None:
         result = space.run(recipe, executor="local", workers=1, report=lambda event: told.append(str(event)))
         assert (result.outcome, result.rows) == ("done", 20)
     assert sum(f"{url}/in/ws is a workspace" in line for line in told) == 3  # at first there was none
-    remote.put(f"{url}/in/copy/README.md", remote.fetch(f"{result.dataset}/README.md"))
-    remote.put(f"{url}/in/copy/part-00000.parquet", tmp_path / "a.parquet")
+    remote.put(f"{url}/in/copy/README.md", remote.fetch(f"{result.folder}/README.md"))
+    remote.put(f"{url}/in/copy/data/train-00000-of-00001.parquet", tmp_path / "a.parquet")
     found = find([f"{url}/in"], Path())
     assert len(found.files) == 1
     assert f"{url}/in/copy is a dataset" in found.notices[0]

@@ -168,7 +168,7 @@ def test_files_of_two_kinds_of_numbers_and_times_are_written_as_one(tmp_path, on
     recipe = {"name": "x", "input": {"path": str(tmp_path / "*.parquet")}, "stages": []}
     done = Workspace(tmp_path / "ws").run(recipe, executor="local", workers=1)
     assert (done.outcome, done.rows) == ("done", 2), done.failures
-    [part] = Path(done.dataset).glob("*.parquet")
+    [part] = Path(done.folder).glob("data/*.parquet")
     found = pq.read_schema(part).field("x").type
     assert (found.field("of").type if inside else found) == shared
 

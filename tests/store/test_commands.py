@@ -142,7 +142,7 @@ def test_the_card_is_there_and_its_dataset_reads_by_url(finished: Finished) -> N
     folder = f"datasets/manual/{finished.run}"
     assert b"manual" in open_store(finished.workspace).read(f"{folder}/README.md")
     rows = Workspace(finished.workspace).sql(
-        f"SELECT count(*) AS n FROM '{finished.workspace}/{folder}/part-*.parquet'"
+        f"SELECT count(*) AS n FROM '{finished.workspace}/{folder}/data/*.parquet'"
     )
     assert rows.to_pylist() == [{"n": finished.kept}]
 

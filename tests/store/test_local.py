@@ -60,10 +60,34 @@ def test_a_workspace_is_prepared_and_of_many_that_create_a_record_one_wins(store
 def test_a_dataset_is_published_without_links_too(store: Store) -> None:
     store.prepare()
     written = store.add("datasets/.staging-r/part.parquet", lambda path: parquet.write(ROW, path))
-    store.publish("datasets/d/r", {"part-00000.parquet": written.name}, lambda: "# card", "mark")
+    files = {"data/train-0.parquet": written.name}
+    store.publish("datasets/d/r", files, lambda: "# card", "mark")
     store.remove(written.name)
-    assert store.names("datasets/d/r") == ["README.md", "part-00000.parquet"]
-    store.check("datasets/d/r/part-00000.parquet", written.content)
+    assert store.names("datasets/d/r") == ["README.md", "data"]
+    store.check("datasets/d/r/data/train-0.parquet", written.content)
+    store.publish("datasets/d/r", files, lambda: "# of somebody who comes late", "mark")
+    assert store.read("datasets/d/r/README.md") == b"# card"
+    store.path("datasets/d/r/data/train-0.parquet").write_bytes(b"other bytes")
+    with pytest.raises(DamagedFileError):  # what it would be made of anew is gone as well
+        store.publish("datasets/d/r", files, lambda: "# card", "mark")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_leads_to_another_and_no_reader_finds_it_gone(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "ws")
+    if not links:
+        monkeypatch.setattr(os, "symlink", no_links(errno.EPERM))
+    (tmp_path / "ws/datasets/d/two").mkdir(parents=True)
+    assert store.pointed("datasets/d/latest") is None
+    for run in ("one", "two"):
+        store.point("datasets/d/latest", run)
+        assert store.pointed("datasets/d/latest") == run
+    assert (tmp_path / "ws/datasets/d/latest").is_dir() == links
+    assert [name for name, _ in store.walk()] == ["datasets/d/latest"]
+    store.remove("datasets/d/latest")
+    assert store.pointed("datasets/d/latest") is None
 
 
 def test_where_nothing_creates_alone_the_workspace_is_refused_at_once(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.store import StoreError, digest, open_store, remote
+from curation.store import DamagedFileError, StoreError, digest, open_store, remote
 from object_store import failing
 from schemas.errors import CurationError
 
@@ -144,6 +144,21 @@ def test_another_scheme_with_exclusive_creation_will_do() -> None:
     assert store.create("a.parquet", ROW)
     assert not store.create("a.parquet", ROW)
     assert pq.read_table(store.source("a.parquet")).equals(ROW)
+
+
+def test_a_dataset_is_believed_only_where_it_is_what_was_written() -> None:
+    """Its staged files go once it is published: then the hash in their names tells what it has to be."""
+    store = open_store("memory://published")
+    written = store.add("datasets/.staging-r/part.parquet", lambda path: pq.write_table(ROW, path))
+    files = {"data/train-0.parquet": written.name}
+    store.publish("datasets/d/r", files, lambda: "# card", "mark")
+    store.remove(written.name)
+    store.publish("datasets/d/r", files, lambda: "# card", "mark")
+    store.point("datasets/d/latest", "r")
+    assert store.pointed("datasets/d/latest") == "r"
+    remote.put(store.uri("datasets/d/r/data/train-0.parquet"), b"other bytes")
+    with pytest.raises(DamagedFileError):
+        store.publish("datasets/d/r", files, lambda: "# card", "mark")
 
 
 @pytest.mark.parametrize(("start", "count"), [(0, 10), (5_000_000, 4_000_000), (19_999_990, 100), (0, 20_000_000)])

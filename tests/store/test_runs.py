@@ -93,9 +93,9 @@ def test_a_run_on_a_store_gives_the_bytes_of_one_on_disk(
     assert result.outcome == "done", result.failures
     run, there = undisturbed
     assert contents(mirror(f"{bucket}/ws", tmp_path), result.run, held) == contents(there.root, run, held)
-    assert result.dataset == f"{bucket}/ws/datasets/manual/{result.run}"
+    assert result.folder == f"{bucket}/ws/datasets/manual/{result.run}"
     again = Workspace(f"{bucket}/ws").run(recipe(corpus=url), executor="local")
-    assert (again.outcome, again.kept, again.dataset) == ("nothing-to-do", result.kept, result.dataset)
+    assert (again.outcome, again.kept, again.folder) == ("nothing-to-do", result.kept, result.folder)
 
 
 def test_two_attempts_at_one_run_make_it_once(

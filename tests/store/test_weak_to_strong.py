@@ -39,6 +39,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def published(workspace: str, run: str, copy: Path) -> dict[str, bytes]:
     """The folder of a run, and that nothing else is below `datasets/`."""
     found = files(mirror(f"{workspace}/datasets", copy))
+    assert found.pop("reviews/latest").decode().strip() == run
     assert all(name.startswith(f"reviews/{run}/") for name in found), sorted(found)
     return {name.removeprefix(f"reviews/{run}/"): content for name, content in found.items()}
 

@@ -1,0 +1,46 @@
+"""What the files of a published dataset are called: Hugging Face's layout, and that of earlier versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curation.store.base import Store
+
+FOLDER = "data"
+PATTERN = f"{FOLDER}/train-*.parquet"
+"""All of them, in the folder of a dataset."""
+EARLIER = "part-*.parquet"
+"""The same in a dataset of an earlier version."""
+
+
+def file_name(part: int, files: int) -> str:
+    """Name of one of `files` files, in the dataset's folder; their order is that of their names."""
+    return f"{FOLDER}/train-{part:05d}-of-{files:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The Parquet files that are in a dataset's folder."""
+
+    sizes: dict[str, int]
+    """Bytes by name in the folder, in the dataset's order."""
+    earlier: bool = False
+    """Whether an earlier version published it: `part-00000.parquet` beside the card."""
+
+    @classmethod
+    def of(cls, store: Store, folder: str) -> DatasetFiles:
+        inside = store.sizes(f"{folder}/{FOLDER}").items()
+        sizes = {f"{FOLDER}/{name}": size for name, size in sorted(inside) if name.startswith("train-")}
+        if sizes:
+            return cls(sizes)
+        beside = sorted(store.sizes(folder).items())
+        sizes = {name: size for name, size in beside if name.startswith("part-") and name.endswith(".parquet")}
+        return cls(sizes, bool(sizes))
+
+    @property
+    def pattern(self) -> str:
+        return EARLIER if self.earlier else PATTERN
+
+    def name(self, part: int, files: int) -> str:
+        """What a file is called, be it there or not."""
+        return f"part-{part:05d}.parquet" if self.earlier else file_name(part, files)
