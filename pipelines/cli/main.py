@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import audit, jobs, models, results, runs, shipped, upkeep, weak_to_strong
+from pipelines.cli import audit, jobs, models, results, runs, shipped, start, upkeep, weak_to_strong
 from pipelines.cli.render import print_findings, put, tell
 from pipelines.cli.stopping import Talk
 from pipelines.cli.usage import Commands
@@ -26,7 +26,7 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (runs, results, shipped, models, upkeep):
+for commands in (start, runs, results, shipped, models, upkeep):
     app.add_typer(commands.app)
 app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")
