@@ -35,6 +35,9 @@ class Input(Strict):
     max_document_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     """Most bytes of a document: of its line of JSON, its record of CSV, each of its texts in Parquet. A longer one is
     not read: it is dropped as `too_large`, and counted."""
+    txt: Literal["file", "line"] = "file"
+    """What a document is in a text file (.txt): the whole file, or each line that is not blank. Its one column is
+    `text`."""
 
 
 class Resources(Strict):

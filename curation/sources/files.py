@@ -17,7 +17,7 @@ import pyarrow as pa
 import xxhash
 
 from curation import parquet
-from curation.sources import csv_rows, jsonl
+from curation.sources import csv_rows, jsonl, text_files
 from curation.sources.streams import MAX_DOCUMENT_BYTES, PACKED
 from curation.store import StoreError, digest, is_url, remote
 from curation.store.local import feed
@@ -36,6 +36,8 @@ UNKNOWN = "0" * 32
 OFTEN_OTHER = ("json", "csv", "tsv")
 """Formats that files beside the data often have: found by a pattern together with Parquet or JSON lines, they are
 passed over."""
+TEXTS = {".txt": "txt", **{f".txt{packed}": f"txt{kind}" for packed, kind in PACKED.items()}}
+"""Endings of files that are text and nothing else."""
 ENDINGS = f"{', '.join(['.parquet', *LINES])}, and the others packed as {', '.join(PACKED)}"
 SETTLING_NS = 2_000_000_000
 """A file changed less than this before it was read may change again with the same timestamp: it is read again."""
@@ -87,25 +89,34 @@ def format_of(path: str) -> str | None:
     return next((FORMATS[end] for end in _BY_LENGTH if lower.endswith(end)), None)
 
 
-def inspect(path: str, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> SourceFile:
+def input_format(path: str, unit: str = "file") -> str | None:
+    """The format that an input file's name ends in, text among them, or None. `unit`: what a document is in a text."""
+    lower = path[-LONGEST:].lower()
+    text = next((kind for end, kind in TEXTS.items() if lower.endswith(end)), None)
+    return format_of(path) if text is None else text.replace("txt", text_files.FORMATS[unit], 1)
+
+
+def inspect(path: str, max_document_bytes: int = MAX_DOCUMENT_BYTES, unit: str = "file") -> SourceFile:
     """Read a file once: its fingerprint, rows, groups and schema. What is wrong with it goes to `error`.
+
+    `unit`: whether in a text file a document is the `file` or a `line`.
 
     Of JSON and CSV, documents beyond `max_document_bytes` count, but their values say nothing of columns' types. What
     is wrong with a file on a store is believed once it was read twice with the same bytes; else the answers were
     damaged, and the file is read again. Raises StoreError.
     """
-    file = _inspect(path, max_document_bytes)
+    file = _inspect(path, max_document_bytes, unit)
     for _ in range(remote.TRIES):
         if file.error is None or not is_url(path):
             return file
-        before, file = file, _inspect(path, max_document_bytes)
+        before, file = file, _inspect(path, max_document_bytes, unit)
         if file.fingerprint == before.fingerprint:
             return file
     raise StoreError(f"reading {path}: the store gives other bytes each time")
 
 
-def _inspect(path: str, max_document_bytes: int) -> SourceFile:
-    name = format_of(path) or "parquet"
+def _inspect(path: str, max_document_bytes: int, unit: str) -> SourceFile:
+    name = input_format(path, unit) or "parquet"
     unfit = None if is_url(path) else _no_file(path)
     if unfit is not None:
         return SourceFile(path, 0, 0, UNKNOWN, name, 0, (), None, unfit)
@@ -142,8 +153,9 @@ def _inspect(path: str, max_document_bytes: int) -> SourceFile:
             return SourceFile(
                 path, size, changed, fingerprint, name, rows, groups, schema, error, settled, ctime, inode, prints
             )
-        reader = csv_rows.inspect if name.partition(".")[0] in ("csv", "tsv") else jsonl.inspect
-        facts = reader(path, name, max_document_bytes)
+        readers = {"csv": csv_rows.inspect, "tsv": csv_rows.inspect}
+        readers |= dict.fromkeys(text_files.FORMATS.values(), text_files.inspect)
+        facts = readers.get(name.partition(".")[0], jsonl.inspect)(path, name, max_document_bytes)
         return SourceFile(
             path,
             size,

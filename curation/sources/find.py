@@ -22,7 +22,7 @@ from typing import Any
 
 from curation.paths import expanded, is_text, no_text, printable
 from curation.sources import outputs
-from curation.sources.files import ENDINGS, OFTEN_OTHER, format_of
+from curation.sources.files import ENDINGS, OFTEN_OTHER, TEXTS, format_of, input_format
 from curation.sources.trees import Disk, Entry, Objects, Tree
 from curation.store import NoBucketError, StoreError, is_url
 from schemas.errors import CurationError, Finding
@@ -102,7 +102,11 @@ def _nothing(pattern: str, search: _Search) -> Finding:
         hint = "see that its name and the store's endpoint (AWS_ENDPOINT_URL, for S3) are right"
         return Finding("C020", f"input '{pattern}': there is no bucket '{search.bucket}'", hint)
     what = "matches no Parquet or JSON lines file, and no JSON or CSV" if search.ignored else "matches no file"
-    return Finding("C020", f"input '{pattern}' {what}", f"looked for {search.where}; known endings: {ENDINGS}")
+    return Finding(
+        "C020",
+        f"input '{pattern}' {what}",
+        f"looked for {search.where}; known endings: {ENDINGS}; and {', '.join(list(TEXTS)[:1])}",
+    )
 
 
 def _counted(count: int, what: str) -> str:
@@ -174,18 +178,19 @@ class _Search:
         self._take(entries)
 
     def pass_over(self) -> None:
-        """Leave JSON and CSV out that were found together with Parquet or JSON lines: they describe those."""
-        data = [found for found in self.files if str(format_of(found[0])).partition(".")[0] not in OFTEN_OTHER]
-        if data:
-            self.ignored += len(self.files) - len(data)
-            self.files = data
+        """Leave JSON and CSV out that were found together with Parquet or JSON lines, and text that was found together
+        with any other: they describe those."""
+        ranks = [_rank(path) for path, _ in self.files]
+        data = [found for found, rank in zip(self.files, ranks, strict=True) if rank == min(ranks)]
+        self.ignored += len(self.files) - len(data)
+        self.files = data
 
     def _take(self, found: Iterable[tuple[str, Entry]]) -> None:
         """Sort what was found, and take each file once: by the name that is no link, if there is one."""
         unique = {self.tree.absolute(path): entry for path, entry in found}
         chosen: dict[object, tuple[str, Entry]] = {}
         for path, entry in sorted(unique.items()):
-            if not format_of(path):
+            if not input_format(path):
                 self.ignored += 1
                 continue
             if entry.name in outputs.MARKERS and self._is_mark(path, entry.name):
@@ -343,6 +348,12 @@ class _Search:
         except PermissionError as failure:
             self._unreadable(path.rpartition("/")[0], failure)
             return None
+
+
+def _rank(path: str) -> int:
+    """Of a format: the lower, the surer is a file data."""
+    name = format_of(path)
+    return 2 if name is None else int(name.partition(".")[0] in OFTEN_OTHER)
 
 
 def _hidden(name: str) -> bool:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import parquet
-from curation.sources import csv_rows, jsonl
+from curation.sources import csv_rows, jsonl, text_files
 from curation.sources.column_types import TOO_LARGE
 from curation.sources.files import chunk_print, chunks, fingerprint_at, first_line, stamp
 from curation.sources.json_texts import as_json
@@ -246,6 +246,12 @@ def _lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) 
             if needed(start, len(records)):
                 yield Batch(start, *csv_rows.columns(records, wanted))
             start += len(records)
+        return
+    if shard.format.partition(".")[0] in text_files.FORMATS.values():
+        for documents in text_files.read(shard.path, shard.format, BATCH_BYTES, limit):
+            if needed(start, len(documents)):
+                yield Batch(start, *text_files.columns(documents, wanted))
+            start += len(documents)
         return
     for lines in jsonl.read(shard.path, shard.format, BATCH_BYTES, limit):
         if needed(start, len(lines)):

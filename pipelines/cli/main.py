@@ -20,6 +20,7 @@ from pipelines.cli import (
     results,
     runs,
     shipped,
+    start,
     upkeep,
     weak_to_strong,
     what_if,
@@ -38,7 +39,7 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (runs, results, datasets, what_if, shipped, models, upkeep, demo):
+for commands in (start, runs, results, datasets, what_if, shipped, models, upkeep, demo):
     app.add_typer(commands.app)
 app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")

@@ -13,7 +13,7 @@ from curation.manifest.parts import Manifest
 from curation.plan import fingerprint
 from curation.sources import Shard, SourceFile, column_types, hash_rows, inspect, stamp
 from curation.sources.column_types import still_typed
-from curation.sources.files import Stamp
+from curation.sources.files import Stamp, input_format
 from curation.sources.shapes import common, plain
 from curation.sources.streams import MAX_DOCUMENT_BYTES
 from curation.sources.texts import stringlike
@@ -32,11 +32,14 @@ def sources_of(given: Input) -> tuple[list[str], list[str]]:
 
 
 def inspect_files(
-    source_of_path: dict[str, str], manifest: Manifest, max_document_bytes: int = MAX_DOCUMENT_BYTES
+    source_of_path: dict[str, str],
+    manifest: Manifest,
+    max_document_bytes: int = MAX_DOCUMENT_BYTES,
+    unit: str = "file",
 ) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
     """Every file, and those among them that had to be read, because they were not seen as they are now.
 
-    `source_of_path` gives the source of each path.
+    `source_of_path` gives the source of each path; `unit` is what a document is in a text file.
     """
     seen: dict[tuple[str, Stamp], dict[str, Any]] = {}
     for record in manifest.read("seen").to_pylist():
@@ -53,8 +56,9 @@ def inspect_files(
         except OSError:
             record = None
         schema = pa.ipc.read_schema(pa.py_buffer(record["columns"])) if record and record["columns"] else None
-        if record is None or not still_typed(record["format"], schema, max_document_bytes):
-            file = inspect(path, max_document_bytes)
+        renamed = record is not None and record["format"] != (input_format(path, unit) or "parquet")
+        if record is None or renamed or not still_typed(record["format"], schema, max_document_bytes):
+            file = inspect(path, max_document_bytes, unit)
             fresh.append(file)
         else:
             file = SourceFile(

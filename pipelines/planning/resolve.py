@@ -55,7 +55,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
     if listing.findings:
         raise CurationError(*(at_line(loaded, line, finding) for finding in listing.findings))
     limit = recipe.input.max_document_bytes
-    files, fresh = inspect_files(listing.files, manifest, limit)
+    files, fresh = inspect_files(listing.files, manifest, limit, recipe.input.txt)
     available = Columns.of(recipe.input.columns)
     mapping = available.mapping
     unified, broken = unify(files)

@@ -24,7 +24,7 @@ def corpus(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"text": [name]}), path)
     (tmp_path / "crawl" / "lines.JSONL").write_text('{"text": "x"}\n')
-    (tmp_path / "crawl" / "notes.txt").write_text("nothing reads this")
+    (tmp_path / "crawl" / "notes.log").write_text("nothing reads this")
     (tmp_path / "crawl" / "_SUCCESS").write_text("")
     return tmp_path
 
@@ -65,7 +65,7 @@ def test_brackets_in_the_recipes_own_folder_are_no_pattern(tmp_path):
     [
         ("nothing/*.parquet", "matches no file"),
         ("absent.parquet", "matches no file"),
-        ("crawl/notes.txt", "matches no Parquet or JSON lines file"),
+        ("crawl/notes.log", "matches no Parquet or JSON lines file"),
         ("", "matches no file"),
     ],
 )

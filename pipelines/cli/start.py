@@ -1,0 +1,216 @@
+"""Commands for data without a recipe: init, auto, diagnose, preview."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.options import Executor, Quiet, RecipePath, Runner, Verbose, Workers
+from pipelines.cli.render import counted, put, put_json, put_text, tell
+from pipelines.cli.talk import run_and_report
+from schemas.errors import command
+
+app = typer.Typer(rich_markup_mode=None)
+
+Data = Annotated[
+    list[str],
+    typer.Argument(help="Files, folders or patterns: Parquet, JSON, JSON lines, CSV, TSV, text.", metavar="DATA..."),
+]
+KindOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="web, text, instructions, chats, preferences, labels or verifiable. Default: told from the data.",
+    ),
+]
+
+
+class Shape(StrEnum):
+    text = "text"
+    json = "json"
+
+
+Force = Annotated[bool, typer.Option("--force", help="Write over a recipe that is there.")]
+
+
+@app.command(
+    epilog="Examples: curate init data.parquet; curate init crawl/ --into web.yaml; curate init data.csv --into -"
+)
+def init(
+    data: Data,
+    into: Annotated[str, typer.Option("--into", help="Recipe to write; - for stdout.")] = "recipe.yaml",
+    kind: KindOption = None,
+    force: Force = False,
+) -> None:
+    """Look at data and write a commented recipe that runs on it: columns, kind of data, stages, gates."""
+    from pipelines.planning.describe import describe_data
+    from pipelines.planning.drafting import facts, recipe_for
+    from pipelines.start.auto import write_recipe
+
+    description = describe_data(data, kind)  # type: ignore[arg-type]
+    tell(f"{description.title}, told by {description.why}", *facts(description))
+    if description.convert:
+        tell("To make them, in DuckDB, and see first that the votes mean that:", f"  {description.convert}")
+    if into == "-":
+        put_text(recipe_for(description))
+        return
+    recipe = write_recipe(description, Path(into), force)
+    name = shlex.quote(str(recipe))
+    tell(f"next: curate check {name}", f"      curate run {name} --sample 200", f"      curate run {name}")
+    put(str(recipe))
+
+
+@app.command(
+    epilog="Examples: curate auto data.parquet --into curated; curate auto crawl/ --into curated --sample 1000; "
+    "curate auto data.csv --into curated --dry-run"
+)
+def auto(
+    data: Data,
+    into: Annotated[Path, typer.Option("--into", help="Folder for recipe, dataset and, without -w, workspace.")],
+    workspace: Annotated[
+        str | None,
+        typer.Option(
+            "--workspace", "-w", envvar="CURATION_WORKSPACE", help="Folder that holds scores. Default: INTO/workspace."
+        ),
+    ] = None,
+    kind: KindOption = None,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe alone; write nothing.")] = False,
+    force: Force = False,
+    executor: Executor = Runner.auto,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Curate in one step: tell the kind of data, write the recipe, run it. The recipe is yours to change afterwards.
+
+    INTO gets recipe.yaml, dataset/ (Parquet files and card) and workspace/. The same command again runs the recipe as
+    it is then, and replaces the dataset.
+    """
+    from pipelines.planning.describe import describe_data
+    from pipelines.planning.drafting import recipe_for
+    from pipelines.start.auto import DATASET, RECIPE, WORKSPACE
+    from pipelines.start.auto import auto as curate
+
+    if dry_run:
+        put_text(recipe_for(describe_data(data, kind), into))  # type: ignore[arg-type]
+        return
+    room = workspace or str(into / WORKSPACE)
+    finished: list[Any] = []
+
+    def start(opened: Any, report: Any) -> Any:
+        options = {"executor": executor.value, "workers": workers, "report": report}
+        finished.append(curate(data, into, kind, workspace=opened, sample=sample, force=force, **options))  # type: ignore[arg-type]
+        return finished[0]
+
+    try:
+        run_and_report(room, quiet, verbose, start)
+    finally:
+        if finished and not quiet:
+            recipe = shlex.quote(str(into / RECIPE))
+            tell(
+                f"recipe:    {into / RECIPE}  (yours to change; then the same command again)",
+                f"dataset:   {into / DATASET}",
+                f"workspace: {room}",
+                f"next:      {command('funnel', room)}",
+                f"           {command('show', room)}",
+                f"           {command(f'plan {recipe}', room)}",
+            )
+
+
+@app.command(
+    epilog="Examples: curate preview recipe.yaml; curate preview recipe.yaml --rows 1000 --documents 4 -f json"
+)
+def preview(
+    recipe: RecipePath,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Documents to curate, chosen by hash.")] = 200,
+    documents: Annotated[int, typer.Option("--documents", min=0, help="Documents to show of each stage.")] = 10,
+    chars: Annotated[int, typer.Option("--chars", min=1, help="Characters of each text.")] = 200,
+    format: Annotated[Shape, typer.Option("--format", "-f", help="text, or json.")] = Shape.text,
+    quiet: Quiet = False,
+) -> None:
+    """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing."""
+    from pipelines.cli.progress import Progress
+    from pipelines.cli.stopping import until_stopped
+    from pipelines.cli.talk import summary
+    from pipelines.start.preview import preview as curate
+
+    progress = Progress(quiet=quiet, verbose=False)
+    try:
+        with until_stopped(progress.say):
+            seen = curate(recipe, rows, documents, chars, progress)
+    finally:
+        progress.close()
+    if format is Shape.json:
+        put_json(seen.as_dict(), indent=2)
+    else:
+        put(*_previewed(seen))
+    if seen.result.failures:
+        tell(*(line for line in summary(seen.result, "") if line.startswith(("failed[", "hint:"))))
+    tell(f"{counted(seen.result.rows, 'document')} looked at, {seen.result.kept:,} kept; nothing was stored")
+    if seen.result.outcome != "done":
+        raise typer.Exit(130 if seen.result.outcome == "interrupted" else 1)
+
+
+def _previewed(seen: Any) -> Iterator[str]:
+    """Each stage and its documents: a line of verdict and values, and one of text, as wide as the terminal."""
+    width = max(40, shutil.get_terminal_size((100, 24)).columns)
+    for number, stage in enumerate(seen.stages, 1):
+        gate = f"  keep: {stage.keep}" if stage.keep else ""
+        yield _cut(f"{number}. {stage.stage} ({stage.kind})  {stage.rows_in:,} -> {stage.rows_out:,}{gate}", width)
+        for item in stage.documents:
+            sign = {"kept": "+", "dropped": "-"}.get(item.verdict, "!")
+            values = "  ".join(f"{name}={_short(value)}" for name, value in item.values.items())
+            why = item.reason or values or "no values"
+            yield _cut(f"   {sign} {Path(item.document).name}  {why}", width)
+            if item.reason and values:
+                yield _cut(f"     {values}", width)
+            yield _cut(f"     {' '.join(item.text.split())}", width)
+        yield ""
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{len(value):,}]"
+    return str(value)
+
+
+@app.command(
+    epilog="Examples: curate diagnose data.parquet; curate diagnose crawl/ --sample 5000 -f json; "
+    "curate diagnose pairs.jsonl --benchmark gsm8k_test.parquet"
+)
+def diagnose(
+    data: Data,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="About so many rows are looked at.")] = 2000,
+    benchmark: Annotated[
+        list[Path] | None,
+        typer.Option("--benchmark", help="File of test items that must not be in the data; again for more."),
+    ] = None,
+    kind: KindOption = None,
+    costs: Annotated[bool, typer.Option("--costs/--no-costs", help="Time the shipped recipes on a few rows.")] = True,
+    format: Annotated[Shape, typer.Option("--format", "-f", help="text, or json.")] = Shape.text,
+) -> None:
+    """Say what is in data before any run: sizes, languages, duplicates, odd rows, personal data, leaks, costs.
+
+    Looks at a bounded sample, whatever the size of the data; duplicates are those within it. Keeps nothing.
+    """
+    from pipelines.start.diagnose import diagnose as examine
+    from pipelines.start.diagnose import lines
+
+    diagnosis = examine(data, sample=sample, benchmarks=benchmark or [], kind=kind, costs=costs)  # type: ignore[arg-type]
+    if format is Shape.json:
+        put_json(diagnosis.as_dict(), indent=2)
+    else:
+        put(*lines(diagnosis))

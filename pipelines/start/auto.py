@@ -1,0 +1,123 @@
+"""From data to a curated dataset in one step: tell the kind, write the recipe, run it, lay the dataset beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from curation.store import is_url, new_folder, open_store
+from pipelines.planning.describe import DataDescription, describe_data
+from pipelines.planning.drafting import recipe_for
+from pipelines.planning.kinds import Kind
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from pipelines.running.events import Report
+    from pipelines.running.result import Result
+
+RECIPE, DATASET, WORKSPACE = "recipe.yaml", "dataset", "workspace"
+"""What lies in a folder that `auto` made."""
+
+
+def auto(
+    data: str | Path | Iterable[str | Path],
+    into: str | Path,
+    kind: Kind | None = None,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    sample: int | None = None,
+    force: bool = False,
+    report: Report | None = None,
+    **options: Any,
+) -> Result:
+    """Curate files by the recipe that `recipe_for` makes of them, into the folder `into`.
+
+    It has then `recipe.yaml`, to be changed; `dataset/`, the Parquet files and their card; and `workspace/`, unless a
+    `workspace` is given. Called again, the recipe that lies there is run as it is now, and the dataset replaced; with
+    `force` the recipe is written anew. `options` are those of `Workspace.run`. Its `dataset` is
+    `into/dataset`.
+
+    Raises CurationError as `describe_data` and `Workspace.run` do, and C037 for a folder of something else.
+    """
+    folder = Path(into)
+    recipe = prepare(data, folder, kind, force)
+    opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace or folder / WORKSPACE)
+    result = opened.run(recipe, sample=sample, report=report, **options)
+    if result.dataset is None:
+        return result
+    _lay_out(result.dataset, folder / DATASET)
+    return replace(result, dataset=folder / DATASET)
+
+
+def prepare(data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool) -> Path:
+    """The recipe in a folder of `auto`: written, or the one that is there for the same data."""
+    recipe = folder / RECIPE
+    if recipe.is_file() and not force:
+        given = [str(data)] if isinstance(data, str | Path) else [str(path) for path in data]
+        if _inputs(recipe) != {_absolute(path, Path.cwd()) for path in given}:
+            hint = "name another folder with --into; --force writes the recipe anew"
+            raise CurationError(Finding("C037", f"{recipe} is about other data", hint))
+        return recipe
+    if folder.exists() and not recipe.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CurationError(Finding("C037", f"{folder} holds something already", "name a new folder with --into"))
+    return write_recipe(describe_data(data, kind), recipe, force=True)
+
+
+def write_recipe(description: DataDescription, path: Path, force: bool = False) -> Path:
+    """Write the recipe for described data. Raises CurationError C037 where the file is there, unless `force`."""
+    if path.exists() and not force:
+        hint = "name a new file with --into, or write over it with --force"
+        raise CurationError(Finding("C037", f"{path} is there already", hint))
+    text = recipe_for(description, path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as failure:
+        what = f"{path} cannot be written: {failure.strerror or failure}"
+        raise CurationError(Finding("C051", what, "name another file with --into")) from failure
+    return path
+
+
+def _inputs(recipe: Path) -> set[str]:
+    """Absolute paths of a recipe's inputs; none of one that cannot be read."""
+    try:
+        path = yaml.safe_load(recipe.read_text(encoding="utf-8"))["input"]["path"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return set()
+    paths = [path] if isinstance(path, str) else list(path.values()) if isinstance(path, dict) else path
+    return {_absolute(str(each), recipe.parent) for each in paths}
+
+
+def _absolute(path: str, base: Path) -> str:
+    return path if is_url(path) else os.path.abspath(os.path.join(base, os.path.expanduser(path)))
+
+
+def _lay_out(dataset: Any, final: Path) -> None:
+    """Give a published dataset's files names in another folder: links where the disk is one, else copies."""
+    beside = final.with_name(f".{final.name}-old")
+    shutil.rmtree(beside, ignore_errors=True)
+    if final.exists():
+        final.rename(beside)
+    with new_folder(final) as folder:
+        if is_url(dataset):
+            store = open_store(str(dataset))
+            for name in store.names(""):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(store.read(name))
+        else:
+            shutil.copytree(dataset, folder, copy_function=_link, dirs_exist_ok=True)
+    shutil.rmtree(beside, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,265 @@
+"""`curate init`: of data in every form a recipe that runs, told from names and content."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipelines.cli.main import _main
+from pipelines.planning.describe import describe_data
+from pipelines.planning.drafting import recipe_for
+from pipelines.workspace import Workspace
+from schemas.errors import CurationError
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+Row = dict[str, Any]
+
+
+def prose(manual: str) -> str:
+    """Paragraphs of a chapter that are prose: rules for web text drop code, lists and grammar."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in manual.split("\n\n")]
+    return "\n".join(
+        text
+        for text in paragraphs
+        if text.endswith(".") and len(text) > 200 and re.fullmatch(r"[\w ,.;:()'’\"-]+", text)
+    )
+
+
+TEXTS = [text for _, chapter in sorted(topics.items()) if len(text := prose(chapter)) > 600][:12]
+
+
+def parquet(path: Path, rows: list[Row]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def lines(path: Path, rows: list[Row]) -> None:
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def array(path: Path, rows: list[Row]) -> None:
+    path.write_text(json.dumps(rows, indent=1))
+
+
+def table(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def texts(path: Path, rows: list[Row]) -> None:
+    path.mkdir()
+    for number, row in enumerate(rows):
+        (path / f"{number}.txt").write_text(row["text"])
+
+
+def sentences(path: Path, rows: list[Row]) -> None:
+    path.write_text("".join(f"Sentence number {n} of this file says what {n} is.\n" for n in range(len(rows))))
+
+
+def numbered(rows: list[Row]) -> list[Row]:
+    return [{"id": f"d{number}", **row} for number, row in enumerate(rows)]
+
+
+def said(role: str, content: str, who: str, what: str) -> Row:
+    return {role: who, content: what}
+
+
+ASKED = [
+    {"prompt": f"What does the chapter on {name} say?", "response": text}
+    for name, text in zip(topics, TEXTS, strict=False)
+]
+SHAPES: dict[str, tuple[str, Callable[[Path, list[Row]], None], list[Row], str, dict[str, str]]] = {
+    "web": (
+        "pages.parquet",
+        parquet,
+        numbered([{"content": text, "url": f"https://example.net/{n}"} for n, text in enumerate(TEXTS)]),
+        "web",
+        {"text": "content", "url": "url", "id": "id"},
+    ),
+    "rows that share an id": (
+        "texts.csv",
+        table,
+        [{"id": number // 2, "body": text} for number, text in enumerate(TEXTS)],
+        "text",
+        {"text": "body"},
+    ),
+    "pairs": ("pairs.jsonl.gz", lines, ASKED, "instructions", {"instruction": "prompt", "output": "response"}),
+    "messages": (
+        "chats.json",
+        array,
+        [
+            {"conversation": [said("role", "content", "user", prompt), said("role", "content", "assistant", answer)]}
+            for prompt, answer in map(dict.values, ASKED)
+        ],
+        "chats",
+        {"messages": "conversation"},
+    ),
+    "sharegpt": (
+        "share.jsonl",
+        lines,
+        [
+            {"conversations": [said("from", "value", "human", prompt), said("from", "value", "gpt", answer)]}
+            for prompt, answer in map(dict.values, ASKED)
+        ],
+        "chats",
+        {"conversations": "conversations"},
+    ),
+    "two answers": (
+        "better.jsonl",
+        lines,
+        [{"prompt": row["prompt"], "chosen": row["response"], "rejected": "No idea at all."} for row in ASKED],
+        "preferences",
+        {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    ),
+    "votes": (
+        "votes.csv",
+        table,
+        [
+            {"idx": n, "instruction": prompt, "response1": answer, "response2": f"{n}?", "annotator1": 1 + n % 2}
+            for n, (prompt, answer) in enumerate(map(dict.values, ASKED))
+        ],
+        "preferences",
+        {"instruction": "instruction", "output": "response1", "id": "idx"},
+    ),
+    "labels": (
+        "labels.tsv",
+        table,
+        [{"sentence": f"This is film number {n} of all.", "stars": n % 5} for n in range(24)],
+        "labels",
+        {"text": "sentence"},
+    ),
+    "problems": (
+        "sums.parquet",
+        parquet,
+        [
+            {"question": f"What are {n} apples and {n * n} pears?", "answer": f"{n} + {n * n}\n#### {n + n * n}"}
+            for n in range(24)
+        ],
+        "verifiable",
+        {"instruction": "question", "output": "answer", "reference": "answer"},
+    ),
+    "a text a file": ("books", texts, [{"text": text} for text in TEXTS[:4]], "text", {"text": "text"}),
+    "a text a line": ("lines.txt", sentences, [{}] * 24, "text", {"text": "text"}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("init") / "ws")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_init_writes_is_checked_and_runs(shape: str, workspace: Workspace, tmp_path: Path) -> None:
+    name, write, rows, kind, mapping = SHAPES[shape]
+    write(tmp_path / name, rows)
+    description = describe_data(tmp_path / name)
+    assert (description.kind, description.mapping) == (kind, mapping)
+    assert (description.rows, description.exact_rows) == (len(rows), True)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(recipe_for(description, tmp_path))
+    assert yaml.safe_load(recipe.read_text())["input"]["path"] == name, "relative to the recipe"
+    workspace.check(recipe)
+    result = workspace.run(recipe, sample=200, executor="local", workers=1)
+    assert result.outcome == "done", result.failures
+    assert result.rows == len(rows) == result.kept + result.dropped
+    assert result.kept
+
+
+def test_what_has_to_be_converted_is_told_with_a_command_that_does_it(tmp_path: Path) -> None:
+    import duckdb
+
+    name, write, rows, _, _ = SHAPES["votes"]
+    write(tmp_path / name, rows)
+    command = describe_data(tmp_path / name).convert
+    assert command is not None
+    with duckdb.connect() as connection:
+        connection.execute(command.replace("'preferences.parquet'", f"'{tmp_path / 'made.parquet'}'"))
+    made = describe_data(tmp_path / "made.parquet")
+    assert made.mapping["chosen"] == "chosen"
+    first, second = pq.read_table(tmp_path / "made.parquet").to_pylist()[:2]
+    assert first["chosen"] == rows[0]["response1"]
+    assert second["chosen"] == rows[1]["response2"]
+
+
+def test_a_recipe_is_fit_for_the_language_of_the_texts(tmp_path: Path) -> None:
+    german = "Der Rat hat am Dienstag beschlossen, die neue Brücke über den Fluss zu bauen, und zwar im Frühjahr. " * 4
+    parquet(
+        tmp_path / "de.parquet", [{"text": f"{german} Absatz {n}.", "url": f"https://example.de/{n}"} for n in range(8)]
+    )
+    text = recipe_for(describe_data(tmp_path / "de.parquet"), tmp_path)
+    assert "language.lang = 'de'" in text
+    stages = yaml.safe_load(text)["stages"]
+    assert "gopher-quality@datatrove" not in [stage.get("profile") for stage in stages], "its stop words are English"
+
+
+def test_names_of_columns_and_files_end_no_comment_and_no_scalar(tmp_path: Path) -> None:
+    hostile = "a\nstages: [x]: {y}, # 'z' \"\x1b[31m"
+    parquet(tmp_path / "a b: {c}.parquet", [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
+    text = recipe_for(describe_data(tmp_path / "a b: {c}.parquet"), tmp_path)
+    recipe = yaml.safe_load(text)
+    assert recipe["input"] == {"path": "a b: {c}.parquet", "columns": {"text": "text"}}
+    assert recipe["stages"][0]["scorer"] == "language"
+    assert "\x1b" not in text
+
+
+def test_rows_that_cannot_be_read_are_counted_and_allowed_for(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "mixed.jsonl"
+    lines(path, [{"text": text} for text in TEXTS[:4]])
+    path.write_bytes(path.read_bytes() + b'{"text": broken\n\xff\xfe{}\n')
+    description = describe_data(path)
+    assert description.faults == 2
+    assert any("2 of 6 rows" in note for note in description.notes)
+    (tmp_path / "r.yaml").write_text(recipe_for(description, tmp_path))
+    result = workspace.run(tmp_path / "r.yaml", executor="local", workers=1)
+    assert (result.outcome, result.errored) == ("done", 2)
+
+
+def test_init_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    parquet(tmp_path / "data.parquet", [{"text": text} for text in TEXTS[:4]])
+    assert _main(["init", "data.parquet"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "recipe.yaml\n"
+    assert "plain text" in printed.err
+    assert "curate run recipe.yaml --sample 200" in printed.err
+    (tmp_path / "recipe.yaml").write_text("mine")
+    assert _main(["init", "data.parquet"]) == 2
+    assert "error[C037]" in capsys.readouterr().err
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+    assert _main(["init", "data.parquet", "--force", "--kind", "web"]) == 0
+    assert "fineweb-code" in (tmp_path / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("novel", "C004"), ("chats", "C021"), ("preferences", "C021"), ("labels", "C021")]
+)
+def test_a_kind_that_the_columns_do_not_bear_out_is_refused(kind: Any, code: str, tmp_path: Path) -> None:
+    parquet(tmp_path / "data.parquet", [{"text": text} for text in TEXTS[:2]])
+    with pytest.raises(CurationError) as refused:
+        describe_data(tmp_path / "data.parquet", kind)
+    assert refused.value.findings[0].code == code
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.parquet")), ids=lambda path: path.stem)
+def test_init_on_real_data_gives_a_recipe_that_finishes(path: Path, workspace: Workspace, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(recipe_for(describe_data(path), tmp_path))
+    workspace.check(recipe)
+    result = workspace.run(recipe, sample=200, executor="local", workers=2)
+    assert result.outcome == "done", result.failures
+    assert result.kept
