@@ -178,8 +178,8 @@ def rules() -> str:
 
     parts = [
         "# Rules\n\nEach profile of `scorer: rules` and its rules, in the order in which they give reasons. "
-        "`threshold` is the key under `thresholds:` in a recipe. A rule without a bound is off. `curate rules` prints the "
-        "same.\n"
+        "`threshold` is the key under `thresholds:` in a recipe. A rule without a bound is off. `curate rules` prints "
+        "the same.\n"
     ]
     for name in PROFILES:
         rows = [
