@@ -15,7 +15,8 @@ from schemas.errors import CODES
 ROOT = Path(__file__).resolve().parents[1]
 TEXT_SUFFIXES = {"", ".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sql", ".toml", ".txt", ".yaml", ".yml"}
 OVER_A_WORKSPACE = re.compile(
-    r"(?<!by `)(?<!that `)curate (run|retry|status|sql|show|explain|funnel|stats|verify|gc|export|audit|models)\b"
+    r"(?<!by `)(?<!that `)curate "
+    r"(run|retry|status|sql|show|explain|funnel|stats|verify|gc|export|audit|models(?! pull))\b"
 )
 """A command to be given, not one that made something."""
 # Spelt in two parts, so that this file does not find itself.

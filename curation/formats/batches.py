@@ -127,10 +127,10 @@ class Batches(IterableDataset[Batch]):
             for batch in self._rows.to_batches(self.columns):
                 positions = order(np.arange(first, first + len(batch)), self._total, self.seed, self.epoch)
                 first += len(batch)
-                mine = (positions >= begin) & (positions < end) & ((positions - begin) % ranks == rank)
-                if mine.any():
-                    chosen = batch.select(self.columns).filter(pa.array(mine))
-                    spill.add(positions[mine].astype(np.uint64) * spread, chosen.columns)
+                selected = (positions >= begin) & (positions < end) & ((positions - begin) % ranks == rank)
+                if selected.any():
+                    chosen = batch.select(self.columns).filter(pa.array(selected))
+                    spill.add(positions[selected].astype(np.uint64) * spread, chosen.columns)
             left = schema.empty_table()
             for table in spill:
                 left = pa.concat_tables([left, table])

@@ -45,16 +45,16 @@ def demo(
         from pipelines.corpora import documentation
 
         found = documentation.build(into, int(megabytes * 1e6))
-        said = f"{counted(found.documents, 'document')}, {found.bytes / 1e6:.1f} MB, of {found.packages:,} packages"
+        facts = f"{counted(found.documents, 'document')}, {found.bytes / 1e6:.1f} MB, of {found.packages:,} packages"
     elif kind is Kind.instructions:
         from pipelines.corpora import functions
 
         pairs = functions.build(into)
-        said = f"{counted(pairs.pairs, 'pair')} of {pairs.modules:,} modules of the standard library"
+        facts = f"{counted(pairs.pairs, 'pair')} of {pairs.modules:,} modules of the standard library"
     else:
         from pipelines.corpora import topics
 
-        said = ", ".join(f"{count:,} of '{topic}'" for topic, count in topics.build(into).texts.items())
+        facts = ", ".join(f"{count:,} of '{topic}'" for topic, count in topics.build(into).texts.items())
     if not quiet:
-        tell(said)
+        tell(facts)
     put(str(into))

@@ -62,7 +62,8 @@ def init(
         return
     recipe = write_recipe(description, Path(into), force)
     name = shlex.quote(str(recipe))
-    tell(f"next: curate check {name}", f"      curate run {name} --sample 200", f"      curate run {name}")
+    runs = (command(words, "workspace") for words in (f"run {name} --sample 200", f"run {name}"))
+    tell(f"next: curate check {name}", *(f"      {line}" for line in runs))
     put(str(recipe))
 
 
@@ -136,9 +137,9 @@ def preview(
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing."""
+    from pipelines.cli.ending import summary
     from pipelines.cli.progress import Progress
     from pipelines.cli.stopping import until_stopped
-    from pipelines.cli.talk import summary
     from pipelines.start.preview import preview as curate
 
     progress = Progress(quiet=quiet, verbose=False)

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFormat, RunId
-from pipelines.cli.render import tell
+from pipelines.cli.options import WORKSPACE, Folder, OutputFile, OutputFormat, RunId, Wide
+from pipelines.cli.render import put_table, tell
 from pipelines.cli.talk import open_workspace
-from pipelines.tables import print_table
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -27,7 +26,9 @@ def what_if(
     stage: Annotated[str | None, typer.Option("--stage", help="The stage whose gate it is to be.")] = None,
     workspace: Folder = WORKSPACE,
     run: RunId = None,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """What another gate would keep and drop, and how many documents would have to be scored first.
 
@@ -35,5 +36,5 @@ def what_if(
     documents is not foretold: their counts are those of the run, and it is said that a run computes them again.
     """
     answer = open_workspace(workspace).what_if(*gates, stage=stage, run=run)
-    print_table(answer.table(), format)
+    put_table(answer.table(), format, output, wide)
     tell(*answer.lines())

@@ -16,7 +16,7 @@ from curation import parquet
 from pipelines.corpora.environment import environment_roots, harvest
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "text", "topic")])
-FOLDERS = {
+FOLDERS: dict[str, dict[str, tuple[str, ...]]] = {
     "numbers": {"site-packages": ("scipy/stats", "scipy/optimize", "scipy/linalg")},
     "network": {"site-packages": ("aiohttp", "yarl", "httpx2"), "stdlib": ("asyncio", "http", "urllib", "email")},
 }

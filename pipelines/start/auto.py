@@ -41,7 +41,7 @@ def auto(
 
     It has then `recipe.yaml`, to be changed; `dataset/`, the Parquet files and their card; and `workspace/`, unless a
     `workspace` is given. Called again, the recipe that lies there is run as it is now, and the dataset replaced; with
-    `force` the recipe is written anew. `options` are those of `Workspace.run`. Its `dataset` is
+    `force` the recipe is written anew. `options` are those of `Workspace.run`. Its `folder` is
     `into/dataset`.
 
     Raises CurationError as `describe_data` and `Workspace.run` do, and C037 for a folder of something else.
@@ -50,10 +50,10 @@ def auto(
     recipe = prepare(data, folder, kind, force)
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace or folder / WORKSPACE)
     result = opened.run(recipe, sample=sample, report=report, **options)
-    if result.dataset is None:
+    if result.folder is None:
         return result
-    _lay_out(result.dataset, folder / DATASET)
-    return replace(result, dataset=folder / DATASET)
+    _lay_out(result.folder, folder / DATASET)
+    return replace(result, folder=folder / DATASET)
 
 
 def prepare(data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool) -> Path:

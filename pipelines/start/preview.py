@@ -77,7 +77,7 @@ def preview(
         workspace = Workspace(folder)
         result = workspace.run(recipe, executor="local", sample=rows, report=report)
         stages = _stages(workspace, result.run, documents, characters)
-    result.dataset = None
+    result.folder = None
     return Preview(result, stages)
 
 
