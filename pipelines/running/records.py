@@ -7,6 +7,7 @@ import os
 import socket
 import time
 import uuid
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,7 @@ from curation.plan import Plan
 from curation.sources import Shard
 from pipelines.running.attempts import process_mark
 from pipelines.running.result import Result
+from schemas.errors import CurationError
 
 
 def new_attempt() -> str:
@@ -38,8 +40,9 @@ def record_asked(manifest: Manifest, run: str, label: str | None) -> str | None:
     before = None if label is None else labelled_runs(manifest).get(label)
     if before == run or label is None:
         label = None
-        if choose_run(manifest, None) == run:
-            return None
+        with suppress(CurationError):  # where the records of runs are lost, the run that is made now is the latest
+            if choose_run(manifest, None) == run:
+                return None
     while True:
         number = 1 + int(pc.max(manifest.read("asked").column("number")).as_py() or 0)
         after = attempts_so_far(manifest.read("attempts"))

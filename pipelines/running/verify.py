@@ -104,7 +104,9 @@ class _Verification:
         for kind in DATA:  # groups before pairs: of one that was just forgotten, the pairs are wanted again
             self.report(kind)
             resolved = _resolved(self.store)
-            self._data(manifest, kind, partial(_served, kind, resolved=resolved, published=published))
+            barriers = manifest.read("barriers").to_pylist()
+            passed = {(row["run"], row["stage"]) for row in barriers if row["group"] in resolved}
+            self._data(manifest, kind, partial(_served, kind, resolved=resolved, passed=passed, published=published))
         self._heads(manifest)
         self._snapshot()
         self._drop_compacted()
@@ -307,8 +309,12 @@ def _resolved(store: Store) -> set[str]:
     return set(Manifest(store).read("groups").column("group").to_pylist())
 
 
-def _served(kind: str, row: dict[str, Any], resolved: set[str], published: set[str]) -> bool:
+def _served(
+    kind: str, row: dict[str, Any], resolved: set[str], passed: set[tuple[str, str]], published: set[str]
+) -> bool:
     """Whether a record's data has served, so that it may be gone."""
     if kind == "pairs":
         return row["group"] in resolved
+    if kind == "entrants" and (row["run"], row["stage"]) in passed:  # of a run whose dataset somebody removed, too
+        return True
     return kind in ("entrants", "written") and row["run"] in published
