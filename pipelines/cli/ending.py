@@ -108,15 +108,14 @@ def _scored(result: Any) -> str:
 
 def next_commands(result: Any, funnel: list[dict[str, Any]], chosen: bool, workspace: Path | str) -> list[str]:
     """What a person asks next of a finished run, most pressing first; `chosen`: it has a selection."""
-    run = f" --run {result.run}" if result.outcome == "nothing-to-do" else ""
     most = max(funnel, key=lambda row: row["dropped"])
     questions = [
-        (result.errored, f'sql "SELECT path, row, stage, message FROM errors LIMIT 10"{run}'),
-        (most["dropped"], f"show --dropped-by {most['stage']} -n 3{run}"),
-        (result.dropped, f'sql "SELECT rule, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC"{run}'),
-        (chosen, f"selection{run}"),
-        (result.kept, f"show --kept -n 3{run}"),
-        (True, f"stats{run}"),
-        (True, f"funnel{run}"),
+        (result.errored, 'sql "SELECT path, row, stage, message FROM errors LIMIT 10"'),
+        (most["dropped"], f"show --dropped-by {most['stage']} -n 3"),
+        (result.dropped, 'sql "SELECT rule, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC"'),
+        (chosen, "selection"),
+        (result.kept, "show --kept -n 3"),
+        (True, "stats"),
+        (True, "funnel"),
     ]
     return [command(words, workspace) for wanted, words in questions if wanted][:NEXT]

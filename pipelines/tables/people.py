@@ -56,15 +56,18 @@ class Show:
     head: str = ""
     """Its header, where that is another word."""
     form: str = ""
-    """count, bytes, seconds, moment, share, path, number, plain, or wrap: a text over several lines. By default what
-    type and name say."""
+    """count, bytes, seconds, moment, share, path, list of texts, number, plain, or wrap: a text over several lines. By
+    default what type and name say."""
     rank: int = 0
     """Of the columns that do not fit, the highest rank goes first, and of one rank the rightmost."""
     optional: bool = False
-    """Left out where all its values are NULL, zero or empty."""
+    """Left out where all its values are NULL, zero, empty or `usual`."""
+    usual: str = ""
     unlike: str = ""
     """Left out where it says the same as this column."""
     most: int = MOST
+    whole: bool = False
+    """Never cut, since it is copied: other columns go first."""
 
 
 Layout = Sequence[Show]
@@ -92,7 +95,7 @@ def write_people(
     if short:
         table = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)])
     generic = layout is None
-    columns = _columns(table, _layout(table.schema, layout, wide), width)
+    columns = _columns(table, _layout(table.schema, layout, wide), width, "NULL" if generic else "-")
     if generic and total == 1 and width is not None and _breadth(columns) > width:
         lines: Iterable[str] = _record(table, width, colour)
     else:
@@ -112,7 +115,7 @@ def markdown_rows(table: Rows, layout: Layout | None, wide: bool) -> tuple[list[
     for show, field, values in _taken(table, _layout(table.schema, layout, wide)):
         form = _form(show, field)
         heads.append(show.head or show.column)
-        texts.append([_text(value, show, form) for value in values])
+        texts.append(["NULL" if value is None else _text(value, form) for value in values])
         right.append(_right(show, field))
     return heads, [list(row) for row in zip(*texts, strict=True)], right
 
@@ -136,26 +139,26 @@ def _taken(table: pa.Table, shows: Sequence[Show]) -> Iterator[tuple[Show, pa.Fi
     for show in shows:
         index = names.index(show.column)
         column = list(values[index])
-        if show.optional and not any(column):
+        if show.optional and not any(value and value != show.usual for value in column):
             continue
         if show.unlike and table.column(index).equals(table.column(names.index(show.unlike))):
             continue
         yield show, table.schema.field(index), column
 
 
-def _columns(table: pa.Table, shows: Sequence[Show], width: int | None) -> list[_Column]:
+def _columns(table: pa.Table, shows: Sequence[Show], width: int | None, null: str) -> list[_Column]:
     columns = []
     for show, field, values in _taken(table, shows):
         form = _form(show, field)
-        texts = [_cell(_text(value, show, form)) for value in values]
+        texts = [null if value is None else _cell(_text(value, form)) for value in values]
         limit = LONGEST if width is None else show.most
-        if form != "wrap":
+        if form != "wrap" and not show.whole:
             texts = [cut(text, limit, form == "path") for text in texts]
         styles = [_style(value, show.column) for value in values]
         head = _cell(show.head or show.column)
         natural = max([cells(head), *map(cells, texts)])
         right = _right(show, field)
-        least = natural if right or form == "moment" else min(natural, LEAST)
+        least = natural if right or form == "moment" or show.whole else min(natural, LEAST)
         columns.append(_Column(head, texts, styles, right, least, natural, show))
     return columns
 
@@ -181,9 +184,9 @@ def _right(show: Show, field: pa.Field) -> bool:
     return bool(numeric and show.form != "moment")
 
 
-def _text(value: Any, show: Show, form: str) -> str:
+def _text(value: Any, form: str) -> str:
     if value is None:
-        return "NULL" if not show.form and not show.head else "-"
+        return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
@@ -199,6 +202,8 @@ def _text(value: Any, show: Show, form: str) -> str:
             case "count":
                 return f"{value:,}"
         return human.number(value) if isinstance(value, float) else str(value)
+    if form == "list":
+        return ", ".join(value)
     if isinstance(value, datetime):
         return human.moment(value) if form == "moment" else f"{value:%Y-%m-%d %H:%M:%S}"
     return cell(value)
@@ -298,11 +303,10 @@ def _record(table: pa.Table, width: int, colour: bool) -> Iterator[str]:
     for show, field, (value,) in _taken(table, _layout(table.schema, None, False)):
         if isinstance(value, dict) and value and pa.types.is_struct(field.type):
             for child in field.type:
-                inner = Show(child.name)
-                text = _text(value[child.name], inner, _form(inner, child))
+                text = _text(value[child.name], _form(Show(child.name), child))
                 entries.append((f"{show.column}.{child.name}", text, _style(value[child.name], child.name)))
         else:
-            entries.append((show.column, _text(value, show, _form(show, field)), _style(value, show.column)))
+            entries.append((show.column, _text(value, _form(show, field)), _style(value, show.column)))
     names = [cut(_cell(name), max(1, width // 2)) for name, _, _ in entries]
     size = max(map(cells, names))
     for name, (column, text, style) in zip(names, entries, strict=True):
