@@ -43,7 +43,8 @@ def print_table(
     match format:
         case "table":
             width = width_of(stream) if fit else None
-            write_people(table, stream, layout, wide, width, coloured(stream), stream.isatty())
+            colour, short = coloured(stream), stream.isatty()
+            write_people(table, stream, layout, wide=wide, width=width, colour=colour, short=short)
         case "markdown":
             _write_markdown(table, stream, layout, wide)
         case "json":

@@ -178,7 +178,7 @@ def test_every_reading_command_fits_the_terminal_and_breaks_no_word(name: str, r
     for shown in found.values():
         (*lines,) = (line for line in shown.replace("\u200e", "").splitlines() if not line.startswith("…"))
         words = [word for line in lines for word in line.split() if "…" not in word and set(word) != {"─"}]
-        footer = {"(40", "shown;", "--wide", "has", "all)"}
+        footer = {"(40", "shown;", "the", "others:", "--wide,", "-f", "jsonl)"}
         assert not set(words) - set(whole) - footer
 
 
