@@ -53,12 +53,14 @@ def _tell(line: str, stream: TextIO) -> None:
 
 def summary(result: Any, workspace: Path | str) -> list[str]:
     """What came of a run, and what to do about failures."""
+    from pipelines.tables.human import duration
+
     kept = f"kept {result.kept:,} of {counted(result.rows, 'document')}"
     if result.outcome == "nothing-to-do":
         return [f"Nothing to do: run {result.run} is finished, and {kept}"]
     lines = _failures(result)
     scored = _scored(result)
-    after = f"{result.seconds:.1f} s"
+    after = duration(result.seconds)
     if result.outcome == "done":
         errored = f", {result.errored:,} errored" if result.errored else ""
         lines.append(f"Done in {after}: {kept}, {result.dropped:,} dropped{errored}; {scored}")
