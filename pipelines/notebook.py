@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from curation.escape import page, terminal
-from pipelines.tables import print_table
+from pipelines.tables.people import write_people
 
 HEAD_ROWS = 20
 CHARACTERS = 600
@@ -56,9 +57,9 @@ class Rows:
 
     def __repr__(self) -> str:
         sink = io.StringIO()
-        print_table(self._table.slice(0, HEAD_ROWS), "table", sink)
-        more = len(self) - HEAD_ROWS
-        return sink.getvalue().rstrip("\n") + (f"\n… {more:,} more rows" if more > 0 else "")
+        width = shutil.get_terminal_size().columns
+        write_people(self._table, sink, width=width, short=True, others="to_pandas(), to_pylist()")
+        return sink.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
         return html_table(self._table)

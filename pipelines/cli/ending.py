@@ -53,19 +53,21 @@ def _tell(line: str, stream: TextIO) -> None:
 
 def summary(result: Any, workspace: Path | str) -> list[str]:
     """What came of a run, and what to do about failures."""
+    from pipelines.tables.human import duration
+
     kept = f"kept {result.kept:,} of {counted(result.rows, 'document')}"
     if result.outcome == "nothing-to-do":
         return [f"Nothing to do: run {result.run} is finished, and {kept}"]
     lines = _failures(result)
     scored = _scored(result)
-    after = f"{result.seconds:.1f} s"
+    after = duration(result.seconds)
     if result.outcome == "done":
         errored = f", {result.errored:,} errored" if result.errored else ""
         lines.append(f"Done in {after}: {kept}, {result.dropped:,} dropped{errored}; {scored}")
     elif result.outcome == "interrupted":
         lines.append(f"Interrupted after {after}: {scored}; what is stored stays")
     else:
-        lines.append(f"Failed after {after}: {counted(len(result.failures), 'failure')}; {scored}, which stays")
+        lines.append(f"Failed after {after}: {counted(len(result.failures), 'failure')}; {scored}; what is stored stays")
     if result.duplicate_ids:
         lines.append(f"warning: {result.duplicate_ids:,} documents carry an id that an earlier document has")
     if result.outcome == "failed":
@@ -108,15 +110,14 @@ def _scored(result: Any) -> str:
 
 def next_commands(result: Any, funnel: list[dict[str, Any]], chosen: bool, workspace: Path | str) -> list[str]:
     """What a person asks next of a finished run, most pressing first; `chosen`: it has a selection."""
-    run = f" --run {result.run}" if result.outcome == "nothing-to-do" else ""
     most = max(funnel, key=lambda row: row["dropped"])
     questions = [
-        (result.errored, f'sql "SELECT path, row, stage, message FROM errors LIMIT 10"{run}'),
-        (most["dropped"], f"show --dropped-by {most['stage']} -n 3{run}"),
-        (result.dropped, f'sql "SELECT rule, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC"{run}'),
-        (chosen, f"selection{run}"),
-        (result.kept, f"show --kept -n 3{run}"),
-        (True, f"stats{run}"),
-        (True, f"funnel{run}"),
+        (result.errored, 'sql "SELECT path, row, stage, message FROM errors LIMIT 10"'),
+        (most["dropped"], f"show --dropped-by {most['stage']} -n 3"),
+        (result.dropped, 'sql "SELECT rule, count(*) FROM drops GROUP BY ALL ORDER BY 2 DESC"'),
+        (chosen, "selection"),
+        (result.kept, "show --kept -n 3"),
+        (True, "stats"),
+        (True, "funnel"),
     ]
     return [command(words, workspace) for wanted, words in questions if wanted][:NEXT]

@@ -177,7 +177,7 @@ def put_table(
 
     chosen = format_of(format, output)
     with writing_to(output) as stream:
-        print_table(table, chosen, stream, LAYOUTS[layout] if layout else None, wide)
+        print_table(table, chosen, stream, LAYOUTS[layout] if layout else None, wide, output is None)
 
 
 @contextmanager

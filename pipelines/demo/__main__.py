@@ -13,6 +13,7 @@ LIMIT_BYTES = 40_000_000
 
 def main() -> int:
     """Build the corpus, run the recipe, print the funnel and three commands to try."""
+    from pipelines.cli.layouts import LAYOUTS
     from pipelines.cli.render import tell_text
     from pipelines.corpora.documentation import build
     from pipelines.demo.terminal import command, lay_out, run, say, shown
@@ -34,7 +35,7 @@ def main() -> int:
     if result.folder is None:
         return 1
     sys.stderr.flush()
-    print_table(workspace.funnel().drop_columns(["position", "keep"]), "table", sys.stdout)
+    print_table(workspace.funnel(), "table", sys.stdout, LAYOUTS["funnel"])
     curate, where = command(), FOLDER / "workspace"
     twin = f"{curate} sql \"SELECT doc_id FROM drops WHERE stage = 'minhash' LIMIT 1\" -f csv -w {where} | tail -n 1"
     reasons = "SELECT stage, rule AS reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.cli.render import tell, tell_text
+from pipelines.cli.render import put_markdown, tell, tell_text
 
 if TYPE_CHECKING:
     from pipelines.running.result import Result
@@ -76,14 +76,15 @@ def _print(workspace: Workspace, hardest: Result, diverse: Result) -> None:
     import pyarrow as pa
 
     from curation.report.selection import selection_lines
+    from pipelines.cli.layouts import LAYOUTS
     from pipelines.results.selections import lines
     from pipelines.tables import print_table
 
-    print_table(workspace.funnel(hardest.run).drop_columns(["position", "keep"]))
+    print_table(workspace.funnel(hardest.run), layout=LAYOUTS["funnel"])
     [report] = workspace.selections(hardest.run, "superfiltering")
-    tell("", *lines(report), stream=sys.stdout)
+    put_markdown("\n".join(["", *lines(report), ""]))
     [report] = workspace.selections(diverse.run, "superfiltering")
-    tell("", "## The diverse form", "", *selection_lines(report["kind"], report), "", stream=sys.stdout)
+    put_markdown("\n".join(["", "## The diverse form", "", *selection_lines(report["kind"], report), "", ""]))
     picks = [_picks(workspace, result) for result in (hardest, diverse)]
     rows = [
         {"hardest": one, "ifd_ppl": hard, "diverse": two, "its ifd_ppl": other}

@@ -16,13 +16,18 @@ __all__ = ["Layout", "Show", "print_table", "width_of"]
 
 
 def print_table(
-    table: Rows, format: str = "table", stream: TextIO | None = None, layout: Layout | None = None, wide: bool = False
+    table: Rows,
+    format: str = "table",
+    stream: TextIO | None = None,
+    layout: Layout | None = None,
+    wide: bool = False,
+    fit: bool = True,
 ) -> None:
     """Print a result; `jsonl`, `csv` and `parquet` hold one record batch at a time.
 
     - `table`: for people, as `layout` says. On a terminal, or as wide as COLUMNS, columns that do not fit are left out
-      and named, long texts cut, and of many rows the middle is left out; `wide` leaves out nothing. Elsewhere every row
-      and column is printed, and a text up to 1,000 characters.
+      and named, long texts cut, and of many rows the middle is left out; `wide` leaves out nothing. Elsewhere, and
+      without `fit`, every row and column is printed, and a text up to 1,000 characters.
     - `markdown`: the same columns, every row, texts whole.
     - `json`: `{"schema_version": 1, "columns": [...], "rows": [{...}, ...]}`.
     - `jsonl`: an object a line.
@@ -37,7 +42,9 @@ def print_table(
     writable(stream)
     match format:
         case "table":
-            write_people(table, stream, layout, wide, width_of(stream), coloured(stream), stream.isatty())
+            width = width_of(stream) if fit else None
+            colour, short = coloured(stream), stream.isatty()
+            write_people(table, stream, layout, wide=wide, width=width, colour=colour, short=short)
         case "markdown":
             _write_markdown(table, stream, layout, wide)
         case "json":

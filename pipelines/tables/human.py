@@ -32,6 +32,8 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """0.4 s, 12.3 s, 2 min 05 s, 3 h 20 min."""
+    if seconds == 0:
+        return "0 s"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,7 +1,7 @@
 """A result for people: columns of natural width, and what does not fit a terminal is left out and named.
 
 Numbers and times are whole or not there. Texts get `…` where they are cut, paths in their middle. Columns go from the
-right, or by the `rank` that a layout gives them, until the rest fits.
+right, or by the `rank` that a layout gives them, those first that hold nothing, until the rest fits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ GAP = "  "
 
 COUNTS = {"documents", "rows", "kept", "dropped", "errored", "rows_in", "rows_out", "files", "shards", "tokens"}
 """Columns whose whole numbers are read, not copied: they have commas."""
-PATHS = {"path", "dataset", "file", "folder", "location", "address", "decisions", "recipe_path"}
+PATHS = {"path", "dataset", "file", "folder", "location", "address", "decisions", "recipe_path", "id", "url", "reason"}
+"""Columns whose texts are told by how they begin and how they end: they are cut in their middle."""
 GOOD, POOR, BAD, BUSY, FAINT, STRONG = "32", "33", "31", "36", "2", "1"
 WORDS = {
     "kept": GOOD, "done": GOOD, "passed": GOOD, "SUCCEEDED": GOOD,
@@ -56,15 +57,18 @@ class Show:
     head: str = ""
     """Its header, where that is another word."""
     form: str = ""
-    """count, bytes, seconds, moment, share, path, number, plain, or wrap: a text over several lines. By default what
-    type and name say."""
+    """count, bytes, seconds, moment, share, path, list of texts, number, plain, or wrap: a text over several lines. By
+    default what type and name say."""
     rank: int = 0
-    """Of the columns that do not fit, the highest rank goes first, and of one rank the rightmost."""
+    """Of the columns that do not fit, the highest rank goes first."""
     optional: bool = False
-    """Left out where all its values are NULL, zero or empty."""
+    """Left out where all its values are NULL, zero, empty or `usual`."""
+    usual: str = ""
     unlike: str = ""
     """Left out where it says the same as this column."""
     most: int = MOST
+    whole: bool = False
+    """Never cut, since it is copied: other columns go first."""
 
 
 Layout = Sequence[Show]
@@ -79,12 +83,26 @@ class _Column:
     least: int
     natural: int
     show: Show
+    blank: bool = False
+    """Whether all its values are NULL: of one rank such columns go first."""
+
+
+ON_COMMAND_LINE = "--wide, -f jsonl"
 
 
 def write_people(
-    table: Rows, stream: TextIO, layout: Layout | None, wide: bool, width: int | None, colour: bool, short: bool
+    table: Rows,
+    stream: TextIO,
+    layout: Layout | None = None,
+    *,
+    wide: bool = False,
+    width: int | None = None,
+    colour: bool = False,
+    short: bool = False,
+    others: str = ON_COMMAND_LINE,
 ) -> None:
-    """`width` is that of the terminal, None where there is none to fit; `short` leaves out the middle of many rows."""
+    """`width` is that of the terminal, None where there is none to fit; `short` leaves out the middle of many rows;
+    `others` says how what was left out is to be had."""
     table = table if isinstance(table, pa.Table) else table.read_all()
     width = None if wide else width
     total = table.num_rows
@@ -92,16 +110,16 @@ def write_people(
     if short:
         table = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)])
     generic = layout is None
-    columns = _columns(table, _layout(table.schema, layout, wide), width)
+    columns = _columns(table, _layout(table.schema, layout, wide), width, "NULL" if generic else "-")
     if generic and total == 1 and width is not None and _breadth(columns) > width:
         lines: Iterable[str] = _record(table, width, colour)
     else:
-        lines = _lines(columns, width, colour, short)
+        lines = _lines(columns, width, colour, short, others)
     spell = str if utf8(stream) else _ascii
     for line in lines:
         stream.write(spell(line) + "\n")
     if generic or short:
-        note = f" ({2 * HEAD_ROWS} shown; --wide has all)" if short else ""
+        note = f" ({2 * HEAD_ROWS} shown; the others: {others})" if short else ""
         stream.write(f"{total:,} row{'' if total == 1 else 's'}{note}\n")
 
 
@@ -112,7 +130,7 @@ def markdown_rows(table: Rows, layout: Layout | None, wide: bool) -> tuple[list[
     for show, field, values in _taken(table, _layout(table.schema, layout, wide)):
         form = _form(show, field)
         heads.append(show.head or show.column)
-        texts.append([_text(value, show, form) for value in values])
+        texts.append(["NULL" if value is None else _text(value, form) for value in values])
         right.append(_right(show, field))
     return heads, [list(row) for row in zip(*texts, strict=True)], right
 
@@ -136,27 +154,30 @@ def _taken(table: pa.Table, shows: Sequence[Show]) -> Iterator[tuple[Show, pa.Fi
     for show in shows:
         index = names.index(show.column)
         column = list(values[index])
-        if show.optional and not any(column):
+        if show.optional and not any(value and value != show.usual for value in column):
             continue
         if show.unlike and table.column(index).equals(table.column(names.index(show.unlike))):
             continue
         yield show, table.schema.field(index), column
 
 
-def _columns(table: pa.Table, shows: Sequence[Show], width: int | None) -> list[_Column]:
+def _columns(table: pa.Table, shows: Sequence[Show], width: int | None, null: str) -> list[_Column]:
     columns = []
     for show, field, values in _taken(table, shows):
         form = _form(show, field)
-        texts = [_cell(_text(value, show, form)) for value in values]
+        texts = [null if value is None else _cell(_text(value, form)) for value in values]
         limit = LONGEST if width is None else show.most
-        if form != "wrap":
+        if form != "wrap" and not show.whole:
             texts = [cut(text, limit, form == "path") for text in texts]
         styles = [_style(value, show.column) for value in values]
         head = _cell(show.head or show.column)
         natural = max([cells(head), *map(cells, texts)])
         right = _right(show, field)
-        least = natural if right or form == "moment" else min(natural, LEAST)
-        columns.append(_Column(head, texts, styles, right, least, natural, show))
+        least = min(natural, LEAST)
+        if right or form == "moment" or show.whole:
+            least = max(least, *map(cells, texts), 0)
+        blank = bool(values) and all(value is None for value in values)
+        columns.append(_Column(head, texts, styles, right, least, natural, show, blank))
     return columns
 
 
@@ -181,9 +202,9 @@ def _right(show: Show, field: pa.Field) -> bool:
     return bool(numeric and show.form != "moment")
 
 
-def _text(value: Any, show: Show, form: str) -> str:
+def _text(value: Any, form: str) -> str:
     if value is None:
-        return "NULL" if not show.form and not show.head else "-"
+        return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
@@ -199,6 +220,8 @@ def _text(value: Any, show: Show, form: str) -> str:
             case "count":
                 return f"{value:,}"
         return human.number(value) if isinstance(value, float) else str(value)
+    if form == "list":
+        return ", ".join(value)
     if isinstance(value, datetime):
         return human.moment(value) if form == "moment" else f"{value:%Y-%m-%d %H:%M:%S}"
     return cell(value)
@@ -216,10 +239,13 @@ def _breadth(columns: Sequence[_Column]) -> int:
     return sum(column.natural for column in columns) + len(GAP) * (len(columns) - 1)
 
 
-def _lines(columns: list[_Column], width: int | None, colour: bool, short: bool) -> Iterator[str]:
+def _lines(
+    columns: list[_Column], width: int | None, colour: bool, short: bool = False, others: str = ON_COMMAND_LINE
+) -> Iterator[str]:
     shown = columns if width is None else _that_fit(columns, width)
     widths = _widths(shown, width)
-    yield _line([(column.head, STRONG) for column in shown], widths, shown, colour)
+    heads = [(cut(column.head, size), STRONG) for column, size in zip(shown, widths, strict=True)]
+    yield _line(heads, widths, shown, colour)
     yield GAP.join("─" * size for size in widths)
     for index in range(len(columns[0].texts) if columns else 0):
         if short and index == HEAD_ROWS:
@@ -227,7 +253,7 @@ def _lines(columns: list[_Column], width: int | None, colour: bool, short: bool)
         yield from _row(shown, widths, index, colour, width is not None)
     left = [column.head for column in columns if column not in shown]
     if left and width is not None:
-        yield _left_out(left, width, colour)
+        yield _left_out(left, width, colour, others)
 
 
 def _row(columns: list[_Column], widths: list[int], index: int, colour: bool, marked: bool) -> Iterator[str]:
@@ -262,7 +288,7 @@ def _line(row: list[tuple[str, str]], widths: list[int], columns: list[_Column],
 def _that_fit(columns: list[_Column], width: int) -> list[_Column]:
     shown = list(columns)
     while len(shown) > 1 and sum(column.least for column in shown) + len(GAP) * (len(shown) - 1) > width:
-        shown.remove(max(reversed(shown), key=lambda column: column.show.rank))
+        shown.remove(max(reversed(shown), key=lambda column: (column.show.rank, column.blank)))
     return shown
 
 
@@ -281,10 +307,10 @@ def _widths(columns: list[_Column], width: int | None) -> list[int]:
     return widths
 
 
-def _left_out(names: list[str], width: int, colour: bool) -> str:
+def _left_out(names: list[str], width: int, colour: bool, others: str) -> str:
     """`… 7 more columns: score, threshold, … (--wide, -f jsonl)`, on one line."""
     lead = f"{MORE} {len(names)} more column{'' if len(names) == 1 else 's'}"
-    tail = " (--wide, -f jsonl)"
+    tail = f" ({others})"
     room = width - cells(lead) - cells(tail) - 2
     joined = ", ".join(names)
     listed = cut(joined, room) if room >= min(8, cells(joined)) else ""
@@ -298,11 +324,10 @@ def _record(table: pa.Table, width: int, colour: bool) -> Iterator[str]:
     for show, field, (value,) in _taken(table, _layout(table.schema, None, False)):
         if isinstance(value, dict) and value and pa.types.is_struct(field.type):
             for child in field.type:
-                inner = Show(child.name)
-                text = _text(value[child.name], inner, _form(inner, child))
+                text = _text(value[child.name], _form(Show(child.name), child))
                 entries.append((f"{show.column}.{child.name}", text, _style(value[child.name], child.name)))
         else:
-            entries.append((show.column, _text(value, show, _form(show, field)), _style(value, show.column)))
+            entries.append((show.column, _text(value, _form(show, field)), _style(value, show.column)))
     names = [cut(_cell(name), max(1, width // 2)) for name, _, _ in entries]
     size = max(map(cells, names))
     for name, (column, text, style) in zip(names, entries, strict=True):
@@ -323,7 +348,7 @@ def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]], width: int 
         natural = max([cells(head), *map(cells, texts)])
         least = natural if right else min(natural, LEAST)
         columns.append(_Column(_cell(head), texts, [""] * len(texts), right, least, natural, Show(head)))
-    return list(_lines(columns, width, colour, short=False))
+    return list(_lines(columns, width, colour))
 
 
 _FIGURE = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]\d+)?( ?%| [kMGT]?B| m?s)?|")

@@ -174,7 +174,7 @@ def test_streams_are_written_as_they_come(format):
 def test_a_long_table_is_cut_in_the_middle_on_a_terminal_only():
     table = pa.table({"x": range(1000)})
     cut = printed(table, "table", Terminal())
-    assert "1,000 rows (40 shown; --wide has all)" in cut
+    assert "1,000 rows (40 shown; the others: --wide, -f jsonl)" in cut
     assert cut.splitlines()[22] == "…"
     assert "999" in cut.split()
     assert "500" not in cut.split()
@@ -413,3 +413,28 @@ def test_a_report_in_json_is_json_though_it_holds_no_number(capsys: pytest.Captu
     put_json({"scores": [float("nan"), float("inf"), 0.5], "on": datetime.date(2026, 1, 2)})
     said = capsys.readouterr().out
     assert json.loads(said, parse_constant=pytest.fail) == {"scores": [None, None, 0.5], "on": "2026-01-02"}
+
+
+@pytest.mark.long
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(2**63), 2**63 - 1), st.none() | st.floats(), st.none() | st.text(max_size=200)
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(30, 130),
+    st.text(min_size=1, max_size=60),
+)
+def test_no_line_is_wider_than_the_terminal_whatever_is_in_the_table(rows, width, name):
+    kinds = [pa.int64(), pa.float64(), pa.string()]
+    columns = [pa.array([row[index] for row in rows], kind) for index, kind in enumerate(kinds)]
+    table = pa.Table.from_arrays([*columns, *reversed(columns)], names=[name, "f", "path", "s", "g", f"{name}2"])
+    stream = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("NO_COLOR", "1")
+        print_table(table, "table", stream)
+    assert max(map(cells, stream.getvalue().splitlines())) <= width
