@@ -20,7 +20,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 Data = Annotated[
     list[str],
-    typer.Argument(help="Files, folders or patterns: Parquet, JSON, JSON lines, CSV, TSV, text.", metavar="DATA..."),
+    typer.Argument(help="Files, folders or patterns: Parquet, JSON, JSON lines, CSV, TSV, text.", metavar="DATA"),
 ]
 KindOption = Annotated[
     str | None,
@@ -100,7 +100,8 @@ def auto(
     from pipelines.start.auto import auto as curate
 
     if dry_run:
-        put_text(recipe_for(describe_data(data, kind), into))  # type: ignore[arg-type]
+        described = describe_data(data, kind)  # type: ignore[arg-type]
+        put_text(recipe_for(described, into, workspace=workspace or WORKSPACE))
         return
     room = workspace or str(into / WORKSPACE)
     finished: list[Any] = []
@@ -120,8 +121,8 @@ def auto(
                 f"dataset:   {into / DATASET}",
                 f"workspace: {room}",
                 f"next:      {command('funnel', room)}",
-                f"           {command('show', room)}",
-                f"           {command(f'plan {recipe}', room)}",
+                f"           {command('show --kept', room)}",
+                f"           curate preview {recipe}",
             )
 
 

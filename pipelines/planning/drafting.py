@@ -24,11 +24,13 @@ SMALL_MODEL = "smollm2-135m"
 MANY_TEXT_FILES = 1000
 
 
-def recipe_for(description: DataDescription, folder: Path | None = None, name: str | None = None) -> str:
+def recipe_for(
+    description: DataDescription, folder: Path | None = None, name: str | None = None, workspace: str | None = None
+) -> str:
     """The text of a recipe that runs on described files, in YAML with comments. The same data gives the same text.
 
     `folder` is where the recipe will lie, from which relative paths count; without it the current folder. `name` names
-    the dataset; without it the first file does.
+    the dataset; without it the first file does. `workspace` is where commands with this recipe store their results.
     """
     home = (folder or Path.cwd()).resolve()
     paths = [_path(path, home) for path in description.paths]
@@ -37,6 +39,7 @@ def recipe_for(description: DataDescription, folder: Path | None = None, name: s
     lines = [
         *_head(description),
         f"name: {name or _name(description)}",
+        *([f"workspace: {_scalar(workspace)} # relative to this file"] if workspace else []),
         "input:",
         f"  path: {path}",
         f"  columns: {{{columns}}} # ours: theirs",
