@@ -86,8 +86,9 @@ def facts(description: DataDescription) -> list[str]:
         f"Columns:   {', '.join(f'{name} ({kind})' for name, kind in list(description.columns.items())[:20])}.",
     ]
     if description.languages:
-        shown = ", ".join(f"{name} {share:.0%}" for name, share in description.languages[:4])
-        more = len(description.languages) - 4
+        often = [(name, share) for name, share in description.languages if share >= 0.005] or description.languages[:1]
+        shown = ", ".join(f"{name} {share:.0%}" for name, share in often[:4])
+        more = len(often) - 4
         lines.append(f"Languages: {shown}{f', and {more} more' if more > 0 else ''}.")
     if "id" not in description.mapping:
         lines.append("Id:        no column names each row, so none is mapped: `file#row` names a document.")
