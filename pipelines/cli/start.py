@@ -15,6 +15,7 @@ import typer
 from pipelines.cli.options import Executor, Quiet, RecipePath, Runner, Verbose, Workers
 from pipelines.cli.render import counted, put, put_json, put_text, tell
 from pipelines.cli.talk import run_and_report
+from schemas.errors import command
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -128,7 +129,6 @@ def preview(
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing."""
-    from pipelines.cli.ending import summary
     from pipelines.cli.progress import Progress
     from pipelines.cli.stopping import until_stopped
     from pipelines.start.preview import preview as curate

@@ -34,7 +34,7 @@ def test_auto_makes_a_dataset_and_runs_the_recipe_as_it_is_then(pairs: Path, tmp
     out = tmp_path / "out"
     result = auto(pairs, out, executor="local")
     assert (result.outcome, result.rows, result.kept) == ("done", 12, 9)
-    assert result.dataset == out / "dataset"
+    assert result.folder == out / "dataset"
     assert sorted(path.name for path in out.iterdir()) == ["dataset", "recipe.yaml", "workspace"]
     assert sum(pq.read_metadata(path).num_rows for path in (out / "dataset").rglob("*.parquet")) == 9
     assert (out / "dataset" / "README.md").is_file()
