@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import textwrap
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 Data = Annotated[
     list[str],
-    typer.Argument(help="Files, folders or patterns: Parquet, JSON, JSON lines, CSV, TSV, text.", metavar="DATA..."),
+    typer.Argument(help="Files, folders or patterns: Parquet, JSON, JSON lines, CSV, TSV, text.", metavar="DATA"),
 ]
 KindOption = Annotated[
     str | None,
@@ -96,33 +97,24 @@ def auto(
     """
     from pipelines.planning.describe import describe_data
     from pipelines.planning.drafting import recipe_for
-    from pipelines.start.auto import DATASET, RECIPE, WORKSPACE
+    from pipelines.start.auto import RECIPE, WORKSPACE
     from pipelines.start.auto import auto as curate
 
     if dry_run:
-        put_text(recipe_for(describe_data(data, kind), into))  # type: ignore[arg-type]
+        described = describe_data(data, kind)  # type: ignore[arg-type]
+        put_text(recipe_for(described, into, workspace=workspace or WORKSPACE))
         return
     room = workspace or str(into / WORKSPACE)
-    finished: list[Any] = []
 
     def start(opened: Any, report: Any) -> Any:
         options = {"executor": executor.value, "workers": workers, "report": report}
-        finished.append(curate(data, into, kind, workspace=opened, sample=sample, force=force, **options))  # type: ignore[arg-type]
-        return finished[0]
+        result = curate(data, into, kind, workspace=opened, sample=sample, force=force, **options)  # type: ignore[arg-type]
+        if not quiet:
+            report.say(f"recipe: {into / RECIPE} (yours to change; then the same command again)")
+            report.say(f"workspace: {room}")
+        return result
 
-    try:
-        run_and_report(room, quiet, verbose, start)
-    finally:
-        if finished and not quiet:
-            recipe = shlex.quote(str(into / RECIPE))
-            tell(
-                f"recipe:    {into / RECIPE}  (yours to change; then the same command again)",
-                f"dataset:   {into / DATASET}",
-                f"workspace: {room}",
-                f"next:      {command('funnel', room)}",
-                f"           {command('show', room)}",
-                f"           {command(f'plan {recipe}', room)}",
-            )
+    run_and_report(room, quiet, verbose, start)
 
 
 @app.command(
@@ -137,7 +129,6 @@ def preview(
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing."""
-    from pipelines.cli.ending import summary
     from pipelines.cli.progress import Progress
     from pipelines.cli.stopping import until_stopped
     from pipelines.start.preview import preview as curate
@@ -152,8 +143,8 @@ def preview(
         put_json(seen.as_dict(), indent=2)
     else:
         put(*_previewed(seen))
-    if seen.result.failures:
-        tell(*(line for line in summary(seen.result, "") if line.startswith(("failed[", "hint:"))))
+    for _, failure in seen.result.failures[:20]:
+        tell(f"failed[{failure.code}]: {failure.message}", *([f"hint: {failure.hint}"] if failure.hint else []))
     tell(f"{counted(seen.result.rows, 'document')} looked at, {seen.result.kept:,} kept; nothing was stored")
     if seen.result.outcome != "done":
         raise typer.Exit(130 if seen.result.outcome == "interrupted" else 1)
@@ -161,19 +152,38 @@ def preview(
 
 def _previewed(seen: Any) -> Iterator[str]:
     """Each stage and its documents: a line of verdict and values, and one of text, as wide as the terminal."""
-    width = max(40, shutil.get_terminal_size((100, 24)).columns)
-    for number, stage in enumerate(seen.stages, 1):
+    width = _width()
+    yield "+ goes on   - dropped here   ! errored"
+    for number, stage in enumerate(seen.stages):
+        if not number and stage.rows_in == stage.rows_out:
+            continue  # the input, of which every row can be read
         gate = f"  keep: {stage.keep}" if stage.keep else ""
         yield _cut(f"{number}. {stage.stage} ({stage.kind})  {stage.rows_in:,} -> {stage.rows_out:,}{gate}", width)
         for item in stage.documents:
             sign = {"kept": "+", "dropped": "-"}.get(item.verdict, "!")
-            values = "  ".join(f"{name}={_short(value)}" for name, value in item.values.items())
+            shown = {name: value for name, value in item.values.items() if (name, value) not in _TOLD}
+            values = "  ".join(f"{name}={_short(value)}" for name, value in shown.items())
             why = item.reason or values or "no values"
             yield _cut(f"   {sign} {Path(item.document).name}  {why}", width)
             if item.reason and values:
                 yield _cut(f"     {values}", width)
             yield _cut(f"     {' '.join(item.text.split())}", width)
         yield ""
+
+
+_TOLD = [("status", "ok"), ("pass", True), ("pass", False), ("duplicate", True), ("duplicate", False)]
+"""Values that the sign before a document says."""
+
+
+def _folded(page: list[str]) -> Iterator[str]:
+    """Lines of `Name:  facts` as wide as the terminal; a command stays whole, so that it can be copied."""
+    for line in page:
+        fits = len(line) <= _width() or line.startswith("   ")
+        yield from [line] if fits else textwrap.wrap(line, _width(), subsequent_indent=" " * 11, break_on_hyphens=False)
+
+
+def _width() -> int:
+    return max(40, shutil.get_terminal_size((120, 24)).columns)
 
 
 def _cut(line: str, width: int) -> str:
@@ -214,4 +224,4 @@ def diagnose(
     if format is Shape.json:
         put_json(diagnosis.as_dict(), indent=2)
     else:
-        put(*lines(diagnosis))
+        put(*_folded(lines(diagnosis)))

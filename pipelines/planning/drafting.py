@@ -24,11 +24,13 @@ SMALL_MODEL = "smollm2-135m"
 MANY_TEXT_FILES = 1000
 
 
-def recipe_for(description: DataDescription, folder: Path | None = None, name: str | None = None) -> str:
+def recipe_for(
+    description: DataDescription, folder: Path | None = None, name: str | None = None, workspace: str | None = None
+) -> str:
     """The text of a recipe that runs on described files, in YAML with comments. The same data gives the same text.
 
     `folder` is where the recipe will lie, from which relative paths count; without it the current folder. `name` names
-    the dataset; without it the first file does.
+    the dataset; without it the first file does. `workspace` is where commands with this recipe store their results.
     """
     home = (folder or Path.cwd()).resolve()
     paths = [_path(path, home) for path in description.paths]
@@ -37,6 +39,7 @@ def recipe_for(description: DataDescription, folder: Path | None = None, name: s
     lines = [
         *_head(description),
         f"name: {name or _name(description)}",
+        *([f"workspace: {_scalar(workspace)} # relative to this file"] if workspace else []),
         "input:",
         f"  path: {path}",
         f"  columns: {{{columns}}} # ours: theirs",
@@ -83,8 +86,9 @@ def facts(description: DataDescription) -> list[str]:
         f"Columns:   {', '.join(f'{name} ({kind})' for name, kind in list(description.columns.items())[:20])}.",
     ]
     if description.languages:
-        shown = ", ".join(f"{name} {share:.0%}" for name, share in description.languages[:4])
-        more = len(description.languages) - 4
+        often = [(name, share) for name, share in description.languages if share >= 0.005] or description.languages[:1]
+        shown = ", ".join(f"{name} {share:.0%}" for name, share in often[:4])
+        more = len(often) - 4
         lines.append(f"Languages: {shown}{f', and {more} more' if more > 0 else ''}.")
     if "id" not in description.mapping:
         lines.append("Id:        no column names each row, so none is mapped: `file#row` names a document.")

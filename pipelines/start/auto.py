@@ -47,8 +47,8 @@ def auto(
     Raises CurationError as `describe_data` and `Workspace.run` do, and C037 for a folder of something else.
     """
     folder = Path(into)
-    recipe = prepare(data, folder, kind, force)
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace or folder / WORKSPACE)
+    recipe = prepare(data, folder, kind, force, opened)
     result = opened.run(recipe, sample=sample, report=report, **options)
     if result.folder is None:
         return result
@@ -56,7 +56,9 @@ def auto(
     return replace(result, folder=folder / DATASET)
 
 
-def prepare(data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool) -> Path:
+def prepare(
+    data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool, workspace: Workspace
+) -> Path:
     """The recipe in a folder of `auto`: written, or the one that is there for the same data."""
     recipe = folder / RECIPE
     if recipe.is_file() and not force:
@@ -67,15 +69,18 @@ def prepare(data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | 
         return recipe
     if folder.exists() and not recipe.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CurationError(Finding("C037", f"{folder} holds something already", "name a new folder with --into"))
-    return write_recipe(describe_data(data, kind), recipe, force=True)
+    root = str(workspace.store.root)
+    room = root if is_url(root) else os.path.abspath(root)
+    room = WORKSPACE if room == os.path.abspath(folder / WORKSPACE) else room
+    return write_recipe(describe_data(data, kind), recipe, force=True, workspace=room)
 
 
-def write_recipe(description: DataDescription, path: Path, force: bool = False) -> Path:
+def write_recipe(description: DataDescription, path: Path, force: bool = False, workspace: str | None = None) -> Path:
     """Write the recipe for described data. Raises CurationError C037 where the file is there, unless `force`."""
     if path.exists() and not force:
         hint = "name a new file with --into, or write over it with --force"
         raise CurationError(Finding("C037", f"{path} is there already", hint))
-    text = recipe_for(description, path.parent)
+    text = recipe_for(description, path.parent, workspace=workspace)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -23,7 +23,7 @@ from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 
 SAMPLE = 2000
-TIMED = 24
+TIMED = 16
 """Documents that each stage of the shipped recipes is timed on."""
 QUANTILES = (0.05, 0.5, 0.95)
 OF_TEXTS, OF_PAIRS = ("fineweb", "measure"), ("diverse-10k", "superfilter")
@@ -166,6 +166,8 @@ def lines(diagnosis: Diagnosis) -> list[str]:
 
 
 def duration(seconds: float) -> str:
+    if seconds < 1:
+        return "a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -227,7 +229,8 @@ def _measured(description: DataDescription, workspace: Workspace, rows: int, lea
     languages = ask(_BY_LANGUAGE) if description.languages else []
     met = ask(_BY_BENCHMARK) if leaked else []
     reasons = ask(_BY_REASON)
-    english = description.language == "en" and description.median_words >= SHORT_WORDS
+    prose = "text" in description.mapping and description.median_words >= SHORT_WORDS
+    english = description.language == "en" and prose
     quantiles = sizes["words"] or [0.0] * len(QUANTILES)
     return {
         "sampled": rows,
@@ -294,6 +297,12 @@ def _concerns(diagnosis: Diagnosis) -> list[Concern]:
         concerns.append(
             Concern(f"{diagnosis.empty / max(1, diagnosis.sampled):.1%} of the rows have no text; a run drops them.")
         )
+    answer = diagnosis.description.mapping.get("output")
+    if answer:
+        blank = sum(not str(row.get(answer) or "").strip() for row in diagnosis.description.sample.rows)
+        if blank:
+            message = f"{blank / diagnosis.sampled:.1%} of the rows have nothing in '{answer}'; `hygiene` drops them."
+            concerns.append(Concern(message))
     twice = diagnosis.exact + diagnosis.near
     if twice >= 0.02:
         concerns.append(Concern(f"At least {twice:.0%} are there twice, and more beyond the sample: deduplicate."))
