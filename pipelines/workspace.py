@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
+    from pipelines.results.diff import RunDiff
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
     from pipelines.results.what_if import WhatIf
@@ -209,6 +210,13 @@ class Workspace:
 
         self.require()
         return what_if(self.manifest, gates, stage, run)
+
+    def diff(self, a: str, b: str | None = None, *, examples: int = 3) -> RunDiff:
+        """Two runs beside each other, `b` the latest unless it is named: recipe, inputs, funnel, changed documents."""
+        from pipelines.results.diff import diff
+
+        self.require()
+        return diff(self.manifest, a, b, examples)
 
     def explain(self, document: str, run: str | None = None) -> list[Explanation]:
         """Why a document was kept or dropped: by doc_id, by the user's id, or by `path#row`. One for each match."""
