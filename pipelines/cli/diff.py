@@ -36,33 +36,33 @@ def diff(
 
     In jsonl and csv: only the groups of documents that changed sides.
     """
-    found = open_workspace(workspace).diff(a, b, examples=examples)
+    runs = open_workspace(workspace).diff(a, b, examples=examples)
     if format is Format.json:
-        put_json({"schema_version": 1, **found.as_dict()}, indent=2)
+        put_json({"schema_version": 1, **runs.as_dict()}, indent=2)
     elif format is Format.table:
-        _print(found)
+        _print(runs)
     else:
-        print_table(found.moved, format)
-    raise typer.Exit(1 if exit_code and found.differ else 0)
+        print_table(runs.moved, format)
+    raise typer.Exit(1 if exit_code and runs.differ else 0)
 
 
-def _print(found: RunDiff) -> None:
-    _say(f"a  {found.a.title()}", f"b  {found.b.title()}")
-    if found.recipe:
+def _print(runs: RunDiff) -> None:
+    _say(f"a  {runs.a.title()}", f"b  {runs.b.title()}")
+    if runs.recipe:
         _say("")
-        tell_diff(found.recipe)
-    if found.stages:
-        _say("", f"the same settings, but other code, models or files: {', '.join(found.stages)}")
-    _table("inputs", found.inputs)
-    _table("funnel", found.funnel)
-    _table("documents that changed sides", found.moved.drop_columns(["examples"]))
-    for row in found.moved.to_pylist():
+        tell_diff(runs.recipe)
+    if runs.stages:
+        _say("", f"the same settings, but other code, models or files: {', '.join(runs.stages)}")
+    _table("inputs", runs.inputs)
+    _table("funnel", runs.funnel)
+    _table("documents that changed sides", runs.moved.drop_columns(["examples"]))
+    for row in runs.moved.to_pylist():
         if row["examples"]:
             _say("", f"{row['change']} · {row['stage']} · {row['reason']}", *(f"  {name}" for name in row["examples"]))
-    counts = {"that only a read": found.only_a, "that only b read": found.only_b}
-    counts["that both drop, at different stages"] = found.elsewhere
+    counts = {"that only a read": runs.only_a, "that only b read": runs.only_b}
+    counts["that both drop, at different stages"] = runs.elsewhere
     _say(*(f"{documents:,} documents {what}" for what, documents in counts.items() if documents))
-    if not found.differ:
+    if not runs.differ:
         _say("no difference")
 
 
