@@ -193,13 +193,19 @@ class Workspace:
         return self.sql("SELECT * FROM funnel", run)
 
     def show(
-        self, *, dropped_by: str | None = None, kept: bool | None = None, count: int = 5, run: str | None = None
+        self,
+        *,
+        dropped_by: str | None = None,
+        kept: bool | None = None,
+        count: int = 5,
+        run: str | None = None,
+        **options: Any,
     ) -> Iterator[dict[str, Any]]:
-        """Documents with their text, as it was and as the output has it."""
+        """Documents with their text, as it was and as the output has it; options: `pipelines.results.show.show`."""
         from pipelines.results.show import show
 
         self.require()
-        return show(self.manifest, dropped_by=dropped_by, kept=kept, count=count, run=run)
+        return show(self.manifest, dropped_by=dropped_by, kept=kept, count=count, run=run, **options)
 
     def what_if(self, *gates: str, stage: str | None = None, run: str | None = None) -> WhatIf:
         """What a run would keep with other gates, each in place of that of the last stage that it reads, or of `stage`.
