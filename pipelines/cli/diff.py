@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFormat
-from pipelines.cli.render import put_json, tell, tell_diff
+from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFile, OutputFormat, Wide
+from pipelines.cli.render import format_of, put_json, put_table, tell, tell_diff, writing_to
 from pipelines.cli.talk import open_workspace
-from pipelines.tables import print_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,32 +29,36 @@ def diff(
     examples: Annotated[int, typer.Option("--examples", "-n", min=0, help="Documents named of each group.")] = 3,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 where they differ, as git does.")] = False,
     workspace: Folder = WORKSPACE,
-    format: OutputFormat = Format.table,
+    format: OutputFormat = None,
+    output: OutputFile = None,
+    wide: Wide = False,
 ) -> None:
     """Compare two runs: recipe, inputs, funnel, and the documents that changed sides, by stage and reason.
 
-    In jsonl and csv: only the groups of documents that changed sides.
+    In other formats than table and json, and in a file, only the groups of documents that changed sides.
     """
     runs = open_workspace(workspace).diff(a, b, examples=examples)
-    if format is Format.json:
-        put_json({"schema_version": 1, **runs.as_dict()}, indent=2)
-    elif format is Format.table:
-        _print(runs)
+    chosen = format_of(format, output)
+    if chosen == "json":
+        with writing_to(output) as stream:
+            put_json({"schema_version": 1, **runs.as_dict()}, 2, stream)
+    elif chosen == "table" and output is None:
+        _print(runs, wide)
     else:
-        print_table(runs.moved, format)
+        put_table(runs.moved, format, output, wide)
     raise typer.Exit(1 if exit_code and runs.differ else 0)
 
 
-def _print(runs: RunDiff) -> None:
+def _print(runs: RunDiff, wide: bool) -> None:
     _say(f"a  {runs.a.title()}", f"b  {runs.b.title()}")
     if runs.recipe:
         _say("")
         tell_diff(runs.recipe)
     if runs.stages:
         _say("", f"the same settings, but other code, models or files: {', '.join(runs.stages)}")
-    _table("inputs", runs.inputs)
-    _table("funnel", runs.funnel)
-    _table("documents that changed sides", runs.moved.drop_columns(["examples"]))
+    _table("inputs", runs.inputs, wide)
+    _table("funnel", runs.funnel, wide, "diff")
+    _table("documents that changed sides", runs.moved, wide, "changed")
     for row in runs.moved.to_pylist():
         if row["examples"]:
             _say("", f"{row['change']} · {row['stage']} · {row['reason']}", *(f"  {name}" for name in row["examples"]))
@@ -66,10 +69,10 @@ def _print(runs: RunDiff) -> None:
         _say("no difference")
 
 
-def _table(title: str, table: pa.Table) -> None:
+def _table(title: str, table: pa.Table, wide: bool, layout: str | None = None) -> None:
     if table.num_rows:
         _say("", f"{title}:")
-        print_table(table, Format.table)
+        put_table(table, Format.table, wide=wide, layout=layout)
 
 
 def _say(*lines: str) -> None:
