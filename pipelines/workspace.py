@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
+    from pipelines.results.diff import RunDiff
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
     from pipelines.results.what_if import WhatIf
@@ -192,13 +193,19 @@ class Workspace:
         return self.sql("SELECT * FROM funnel", run)
 
     def show(
-        self, *, dropped_by: str | None = None, kept: bool | None = None, count: int = 5, run: str | None = None
+        self,
+        *,
+        dropped_by: str | None = None,
+        kept: bool | None = None,
+        count: int = 5,
+        run: str | None = None,
+        **options: Any,
     ) -> Iterator[dict[str, Any]]:
-        """Documents with their text, as it was and as the output has it."""
+        """Documents with their text, as it was and as the output has it; options: `pipelines.results.show.show`."""
         from pipelines.results.show import show
 
         self.require()
-        return show(self.manifest, dropped_by=dropped_by, kept=kept, count=count, run=run)
+        return show(self.manifest, dropped_by=dropped_by, kept=kept, count=count, run=run, **options)
 
     def what_if(self, *gates: str, stage: str | None = None, run: str | None = None) -> WhatIf:
         """What a run would keep with other gates, each in place of that of the last stage that it reads, or of `stage`.
@@ -209,6 +216,13 @@ class Workspace:
 
         self.require()
         return what_if(self.manifest, gates, stage, run)
+
+    def diff(self, a: str, b: str | None = None, *, examples: int = 3) -> RunDiff:
+        """Two runs beside each other, `b` the latest unless it is named: recipe, inputs, funnel, changed documents."""
+        from pipelines.results.diff import diff
+
+        self.require()
+        return diff(self.manifest, a, b, examples)
 
     def explain(self, document: str, run: str | None = None) -> list[Explanation]:
         """Why a document was kept or dropped: by doc_id, by the user's id, or by `path#row`. One for each match."""

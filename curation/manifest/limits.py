@@ -76,7 +76,8 @@ class Watch:
             except BaseException as failure:
                 done.put((None, failure))
 
-        threading.Thread(target=work, daemon=True).start()
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
         try:
             value, failure = done.get(timeout=max(0.001, self._end - time.monotonic()))
         except queue.Empty:
@@ -85,6 +86,7 @@ class Watch:
         except KeyboardInterrupt:
             self._stop(done)
             raise
+        thread.join()  # one that is still letting go of results would end the process as Python itself ends
         if isinstance(failure, duckdb.OutOfMemoryException | MemoryError):
             raise self.limits.too_large from None
         if failure is not None:

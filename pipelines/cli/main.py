@@ -15,6 +15,7 @@ from pipelines.cli import (
     audit,
     datasets,
     demo,
+    diff,
     jobs,
     models,
     results,
@@ -39,7 +40,7 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (start, runs, results, datasets, what_if, shipped, models, upkeep, demo):
+for commands in (start, runs, results, datasets, what_if, diff, shipped, models, upkeep, demo):
     app.add_typer(commands.app)
 app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")

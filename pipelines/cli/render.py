@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _BOLD, _RED, _BLUE, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[0m"
 _OF_VERDICT = {"kept": "\x1b[32m", "passed": "\x1b[32m", "dropped": "\x1b[33m", "errored": "\x1b[31m"}
+_GREEN = "\x1b[32m"
 
 
 def print_findings(findings: Iterable[Finding], stream: TextIO | None = None) -> None:
@@ -105,6 +106,16 @@ def tell_text(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
     """Talk of several lines, on stderr."""
     stream = sys.stderr if stream is None else stream
     stream.write(terminal(text, lines=True) + end)
+    stream.flush()
+
+
+def tell_diff(lines: Iterable[str], stream: TextIO | None = None) -> None:
+    """Lines of a unified diff, on stdout; on a terminal what is gone is red, and what is new green."""
+    stream = sys.stdout if stream is None else stream
+    colours = {"+": _GREEN, "-": _RED, "@": _CYAN} if coloured(stream) else {}
+    for line in lines:
+        colour = colours.get(line[:1])
+        stream.write(f"{colour}{terminal(line)}{_RESET}\n" if colour else f"{terminal(line)}\n")
     stream.flush()
 
 

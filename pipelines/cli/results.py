@@ -18,7 +18,7 @@ from pipelines.cli.options import (
     TextFormat,
     Wide,
 )
-from pipelines.cli.render import format_of, put_json, put_markdown, put_table, put_verdicts, tell, tell_text, writing_to
+from pipelines.cli.render import format_of, put_json, put_markdown, put_table, put_verdicts, tell, writing_to
 from pipelines.cli.talk import open_workspace
 from schemas.errors import CurationError, Finding
 
@@ -68,36 +68,69 @@ def sql(
         put_table(select(connection, text, limits=limits), format, output, wide)
 
 
-@app.command(epilog="Examples: curate show --kept -n 3; curate show --dropped-by gopher; curate show -f jsonl")
+@app.command(
+    epilog="Examples: curate show --kept -n 3; curate show --stage gopher --chars 300; "
+    'curate show --reason "words < 50" -n 10; curate show --where "language.prob BETWEEN 0.5 AND 0.7"; '
+    'curate show --kept --order-by "ifd.ifd DESC" --columns ifd.ifd,url; curate show -f jsonl'
+)
 def show(
     workspace: Folder = WORKSPACE,
     kept: Annotated[bool, typer.Option("--kept", help="Only documents that were kept.")] = False,
     dropped_by: Annotated[
-        str | None, typer.Option("--dropped-by", help="Only documents that this stage dropped.")
+        str | None, typer.Option("--dropped-by", "--stage", help="Only documents that this stage dropped.")
     ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Only documents dropped for this reason, or one that begins so.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", help="Only documents for which this SQL over the view documents is true.")
+    ] = None,
+    order_by: Annotated[
+        str | None, typer.Option("--order-by", help="The first by this column or expression, perhaps with DESC.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Also these, a,b: stage.column, or columns of the input.")
+    ] = None,
+    chars: Annotated[
+        int | None,
+        typer.Option("--chars", min=0, help="Most of a text; 0 for all. Default: 2,000 on a terminal."),
+    ] = None,
+    marks: Annotated[
+        bool, typer.Option("--marks", help="Mark without colours, too: [-out-] {+in+} [found](what).")
+    ] = False,
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 5,
     run: RunId = None,
     format: TextFormat = None,
     output: OutputFile = None,
     wide: Wide = False,
 ) -> None:
-    """Print documents with their text, spread over the run by hash: the same ones each time."""
-    import pyarrow as pa
+    """Print documents with their text, spread over the run by hash: the same ones each time.
 
+    On a terminal colours show what transforms took out and put in, and what redact-pii and decontaminate found.
+    """
     if kept and dropped_by:
         raise CurationError(Finding("C004", "--kept and --dropped-by exclude each other", "leave one of them out"))
-    from pipelines.results.show import SHOWN
+    from pipelines.cli.show import print_document
+    from pipelines.results.show import as_table
 
-    rows = list(
-        open_workspace(workspace).show(dropped_by=dropped_by, kept=True if kept else None, count=count, run=run)
+    asked = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    documents = open_workspace(workspace).show(
+        dropped_by=dropped_by,
+        kept=True if kept else None,
+        count=count,
+        run=run,
+        where=where,
+        reason=reason,
+        order_by=order_by,
+        columns=asked,
+        details=format is None and output is None,
     )
+    rows = list(documents)
     if format is not None or output is not None:
-        put_table(pa.Table.from_pylist(rows, schema=SHOWN), format, output, wide)
+        put_table(as_table(rows, asked, chars), format, output, wide)
         return
     for row in rows:
-        verdict = "kept" if row["outcome"] == "kept" else f"{row['outcome']} by {row['dropped_by']}: {row['reason']}"
-        put_verdicts([f"--- {row['path']}#{row['row']}  {verdict}"])
-        tell_text(row["edited"] if row["edited"] is not None else row["text"] or "", sys.stdout)
+        print_document(row, asked, chars, marks)
     if not rows:
         tell("no such documents")
 

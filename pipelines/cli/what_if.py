@@ -36,5 +36,5 @@ def what_if(
     documents is not foretold: their counts are those of the run, and it is said that a run computes them again.
     """
     answer = open_workspace(workspace).what_if(*gates, stage=stage, run=run)
-    put_table(answer.table(), format, output, wide)
+    put_table(answer.table(), format, output, wide, "what-if")
     tell(*answer.lines())

@@ -23,6 +23,7 @@ from curation.manifest.parts import Manifest
 from curation.manifest.sql import open_locked
 from curation.manifest.views import check_data
 from curation.plan import SHARD_LOCAL
+from curation.store import Store
 from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
 from schemas.documents import EMPTY, FAULTS
@@ -102,7 +103,7 @@ class OtherGates:
 
     def count(self) -> tuple[list[Group], Counter[int]]:
         """Documents by where their way ends by the run's own scores; and by where it ends by all that are stored."""
-        with self._connection() as connection:
+        with open_decisions(self.run.manifest.store) as connection:
             watch = Watch(connection, Limits.of())
             groups: list[Group] = self._answer(watch, connection, self._groups)
             ends: Counter[int] = Counter()
@@ -115,19 +116,6 @@ class OtherGates:
                     del ends[4 * position + TO_SCORE]
                     ends.update(self._answer(watch, connection, partial(self._follow, first=position, groups=groups)))
         return groups, ends
-
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        store = self.run.manifest.store
-        setup = (
-            "SET TimeZone = 'UTC'",  # as gates are evaluated in a run (`curation.gates.database`)
-            "SET disabled_optimizers = 'common_subexpressions'",
-        )
-
-        def attach(connection: duckdb.DuckDBPyConnection) -> None:
-            if store.far:
-                connection.register_filesystem(StoreFiles(store))
-
-        return open_locked(setup, [store.root], threads=os.cpu_count() or 1, attach=attach)
 
     def _answer(self, watch: Watch, connection: Any, ask: Callable[[Any, bool], Any]) -> Any:
         """What a query says; asked once more, with each gate by itself for each document, where a gate fails."""
@@ -259,6 +247,20 @@ class OtherGates:
                 stage, name = columns[column.casefold()]
                 reads.setdefault(stage, []).append(name)
         return reads
+
+
+def open_decisions(store: Store) -> duckdb.DuckDBPyConnection:
+    """A locked connection that reads a workspace's files, as gates are evaluated in a run."""
+    setup = (
+        "SET TimeZone = 'UTC'",  # this and the next as in `curation.gates.database`
+        "SET disabled_optimizers = 'common_subexpressions'",
+    )
+
+    def attach(connection: duckdb.DuckDBPyConnection) -> None:
+        if store.far:
+            connection.register_filesystem(StoreFiles(store))
+
+    return open_locked(setup, [store.root], threads=os.cpu_count() or 1, attach=attach)
 
 
 def _verdict(gate: Gate, tried: bool) -> str:

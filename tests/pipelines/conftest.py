@@ -49,6 +49,31 @@ def mine(finished: tuple[str, Any], held: Any, tmp_path: Path) -> tuple[str, Any
     return run, held(Path(shutil.copytree(reference.root, tmp_path / "ws", symlinks=True)))
 
 
+STRICT = {"language": "language.lang = 'en' and language.prob > 0.9", "gopher": "gopher.words >= 40"}
+LOOSE = {"language": "language.prob > 0.3", "gopher": "gopher.words >= 20 or language.lang != 'en'"}
+
+
+@pytest.fixture(scope="session")
+def strict_and_loose(light: Callable[..., Settings], tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Any]:
+    """A workspace with two runs labelled so: language, rules, a transform, rules on what it leaves, no dedup. And what
+    `what_if` said of the loose gates before there was a loose run. Not to be written to."""
+    made = light()
+    language, gopher, edit = made["stages"][:3]
+    last = {"scorer": "rules", "id": "fine", "profile": "fineweb-paper", "keep": "fine.pass or gopher.words > 60"}
+
+    def settings(gates: dict[str, str]) -> Settings:
+        gated = [{**language, "keep": gates["language"]}, {**gopher, "keep": gates["gopher"]}]
+        return {**made, "stages": [*gated, edit, last], "output": {}}
+
+    workspace = Workspace(tmp_path_factory.mktemp("two runs") / "ws")
+    strict = workspace.run(settings(STRICT), executor="local", label="strict")
+    alone = workspace.what_if(*LOOSE.values())
+    loose = workspace.run(settings(LOOSE), executor="local", label="loose")
+    assert (strict.outcome, loose.outcome) == ("done", "done")
+    assert loose.kept > strict.kept
+    return workspace, alone
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, curate: Curate) -> Project:
     folder = tmp_path_factory.mktemp("a user's project")  # names that a shell would take apart

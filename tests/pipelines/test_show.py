@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.cli.main import _main
+from pipelines.results.marks import in_source, marks_of, segments
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -73,6 +75,73 @@ def test_an_unknown_stage_is_refused_with_the_stages_there_are(finished: Any) ->
     [finding] = failure.value.findings
     assert finding.code == "C032"
     assert "gopher" in (finding.hint or "")
+
+
+def test_documents_are_chosen_by_sql_reason_and_order(finished: Any) -> None:
+    workspace = finished[1].workspace
+    rows = list(workspace.show(where="language.prob > 0.5", order_by="language.prob DESC", columns=["language.prob"]))
+    best = workspace.sql("SELECT max(language.prob) AS best FROM documents").to_pylist()[0]["best"]
+    probs = [row["language.prob"] for row in rows]
+    assert (probs, probs[0]) == (sorted(probs, reverse=True), best)
+    [reason] = workspace.sql("SELECT any_value(rule) AS r FROM drops WHERE stage = 'gopher'").to_pylist()
+    chosen = list(workspace.show(reason=reason["r"], count=1000))
+    listed = workspace.sql(f"SELECT doc_id FROM drops WHERE rule = '{reason['r']}'").to_pylist()
+    assert {row["doc_id"] for row in chosen} == {row["doc_id"] for row in listed}
+    words = list(workspace.show(kept=True, count=3, columns=["words", "url"]))
+    assert [row["words"] for row in words] == [len(row["text"].split()) for row in words]
+    assert [row["url"] for row in words] == [row["id"] for row in words]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"where": "kept) OR (true"}, "C033"),
+        ({"where": "true; SELECT 1"}, "C033"),
+        ({"where": "nothing.prob > 1"}, "C034"),
+        ({"order_by": "1 LIMIT 5; COPY x TO 'y'"}, "C034"),
+        ({"columns": ["no_such"]}, "C025"),
+    ],
+)
+def test_what_is_asked_for_is_locked_and_named(options: dict[str, Any], code: str, finished: Any) -> None:
+    with pytest.raises(CurationError) as failure:
+        list(finished[1].workspace.show(**options))
+    assert failure.value.findings[0].code in (code, "C033")
+
+
+def test_edits_are_marked_where_they_stand_in_the_source(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = finished[1].workspace
+    edited = [row for row in workspace.show(kept=True, count=1000, details=True) if row["edited"] is not None]
+    assert edited
+    for row in edited:
+        pieces = [piece if mark is None else mark.put for piece, mark in segments(row["text"], row["marks"])]
+        assert "".join(pieces) == row["edited"]
+        assert row["scores"]["language.prob"] > 0.5
+    row = edited[0]
+    where = f"doc_id = {row['doc_id']}"
+    assert _main(["show", "--where", where, "--marks", "-w", str(finished[1].root)]) == 0
+    head, scores, *text = capsys.readouterr().out.splitlines()
+    assert head.endswith("kept")
+    assert "language.prob=" in scores
+    assert "[-" in "\n".join(text)
+    assert _main(["show", "--where", where, "--chars", "30", "-w", str(finished[1].root)]) == 0
+    cut = capsys.readouterr().out.splitlines()[-1]
+    assert cut.endswith(f"… {len(row['edited']) - 30:,} more characters: --chars 0 shows all")
+
+
+def test_marks_of_several_stages_meet_in_the_source() -> None:
+    text = "mail a@b.de, or call 5550100 now"
+    edits = [{"start": 0, "end": 5, "replacement": ""}, {"start": 5, "end": 11, "replacement": "[EMAIL]"}]
+    assert [in_source(position, edits[:1]) for position in (0, 6, 26)] == [5, 11, 31]
+    assert [in_source(position, edits) for position in (0, 3, 7)] == [5, 5, 11]
+    found = [{"type": "email", "start": 0, "end": 6}, {"type": "phone", "start": 16, "end": 23}]
+    marks = marks_of(edits, [(edits[:1], found)])
+    assert [(piece, mark and mark.what) for piece, mark in segments(text, marks)] == [
+        ("mail ", "edit"),
+        ("a@b.de", "edit"),
+        (", or call ", None),
+        ("5550100", "phone"),
+        (" now", None),
+    ]
 
 
 @pytest.mark.long
