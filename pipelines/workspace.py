@@ -6,7 +6,6 @@ Longer than most files: one method for each thing that can be done, and no more 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -457,16 +456,16 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
         name = "ray" if address or size > LARGE else "local"
     if name not in ("local", "ray"):
         raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
-    local_workers = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
+    from pipelines.planning.cost import local_workers
 
     def make() -> Any:
         if name == "local":
             from workers.local import LocalExecutor
 
-            return LocalExecutor(workers or local_workers)
+            return LocalExecutor(workers or local_workers(plan))
         from workers.on_ray import RayExecutor
 
-        count = workers if address else workers or local_workers
+        count = workers if address else workers or local_workers(plan)
         return RayExecutor(address, count, lambda text: tell(Notice(text)), MARKER)
 
     return make
