@@ -19,11 +19,14 @@ from curation_engine_start import refuse_others
 
 if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from curation.dedup.base import Dedup
+    from curation.formats.batches import Batches
     from curation.scorers.attribution import Attribution
     from curation.scorers.base import HEAD, Artifact, Context, Contract, Scorer, Settings, Transform
     from curation.selection.base import Ranking, Selection
     from curation.testing import check_scorer
     from pipelines.dataset import Dataset
+    from pipelines.notebook import Documents, Rows
+    from pipelines.planning.cost import Cost
     from pipelines.planning.estimate import Forecast, PlanReport, StageEstimate
     from pipelines.recipe.load import Loaded
     from pipelines.results.audit import Report as AuditReport
@@ -45,6 +48,7 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from pipelines.running.gc import Usage
     from pipelines.running.result import Result
     from pipelines.running.verify import Verified
+    from pipelines.start.auto import curate
     from pipelines.weak_to_strong.result import Result as WeakToStrongResult
     from pipelines.workspace import Workspace
     from schemas.errors import CurationError, Finding
@@ -57,11 +61,14 @@ __all__ = [
     "Attribution",
     "AuditReport",
     "AuditSample",
+    "Batches",
     "Context",
     "Contract",
+    "Cost",
     "CurationError",
     "Dataset",
     "Dedup",
+    "Documents",
     "Event",
     "Explanation",
     "Exported",
@@ -78,6 +85,7 @@ __all__ = [
     "PlanReport",
     "Ranking",
     "Result",
+    "Rows",
     "RunStarted",
     "Scorer",
     "Selection",
@@ -90,6 +98,7 @@ __all__ = [
     "WeakToStrongResult",
     "Workspace",
     "check_scorer",
+    "curate",
 ]
 _HOMES = {
     "HEAD": "curation.scorers.base:HEAD",
@@ -97,11 +106,14 @@ _HOMES = {
     "Attribution": "curation.scorers.attribution:Attribution",
     "AuditReport": "pipelines.results.audit:Report",
     "AuditSample": "pipelines.results.audit:Sample",
+    "Batches": "curation.formats.batches:Batches",
     "Context": "curation.scorers.base:Context",
     "Contract": "curation.scorers.base:Contract",
+    "Cost": "pipelines.planning.cost:Cost",
     "CurationError": "schemas.errors:CurationError",
     "Dataset": "pipelines.dataset:Dataset",
     "Dedup": "curation.dedup.base:Dedup",
+    "Documents": "pipelines.notebook:Documents",
     "Event": "pipelines.running.events:Event",
     "Explanation": "pipelines.results.explain:Explanation",
     "Exported": "pipelines.results.export:Exported",
@@ -118,6 +130,7 @@ _HOMES = {
     "PlanReport": "pipelines.planning.estimate:PlanReport",
     "Ranking": "curation.selection.base:Ranking",
     "Result": "pipelines.running.result:Result",
+    "Rows": "pipelines.notebook:Rows",
     "RunStarted": "pipelines.running.events:RunStarted",
     "Scorer": "curation.scorers.base:Scorer",
     "Selection": "curation.selection.base:Selection",
@@ -130,6 +143,7 @@ _HOMES = {
     "WeakToStrongResult": "pipelines.weak_to_strong.result:Result",
     "Workspace": "pipelines.workspace:Workspace",
     "check_scorer": "curation.testing:check_scorer",
+    "curate": "pipelines.start.auto:curate",
 }
 """Where each name is defined."""
 

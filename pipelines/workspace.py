@@ -6,7 +6,6 @@ Longer than most files: one method for each thing that can be done, and no more 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -115,18 +114,21 @@ class Workspace:
         `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
         `expect` refuses a run of another id, such as of inputs that have changed since. `label` is a name for the run;
         one that another run has moves to this one.
+        `report` is told of everything that happens; without it a notebook shows how far the run is.
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
         from pipelines.running.fit import fit
+        from pipelines.running.in_notebook import notebook_progress
         from pipelines.running.records import record_asked
         from pipelines.running.run import execute
 
         check_label(label)
         loaded = self._load(recipe)
-        tell = (lambda event: None) if report is None else report
+        shown = notebook_progress() if report is None else None
+        tell = report or shown or (lambda event: None)
         try:
             manifest = Manifest(self.store)
             resolved = resolve(loaded, manifest, sample)
@@ -152,6 +154,8 @@ class Workspace:
             with suppress(OSError):
                 record_asked(Manifest(self.store), result.run, label)
         result.workspace = self
+        if shown is not None:
+            shown.close(result.outcome)
         return result
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
@@ -210,7 +214,8 @@ class Workspace:
     def what_if(self, *gates: str, stage: str | None = None, run: str | None = None) -> WhatIf:
         """What a run would keep with other gates, each in place of that of the last stage that it reads, or of `stage`.
 
-        >>> ws.what_if("language.prob > 0.8").kept
+        >>> Workspace(folder).what_if("language.prob > 0.05").kept
+        3
         """
         from pipelines.results.what_if import what_if
 
@@ -236,6 +241,19 @@ class Workspace:
         from pipelines.results.attribution import attribute
 
         return attribute(self.manifest, explanation.run, explanation.path, explanation.row, stage)
+
+    def result(self, run: str | None = None) -> Result:
+        """What a finished run came to, by id, its beginning, label or a dataset's name; the latest run by default.
+
+        >>> Workspace(folder).result("example").funnel()["rows_out"]
+        [4, 3, 3]
+        """
+        from pipelines.results.datasets import finished_run
+
+        self.require()
+        outcome = finished_run(self.manifest, run)
+        outcome.workspace = self
+        return outcome
 
     def dataset(self, run: str | None = None) -> Dataset:
         """The dataset of a finished run: the latest, or one by id, prefix or a dataset's name."""
@@ -471,16 +489,16 @@ def _executor(name: str, address: str | None, workers: int | None, plan: Any, te
         name = "ray" if address or size > LARGE else "local"
     if name not in ("local", "ray"):
         raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
-    local_workers = max(1, min(os.cpu_count() or 1, len(plan.good_shards) or 1))
+    from pipelines.planning.cost import local_workers
 
     def make() -> Any:
         if name == "local":
             from workers.local import LocalExecutor
 
-            return LocalExecutor(workers or local_workers)
+            return LocalExecutor(workers or local_workers(plan))
         from workers.on_ray import RayExecutor
 
-        count = workers if address else workers or local_workers
+        count = workers if address else workers or local_workers(plan)
         return RayExecutor(address, count, lambda text: tell(Notice(text)), MARKER)
 
     return make

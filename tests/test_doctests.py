@@ -12,7 +12,14 @@ import pytest
 from curation import parquet
 from curation_engine import Workspace
 
-MODULES = ("pipelines.workspace", "pipelines.running.result", "pipelines.dataset", "pipelines.notebook")
+MODULES = (
+    "pipelines.workspace",
+    "pipelines.running.result",
+    "pipelines.dataset",
+    "pipelines.notebook",
+    "pipelines.planning.estimate",
+    "pipelines.start.auto",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +45,10 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_are_so(module: str, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(names["folder"].parent)
-    found = doctest.DocTestFinder(exclude_empty=True).find(import_module(module), globs={})
+    found = doctest.DocTestFinder(exclude_empty=True).find(import_module(module))
     examples = [test for test in found if test.examples]
     assert examples
     for test in examples:
-        test.globs = dict(names)
+        test.globs |= names
         result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
         assert result.failed == 0, test.name

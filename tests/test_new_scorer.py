@@ -157,7 +157,7 @@ def test_one_file_and_one_line_make_a_scorer_with_everything(one_line: Path) -> 
     assert "vowels" in str(explained)
     # a column in the output
     table = pq.read_table(next(first.folder.glob("data/*.parquet")))
-    assert table.schema.field("vowels").type == pa.struct([("share", pa.float64())])
+    assert table.schema.field("vowels_share").type == pa.float64()
     # resume: another threshold costs nothing, other settings are another score
     stricter = run(one_line, recipe(one_line, {**stage, "keep": "vowels.share >= 0.32"}))
     assert (stricter.outcome, stricter.scored) == ("done", 0)

@@ -10,6 +10,7 @@ from curation import failpoints
 from curation.flow.commit import once
 from curation.flow.dataset_wide import family_of
 from curation.flow.units import ResolveWork
+from curation.text import seconds_compiling
 
 
 def resolve_group(task: ResolveWork) -> dict[str, Any]:
@@ -19,12 +20,12 @@ def resolve_group(task: ResolveWork) -> dict[str, Any]:
 
 
 def _resolved(task: ResolveWork) -> tuple[dict[str, Any], list[str]]:
-    began = time.monotonic()
+    began, compiled = time.monotonic(), seconds_compiling()
     record = {
         "group": task.group,
         "kind": task.stage.kind,
         "entrants": sum(item["rows"] for item in task.entrants),
         **family_of(task.stage).resolve(task, task.work.mark()),
     }
-    record["seconds"] = time.monotonic() - began
+    record["seconds"] = max(0.0, time.monotonic() - began - (seconds_compiling() - compiled))
     return record, [record[name] for name in ("members", "links", "choice") if name in record]

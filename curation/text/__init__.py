@@ -8,7 +8,9 @@ import hashlib
 import os
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 def _cache_kernels() -> None:
@@ -34,6 +36,21 @@ def nothing_compiled() -> bool:
     """Whether the cache holds no kernel of these sources: the first run compiles for minutes."""
     folder = os.environ.get("NUMBA_CACHE_DIR")
     return folder is not None and next(Path(folder).rglob("*.nbi"), None) is None
+
+
+def seconds_compiling() -> float:
+    """How long this process has compiled kernels since it first asked; what is under way does not count yet."""
+    listener = _listener()
+    return float(listener.duration) if listener.done else 0.0
+
+
+@cache
+def _listener() -> Any:
+    from numba.core import event
+
+    listener = event.TimingListener()
+    event.register("numba:compile", listener)
+    return listener
 
 
 _cache_kernels()

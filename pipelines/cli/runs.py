@@ -93,11 +93,7 @@ def plan(
         for item in report.stages
     ]
     put_table(pa.Table.from_pylist(rows), format, output, wide, "plan")
-    known = [item.seconds for item in report.stages if item.seconds is not None]
-    if known:
-        tell(f"estimate: {sum(known) * 0.7:,.0f} to {sum(known) * 1.5:,.0f} s of one worker, from {report.timed_on}")
-    elif not report.finished and report.to_score:
-        tell("no estimate: these stages never ran here; --time measures them on a few documents")
+    tell(*report.cost_lines())
 
 
 @app.command(

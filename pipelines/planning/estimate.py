@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curation.flow.isolate import complete, score_rows
 from curation.flow.missing import missing_rows
+from curation.flow.objects import tokenising_object
 from curation.flow.perform import score_here
 from curation.flow.replay import beginning
 from curation.flow.sample import Sample
@@ -19,9 +20,13 @@ from curation.flow.units import ScoreWork
 from curation.manifest.parts import Manifest
 from curation.plan import Plan, StagePlan, Step
 from curation.plugins import contained
+from curation.text import seconds_compiling
+from pipelines.notebook import html_facts, html_table
+from pipelines.planning.cost import Cost, cost
 from pipelines.planning.resolve import Resolved
 from schemas.documents import INPUT
 from schemas.recipe import Resources
+from workers.executor import marked, metered
 
 TIMED = 128
 """Documents that `time` runs every step on."""
@@ -47,9 +52,14 @@ class StageEstimate:
     """Why something is to be scored."""
 
 
-@dataclass
+@dataclass(repr=False)
 class PlanReport:
-    """A plan, and what is missing to it."""
+    """A plan, and what is missing to it.
+
+    >>> report = Workspace(folder).plan(recipe)
+    >>> report.rows, [stage.step for stage in report.stages]
+    (4, ['input', 'same/sketch', 'language'])
+    """
 
     plan: Plan
     run: str | None
@@ -65,10 +75,48 @@ class PlanReport:
     """Where the estimate comes from."""
     notices: tuple[str, ...] = ()
     """Lines about what was passed over in the input's folders."""
+    cost: Cost | None = None
+    """Time on this machine's workers, memory, disk and tokens; None where nothing is left to do."""
 
     @property
     def to_score(self) -> int:
         return sum(stage.to_score for stage in self.stages)
+
+    def to_arrow(self) -> pa.Table:
+        """The steps, a row each."""
+        return pa.Table.from_pylist([asdict(stage) for stage in self.stages])
+
+    def cost_lines(self) -> list[str]:
+        """What the rest of the run may take on this machine, a line each; none where nothing is left."""
+        if self.cost is None:
+            return []
+        if self.cost.seconds is None:
+            lines = ["no estimate of its time: these stages never ran here; --time measures them on a few documents"]
+        else:
+            workers = f"{self.cost.workers} worker{'s' if self.cost.workers > 1 else ''}"
+            took = _durations(*self.cost.seconds)
+            lines = [f"estimate: {took} on this machine ({workers}), from {self.timed_on}"]
+            if self.cost.unknown:
+                lines.append(f"not in it, since nothing says how long they take: {', '.join(self.cost.unknown)}")
+        sizes = f"memory about {_size(self.cost.memory)}, disk about {_size(self.cost.disk)}"
+        return [*lines, sizes + (f", {self.cost.tokens:,} tokens" if self.cost.tokens else "")]
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"documents": self.rows, "shards": self.shards, "to score": self.to_score}
+        if self.cost is not None:
+            took = self.cost.seconds
+            facts |= {"time": _durations(*took)} if took else {}
+            facts |= {"workers": self.cost.workers}
+            facts |= {name: _size(getattr(self.cost, name)) for name in ("memory", "disk")}
+        return facts | ({"finished": True} if self.finished else {})
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{value:,} {name}" for name, value in self._facts.items() if isinstance(value, int))
+        return f"PlanReport({self.plan.name} {self.run or '(to be fitted)'}: {facts})"
+
+    def _repr_html_(self) -> str:
+        return html_facts(self.plan.name, self._facts) + html_table(self.to_arrow())
 
 
 Forecast = PlanReport
@@ -92,12 +140,14 @@ def estimate(resolved: Resolved, manifest: Manifest, time: bool = False) -> Plan
     groups = _groups(plan, manifest)
     shards = list(Shards.recorded(manifest, plan, groups))
     rates = _rates(manifest)
+    tokens: dict[str, float] = {}
     if time:
-        rates, documents = timed_sample(resolved)
+        rates, tokens, documents = timed_sample(resolved)
         result.timed_on = f"{documents} documents of the input, timed just now"
     possible = [beginning(shard).alive for shard in shards]
     """By shard, documents that may reach the next pass."""
     sure = True
+    every: Counter[str] = Counter()
     for part in plan.passes:
         sure = sure and all(stage.id in groups for stage in plan.stages[: part.first] if stage.barrier)
         exact: Counter[str] = Counter()
@@ -122,8 +172,25 @@ def estimate(resolved: Resolved, manifest: Manifest, time: bool = False) -> Plan
                         _why(have, most[step.name]),
                     )
                 )
+        every.update(most)
         sure = sure and not any(most.values())
+    if not result.finished:
+        result.cost = cost(plan, manifest, every, rates, tokens)
     return result
+
+
+def _durations(least: float, most: float) -> str:
+    return "less than a second" if most < 1 else f"{_duration(least)} to {_duration(most)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"
 
 
 def placement(stage: StagePlan, step: Step) -> str:
@@ -171,10 +238,11 @@ def _rates(manifest: Manifest) -> dict[str, float]:
     return {name: seconds / rows for name, rows, seconds in zip(*columns, strict=True) if rows}
 
 
-def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
-    """Run every step that has no need to be fitted on real documents: seconds a document by step, and how many.
+def timed_sample(resolved: Resolved) -> tuple[dict[str, float], dict[str, float], int]:
+    """Run every step that has no need to be fitted on real documents: seconds and tokens a document by step, and how
+    many documents there were.
 
-    Each step is loaded and warmed up first, so that compiling and reading weights do not count.
+    Each step is loaded and warmed up first, and what is compiled nevertheless is taken off: it happens once a machine.
     """
     plan = resolved.plan
     waiting = {item.stage for item in resolved.unfitted}
@@ -182,9 +250,10 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
     sample = Sample.of(plan, TIMED, {"text", *(name for step in steps for name in step.reads)})
     text = sample.column("text")
     rates: dict[str, float] = {}
+    tokens: dict[str, float] = {}
     outputs: dict[str, pa.StructArray] = {}
     if not len(text):
-        return rates, 0
+        return rates, tokens, 0
     for step in steps:
         columns = {name: sample.column(name, name in step.numbers) for name in step.reads if name != "text"}
         columns |= {"text": text} if "text" in step.reads else {}
@@ -192,12 +261,17 @@ def timed_sample(resolved: Resolved) -> tuple[dict[str, float], int]:
         batch = pa.RecordBatch.from_pydict(columns)
         with contained():
             score_rows(step, batch.slice(0, 8), score_here)
-            began = perf_counter()
+            before = marked(tokenising_object(step)) if step.heavy else []
+            began, compiled = perf_counter(), seconds_compiling()
             scored = complete(score_rows(step, batch, score_here), step)
-        rates[step.fingerprint] = (perf_counter() - began) / len(text)
+            seconds = perf_counter() - began - (seconds_compiling() - compiled)
+        rates[step.fingerprint] = max(0.0, seconds) / len(text)
+        if step.heavy:
+            read = [model.reading.tokens for model in metered(step, tokenising_object(step), before)]
+            tokens |= {step.fingerprint: sum(read) / len(text)} if read else {}
         outputs[step.fingerprint] = scored.to_struct_array()
         if step.edits:
             from curation.text.edits import apply_edits  # compiles, so only where something is edited
 
             text = apply_edits(text, scored.column("edits"))
-    return rates, len(text)
+    return rates, tokens, len(text)

@@ -45,6 +45,8 @@ def output_columns(
         stage, _, field = meant.partition(".")
         if source in unified or (not unified and stage not in measured):
             chosen.append((position, OutputColumn(name or meant, source)))
+        elif meant in mapping:  # its column is missing, which is said of the input
+            continue
         elif stage not in measured:
             known = sorted({*unified, *mapping, *measured})
             near = get_close_matches(meant, known, 1)

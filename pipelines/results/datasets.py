@@ -7,7 +7,17 @@ from typing import Any
 from curation.manifest.parts import Manifest
 from curation.manifest.runs import LATEST, choose_run, labelled_runs
 from pipelines.dataset import Dataset
+from pipelines.running.result import Result, finished
 from schemas.errors import CurationError, Finding, command
+
+
+def finished_run(manifest: Manifest, run: str | None = None) -> Result:
+    """The result of a run that is finished. Raises C032 where there is none."""
+    chosen = choose_run(manifest, run)
+    result = None if chosen is None else finished(manifest, chosen)
+    if result is None:
+        raise _missing(manifest, chosen)
+    return result
 
 
 def find_dataset(manifest: Manifest, run: str | None = None) -> Dataset:
@@ -29,10 +39,14 @@ def find_dataset(manifest: Manifest, run: str | None = None) -> Dataset:
     chosen = chosen or choose_run(manifest, run) or next(reversed(recorded), None)
     path = recorded.get(str(chosen))
     if path is None or not store.exists(path):
-        what = "there is no run yet" if chosen is None else f"run {chosen} has no dataset"
-        start = command("run RECIPE" if chosen is None else f"retry {chosen}", store.root)
-        raise CurationError(Finding("C032", what, f"{'start one' if chosen is None else 'finish it'}: {start}"))
+        raise _missing(manifest, chosen)
     return Dataset(store.location(path))
+
+
+def _missing(manifest: Manifest, run: str | None) -> CurationError:
+    what = "there is no run yet" if run is None else f"run {run} has no dataset"
+    start = command("run RECIPE" if run is None else f"retry {run}", manifest.store.root)
+    return CurationError(Finding("C032", what, f"{'start one' if run is None else 'finish it'}: {start}"))
 
 
 def _starts(rows: list[dict[str, Any]], run: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from curation.store import is_url, new_folder, open_store
+from curation.store.dataset import FOLDER
 from pipelines.planning.describe import DataDescription, describe_data
 from pipelines.planning.drafting import recipe_for
 from pipelines.planning.kinds import Kind
@@ -56,9 +57,34 @@ def auto(
     return replace(result, folder=folder / DATASET)
 
 
+<<<<<<< HEAD
 def prepare(
     data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool, workspace: Workspace
 ) -> Path:
+=======
+def curate(
+    data: str | Path | Iterable[str | Path],
+    kind: Kind | None = None,
+    *,
+    into: str | Path = "curated",
+    **options: Any,
+) -> Result:
+    """What `curate auto DATA --into FOLDER` does: tell what the data are, write a recipe for them, run it.
+
+    `kind` says what they are where it is not to be told from them: web, text, instructions, chats, preferences,
+    labels or verifiable. The folder `into` gets `recipe.yaml`, which is yours to change, `dataset/` and
+    `workspace/`; called again, it runs the recipe as it is then. `options` are those of `Workspace.run`, and `sample`,
+    `force` and `workspace` of `pipelines.start.auto.auto`.
+
+    >>> result = curate(f"{folder.parent}/input.parquet", into=f"{folder.parent}/curated", sample=3)
+    >>> result.rows, result.dataset.path.name
+    (3, 'dataset')
+    """
+    return auto(data, into, kind, **options)
+
+
+def prepare(data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool) -> Path:
+>>>>>>> refs/heads/face-data
     """The recipe in a folder of `auto`: written, or the one that is there for the same data."""
     recipe = folder / RECIPE
     if recipe.is_file() and not force:
@@ -113,7 +139,7 @@ def _lay_out(dataset: Any, final: Path) -> None:
     with new_folder(final) as folder:
         if is_url(dataset):
             store = open_store(str(dataset))
-            for name in store.names(""):
+            for name in (*store.names(""), *(f"{FOLDER}/{file}" for file in store.names(FOLDER))):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(store.read(name))
         else:

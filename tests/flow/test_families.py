@@ -82,7 +82,7 @@ def test_it_runs_over_shards_and_what_is_decided_is_not_decided_again(workspace:
     assert workspace.sql("SELECT count(*) FROM shards").column(0).to_pylist()[0] > 3
     expected = [row for row in range(5, ROWS, 2) if row != 9]
     folder = workspace.store.path(workspace.sql("SELECT path FROM datasets").column(0).to_pylist()[0])
-    written = [n for path in sorted(folder.glob("*.parquet")) for n in pq.read_table(path).column("n").to_pylist()]
+    written = [n for path in sorted(folder.glob("data/*.parquet")) for n in pq.read_table(path).column("n").to_pylist()]
     assert written == expected
     reasons = workspace.sql("SELECT reason, count(*) AS rows FROM drops WHERE stage = 'other' GROUP BY reason")
     assert reasons.to_pylist() == [{"reason": "every_other", "rows": 42}]

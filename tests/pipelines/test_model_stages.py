@@ -86,7 +86,7 @@ def test_vectors_are_written_where_the_output_names_them_and_are_not_in_document
     table = dataset(workspace.run(recipe(folder), executor="local"))  # from stored vectors
     encoder = Encoder(locate(MINILM))
     encoder.load()
-    vectors = np.array(table.column("embedding").combine_chunks().field("vector").to_pylist(), np.float16)
+    vectors = np.array(table.column("embedding_vector").to_pylist(), np.float16)
     assert np.array_equal(vectors, encoder.encode(TEXTS).vectors.astype(np.float16))
     shown = workspace.sql("SELECT embedding FROM documents LIMIT 1").to_pylist()[0]["embedding"]
     assert set(shown) == {"tokens", "truncated", "status"}

@@ -143,7 +143,7 @@ def test_a_mixture_repeats_rows_in_the_output_and_every_row_is_accounted_for(sha
     ).to_pylist()
     (dataset,) = sharded.sql("SELECT path, rows FROM datasets").to_pylist()
     assert dataset["rows"] == counts[0]["copies"] > counts[0]["documents"]
-    files = sorted(sharded.store.path(dataset["path"]).glob("*.parquet"))
+    files = sorted(sharded.store.path(dataset["path"]).glob("data/*.parquet"))
     written = [text for path in files for text in pq.read_table(path).column("q").to_pylist()]
     assert len(written) == dataset["rows"]
     assert len(set(written)) < len(written)

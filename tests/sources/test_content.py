@@ -152,10 +152,8 @@ output: {{columns: [text, rules.words]}}
 def words(space: Workspace) -> list[tuple[str, int]]:
     [record] = space.manifest.where("datasets", run=space.status().column("run").to_pylist()[-1]).to_pylist()
     table = pq.read_table(next((Path(space.store.root) / record["path"]).glob("data/*")))
-    return [
-        (text.split()[0], rules["words"])
-        for text, rules in zip(table["text"].to_pylist(), table["rules"].to_pylist(), strict=True)
-    ]
+    texts, counts = table["text"].to_pylist(), table["rules_words"].to_pylist()
+    return [(text.split()[0], count) for text, count in zip(texts, counts, strict=True)]
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])

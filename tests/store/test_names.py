@@ -25,7 +25,8 @@ BARE = re.compile(
 
 def test_parquet_is_read_and_written_by_the_helpers_alone() -> None:
     assert len(SOURCES) > 250
-    seams = {Path("curation/parquet.py"), Path("curation/store/scan.py")}
+    # and lines of code that users are told
+    seams = {Path("curation/parquet.py"), Path("curation/store/scan.py"), Path("curation/report/loading.py")}
     bare = [
         f"{path}:{number}: {line.strip()}"
         for path in SOURCES
