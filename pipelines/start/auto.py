@@ -57,11 +57,6 @@ def auto(
     return replace(result, folder=folder / DATASET)
 
 
-<<<<<<< HEAD
-def prepare(
-    data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool, workspace: Workspace
-) -> Path:
-=======
 def curate(
     data: str | Path | Iterable[str | Path],
     kind: Kind | None = None,
@@ -83,8 +78,9 @@ def curate(
     return auto(data, into, kind, **options)
 
 
-def prepare(data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool) -> Path:
->>>>>>> refs/heads/face-data
+def prepare(
+    data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool, workspace: Workspace
+) -> Path:
     """The recipe in a folder of `auto`: written, or the one that is there for the same data."""
     recipe = folder / RECIPE
     if recipe.is_file() and not force:
