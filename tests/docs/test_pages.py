@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("tutorials/*.md"), *DOCS.glob("how-to/*.md")])
 EVERY_PAGE = sorted([*PAGES, *DOCS.glob("*.md"), *DOCS.glob("explanation/*.md")])
+README = ROOT / "README.md"
 BLOCK = re.compile(
     r"(?:<!-- skip: (?P<skip>[^>]+) -->\n)?(?:`(?P<file>[\w./-]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)```",
     re.DOTALL,
@@ -62,15 +63,24 @@ def script(page: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sixty_seconds() -> str:
+    """What the front page tells a newcomer to type, on text that the engine brings."""
+    part = README.read_text(encoding="utf-8").partition("\n## Sixty seconds\n")[2]
+    [first, *_] = [block for block in BLOCK.finditer(part) if block["language"] == "sh"]
+    return "set -euo pipefail\ncurate demo web --into corpus --megabytes 0.5\n" + first["text"]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("page", [page for page in PAGES if "echo " in script(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [README, *(page for page in PAGES if "echo " in script(page))], ids=lambda page: page.stem
+)
 def test_a_page_runs_as_it_stands(page: Path, tmp_path: Path) -> None:
     here, folder = tmp_path / "bin", tmp_path / "page"
     here.mkdir()
     folder.mkdir()
     (here / "curate").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pipelines.cli "$@"\n')
     (here / "curate").chmod(0o755)
-    told = script(page)
+    told = sixty_seconds() if page == README else script(page)
     for port in PORTS:
         told = re.sub(rf"(?<![\w.]){port}\b", str(free_port()), told)
     mark = f"page-{os.getpid()}-{page.stem}"
@@ -102,10 +112,11 @@ def test_blocks_of_commands_are_commands_and_what_is_skipped_says_why(page: Path
     assert text.count("<!-- skip") == sum(block.skip is not None for block in blocks(page))
 
 
-@pytest.mark.parametrize("page", [*EVERY_PAGE, ROOT / "README.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*EVERY_PAGE, README], ids=lambda page: page.stem)
 def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
     known = every_command()
     shown = [command for block in blocks(page) if block.language == "console" for command in commands(block)]
+    shown += re.findall(r"^curate .+$", sixty_seconds(), re.MULTILINE) if page == README else []
     inline = re.findall(r"`(curate [^`\n]+)`", page.read_text(encoding="utf-8"))
     for line in [*shown, *inline]:
         for part in re.split(r"[|;]|\$\(", line):
@@ -118,6 +129,15 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
                 options = {option for item in known[name].params for option in [*item.opts, *item.secondary_opts]}
                 given = {word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)} - {"--help", "-h"}
                 assert given <= options, (line, given - options)
+
+
+def test_the_front_page_is_one_page() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 200
+    assert len(re.findall(r"^curate ", sixty_seconds(), re.MULTILINE)) <= 5 + 1, "at most five commands, and the text"
+    drawn = (ROOT / re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)[0]).read_text(encoding="utf-8")
+    assert "curate" in drawn
+    assert not re.findall(r"""(?:url\(|href=|src=)["']?https?:""", drawn), "nothing is fetched to show it"
 
 
 def every_command() -> dict[str, Any]:
