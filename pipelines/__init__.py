@@ -3,12 +3,25 @@
 >>> from curation_engine import Workspace
 >>> workspace = Workspace("ws")
 >>> workspace.run("recipe.yaml")
+
+Importing this costs nothing: `Workspace`, which brings Arrow, is fetched when it is asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from curation_engine_start import refuse_others
 
-refuse_others("schemas", "curation", "workers")
+if TYPE_CHECKING:
+    from pipelines.workspace import Workspace
 
-from pipelines.workspace import Workspace  # noqa: E402 - first see that what it imports is ours
+refuse_others("schemas", "curation", "workers")  # first see that what is imported from here is ours
 
 __all__ = ["Workspace"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Workspace":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from pipelines.workspace import Workspace
+
+    return Workspace

@@ -18,7 +18,6 @@ from curation.manifest.parts import Manifest
 from curation.plan import OutputColumn, Pass, Plan, StagePlan, Step, passes_of
 from curation.sources import Shard
 from curation.store import TEMPORARY, Store, open_store
-from curation.store.files import StoreFiles
 
 Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
 """How a step scores a batch: here, or in an actor that holds the model."""
@@ -206,5 +205,7 @@ def database(store: Store, folder: str, mark: str) -> duckdb.DuckDBPyConnection:
         config={"memory_limit": MEMORY, "temp_directory": str(spill), "autoinstall_known_extensions": "false"}
     )
     if store.far:
+        from curation.store.files import StoreFiles  # brings fsspec
+
         connection.register_filesystem(StoreFiles(store))
     return connection

@@ -19,7 +19,6 @@ from curation.manifest.runs import choose_run as choose_run  # others know it fr
 from curation.manifest.sql import open_locked
 from curation.reasons import rule_sql
 from curation.store import Store
-from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
 from curation.store.seal import mend
 from schemas.errors import CurationError, Finding
@@ -77,7 +76,7 @@ def connect(
     """
     chosen = choose_run(manifest, run)
     setup = partial(attach, manifest=manifest, run=chosen)
-    setup_sql = statements(manifest, chosen)
+    setup_sql = needed(statements(manifest, chosen), query)
     manifest.refuse_damaged(chosen)
     memory = f"{int((limits or Limits.of()).memory)}MB"
     try:
@@ -87,6 +86,27 @@ def connect(
         check_data(manifest, chosen, "documents")
         what = f"the workspace {manifest.store.root} cannot be read: {str(failure).splitlines()[0]}"
         raise CurationError(Finding("C048", what, mend(manifest.store.root))) from failure
+
+
+_MADE = re.compile(r"^CREATE (?:VIEW|TABLE|MACRO) (\w+)", re.M)
+_READ = re.compile(r"\b(?:FROM|JOIN|SHOW)\s+(\w+)", re.I)
+
+
+def needed(setup: list[str], query: str) -> list[str]:
+    """Those of the CREATE statements that a query needs, since to make all costs more than most queries: what it names,
+    and what stands behind that. All of them for no query, and where it reads a name that is none of theirs: of the
+    catalogue, or misspelt, and DuckDB's suggestion is to be the right one."""
+    made = {found.group(1).lower(): statement for statement in setup if (found := _MADE.search(statement))}
+    ctes = {name.lower() for name in re.findall(r"(\w+)\s+AS\s+(?:\w+\s+)?\(", query, re.I)}
+    unknown = {name.lower() for name in _READ.findall(query)} - made.keys() - ctes
+    if unknown or not re.search(r"\b(?:SELECT|FROM)\b", query, re.I):
+        return setup
+    wanted, texts = set[str](), [query]
+    while texts:
+        new = {word.lower() for word in re.findall(r"\w+", texts.pop())} & made.keys() - wanted
+        wanted |= new
+        texts += [made[name] for name in new]
+    return [made[name] for name in made if name in wanted]
 
 
 _HEAVY = re.compile(r"\b(documents|drops|errors|scores_histogram|audits|duplicate_clusters|duplicate_pairs)\b", re.I)
@@ -129,6 +149,8 @@ def attach(connection: duckdb.DuckDBPyConnection, manifest: Manifest, run: str |
     """
     if not manifest.store.far:
         return
+    from curation.store.files import StoreFiles  # brings fsspec
+
     connection.register_filesystem(StoreFiles(manifest.store))
     for kind in PARTS:
         keys = _shown(manifest, kind, run)

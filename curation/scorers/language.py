@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation.models.fasttext import FastText
 from curation.models.locate import LocatedModel, locate
 from curation.scorers import base
 from schemas.documents import EMPTY, OK
+
+if TYPE_CHECKING:
+    from curation.models.fasttext import FastText
 
 
 class LanguageSettings(base.Settings):
@@ -96,6 +100,8 @@ class Language(base.Scorer):
 
     def _loaded(self) -> FastText:
         if self._model is None:
+            from curation.models.fasttext import FastText  # brings numba, which to check a recipe needs not
+
             located = self._locate()
             located.verify()
             self._model = FastText(located.file(_weights(located)))

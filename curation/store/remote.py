@@ -21,10 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import fsspec
 import pyarrow as pa
 import xxhash
-from fsspec.asyn import AsyncFileSystem, sync
 
 from curation import tally
 from curation.credentials import has_credentials
@@ -74,6 +72,8 @@ def is_url(place: str | Path) -> bool:
 
 @lru_cache(maxsize=16)
 def _filesystem(scheme: str) -> Any:
+    import fsspec  # costs a command that is about no URL a tenth of a second
+
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     try:
         if scheme in ("s3", "s3a"):  # retries are ours: three layers of them would wait for an hour
@@ -150,6 +150,8 @@ def patiently(what: str, ask: Callable[[], T], local: bool = False) -> T:
 
 def _asked(files: Any, method: Callable[..., T], *arguments: Any, due: int = 0, **options: Any) -> T:
     """One request, with a limit to its time where the file system can be stopped."""
+    from fsspec.asyn import AsyncFileSystem
+
     if isinstance(files, AsyncFileSystem):
         options["timeout"] = LIMIT[0] + due / LIMIT[1]
     return method(*arguments, **options)
@@ -191,6 +193,8 @@ def _get(files: Any, path: str, start: int | None, stop: int | None) -> bytes:
 
 def _get_s3(files: Any, path: str, start: int | None, stop: int | None) -> bytes:
     """From S3 by its own call: what the answer says of its length and range is compared with what came."""
+    from fsspec.asyn import sync
+
     bucket, key, version = files.split_path(path)
     options = {"VersionId": version} if version else {}
     if stop is not None and stop <= (start or 0):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
 import typer
 
 from pipelines.cli.options import WORKSPACE, Folder, Label, OutputFile, OutputFormat, Wide
@@ -20,17 +19,6 @@ app = typer.Typer(
     help="Jobs that `curate submit` started on a Ray cluster.", no_args_is_help=True, rich_markup_mode=None
 )
 STOP_SECONDS = 60.0
-JOBS = pa.schema(
-    [
-        ("job", pa.string()),
-        ("run", pa.string()),
-        ("name", pa.string()),
-        ("status", pa.string()),
-        ("started", pa.timestamp("ms", "UTC")),
-        ("seconds", pa.float64()),
-        ("message", pa.string()),
-    ]
-)
 Address = Annotated[
     str | None,
     typer.Option(
@@ -168,6 +156,8 @@ def submit_specification(
 def _submitted(submission: Any, where: str, dry_run: bool, follow: bool, say: Callable[[str], None]) -> None:
     """Say what was sent, and perhaps follow it."""
     if dry_run:
+        import pyarrow as pa
+
         rows = [{"file": file.path, "bytes": file.bytes, "because": file.what} for file in submission.files]
         put_table(pa.Table.from_pylist(rows), None)
         return
@@ -186,6 +176,7 @@ def list_jobs(
     wide: Wide = False,
 ) -> None:
     """Jobs on the cluster, the latest first."""
+    import pyarrow as pa
 
     rows = [
         {
@@ -199,7 +190,10 @@ def list_jobs(
         }
         for job in _ours(_jobs(_where(address)))
     ]
-    put_table(pa.Table.from_pylist(rows, JOBS), format, output, wide, "jobs")
+    types = {"started": pa.timestamp("ms", "UTC"), "seconds": pa.float64()}
+    names = ("job", "run", "name", "status", "started", "seconds", "message")
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
+    put_table(pa.Table.from_pylist(rows, schema), format, output, wide, "jobs")
 
 
 @app.command(epilog="Examples: curate jobs logs 41c2; curate jobs logs 41c2 --follow")

@@ -105,10 +105,11 @@ def _main(arguments: list[str]) -> int:
             from pipelines.cli import crash
 
             print_findings([crash.finding(failure, arguments)])
-    from curation.manifest.parts import told_damage
+    if "curation.manifest.parts" in sys.modules:  # else nothing was read, and it brings Arrow
+        from curation.manifest.parts import told_damage
 
-    for damage in told_damage():
-        tell(f"warning[{damage.code}]: {damage.message}")
+        for damage in told_damage():
+            tell(f"warning[{damage.code}]: {damage.message}")
     try:
         sys.stdout.flush()
     except OSError:  # the reader has what it wanted, or the terminal was closed

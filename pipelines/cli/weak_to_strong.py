@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow as pa
 import typer
 
 from pipelines.cli.jobs import submit_specification
@@ -42,6 +41,7 @@ def plan(
     wide: Wide = False,
 ) -> None:
     """Say what a run would do: its units of work, and how many of them this run has done. Runs nothing."""
+    import pyarrow as pa
 
     run, units = open_workspace(workspace).weak_to_strong_plan(spec)
     tell(f"run {run}")

@@ -14,7 +14,7 @@ from reviews import FUNCTIONS, reviews, specification, write
 
 from curation.manifest.parts import Manifest, now
 from curation.manifest.runs import choose_run
-from curation.manifest.views import EVERY_LABEL, EVERY_RUN, ONE_RUN, VIEWS, connect
+from curation.manifest.views import EVERY_LABEL, EVERY_RUN, ONE_RUN, VIEWS, connect, needed
 from pipelines.running.records import next_number, record_asked
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
@@ -309,3 +309,21 @@ def test_sql_is_locked_over_the_views(undisturbed: Any) -> None:
             with pytest.raises(Exception, match=r"(?i)lock|disabled|permission|not allowed|cannot"):
                 connection.execute(statement)
     assert {*EVERY_RUN, *ONE_RUN, EVERY_LABEL} >= set(VIEWS)
+
+
+def test_a_query_pays_for_the_views_that_it_reads_and_no_others(sql: Callable[..., Any]) -> None:
+    setup = [f"-- what\nCREATE {made}" for made in ("VIEW _runs AS SELECT 1", "VIEW runs AS FROM _runs")]
+    setup.append("CREATE TABLE kept AS FROM runs")
+    cases = {
+        "SELECT 1": [],
+        "FROM Runs": setup[:2],
+        'SELECT a.* FROM "kept" a': setup,
+        "WITH own AS (SELECT 1) FROM own": [],
+        "FROM information_schema.tables": setup,
+        "SHOW TABLES": setup,
+        "runs": setup,
+    }
+    assert {query: needed(setup, query) for query in cases} == cases
+    with pytest.raises(CurationError) as refused:  # what is misspelt is still held against all of them
+        sql("FROM funel")
+    assert 'Did you mean "funnel' in (refused.value.findings[0].hint or "")
