@@ -34,10 +34,12 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
     from pipelines.running.events import (
+        Advanced,
         Event,
         Failed,
         FitStarted,
         InputSkipped,
+        Joined,
         ModelMetered,
         Notice,
         PhaseEnded,
@@ -57,6 +59,7 @@ refuse_others("schemas", "curation", "workers", "pipelines")
 
 __all__ = [
     "HEAD",
+    "Advanced",
     "Artifact",
     "Attribution",
     "AuditReport",
@@ -77,6 +80,7 @@ __all__ = [
     "FitStarted",
     "Forecast",
     "InputSkipped",
+    "Joined",
     "Loaded",
     "ModelMetered",
     "Notice",
@@ -102,6 +106,7 @@ __all__ = [
 ]
 _HOMES = {
     "HEAD": "curation.scorers.base:HEAD",
+    "Advanced": "pipelines.running.events:Advanced",
     "Artifact": "curation.scorers.base:Artifact",
     "Attribution": "curation.scorers.attribution:Attribution",
     "AuditReport": "pipelines.results.audit:Report",
@@ -122,6 +127,7 @@ _HOMES = {
     "FitStarted": "pipelines.running.events:FitStarted",
     "Forecast": "pipelines.planning.estimate:Forecast",
     "InputSkipped": "pipelines.running.events:InputSkipped",
+    "Joined": "pipelines.running.events:Joined",
     "Loaded": "pipelines.recipe.load:Loaded",
     "ModelMetered": "pipelines.running.events:ModelMetered",
     "Notice": "pipelines.running.events:Notice",

@@ -107,13 +107,15 @@ class Workspace:
         refit: bool = False,
         expect: str | None = None,
         label: str | None = None,
+        force: bool = False,
         report: Report | None = None,
     ) -> Result:
         """Curate. Resumes what was begun, scores only what was never scored, does nothing when nothing is missing.
 
         `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
         `expect` refuses a run of another id, such as of inputs that have changed since. `label` is a name for the run;
-        one that another run has moves to this one.
+        one that another run has moves to this one. Where another process is at the same run, it is waited for, and its
+        result is the result; with `force` both go on, and may score the same documents.
         `report` is told of everything that happens; without it a notebook shows how far the run is.
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
@@ -149,7 +151,8 @@ class Workspace:
         except OSError as failure:
             found = system_failure(failure)
             raise CurationError(Finding(found.code, found.message, found.hint)) from failure
-        result = execute(resolved.plan, self.store, _executor(executor, address, workers, resolved.plan, tell), tell)
+        runs_on = _executor(executor, address, workers, resolved.plan, tell)
+        result = execute(resolved.plan, self.store, runs_on, tell, force)
         if result.run != resolved.plan.run:  # inputs were left out
             with suppress(OSError):
                 record_asked(Manifest(self.store), result.run, label)

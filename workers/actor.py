@@ -15,6 +15,7 @@ from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.models.hardware import difference, hardware
 from curation.models.meter import Reading
 from curation.plan import Step
+from curation.progress import UnitProgress, counting, working
 from schemas.errors import CurationError, Finding
 from workers import metrics, shared_kv
 from workers.executor import Metered, marked, metered
@@ -32,6 +33,7 @@ class Model:
         self.wanted = wanted
         self.before: list[Reading] = []
         self.busy = 0.0
+        self.counts = UnitProgress()
         self.since: float | None = None
         if step is None:
             return
@@ -42,10 +44,12 @@ class Model:
         shared_kv.erase(loading(name))
 
     @ray.method(concurrency_group="talk")
-    def load(self) -> tuple[float, float]:
-        """Seconds of work so far, and the clock that they are seen by: answered while a batch is under way."""
+    def load(self) -> tuple[float, float, int, float]:
+        """Seconds of work so far, and the clock that they are seen by; tokens read, and documents done of the batch at
+        hand. Answered while a batch is under way."""
         now, since = time.perf_counter(), self.since
-        return self.busy + (now - since if since is not None else 0.0), now
+        counts = self.counts
+        return self.busy + (now - since if since is not None else 0.0), now, counts.tokens, counts.scored
 
     def meters(self) -> list[Metered]:
         """What was done since this was last asked."""
@@ -61,7 +65,12 @@ class Model:
         if hardware() != self.wanted:  # its scores would differ in the last bits from those that the driver records
             theirs, ours = difference(self.wanted, hardware()) or (self.wanted, hardware())
             raise CurationError(Finding("C036", f"this node is {ours}, and the run is on {theirs}"))
-        with self._work(token), self.clock.batch():
+        with (
+            self._work(token),
+            self.clock.batch(),
+            counting(self.counts),
+            working(self.step.name, prepared.num_rows),
+        ):
             return infer_here(self.step, prepared)
 
     def prepare(self, step: Step, batch: pa.RecordBatch, token: str) -> pa.RecordBatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,9 @@ from curation.flow import Outcome
 from curation.models.meter import Reading
 from curation.plan import Step
 from curation.plugins import contained
+from curation.progress import UnitProgress
 from curation.scorers.base import Scorer
+from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
 
 
@@ -36,10 +38,32 @@ class Metered:
         return {**{name: facts[name] for name in facts if name != "reading"}, **facts["reading"]}
 
 
+@dataclass(frozen=True)
+class UnderWay:
+    """The units that are under way, as far as they have said."""
+
+    units: tuple[tuple[Any, UnitProgress], ...]
+    tokens: int = 0
+    """That models have read since these units began to be performed, ended ones too."""
+    in_models: float = 0.0
+    """Documents' worth of work that models in processes of their own have done of their batches at hand."""
+    drains: float | None = None
+    """Of a run that was interrupted: seconds until they are given up."""
+
+
+Watch = Callable[[UnderWay], None]
+BEAT_SECONDS = 1.0
+"""How often whoever watches is told."""
+DRAIN_SECONDS = 30.0
+"""How long units that are under way may go on after an interrupt; CURATION_DRAIN_SECONDS."""
+
+
 class Executor(Protocol):
     """In this process, or on a cluster: the same units, the same bytes."""
 
     name: str
+    watch: Watch
+    """Told about once a second, in the thread that runs the units, how far those under way are."""
 
     @property
     def workers(self) -> int:
@@ -57,6 +81,23 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of models and processes."""
+
+
+def unwatched(under_way: UnderWay) -> None:
+    """Tells nobody."""
+
+
+def drain_seconds() -> float:
+    """Raises C004 for a setting that is no number: an interrupt is no time to find that out."""
+    given = os.environ.get("CURATION_DRAIN_SECONDS", "").strip()
+    try:
+        seconds = float(given) if given else DRAIN_SECONDS
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        message = f"environment variable CURATION_DRAIN_SECONDS: expected a number from 0, got '{given}'"
+        raise CurationError(Finding("C004", message, f"leave it out for {DRAIN_SECONDS:g}"))
+    return seconds
 
 
 def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:

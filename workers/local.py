@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +19,11 @@ from curation.flow.perform import infer_here, prepare_here, score_here
 from curation.models.hardware import hardware
 from curation.models.meter import Reading
 from curation.plan import Step
+from curation.progress import StoppedError, UnitProgress, counting
 from schemas.recipe import Resources
-from workers.executor import Metered, marked, metered
+from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, drain_seconds, marked, metered, unwatched
+
+Flying = dict[Future[Any], tuple[Any, UnitProgress]]
 
 
 class LocalExecutor:
@@ -28,6 +33,10 @@ class LocalExecutor:
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
+        self.watch: Watch = unwatched
+        self._drain_seconds = drain_seconds()
+        self._tokens = 0
+        """That units which have ended read."""
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._before: dict[str, list[Reading]] = {}
         failpoints.register("driver")
@@ -38,29 +47,62 @@ class LocalExecutor:
     def run(self, units: Iterable[Any], steps: list[Step], tasks: Iterable[Resources] = ()) -> Iterator[Outcome]:
         pool = ThreadPoolExecutor(self.workers)
         self._before = {step.actor: marked(tokenising_object(step)) for step in steps if step.heavy}
-        flying: dict[Future[Any], Any] = {}
+        flying: Flying = {}
+        self._tokens = 0
         waiting = iter(units)
+        due = time.monotonic() + BEAT_SECONDS
         try:
             while True:
                 while len(flying) < 2 * self.workers:
                     unit = next(waiting, None)
                     if unit is None:
                         break
-                    flying[pool.submit(perform, unit, self._score)] = unit
+                    counts = UnitProgress()
+                    flying[pool.submit(self._perform, unit, counts)] = unit, counts
                 if not flying:
                     return
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield _outcome(flying.pop(future), future)
+                yield from self._ended(flying, BEAT_SECONDS)
+                if time.monotonic() >= due:
+                    due = time.monotonic() + BEAT_SECONDS
+                    self.watch(self._under_way(flying))
         except KeyboardInterrupt:
-            # what is running ends and commits, what waits is left for the next attempt
-            pool.shutdown(wait=True, cancel_futures=True)
-            for future, unit in flying.items():
-                if not future.cancelled():
-                    yield _outcome(unit, future)
+            yield from self._drain(pool, flying)
             raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            wait(flying, timeout=self._drain_seconds)
+            _give_up(flying)
+            pool.shutdown(wait=True)
+
+    def _ended(self, flying: Flying, seconds: float) -> Iterator[Outcome]:
+        """Units that have ended; waits for one, so long."""
+        done, _ = wait(flying, timeout=seconds, return_when=FIRST_COMPLETED)
+        for future in done:
+            unit, counts = flying.pop(future)
+            self._tokens += counts.tokens
+            yield _outcome(unit, future)
+
+    def _drain(self, pool: ThreadPoolExecutor, flying: Flying) -> Iterator[Outcome]:
+        """What is running ends and commits, or is given up after a while; what waits is left for the next attempt."""
+        pool.shutdown(wait=False, cancel_futures=True)
+        for future in [future for future in flying if future.cancelled()]:
+            del flying[future]
+        end = time.monotonic() + self._drain_seconds
+        while flying and (left := end - time.monotonic()) > 0:
+            self.watch(self._under_way(flying, left))
+            yield from self._ended(flying, min(left, BEAT_SECONDS))
+        _give_up(flying)
+        for future, (unit, _) in flying.items():
+            with suppress(StoppedError):
+                yield _outcome(unit, future)
+
+    def _under_way(self, flying: Flying, drains: float | None = None) -> UnderWay:
+        units = tuple(pair for future, pair in flying.items() if future.running())
+        return UnderWay(units, self._tokens + sum(counts.tokens for _, counts in units), drains=drains)
+
+    def _perform(self, unit: Any, counts: UnitProgress) -> Any:
+        with counting(counts):
+            return perform(unit, self._score)
 
     def _score(self, step: Step, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not step.heavy:
@@ -80,6 +122,12 @@ class LocalExecutor:
 
     def close(self) -> None:
         self._locks.clear()
+
+
+def _give_up(flying: Flying) -> None:
+    """Have units end where they count next, without a commit."""
+    for _, counts in flying.values():
+        counts.stopped = True
 
 
 def _outcome(unit: Any, future: Future[Any]) -> Outcome:

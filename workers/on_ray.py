@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -23,13 +23,14 @@ from curation.flow import Failure, Outcome, perform
 from curation.models.devices import THREADS
 from curation.models.hardware import hardware
 from curation.plan import Pass, Step
+from curation.progress import UnitProgress, counting
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
-from workers import cluster, metrics, shared_kv
+from workers import cluster, metrics, reports, shared_kv
 from workers.actor import Model, actor_name
 from workers.cluster import Demand, ResourceRequest
-from workers.executor import Metered
+from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, drain_seconds, unwatched
 from workers.joined import JoinedCluster
 from workers.pool import Pool
 from workers.private import PrivateCluster, at_ease
@@ -37,8 +38,8 @@ from workers.ray_private import silence_worker_logs
 from workers.remote_scoring import DIED, RemoteScorer
 from workers.reservations import actor_bounds, by_model, demands_of, unit_request
 
-BEAT_SECONDS = 1.0
-"""How often the driver looks after its actors while no unit ends."""
+MOST_ASKED = 32
+"""Units that are asked in one beat how far they are: of more of them each says so more rarely."""
 IDLE_SECONDS = 30.0
 """How long an actor too many stays."""
 CRASHES = 2
@@ -46,8 +47,6 @@ CRASHES = 2
 CRASHES_IN_ALL = 6
 LOSSES = 12
 """After so many processes, nodes or objects were lost under a unit it is given up."""
-DRAIN_SECONDS = 30.0
-"""How long units that are under way may go on after an interrupt; CURATION_DRAIN_SECONDS."""
 
 
 @dataclass
@@ -57,6 +56,7 @@ class _InFlight:
     unit: Any
     crashes: int = 0
     losses: int = 0
+    counts: UnitProgress = field(default_factory=UnitProgress)
 
 
 class RayExecutor:
@@ -80,6 +80,7 @@ class RayExecutor:
 
         `marker` names a file of the workspace that every node must see.
         """
+        self.watch: Watch = unwatched
         self._private = address is None
         self._wanted = workers or (2 if self._private else None)
         self._tell = tell
@@ -89,12 +90,14 @@ class RayExecutor:
         self._hardware: dict[bool, str] = {}
         self._looked = False
         self._beaten = 0.0
+        self._asked = 0
+        """Units that were asked how far they are, from which the next ones follow."""
         self._dead: set[str] | None = None
         self._lost: set[Any] = set()
         self._told: set[str] = set()
         """Stages whose deaths were told of; "" for those of a unit's own process."""
         failpoints.register("driver")
-        self._drain_seconds = _drain_seconds()
+        self._drain_seconds = drain_seconds()
         _authenticate(self._private)
         if not ray.is_initialized():
             silence_worker_logs()
@@ -196,8 +199,26 @@ class RayExecutor:
             for pool in self._pools.values():
                 pool.autoscale(len(flying))
             self._say_deaths()
+            self._ask_progress(flying)
+            self.watch(self._under_way(flying))
             done += self._lost_with_nodes([reference for reference in flying if reference not in done])
         return done  # type: ignore[no-any-return]
+
+    def _ask_progress(self, flying: dict[Any, _InFlight]) -> None:
+        """Of some units, what they last said of themselves; what is lost on the way, or late, harms nobody."""
+        references = list(flying)
+        for turn in range(min(MOST_ASKED, len(references))):
+            reference = references[(self._asked + turn) % len(references)]
+            report = shared_kv.read(reports.key(reference.task_id().hex()))
+            if report is not None:
+                reports.take(report, flying[reference].counts)
+        self._asked += MOST_ASKED
+
+    def _under_way(self, flying: dict[Any, _InFlight], drains: float | None = None) -> UnderWay:
+        pools = self._pools.values()
+        in_models = sum(pool.scored for pool in pools) / max(len(pools), 1)
+        units = tuple((flight.unit, flight.counts) for flight in flying.values())
+        return UnderWay(units, sum(pool.tokens for pool in pools), in_models, drains)
 
     def _say_deaths(self) -> None:
         name = shared_kv.read(DIED)
@@ -268,6 +289,7 @@ class RayExecutor:
             if not told:
                 shared_kv.write(_STOP, "")
                 told = True
+            self.watch(self._under_way(flying, left))
             done, _ = ray.wait(list(flying), num_returns=1, timeout=min(BEAT_SECONDS, left))
             for reference in done:
                 flight = flying.pop(reference)
@@ -358,19 +380,6 @@ _STOP = "stop"
 """Stands in the shared store once a driver is interrupted."""
 
 
-def _drain_seconds() -> float:
-    """Raises C004 for a setting that is no number: an interrupt is no time to find that out."""
-    given = os.environ.get("CURATION_DRAIN_SECONDS", "").strip()
-    try:
-        seconds = float(given) if given else DRAIN_SECONDS
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        message = f"environment variable CURATION_DRAIN_SECONDS: expected a number from 0, got '{given}'"
-        raise CurationError(Finding("C004", message, f"leave it out for {DRAIN_SECONDS:g}"))
-    return seconds
-
-
 def _node_key(task: str) -> str:
     """Where in the shared store stands which machine a unit is on."""
     return f"at/{task}"
@@ -393,10 +402,13 @@ def _perform(unit: Any, careful: bool, wanted: str) -> Any:
         with clock.step(step):
             return calls.score(step, batch)
 
+    told = reports.Reports(context.get_task_id())
     try:
-        value = perform(unit, scoring)
+        with counting(UnitProgress(changed=told)):
+            value = perform(unit, scoring)
     finally:
         calls.close()
+        told.close()
         shared_kv.erase(node_key)
     clock.done(value)
     return value

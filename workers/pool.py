@@ -45,9 +45,21 @@ class Pool:
         self._last: dict[str, tuple[float, float]] = {}
         """By member: seconds it had worked, by its own clock, when it last said."""
         self._share: dict[str, float] = {}
+        self._tokens: dict[str, int] = {}
+        self._scored: dict[str, float] = {}
         self._leaving: dict[str, tuple[Any, float]] = {}
         self._idle_since: float | None = None
         self._heard = time.monotonic()
+
+    @property
+    def tokens(self) -> int:
+        """That its actors have read."""
+        return sum(self._tokens.values())
+
+    @property
+    def scored(self) -> float:
+        """Documents of their batches at hand that they have done."""
+        return sum(self._scored.get(name, 0.0) for name in self.members)
 
     def fill(self) -> None:
         """Have at least the least."""
@@ -86,7 +98,7 @@ class Pool:
             for reference in done:
                 name = self._asked.pop(reference)
                 try:
-                    busy, clock = ray.get(reference)
+                    busy, clock, self._tokens[name], self._scored[name] = ray.get(reference)
                 except ray.exceptions.RayError:  # restarting: asked again, from a clock that begins anew
                     self._last.pop(name, None)
                     self._share.pop(name, None)

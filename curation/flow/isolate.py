@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation import progress, registry
 from curation.flow.faults import WorkerLostError, place_of
 from curation.flow.units import Scoring
 from curation.plan import Step
 from curation.plugins import kind_of
+from curation.progress import StoppedError
 from schemas.documents import ERROR, OK, TEXT
 from schemas.errors import CurationError, Finding
 
-PASSED_ON = (MemoryError, OSError, CurationError, WorkerLostError)
+PASSED_ON = (MemoryError, OSError, CurationError, WorkerLostError, StoppedError)
 """What is no single document's fault."""
+FIRST_SLICE = 8
+SLICE_SECONDS = 1.0
+"""What one call of somebody's own scorer is to take at most."""
 MANY = 32
 """Documents in a row that must fail one by one before the stage itself is suspected."""
 PLAIN_MESSAGES = '[{"role":"user","content":"Say a plain sentence."},{"role":"assistant","content":"Here is one."}]'
@@ -30,11 +36,42 @@ def score_rows(
     `raised` is told what was raised on them, and where.
     """
     try:
+        if own_code(step):
+            return _in_slices(step, batch, scoring)
         return _checked(step, scoring(step, batch), batch.num_rows)
     except PASSED_ON:
         raise
     except Exception:
         return _isolate(step, batch, scoring, Counter() if raised is None else raised)
+
+
+def own_code(step: Step) -> bool:
+    """Whether a step's scorer is somebody's own, in this process, of which nobody knows how fast it is."""
+    return not step.heavy and step.family in registry.BUILTIN and step.spec.kind not in registry.BUILTIN[step.family]
+
+
+_slices: dict[str, int] = {}
+"""By step: documents that its scorer is given at a time."""
+
+
+def _in_slices(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> pa.RecordBatch:
+    """A batch in as many calls as let it say about once a second how far it is: a score is of its document alone."""
+    rows, start = batch.num_rows, 0
+    size = _slices.get(step.fingerprint, FIRST_SLICE)
+    results: list[pa.RecordBatch] = []
+    while start < rows or not results:
+        piece = batch.slice(start, size)
+        began = time.monotonic()
+        results.append(complete(_checked(step, scoring(step, piece), piece.num_rows), step))
+        seconds = time.monotonic() - began
+        start += piece.num_rows
+        progress.documents(start, rows)
+        if seconds > SLICE_SECONDS:
+            size = max(1, size // 2)
+        elif seconds < SLICE_SECONDS / 4 and piece.num_rows == size:
+            size *= 4
+    _slices[step.fingerprint] = size
+    return results[0] if len(results) == 1 else pa.Table.from_batches(results).combine_chunks().to_batches()[0]
 
 
 def complete(result: pa.RecordBatch, step: Step) -> pa.RecordBatch:
@@ -107,7 +144,7 @@ def _is_broken(step: Step, batch: pa.RecordBatch, scoring: Scoring) -> bool:
     documents happen to be left for one batch: those that fail where the scorer works are errors, and stored."""
     try:
         _checked(step, scoring(step, plain_batch(batch.schema)), 1)
-    except WorkerLostError:
+    except (WorkerLostError, StoppedError):
         raise
     except Exception:
         return True

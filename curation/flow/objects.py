@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from curation import progress
 from curation.dedup.base import Dedup
 from curation.models.locate import sha256
 from curation.plan import StagePlan, StageSpec, Step, fingerprint
@@ -127,6 +128,7 @@ def describe(step: Step) -> list[dict[str, Any]]:
 @lru_cache(maxsize=64)
 def _loaded(spec: StageSpec, path: tuple[str, ...]) -> Scorer:
     scorer = _prepared(spec, path)
+    progress.listen_to_numba()
     scorer.load()
     _verify(spec, _verified(spec))
     return scorer

@@ -39,6 +39,7 @@ from curation.flow.write import faults_of_others, write_part
 from curation.models.locate import ModelError
 from curation.plan import Step
 from curation.plugins import contained, kind_of
+from curation.progress import StoppedError
 from curation.store import StoreError
 from schemas.errors import CurationError, Finding
 
@@ -57,11 +58,11 @@ class Performable(Protocol):
 
 
 def perform(unit: Unit | Performable, scoring: Scoring) -> Any:
-    """Do the work. Returns what the unit's function returns, or a Failure; raises for lost workers only."""
+    """Do the work. Returns what the unit's function returns, or a Failure; raises WorkerLostError and StoppedError."""
     try:
         with contained():
             return _done(unit, scoring)
-    except WorkerLostError:
+    except (WorkerLostError, StoppedError):
         raise
     except Exception as failure:
         report = _failure(unit, failure)
@@ -159,7 +160,7 @@ def _guarded(step: Step, work: Callable[[], pa.RecordBatch]) -> pa.RecordBatch:
     try:
         with contained():
             return work()
-    except (MemoryError, StoreError, CurationError):
+    except (MemoryError, StoreError, CurationError, StoppedError):
         raise
     except OSError as failure:
         if failure.errno in FULL:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import failpoints
+from curation import failpoints, progress
 from curation.flow.documents import Documents, Rows, renumbered, rows_at
 from curation.flow.faults import fault_of, faults_of
-from curation.flow.isolate import complete, score_rows
+from curation.flow.isolate import complete, own_code, score_rows
 from curation.flow.ledger import Ledger
 from curation.flow.missing import light_columns, missing_of_pass, needed_rows
 from curation.flow.objects import verify_object
@@ -21,11 +21,15 @@ from curation.flow.parts import StepWriter, commit_parts, refreshed
 from curation.flow.replay import replay
 from curation.flow.stored import StoredColumns, as_struct
 from curation.flow.units import ScoreWork, Scoring
-from curation.plan import StagePlan, Step
+from curation.plan import Pass, StagePlan, Step
+from curation.progress import UnitProgress
 from curation.scorers.input import examine
 from curation.text import seconds_compiling
 from curation.text.analysis import forget
 from schemas.documents import EMPTY, INPUT, OK
+
+QUICK = 0.02
+"""Weight of a step that runs compiled kernels, beside one that takes its time."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Scored:
     committed: bool
     raised: dict[str, int] = field(default_factory=dict)
     """What scorers raised on single documents, and where in their code: how often. Told, and not stored."""
+    kept: int = 0
+    """Of `rows`, those that the pass's gates let pass."""
 
 
 def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
@@ -56,6 +62,9 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     if not todo.any():
         return Scored(0, alive, {}, time.monotonic() - began, False)
     shard, work = task.shard, task.work
+    counts = progress.current() or UnitProgress()
+    counts.to_score = int(todo.sum())
+    counts.counted()
     failpoints.hit("in-score")
     scoring_pass = _ScoringPass(task, before, _with_bulky(task, stored), scoring)
     reading = rows_at(task.shard_work, np.flatnonzero(todo), task.part.first, work.reading)
@@ -64,7 +73,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
         for documents in faults_of(shard, reading):
             with fault_of(shard):
                 documents.read()
-            scored += scoring_pass.score(documents)
+            scored += scoring_pass.score(documents, counts)
         for step in task.part.steps:
             verify_object(step)
         files = [writer.close() for writer in scoring_pass.writers.values()]
@@ -76,7 +85,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
     failpoints.hit("after-data")
     committed = commit_parts(task, [file for file in files if file])
     steps = {file["step"]: file["rows"] for file in files if file}
-    return Scored(scored, alive, steps, seconds, committed, dict(scoring_pass.raised))
+    return Scored(scored, alive, steps, seconds, committed, dict(scoring_pass.raised), counts.kept)
 
 
 def _stored(task: ScoreWork) -> dict[str, StoredColumns]:
@@ -104,9 +113,10 @@ class _ScoringPass:
         self.stored = stored
         self.scoring = scoring
         self.raised: Counter[str] = Counter()
+        self.weights = _weights(task.part)
         self.writers = {step.fingerprint: StepWriter(work, mark, step, task.shard.key) for step in task.part.steps}
 
-    def score(self, documents: Documents) -> int:
+    def score(self, documents: Documents, counts: UnitProgress) -> int:
         """Send documents, which all lack some score, through the pass; how many of them got one."""
         rows = len(documents.rows)
         taken = pa.array(documents.rows)
@@ -114,24 +124,31 @@ class _ScoringPass:
         ledger.structs = {name: struct.take(taken) for name, struct in self.before.structs.items()}
         stored = {name: item.part(documents.rows) for name, item in self.stored.items()}
         touched = np.zeros(rows, dtype=bool)
+        behind = 0.0
         for stage in (*self.task.part.stages, *self.task.part.barriers):
             for step in stage.steps:
                 missing = np.flatnonzero(ledger.alive & ~stored[step.fingerprint].have & needed_rows(step, stored))
                 if len(missing):
                     began, compiled = time.perf_counter(), seconds_compiling()
-                    struct = self._score_step(documents, stage, step, missing, stored)
+                    with progress.working(step.name, self.weights[step.fingerprint] * len(missing)):
+                        struct = self._score_step(documents, stage, step, missing, stored)
                     writer = self.writers[step.fingerprint]
                     # without what is compiled once on a machine: estimates are made of this
                     writer.seconds += max(0.0, time.perf_counter() - began - (seconds_compiling() - compiled))
                     stored[step.fingerprint] = stored[step.fingerprint].fill(missing, struct)
                     writer.add(self.task.shard.row_start + documents.rows[missing], struct)
                     touched[missing] = True
+                behind += self.weights[step.fingerprint]
             if stage.barrier:
                 continue
             columns = stored[stage.steps[-1].fingerprint]
             ledger.score_stage(stage, columns)
+            counts.part = rows - int(ledger.alive.sum()) * (1 - behind)  # what was dropped needs no more
             if stage.family == "transform":
                 documents.edit_as_stored(columns)
+        counts.through, counts.part = counts.through + rows, 0.0
+        counts.kept += int(ledger.alive.sum())
+        counts.counted()
         return int(touched.sum())
 
     def _score_step(
@@ -147,6 +164,13 @@ class _ScoringPass:
         if step.edits:
             result = _in_source(documents, result, step, missing)
         return as_struct(result, step.columns)
+
+
+def _weights(part: Pass) -> dict[str, float]:
+    """What share of a document's way through a pass each step is taken for, where it is said how far a run is: models,
+    services and code of others take their time, and a compiled kernel next to none."""
+    slow = {step.fingerprint: 1.0 if step.heavy or step.spec.cache or own_code(step) else QUICK for step in part.steps}
+    return {name: weight / sum(slow.values()) for name, weight in slow.items()}
 
 
 def _in_source(documents: Documents, result: pa.RecordBatch, step: Step, missing: Rows) -> pa.RecordBatch:

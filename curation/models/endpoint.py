@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curation import progress
 from curation.escape import terminal
 from curation.retry import AGAIN, pause
 from schemas.errors import CurationError, Finding
@@ -108,7 +109,9 @@ class Endpoint:
         with client, ThreadPoolExecutor(self.concurrency) as pool:
             flying = {key: pool.submit(self._ask, client, key, request) for key, request in missing.items()}
             try:
-                answers |= {key: future.result() for key, future in flying.items()}
+                for number, (key, future) in enumerate(flying.items(), 1):
+                    answers[key] = future.result()
+                    progress.documents(number, len(flying))
             except BaseException:
                 for future in flying.values():
                     future.cancel()

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation import progress
 from curation.models.devices import THREADS, Device, exact_products, threads
 from curation.models.locate import ModelError
 from curation.models.meter import Meter
@@ -86,8 +87,11 @@ class Forward(ABC):
         """States of all sequences, in passes that come in an order of their own. Each has 1 to `longest` tokens."""
         import torch
 
+        progress.expect(int(sequences.lengths.sum()))
         with threads(THREADS), torch.inference_mode():
-            yield from self._passes(sequences, first_position)
+            for states in self._passes(sequences, first_position):
+                yield states
+                progress.read(int(states.counts.sum()))
 
     @abstractmethod
     def _passes(self, sequences: Sequences, first_position: int) -> Iterator[States]: ...

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
+from curation import progress
 from curation.models.locate import LocatedModel, locate
 from curation.scorers import base
 from schemas.documents import EMPTY, OK
@@ -102,6 +103,7 @@ class Language(base.Scorer):
         if self._model is None:
             from curation.models.fasttext import FastText  # brings numba, which to check a recipe needs not
 
+            progress.listen_to_numba()
             located = self._locate()
             located.verify()
             self._model = FastText(located.file(_weights(located)))

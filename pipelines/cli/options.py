@@ -80,6 +80,9 @@ Executor = Annotated[
     Runner, typer.Option("--executor", help="local: threads here. auto: Ray for large inputs or an address.")
 ]
 Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster, host:port or auto.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Begin, though another process is at this run. Default: wait for that one.")
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units of work at a time. Default: this machine's cores.")
 ]

@@ -1,4 +1,4 @@
-"""What a person sees of a run, on stderr: bars in a terminal, a line now and then elsewhere."""
+"""What a person sees of a run, on stderr: one line that lives in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import sys
 import threading
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
-from curation.text import nothing_compiled
+from pipelines.cli import phases
 from pipelines.cli.render import counted, tell_text
 from pipelines.running.events import (
+    Advanced,
     Event,
     Failed,
     FitStarted,
     InputSkipped,
+    Joined,
     ModelMetered,
     Notice,
     PhaseEnded,
@@ -28,7 +31,11 @@ if TYPE_CHECKING:
     from curation.flow import Failure, Outcome
     from workers.executor import Metered
 
-HEARTBEAT_SECONDS = 30.0
+HEARTBEAT_SECONDS = 10.0
+"""When a phase first says in a log how far it is, and then again; of a long one it is said more rarely."""
+RARELY_SECONDS = 300.0
+REFRESHES = 4
+"""A second, of the line in a terminal."""
 
 
 class Progress:
@@ -38,31 +45,38 @@ class Progress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.verbose = verbose
-        self.bars = self.stream.isatty() and not quiet and not verbose
-        self._bar: Any = None
-        self._task: Any = None
-        self._phase: tuple[str, int] | None = None
+        self.live = self.stream.isatty() and not quiet and not verbose
+        self._line: Any = None
+        self._phase: PhaseStarted | None = None
+        self._at: Advanced | None = None
         self._done = 0
         self._began = 0.0
+        self._spent: Counter[str] = Counter()
+        """Seconds of the phases so far that have one title."""
+        self._compiling = False
         self._stop = threading.Event()
+        self._heart: threading.Thread | None = None
         self._failures: Counter[tuple[str, str]] = Counter()
 
     def __call__(self, event: Event) -> None:
         match event:
-            case RunStarted():
-                self._run_started(event)
+            case RunStarted(run, rows, shards):
+                self._talk(f"run {run}: {counted(rows, 'document')} in {counted(shards, 'shard')}")
+            case Joined():
+                self._joined(event)
             case FitStarted(stage, rows):
                 self._talk(f"fitting '{stage}' on its seeds and {rows:,} documents of the pool")
-            case PhaseStarted(name, total):
-                self._phase, self._done, self._began = (name, total), 0, time.monotonic()
-                if self.bars:
-                    self._start_bar(name, total)
+            case PhaseStarted():
+                self._phase_started(event)
+            case Advanced():
+                self._advanced(event)
             case UnitEnded(outcome):
                 self._unit_ended(outcome)
-            case PhaseEnded(name):
-                self._phase_ended(name)
+            case PhaseEnded():
+                self._phase_ended()
             case ModelMetered(reading):
-                self._talk(_meter_line(reading))
+                if self.verbose:
+                    self.say(_meter_line(reading))
             case Failed(failure, path):
                 self._failed_line(failure, path)
             case InputSkipped(path, message):
@@ -73,17 +87,25 @@ class Progress:
     def close(self) -> None:
         """Take down what is on the screen."""
         self._stop.set()
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._take_down()
+        if self._heart is not None:
+            self._heart.join()
 
     def say(self, text: str) -> None:
         """One line of talk."""
         self._print(terminal(text))
 
+    def stopping(self, seconds: float) -> None:
+        """Say that a signal to stop was heard, in its handler: units under way have so long."""
+        if self._phase is None:
+            self.say("stopping: press again to stop now")
+        else:
+            self.say(phases.stopping(None if self._at is None else self._at.under_way, seconds))
+        self.say("what is done is kept: the same command goes on from there")
+
     def _print(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        if self._line is not None:
+            self._line.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         else:
             tell_text(text, self.stream)
 
@@ -91,28 +113,44 @@ class Progress:
         if not self.quiet:
             self.say(text)
 
-    def _run_started(self, event: RunStarted) -> None:
-        self._talk(f"run {event.run}: {counted(event.rows, 'document')} in {counted(event.shards, 'shard')}")
-        if nothing_compiled():
-            self._talk("compiling kernels on their first use: a minute or two, once on this machine")
-        if not self.bars and not self.quiet:
-            threading.Thread(target=self._heartbeat, daemon=True).start()
+    def _joined(self, other: Joined) -> None:
+        ago = phases.duration((datetime.now(UTC) - other.since).total_seconds())
+        who = f"process {other.pid} on {other.host}, since {other.since.astimezone():%H:%M:%S} ({ago} ago)"
+        self.say(f"this run is under way: {who}, as attempt {other.attempt}")
+        self.say("waiting for it; --force goes on beside it, and Ctrl-C leaves it alone")
+        if other.stale_seconds is not None:
+            self.say(f"it cannot be seen from here: without a sign of it for {other.stale_seconds:.0f} s this goes on")
+
+    def _phase_started(self, phase: PhaseStarted) -> None:
+        self._take_down()
+        self._phase, self._at, self._done, self._began = phase, None, 0, time.monotonic()
+        if self.live:
+            self._put_up()
+        elif self._heart is None and not self.quiet:
+            self._heart = threading.Thread(target=self._beat, daemon=True)
+            self._heart.start()
+
+    def _advanced(self, at: Advanced) -> None:
+        self._at = at
+        if at.compiling and not self._compiling and not self.live:
+            self._talk(phases.COMPILING)
+        self._compiling = at.compiling
 
     def _unit_ended(self, outcome: Outcome) -> None:
         self._done += 1
-        if self._bar is not None:
-            self._bar.advance(self._task)
         if self.verbose and self._phase:
-            self.say(f"[{self._done}/{self._phase[1]}] {self._phase[0]}{_unit_facts(outcome)}")
+            self.say(f"[{self._done}/{self._phase.total}] {phases.title(self._phase)}{_unit_facts(outcome)}")
 
-    def _phase_ended(self, name: str) -> None:
-        seconds = time.monotonic() - self._began
-        total = self._phase[1] if self._phase else 0
+    def _phase_ended(self) -> None:
+        phase, at = self._phase, self._at
         self._phase = None
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-        self._talk(f"{name}: {total:,} done in {seconds:.1f} s")
+        self._take_down()
+        if phase is None:
+            return
+        doing = phases.title(phase)
+        self._spent[doing] += time.monotonic() - self._began  # type: ignore[assignment]
+        if phase.step not in ("entrants", "pairs"):  # what they are for ends with the group that is made of them
+            self._talk(phases.ended(phase, at, self._spent.pop(doing)))
 
     def _failed_line(self, failure: Failure, path: str) -> None:
         same = (failure.code, failure.message.replace(path, "") if path else failure.message)
@@ -123,28 +161,46 @@ class Progress:
         if self.verbose and failure.trace:
             self._print(terminal(failure.trace, lines=True))
 
-    def _start_bar(self, name: str, total: int) -> None:
+    def _put_up(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
+        from rich.live import Live
 
-        self._bar = Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=self.stream),
+        console = Console(file=self.stream)
+        self._line = Live(
+            get_renderable=lambda: self._text(console.width),
+            console=console,
+            refresh_per_second=REFRESHES,
             transient=True,
         )
-        self._bar.start()
-        self._task = self._bar.add_task(terminal(name), total=total)
+        self._line.start()
 
-    def _heartbeat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_SECONDS):
-            if self._phase is not None:
-                what, total = self._phase
-                self.say(f"{what}: {self._done:,} of {total:,} after {time.monotonic() - self._began:.0f} s")
+    def _take_down(self) -> None:
+        if self._line is not None:
+            self._line.stop()
+            self._line = None
+
+    def _text(self, width: int) -> Any:
+        from rich.text import Text
+
+        phase = self._phase
+        # one column is left free: some terminals go to the next line when the last one is written to
+        text = phases.line(phase, self._at, self._seconds, width - 1) if phase is not None else ""
+        return Text(terminal(text), no_wrap=True, overflow="crop")
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _beat(self) -> None:
+        told: PhaseStarted | None = None
+        due = 0.0
+        while not self._stop.wait(HEARTBEAT_SECONDS / 20):
+            phase, at, seconds = self._phase, self._at, self._seconds
+            if phase is not told:
+                told, due = phase, HEARTBEAT_SECONDS
+            if phase is not None and seconds >= due:
+                due = seconds + max(HEARTBEAT_SECONDS, min(seconds / 3, RARELY_SECONDS))
+                self.say(phases.sentence(phase, at, seconds))
 
 
 def _meter_line(meter: Metered) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from pipelines.cli.options import (
     Address,
     Executor,
     Folder,
+    Force,
     Label,
     OutputFile,
     OutputFormat,
@@ -114,6 +115,7 @@ def run(
         bool, typer.Option("--refit", help="Fit trained stages anew instead of using what is pinned.")
     ] = False,
     label: Label = None,
+    force: Force = False,
     sent_from: Annotated[Path | None, typer.Option("--sent-from", hidden=True)] = None,
     expect: Annotated[str | None, typer.Option("--expect", hidden=True)] = None,
     quiet: Quiet = False,
@@ -123,11 +125,13 @@ def run(
 
     Resumes by itself, scores only what was never scored, does nothing when nothing is missing.
     """
-    from pipelines.recipe.bundle import unpacked
+    given: Any = recipe
+    if sent_from is not None:  # by `curate submit`
+        from pipelines.recipe.bundle import unpacked
 
+        given = unpacked(recipe, sent_from)
     options = {"executor": executor.value, "address": address, "workers": workers, "sample": sample, "refit": refit}
-    options["label"] = label
-    given = recipe if sent_from is None else unpacked(recipe, sent_from)  # by `curate submit`
+    options |= {"label": label, "force": force}
     run_and_report(workspace, quiet, verbose, lambda ws, report: ws.run(given, report=report, expect=expect, **options))
 
 
@@ -146,11 +150,12 @@ def retry(
     executor: Executor = Runner.auto,
     address: Address = None,
     workers: Workers = None,
+    force: Force = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Run an earlier run's recipe again: what failed is tried again, what is committed stays."""
-    options = {"executor": executor.value, "address": address, "workers": workers}
+    options = {"executor": executor.value, "address": address, "workers": workers, "force": force}
     run_and_report(workspace, quiet, verbose, lambda ws, report: ws.retry(run, report=report, **options))
 
 

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pipelines.cli.render import put
 from workers.interrupt import CODE, stoppable
 
-SAID = "stopping: units that are under way end and commit first; once more to stop at once"
+if TYPE_CHECKING:
+    from pipelines.cli.progress import Progress
 
 
 @contextmanager
-def until_stopped(say: Callable[[str], None]) -> Iterator[None]:
+def until_stopped(progress: Progress) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP let units that are under way end and commit; a second one ends this process at once.
 
     What is interrupted before a run has begun, or after its end, ends the command here, with 130.
     """
+    from workers.executor import drain_seconds
+
+    seconds = drain_seconds()
 
     def told(number: int) -> None:
         with suppress(OSError):  # a terminal that was closed takes no more
-            say(SAID)
+            progress.stopping(seconds)
 
     try:
         with stoppable(told):
             yield
     except KeyboardInterrupt:
-        say("stopped. What is committed stays: the same command goes on from there")
+        progress.say("stopped. What is committed stays: the same command goes on from there")
         raise typer.Exit(CODE) from None
 
 

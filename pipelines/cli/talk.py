@@ -23,7 +23,7 @@ def run_and_report(path: str, quiet: bool, verbose: bool, start: Any) -> None:
     progress = Progress(quiet=quiet, verbose=verbose)
     workspace = open_workspace(path)
     try:
-        with until_stopped(progress.say):
+        with until_stopped(progress):
             result = start(workspace, progress)
     finally:
         progress.close()

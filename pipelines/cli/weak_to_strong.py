@@ -72,7 +72,7 @@ def run(
     given = spec if sent_from is None else unpacked(spec, sent_from)  # by `curate weak-to-strong submit`
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
-        with until_stopped(progress.say):
+        with until_stopped(progress):
             result = open_workspace(workspace).weak_to_strong(given, workers=workers, expect=expect, report=progress)
     finally:
         progress.close()

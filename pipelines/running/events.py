@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,19 @@ class RunStarted:
     run: str
     rows: int
     shards: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Another attempt is at the run, and is waited for. Until it ends, the events of phases are its own."""
+
+    run: str
+    attempt: str
+    host: str
+    pid: int
+    since: datetime
+    stale_seconds: float | None
+    """Of one that cannot be seen from here: how long its heartbeat has to stand still before it counts as gone."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,49 @@ class PhaseStarted:
 
     name: str
     total: int
+    step: str = ""
+    """score, entrants, pairs, resolve, decide, write or fit; empty for a weak-to-strong run's."""
+    stage: str = ""
+    """The stage that it is about, of those that are about one."""
+    family: str = ""
+    """That stage's: dedup or select."""
+    documents: int | None = None
+    """Those that the units are about, counted once."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """How far the phase that is under way has come: about once a second. Of what other machines do it is what they last
+    said, and nothing is decided by it."""
+
+    name: str
+    units: int
+    """Units that ended, of `total`."""
+    total: int
+    under_way: int
+    """Units that are being performed."""
+    documents: int | None
+    """Documents done, those of units under way too; None where units are about something else."""
+    to_score: int | None
+    """Documents that there are to do."""
+    exact: bool
+    """Whether `to_score` is counted, and not in part what the units so far let expect."""
+    kept: float | None
+    """Share of documents that the phase's gates let pass, of those that have been through."""
+    tokens: int
+    """Tokens that models have read in this phase."""
+    seconds: float
+    """Since the phase began."""
+    documents_per_second: float | None
+    """Of late, as the next two."""
+    tokens_per_second: float | None
+    seconds_left: float | None
+    working: tuple[str, ...]
+    """Steps that are at work."""
+    compiling: bool
+    """Whether text kernels are being compiled, once on a machine."""
+    drains: float | None
+    """After an interrupt, seconds until the units under way are given up."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +133,9 @@ class Notice:
     text: str
 
 
-Event = RunStarted | FitStarted | PhaseStarted | UnitEnded | PhaseEnded | ModelMetered | Failed | InputSkipped | Notice
+Event = (
+    RunStarted | Joined | FitStarted | PhaseStarted | Advanced | UnitEnded | PhaseEnded | ModelMetered | Failed
+    | InputSkipped | Notice
+)  # fmt: skip
 Report = Callable[[Event], None]
 """Told of everything that happens."""

@@ -14,6 +14,7 @@ from curation.store import Store
 from pipelines.planning.fits import Unfitted
 from pipelines.planning.resolve import Resolved
 from pipelines.running.events import FitStarted, PhaseEnded, PhaseStarted, Report, UnitEnded
+from pipelines.running.pace import Pace, paced
 from schemas.errors import CurationError, Finding
 from workers.executor import Executor
 from workers.local import LocalExecutor
@@ -49,15 +50,17 @@ def fit(
         gpus=(stage.resources and stage.resources.num_gpus) or 1.0 if models else 0.0,
     )
     report(FitStarted(todo.stage, todo.sample_rows))
-    report(PhaseStarted(f"fit {todo.stage}", 1))
+    phase = PhaseStarted(f"fit {todo.stage}", 1, "fit", todo.stage)
+    report(phase)
     with closing(runs_on() if models else in_process()) as executor:
         if models:
             executor.hardware(models)  # refuses a cluster that has none
-        for outcome in executor.run([unit], [], filter(None, [stage.resources])):
-            report(UnitEnded(outcome))
-            if outcome.failure is not None:
-                raise CurationError(Finding(outcome.failure.code, outcome.failure.message, outcome.failure.hint))
-    report(PhaseEnded(f"fit {todo.stage}"))
+        with paced(executor, Pace(phase, report)):
+            for outcome in executor.run([unit], [], filter(None, [stage.resources])):
+                report(UnitEnded(outcome))
+                if outcome.failure is not None:
+                    raise CurationError(Finding(outcome.failure.code, outcome.failure.message, outcome.failure.hint))
+    report(PhaseEnded(phase.name))
 
 
 def _on_gpus(plan: Plan, stage: StagePlan) -> list[Step]:

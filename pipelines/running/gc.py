@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from curation.manifest.parts import Manifest, part_name
 from curation.store import TEMPORARY, Store
 from pipelines.running.attempts import running
+from pipelines.running.join import HEARTBEATS
 from pipelines.running.latest import mend_latest
 from schemas.manifest import PARTS
 
@@ -96,7 +97,7 @@ def _named(store: Store, manifest: Manifest) -> set[str]:
 
 def _is_leftover(name: str, named: set[str]) -> bool:
     parts = name.split("/")
-    if any(part.startswith(TEMPORARY) for part in parts):
+    if parts[0] == HEARTBEATS or any(part.startswith(TEMPORARY) for part in parts):
         return True
     if parts[0] in ("scores", "decisions", "groups", "weak_to_strong") or name.startswith(f"{COMPACTED}/"):
         return name not in named

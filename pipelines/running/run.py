@@ -40,7 +40,9 @@ from pipelines.running.events import (
     RunStarted,
     UnitEnded,
 )
+from pipelines.running.join import Heartbeat, earlier, join
 from pipelines.running.latest import point_latest
+from pipelines.running.pace import Pace, paced
 from pipelines.running.publish import output_files, publish
 from pipelines.running.records import announce_attempt, announce_run, new_attempt, record_end, record_failure
 from pipelines.running.result import Result, check_finished, counts, finished
@@ -53,17 +55,28 @@ MOST_RAISED = 10
 """Kinds of faults of single documents that are told at the end of a pass."""
 
 
-def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: Report) -> Result:
-    """Bring a plan to its dataset. What is committed already is not done again; a finished run is a no-op."""
+def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: Report, force: bool = False) -> Result:
+    """Bring a plan to its dataset. What is committed already is not done again; a finished run is a no-op, and one that
+    another attempt is at is waited for, unless `force`."""
     began = time.monotonic()
-    manifest = Manifest(store)
-    done = finished(manifest, plan.run)
-    if done is not None:
-        publish_missing(store)
-        point_latest(store, plan.name, plan.run)
-        done.seconds = time.monotonic() - began
-        return done
-    return _Invocation(plan, store, executor, report, manifest).run()
+    while True:
+        manifest = Manifest(store)
+        done = finished(manifest, plan.run)
+        if done is None and not force:
+            done = join(store, plan.run, report)
+        if done is not None:
+            publish_missing(store)
+            point_latest(store, plan.name, plan.run)
+            done.seconds = time.monotonic() - began
+            return done
+        invocation = _Invocation(plan, store, executor, report, Manifest(store), force)
+        result = invocation.run()
+        if not invocation.stepped_back:
+            return result
+
+
+class _StepBackError(Exception):
+    """Of two attempts that began at once this is the later one."""
 
 
 class _StopError(Exception):
@@ -80,13 +93,18 @@ class _Invocation:
         executor: Callable[[], Executor],
         report: Report,
         manifest: Manifest | None = None,
+        force: bool = True,
     ) -> None:
         self.plan = plan
         self.store = store
         self.manifest = manifest or Manifest(store)
         self.make_executor = executor
-        self.report = report
         self.attempt = new_attempt()
+        self.heartbeat = Heartbeat(store, self.attempt, report)
+        self.report: Report = self.heartbeat
+        self.force = force
+        self.stepped_back = False
+        """Whether another attempt turned out to have begun just before."""
         self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
         self.groups: dict[str, dict[str, Any]] = {}
         self.failed: dict[int, str] = {}
@@ -117,8 +135,12 @@ class _Invocation:
         began = time.monotonic()
         outcome = "failed"
         try:
-            self._announce()
-            outcome = self._attempt()
+            with self.heartbeat.beating():
+                self._announce()
+                outcome = self._attempt()
+        except _StepBackError:
+            self.stepped_back = True
+            outcome = "interrupted"
         except KeyboardInterrupt:
             outcome = "interrupted"
         except OSError as failure:
@@ -194,6 +216,9 @@ class _Invocation:
         plan = self.plan
         announce_run(self.manifest, plan)
         announce_attempt(self.manifest, plan.run, self.attempt, self.executor.name, self.hardware)
+        if not self.force and earlier(self.manifest, plan.run, self.attempt):
+            raise _StepBackError
+        self.force = True
         self.report(RunStarted(plan.run, plan.rows, len(plan.shards)))
         if self.executor.name == "local" and (died := deaths(self.manifest, plan.run)) is not None:
             self.report(Notice(died))
@@ -221,6 +246,7 @@ class _Invocation:
         self.report(Notice(text))
         self._end("failed")
         self.attempt = new_attempt()
+        self.heartbeat.goes_on_as(self.attempt)
         self.manifest = Manifest(self.store)
         self.groups = {}
         self.faultless, self.fault_causes = [], set()
@@ -236,6 +262,7 @@ class _Invocation:
         self.set_aside |= set(self.failed)
         self._end("failed")
         self.attempt = new_attempt()
+        self.heartbeat.goes_on_as(self.attempt)
         self.plan = self.plan.without(self.failed)
         self.groups = {}
         done = finished(self.manifest, self.plan.run)
@@ -283,26 +310,38 @@ class _Invocation:
 
     def _perform(
         self,
-        what: str,
+        phase: PhaseStarted,
         units: Iterable[Any],
-        total: int,
         steps: Iterable[Step] = (),
         tasks: Iterable[Resources | None] = (),
     ) -> Iterator[Outcome]:
-        if not total:
+        """What became of some units, which are what a phase is made of. To be read to its end."""
+        if not phase.total:
             return
-        self.report(PhaseStarted(what, total))
-        for outcome in self.executor.run(units, list(steps), filter(None, tasks)):
-            self.report(UnitEnded(outcome))
-            yield outcome
-        self.report(PhaseEnded(what))
+        self.report(phase)
+        pace = Pace(phase, self.report, self._rows_of)
+        with paced(self.executor, pace):
+            for outcome in self.executor.run(units, list(steps), filter(None, tasks)):
+                pace.ended(outcome)
+                self.report(UnitEnded(outcome))
+                yield outcome
+        pace.finish()
+        self.report(PhaseEnded(phase.name))
+
+    def _rows(self, shards: Iterable[Shard]) -> int:
+        return sum(self.plan.rows_of(shard) for shard in shards)
+
+    def _rows_of(self, unit: Any) -> int | None:
+        shard = getattr(unit, "shard", None)
+        return None if shard is None else self.plan.rows_of(shard)
 
     def _score(self, part: Pass) -> None:
         name = " + ".join(stage.id for stage in (*part.stages, *part.barriers) if stage.steps)
         shards = self._shards()
         units = (ScoreWork(shard_work, part.number) for shard_work in shards)
         raised: Counter[str] = Counter()
-        for outcome in self._perform(f"score {name}", units, len(shards), part.steps, part.tasks):
+        phase = PhaseStarted(f"score {name}", len(shards), "score", documents=self._rows(shards.shards))
+        for outcome in self._perform(phase, units, part.steps, part.tasks):
             if outcome.failure:
                 self._fail(outcome.unit.shard, outcome.failure, name)
             else:
@@ -333,7 +372,7 @@ class _Invocation:
         family = family_of(stage)
         ranges = family.ranges(self.plan.rows)
         enter = partial(EnterWork, position=stage.position, ranges=max(1, ranges))
-        table = self._recorded("entrants", stage.id, shards, f"{self.plan.run}-{stage.id}", enter, stage.resources)
+        table = self._recorded("entrants", stage, shards, f"{self.plan.run}-{stage.id}", enter)
         if self.stopped:
             return
         contents = table.column("content").to_pylist()
@@ -354,11 +393,10 @@ class _Invocation:
     def _recorded(
         self,
         kind: str,
-        step: str,
+        stage: StagePlan | None,
         shards: Shards,
         prefix: str,
         unit: Callable[[ShardWork], Any],
-        resources: Resources | None = None,
     ) -> pa.Table:
         """The record of each shard, in their order, but for those that fail. What is not recorded yet is performed."""
         keys = {shard.index: f"{prefix}-{shard.index:08d}" for shard in shards.shards}
@@ -367,9 +405,12 @@ class _Invocation:
             sketched = set(self.manifest.keys("sketches"))
             recorded = {key for key in recorded if key in sketched and ("sketches", key) not in self.manifest.damaged}
         todo = [shard for shard in shards.shards if keys[shard.index] not in recorded]
-        what = step if step == "decide" else f"{step}: {kind}"
+        step, resources = (stage.id, stage.resources) if stage is not None else ("decide", None)
+        phase = PhaseStarted("decide", len(todo), "decide", documents=self._rows(todo))
+        if stage is not None:
+            phase = replace(_phase(stage, kind, len(todo)), documents=phase.documents)
         learned: dict[str, list[dict[str, Any]]] = {}
-        for outcome in self._perform(what, map(unit, shards.of(todo)), len(todo), (), [resources]):
+        for outcome in self._perform(phase, map(unit, shards.of(todo)), (), [resources]):
             shard = outcome.unit.shard
             if outcome.failure:
                 self._fail(shard, outcome.failure, step)
@@ -392,7 +433,7 @@ class _Invocation:
         keys = {f"{key}-{prefix:04d}": prefix for prefix in range(ranges)}
         pairs = {keys[name]: record["data"] for name, record in self.manifest.records("pairs", keys).items()}
         units = [PairWork(shards.work, stage, key, prefix, entrants) for prefix in keys.values() if prefix not in pairs]
-        for outcome in self._perform(f"{stage.id}: candidate pairs", units, len(units), (), [stage.resources]):
+        for outcome in self._perform(_phase(stage, "pairs", len(units)), units, (), [stage.resources]):
             if outcome.failure:
                 self._fail(None, outcome.failure, stage.id)
             else:
@@ -407,16 +448,14 @@ class _Invocation:
         )
         found = tuple(pairs[prefix] for prefix in sorted(pairs))
         unit = ResolveWork(shards.work, stage, key, tuple(stage_shards), entrants, found)
-        for outcome in self._perform(f"{stage.id}: resolve", [unit], 1, (), [stage.resources]):
-            if outcome.failure:
-                self._fail(None, outcome.failure, stage.id)
-                return None
-            return outcome.value  # type: ignore[no-any-return]
-        return None
+        [outcome] = self._perform(_phase(stage, "resolve", 1), [unit], (), [stage.resources])
+        if outcome.failure:
+            self._fail(None, outcome.failure, stage.id)
+        return None if outcome.failure else outcome.value
 
     def _decide(self) -> list[tuple[Shard, dict[str, Any]]]:
         shards = self._shards()
-        table = self._recorded("decisions", "decide", shards, self.plan.run, DecideWork)
+        table = self._recorded("decisions", None, shards, self.plan.run, DecideWork)
         decided = [shard for shard in shards.shards if shard.index not in self.failed]
         columns = ["rows", "kept", "dropped", "errored", "kept_bytes", "data"]
         records = table.select(columns).to_pylist()
@@ -443,7 +482,7 @@ class _Invocation:
             members = tuple(shards.of(shard for shard, _ in parts[number]))
             return WriteWork(shards.work, number, members, tuple(data for _, data in parts[number]))
 
-        for outcome in self._perform("write", map(unit, todo), len(todo)):
+        for outcome in self._perform(PhaseStarted("write", len(todo), "write"), map(unit, todo)):
             if outcome.failure:
                 self._fail(None, outcome.failure, "write")
             else:
@@ -457,3 +496,9 @@ class _Invocation:
 
     def _end(self, outcome: str) -> None:
         record_end(self.manifest, self.attempt, outcome, self.result)
+
+
+def _phase(stage: StagePlan, step: str, units: int) -> PhaseStarted:
+    """Of a dataset-wide stage."""
+    what = {"entrants": "entrants", "pairs": "candidate pairs", "resolve": "resolve"}[step]
+    return PhaseStarted(f"{stage.id}: {what}", units, step, stage.id, stage.family)

@@ -9,6 +9,7 @@ from curation.flow import Failure
 from curation.weak_to_strong.students.base import Student
 from curation.weak_to_strong.supervisors.base import Supervisor
 from pipelines.running.events import Failed, PhaseEnded, PhaseStarted, Report, UnitEnded
+from pipelines.running.pace import Pace, paced
 from pipelines.weak_to_strong.data import Data
 from pipelines.weak_to_strong.plan import Resolved
 from pipelines.weak_to_strong.spec import Loaded
@@ -40,24 +41,28 @@ class Phases:
         """
         if not units:
             return []
-        self.report(PhaseStarted(name, len(units)))
+        phase = PhaseStarted(name, len(units))
+        self.report(phase)
+        pace = Pace(phase, self.report)
         position = {unit: index for index, unit in enumerate(units)}
         records: list[Record | None] = [None] * len(units)
         failures: dict[int, Failure] = {}
         first: dict[str, int] = {}
         """Of each member that failed, its first unit that did, whichever came first: a report is the same each time."""
-        for outcome in self.executor.run(_while_whole(units, first), []):
-            self.report(UnitEnded(outcome))
-            index, failure = position[outcome.unit], outcome.failure
-            if failure is None:
-                records[index] = outcome.value
-            elif isinstance(failure, MemberFailure):
-                failures[index] = failure
-                for member in outcome.unit.members:
-                    first[member] = min(first.get(member, index), index)
-            else:
-                self.report(Failed(failure))
-                raise StoppedError(failure)
+        with paced(self.executor, pace):
+            for outcome in self.executor.run(_while_whole(units, first), []):
+                pace.ended(outcome)
+                self.report(UnitEnded(outcome))
+                index, failure = position[outcome.unit], outcome.failure
+                if failure is None:
+                    records[index] = outcome.value
+                elif isinstance(failure, MemberFailure):
+                    failures[index] = failure
+                    for member in outcome.unit.members:
+                        first[member] = min(first.get(member, index), index)
+                else:
+                    self.report(Failed(failure))
+                    raise StoppedError(failure)
         for member, index in sorted(first.items(), key=lambda entry: entry[1]):
             self._leave_out(member, failures[index])
         self.report(PhaseEnded(name))

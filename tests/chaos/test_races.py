@@ -122,7 +122,7 @@ def test_two_invocations_of_one_run_at_once(
 ) -> None:
     run, reference = undisturbed
     other = start(tmp_path, recipe())
-    result = Workspace(tmp_path / "ws").run(recipe(), executor="local", workers=2)
+    result = Workspace(tmp_path / "ws").run(recipe(), executor="local", workers=2, force=True)
     theirs, trace = other.communicate(timeout=240)
     assert (result.run, result.failures) == (run, [])
     assert (other.returncode, json.loads(theirs)["failures"]) == (0, []), trace

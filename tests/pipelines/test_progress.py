@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import pytest
 
 from curation.flow import Failure
 from curation.manifest.parts import now
-from pipelines.cli import progress
+from pipelines.cli import phases, progress
 from pipelines.cli.progress import Progress
-from pipelines.running.events import Failed, FitStarted, PhaseEnded, PhaseStarted, RunStarted
+from pipelines.running.events import Advanced, Failed, FitStarted, PhaseEnded, PhaseStarted, RunStarted
 from pipelines.workspace import Workspace
 
 
@@ -39,12 +40,12 @@ def lines(light: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPat
 
 
 def test_verbose_says_every_unit_with_rows_in_and_out(lines: list[str], corpus: Path) -> None:
-    units = [line for line in lines if re.match(r"\[\d+/10\] score input ", line)]
+    units = [line for line in lines if re.match(r"\[\d+/10\] scoring language", line)]
     assert len(units) == 10
     assert sorted(line.partition("]")[0] for line in units) == sorted(f"[{number}/10" for number in range(1, 11))
     assert all(str(corpus) in line for line in units)
     assert any(re.search(r"a\.parquet: 55 → \d+ left, 55 scored, [\d,]+ documents/s$", line) for line in units)
-    assert any(re.search(r"\] decide .*: 55 → \d+ kept$", line) for line in lines)
+    assert any(re.search(r"\] deciding .*: 55 → \d+ kept$", line) for line in lines)
 
 
 def test_no_text_of_a_document_is_said(lines: list[str]) -> None:
@@ -59,25 +60,56 @@ def test_a_pipe_gets_one_line_a_phase_and_no_control_codes(
 ) -> None:
     plain = told(light, tmp_path / "a", io.StringIO())
     assert plain[0] == f"run {finished[0]}: 289 documents in 10 shards"
-    assert all(re.match(r"[a-z_ +:]+: [\d,]+ done in [\d.]+ s$", line) for line in plain[1:]), plain
+    assert re.match(r"scoring [a-z_, ]+: 289 documents, .*[\d]+% kept, [\d.]+ s$", plain[1]), plain
+    doing = r"(scoring|finding duplicates|choosing|deciding|writing)\b.*: .*[\d.]+ s$"
+    assert all(re.match(doing, line) for line in plain[1:]), plain
+    words = " ".join(plain)
+    assert not [word for word in ("entrants", "resolve", "decide", "candidate", "done in") if word in words]
     assert not [line for line in plain if "\x1b" in line or "\r" in line]
 
 
-def test_who_has_no_compiled_kernels_is_told_why_the_first_run_takes_minutes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def told_of(folder: Path) -> list[str]:
-        monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
-        stream = io.StringIO()
-        with closing(Progress(stream)) as teller:
-            teller(RunStarted("r", 1, 1))
-        return stream.getvalue().splitlines()
+def advanced(**facts: Any) -> Advanced:
+    """A second event of a phase of 650 documents."""
+    given = {"name": "score input + quality", "units": 1, "total": 4, "under_way": 2, "documents": 312, "to_score": 650}
+    given |= {"exact": True, "kept": 0.68, "tokens": 9000, "seconds": 8.0, "documents_per_second": 41.2}
+    given |= {"tokens_per_second": 12_345.0, "seconds_left": 8.2, "working": ("quality",), "compiling": False}
+    return Advanced(**{**given, "drains": None, **facts})
 
-    run = "run r: 1 document in 1 shard"
-    assert told_of(tmp_path) == [run, "compiling kernels on their first use: a minute or two, once on this machine"]
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "words.nbi").touch()
-    assert told_of(tmp_path) == [run]
+
+SCORING = PhaseStarted("score input + quality", 4, "score", documents=650)
+
+
+def test_a_line_says_how_far_and_how_fast_in_whatever_room_there_is() -> None:
+    long = PhaseStarted("score input + " + " + ".join(f"stage_{n}" for n in range(30)), 4, "score", documents=10**9)
+    many = advanced(documents=123_456_789, to_score=10**9, exact=False, seconds_left=99_999.0)
+    for width in (40, 60, 80, 120, 200):
+        for phase, at in ((SCORING, advanced()), (long, many), (long, None), (long, advanced(compiling=True))):
+            assert len(phases.line(phase, at, 9.0, width)) <= width
+        assert "41/s" in phases.line(SCORING, advanced(), 9.0, width)
+        assert "41/s" in phases.line(long, many, 9.0, width)
+    wide = phases.line(SCORING, advanced(), 9.0, 120)
+    assert wide.startswith("scoring quality  ━━")
+    assert wide.endswith("  312/650 docs  41/s  8 s left  12.3k tok/s  68% kept")
+    slow = advanced(documents=0, documents_per_second=0.0, seconds_left=None)
+    assert "/s" not in phases.line(SCORING, replace(slow, tokens_per_second=None), 4.0, 80)
+    assert "  0/s" in phases.line(SCORING, slow, 5.0, 80)  # from here on there is a rate, be it none
+    assert phases.sentence(SCORING, advanced(), 9.0) == (
+        "scoring quality: 312 of 650 documents, 41/s, 8 s left, 12.3k tokens/s, 68% kept"
+    )
+    assert phases.line(SCORING, advanced(drains=23.4), 9.0, 80) == (
+        "stopping: 2 units finish, at most 23 s; press again to stop now"
+    )
+
+
+def test_who_waits_for_kernels_is_told_so_in_a_terminal_and_once_in_a_log() -> None:
+    said = "compiling text kernels, once on this machine (about a minute)"
+    stream = io.StringIO()
+    with closing(Progress(stream)) as teller:
+        teller(SCORING)
+        for compiling in (False, True, True):
+            teller(advanced(compiling=compiling))
+    assert stream.getvalue().splitlines() == [said]
+    assert phases.line(SCORING, advanced(compiling=True), 9.0, 79).startswith(said[:40])
 
 
 def test_quiet_is_silent_unless_something_fails() -> None:
@@ -106,8 +138,7 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end_and_lines_that_do_not_mix
     said = stream.getvalue()
     assert "\x1b[" in said
     assert "something odd [bold]" in said
-    assert re.search(r"\x1b\[2Kscore: 3 done in [\d.]+ s\n$", said)  # the bar's line is wiped first
-    assert teller._bar is None
+    assert re.search(r"\x1b\[2Kscore: 3 done, [\d.]+ s\n$", said)  # the line that lives is wiped first
 
 
 def test_a_long_phase_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,13 +146,16 @@ def test_a_long_phase_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
     stream = io.StringIO()
     teller = Progress(stream)
     teller(RunStarted("r", 1, 1))
-    teller(PhaseStarted("score", 2_000))
-    while not re.search(r"score: 0 of 2,000 after \d+ s\n", stream.getvalue()):
+    teller(SCORING)
+    while "scoring quality: 0 of 4, 0 s\n" not in stream.getvalue():
+        time.sleep(0.05)
+    teller(advanced())
+    while "scoring quality: 312 of 650 documents, 41/s, 8 s left" not in stream.getvalue():
         time.sleep(0.05)
     teller.close()
-    count = stream.getvalue().count("score: 0 of 2,000")
+    count = stream.getvalue().count("scoring quality")
     time.sleep(0.2)
-    assert stream.getvalue().count("score: 0 of 2,000") <= count + 1  # and stops when the run does
+    assert stream.getvalue().count("scoring quality") == count  # and stops when the run does
 
 
 @pytest.mark.long

@@ -251,7 +251,7 @@ def test_stopped_it_commits_the_unit_under_way_and_goes_on_from_there(
         process.send_signal(signal.SIGTERM)
         _, talk = process.communicate(timeout=60)
     assert process.returncode == 130, talk
-    assert "stopping: units that are under way end and commit first" in talk
+    assert "; press again to stop now" in talk
     assert "interrupted · run" in talk
     committed = Workspace(tmp_path / "ws").manifest.read("weak_units").to_pylist()
     assert sorted(unit["kind"] for unit in committed) == ["clusters", "supervisor"]

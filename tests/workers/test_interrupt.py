@@ -200,7 +200,7 @@ def test_a_signal_to_every_process_of_the_job_drains(project: Project) -> None:
     project.release(driver)
     out, err = driver.communicate(timeout=PATIENCE)
     assert (driver.returncode, out) == (130, ""), err
-    assert "stopping: units that are under way end and commit first" in err
+    assert "; press again to stop now" in err
     assert re.search(r"^Interrupted after [\d.]+ s: scored 10 documents by 1 stage; what is stored stays$", err, re.M)
     assert re.search(r"^resume: +curate retry \w+ -w ws$", err, re.M)
     assert "Traceback" not in err
@@ -230,7 +230,7 @@ def test_a_signal_while_ray_starts_stops_the_run(number: signal.Signals, project
     os.killpg(driver.pid, number)
     out, err = driver.communicate(timeout=PATIENCE)
     assert (driver.returncode, out) == (130, ""), err
-    assert err.splitlines()[0].startswith("stopping: units that are under way")
+    assert err.splitlines()[0] == "stopping: press again to stop now"
     assert "Traceback" not in err
     assert not project.begun()
     assert project.left() == ([], [])

@@ -445,7 +445,7 @@ def test_sigterm_lets_units_end_and_the_run_resumes(address: str, recipe: Any, t
     hold.unlink()
     talk += holding.rest(process)[1]
     assert process.returncode == 130, talk
-    assert "stopping: units that are under way end and commit first" in talk
+    assert "; press again to stop now" in talk
     workspace = Workspace(tmp_path / "ws")
     attempt = workspace.sql("SELECT outcome, scored FROM attempts").to_pylist()[0]
     assert attempt["outcome"] == "interrupted"

@@ -1,0 +1,131 @@
+"""A phase of a run in the words of whoever waits for it: one line that fits, while it goes on and when it has ended."""
+
+from __future__ import annotations
+
+from curation.escape import terminal
+from pipelines.cli.render import counted
+from pipelines.running.events import Advanced, PhaseStarted
+
+RATE_SECONDS = 5.0
+"""A rate is said from here on, be it none; before that where there is one."""
+COMPILING = "compiling text kernels, once on this machine (about a minute)"
+_DOING = {"dedup": "finding duplicates", "select": "choosing"}
+_STEPS = {"decide": "deciding", "write": "writing"}
+
+
+def title(phase: PhaseStarted) -> str:
+    """What is being done: `scoring language, quality`, `finding duplicates (exact)`, `deciding`, `writing`."""
+    return terminal(_title(phase))
+
+
+def _title(phase: PhaseStarted) -> str:
+    if phase.step == "score":
+        steps = phase.name.removeprefix("score ").split(" + ")
+        return f"scoring {', '.join(steps[1:] or steps)}"  # the first is the input's own
+    if phase.family in _DOING:
+        return f"{_DOING[phase.family]} ({phase.stage})"
+    if phase.step == "fit":
+        return f"fitting {phase.stage}"
+    return _STEPS.get(phase.step, phase.name)
+
+
+def line(phase: PhaseStarted, at: Advanced | None, seconds: float, width: int) -> str:
+    """A line of at most `width` characters: what is being done, how far it is and how fast. What does not fit is left
+    out, the less needed first, and the title is cut."""
+    if at is not None and at.drains is not None:
+        return _cut(stopping(at.under_way, at.drains), width)
+    facts = _facts(phase, at, seconds, short=True)
+    doing = title(phase)
+    if at is not None and at.compiling:
+        facts, doing = facts[:1], COMPILING
+    while len(facts) > 2 and len(doing) + sum(len(fact) + 2 for fact in facts) > width:
+        facts.pop()
+    text = "  ".join(facts)
+    doing = _cut(doing, width - len(text) - 2)
+    room = width - len(doing) - len(text) - 4
+    bar = _bar(at, min(room, 24)) if room >= 8 else ""
+    return "  ".join(part for part in (doing, bar, text) if part)[:width]
+
+
+def sentence(phase: PhaseStarted, at: Advanced | None, seconds: float) -> str:
+    """The same for a log, with nothing left out."""
+    if at is not None and at.drains is not None:
+        return stopping(at.under_way, at.drains)
+    if at is not None and at.compiling:
+        return COMPILING
+    return f"{title(phase)}: {', '.join(_facts(phase, at, seconds, short=False))}"
+
+
+def ended(phase: PhaseStarted, at: Advanced | None, seconds: float) -> str:
+    """What is said of a phase once it has ended."""
+    facts = []
+    if phase.step == "score" and at is not None:
+        facts.append(counted(at.documents or 0, "document"))
+        if seconds >= 1 and at.documents:
+            facts.append(f"{rate(at.documents / seconds)}/s")
+        if at.tokens:
+            facts.append(f"{rate(at.tokens / seconds)} tokens/s")
+        if at.kept is not None:
+            facts.append(f"{at.kept:.0%} kept")
+    elif phase.step in ("", "fit", "write") and phase.total > 1:
+        facts.append(f"{phase.total:,} {'files' if phase.step == 'write' else 'done'}")
+    return f"{title(phase)}: {', '.join([*facts, f'{seconds:.1f} s'])}"
+
+
+def stopping(units: int | None, seconds: float) -> str:
+    """After an interrupt."""
+    what = "units under way finish" if units is None else f"{units} unit{'s finish' if units != 1 else ' finishes'}"
+    return f"stopping: {what}, at most {seconds:.0f} s; press again to stop now"
+
+
+def rate(value: float) -> str:
+    """Three digits are enough, and never more than seven characters."""
+    if value >= 1e6:
+        return f"{value / 1e6:.1f}M"
+    if value >= 1e4:
+        return f"{value / 1e3:.1f}k"
+    return f"{value:,.0f}" if value >= 10 or not value else f"{value:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `4 min`, `2 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def _facts(phase: PhaseStarted, at: Advanced | None, seconds: float, short: bool) -> list[str]:
+    """How far, how fast, and what else there is to say, the most needed first."""
+    if at is None or at.to_score is None:
+        done = 0 if at is None else at.units
+        facts = [f"{done:,}{'/' if short else ' of '}{phase.total:,}", duration(seconds)]
+    else:
+        about = "" if at.exact else "~"
+        documents = "docs" if short else "documents"
+        facts = [f"{at.documents or 0:,}{'/' if short else ' of '}{about}{at.to_score:,} {documents}"]
+        if at.documents_per_second or seconds >= RATE_SECONDS:
+            facts.append(f"{rate(at.documents_per_second or 0.0)}/s")
+        if at.seconds_left is not None:
+            facts.append(f"{duration(at.seconds_left)} left")
+    if at is not None and at.tokens_per_second is not None:
+        facts.append(f"{rate(at.tokens_per_second)} {'tok' if short else 'tokens'}/s")
+    if at is not None and at.kept is not None:
+        facts.append(f"{at.kept:.0%} kept")
+    return facts
+
+
+def _bar(at: Advanced | None, width: int) -> str:
+    if at is None:
+        share = 0.0
+    elif at.to_score is None:
+        share = at.units / max(at.total, 1)
+    else:
+        share = (at.documents or 0) / max(at.to_score, 1)
+    done = round(min(share, 1.0) * width)
+    return "━" * done + "╌" * (width - done)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"

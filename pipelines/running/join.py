@@ -1,0 +1,182 @@
+"""A run that another attempt is at: wait for that one, and take over where it ends without its dataset.
+
+Of an attempt on this machine it is known at once whether it lives. One elsewhere writes a heartbeat into the workspace,
+for as long as it lives, and counts as gone once that stands still. So nobody waits for what was killed here, and for
+what was killed elsewhere no longer than `STALE_SECONDS`. Where this is mistaken nothing is lost but time: of two
+attempts at one unit the first commit counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from curation.manifest.parts import Manifest
+from curation.store import Store
+from pipelines.running.attempts import alive
+from pipelines.running.events import Advanced, Event, Joined, Notice, PhaseStarted, Report
+from pipelines.running.result import Result, finished
+from schemas.errors import CurationError
+
+HEARTBEATS = "heartbeats"
+"""Folder of the workspace."""
+BEAT_SECONDS = 5.0
+BEAT_SECONDS_FAR = 10.0
+"""The same where each is a request."""
+STALE_SECONDS = 45.0
+"""A heartbeat that has stood still for so long is nobody's."""
+OUTDATED_SECONDS = 600.0
+"""One this old, by clocks that may differ, is not waited for at all."""
+POLL_SECONDS = 0.5
+POLL_SECONDS_FAR = 5.0
+_ours: set[str] = set()
+"""Attempts of this process that are under way."""
+
+
+class Heartbeat:
+    """Told of an attempt's events, which it reports on, and says in the workspace how far that is."""
+
+    def __init__(self, store: Store, attempt: str, report: Report) -> None:
+        self.store = store
+        self.attempt = attempt
+        self.report = report
+        self._phase: PhaseStarted | None = None
+        self._at: Advanced | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, PhaseStarted):
+            self._phase, self._at = event, None
+        elif isinstance(event, Advanced):
+            self._at = event
+        self.report(event)
+
+    def goes_on_as(self, attempt: str) -> None:
+        """The same process, under another attempt's name."""
+        _ours.discard(self.attempt)
+        _ours.add(attempt)
+        self.attempt = attempt
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        _ours.add(self.attempt)
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join()
+            _ours.discard(self.attempt)
+            with suppress(OSError, CurationError):
+                self.store.remove(_name(self.attempt))
+
+    def _beat(self) -> None:
+        every, number = (BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS), 0
+        while not self._stop.wait(every):
+            number += 1
+            phase, at = self._phase, self._at
+            facts = {
+                "beat": number,
+                "time": time.time(),
+                "phase": phase and asdict(phase),
+                "advanced": at and asdict(at),
+            }
+            with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
+                content = json.dumps(facts)
+                self.store.write(_name(self.attempt), lambda path: Path.write_text(path, content))  # noqa: B023
+
+
+def earlier(manifest: Manifest, run: str, attempt: str | None = None) -> list[dict[str, Any]]:
+    """Attempts at a run that may be at work, the first of them first; with `attempt` only those before that one."""
+    ended = set(manifest.read("ends").column("attempt").to_pylist())
+    rows = [row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] not in ended]
+    rows.sort(key=_order)
+    if attempt is not None:
+        own = next(row for row in rows if row["attempt"] == attempt)
+        rows = [row for row in rows if _order(row) < _order(own)]
+    return [row for row in rows if _may_work(manifest.store, row)]
+
+
+def join(store: Store, run: str, report: Report, attempt: str | None = None) -> Result | None:
+    """Wait while another attempt is at a run. Its result, once one has finished it; None where nobody is at it."""
+    manifest = Manifest(store)
+    others = earlier(manifest, run, attempt)
+    if not others:
+        return None
+    beats: dict[str, tuple[Any, float]] = {}
+    told: dict[str, Any] = {}
+    announced: set[str] = set()
+    while others := [row for row in others if _beats(store, row, beats)]:
+        row = others[0]
+        if row["attempt"] not in announced:
+            announced.add(row["attempt"])
+            started = row["started_at"].astimezone(UTC)
+            seen = alive(row) is not None
+            report(Joined(run, row["attempt"], row["host"], row["pid"], started, None if seen else STALE_SECONDS))
+        _repeat(beats.get(row["attempt"], (None, 0.0))[0], told, report)
+        time.sleep(POLL_SECONDS_FAR if store.far else POLL_SECONDS)
+        manifest = Manifest(store)
+        others = earlier(manifest, run, attempt)
+    done = finished(manifest, run)
+    ended = "has finished the run" if done is not None else "has ended without finishing the run, which goes on here"
+    report(Notice(f"that attempt {ended}"))
+    return done
+
+
+def _repeat(facts: Any, told: dict[str, Any], report: Report) -> None:
+    """Tell what another attempt said of itself as if it were this one's."""
+    if not isinstance(facts, dict) or facts == told.get("facts"):
+        return
+    told["facts"] = facts
+    with suppress(TypeError):  # of another version
+        if facts.get("phase") and facts["phase"] != told.get("phase"):
+            told["phase"] = facts["phase"]
+            report(PhaseStarted(**facts["phase"]))
+        if facts.get("advanced"):
+            report(Advanced(**facts["advanced"]))
+
+
+def _beats(store: Store, row: dict[str, Any], beats: dict[str, tuple[Any, float]]) -> bool:
+    """Whether an attempt lives, by its process, or where that cannot be seen by its heartbeat moving."""
+    facts, now = _facts(store, row["attempt"]), time.monotonic()
+    before = beats.get(row["attempt"])
+    if before is None or (facts is not None and facts != before[0]):
+        beats[row["attempt"]] = before = facts, now
+    return alive(row) or now - before[1] < STALE_SECONDS
+
+
+def _may_work(store: Store, row: dict[str, Any]) -> bool:
+    """The same at first sight."""
+    at_work = alive(row)
+    if at_work and row["pid"] == os.getpid():
+        return row["attempt"] in _ours  # what ended in this process without saying so
+    if at_work is not None:
+        return at_work
+    facts = _facts(store, row["attempt"])
+    began = row["started_at"].timestamp() if facts is None else float(facts.get("time", 0.0))
+    return time.time() - began < (STALE_SECONDS if facts is None else OUTDATED_SECONDS)
+
+
+def _facts(store: Store, attempt: str) -> dict[str, Any] | None:
+    try:
+        facts = json.loads(store.read(_name(attempt)))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _name(attempt: str) -> str:
+    return f"{HEARTBEATS}/{attempt}.json"
+
+
+def _order(row: dict[str, Any]) -> tuple[int, str]:
+    return int(row["number"] or 0), str(row["attempt"])

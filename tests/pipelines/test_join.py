@@ -1,0 +1,190 @@
+"""A run that is under way is waited for, not done twice; and nobody waits for what was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import holding
+import pytest
+import yaml
+from holding import rest, stopping
+
+from curation.manifest.parts import now
+from pipelines.running import attempts, join
+from pipelines.running.events import Advanced, Event, Joined, Notice, PhaseStarted
+from pipelines.workspace import Workspace
+
+
+def recipe(folder: Path) -> Path:
+    lines = [json.dumps({"text": f"A sentence of number {number}, and a few words more."}) for number in range(40)]
+    for name in ("a", "b"):
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    path = folder / "recipe.yaml"
+    stages = [{"scorer": "language", "keep": "language.prob > 0.0"}]
+    path.write_text(yaml.safe_dump({"name": "j", "input": {"path": str(folder / "*.jsonl")}, "stages": stages}))
+    return path
+
+
+def held_back(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Path]:
+    """A run in a process of its own that waits before it commits its first scores."""
+    hold = folder / "hold"
+    hold.touch()
+    command = [sys.executable, holding.__file__, "after-data", "1", str(hold), "pipelines.cli"]
+    command += ["run", str(folder / "recipe.yaml"), "-w", str(folder / "ws"), *more]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **pipes)
+    while not holding.reached(hold).exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    return process, hold
+
+
+def test_a_second_command_waits_for_the_first_and_scores_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    path = recipe(tmp_path)
+    monkeypatch.setattr(join, "POLL_SECONDS", 0.05)
+    first, hold = held_back(tmp_path)
+    told: list[Event] = []
+
+    def report(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Joined):
+            hold.unlink(missing_ok=True)
+
+    result = Workspace(tmp_path / "ws").run(path, executor="local", report=report)
+    _, err = rest(first)
+    assert first.returncode == 0, err
+    assert (result.outcome, result.rows, result.scored) == ("nothing-to-do", 80, 0)
+    [joined] = [event for event in told if isinstance(event, Joined)]
+    assert (joined.run, joined.pid, joined.stale_seconds) == (result.run, first.pid, None)
+    assert told[-1] == Notice("that attempt has finished the run")
+    assert Workspace(tmp_path / "ws").sql("SELECT outcome, scored FROM attempts").to_pylist() == [
+        {"outcome": "done", "scored": 80}
+    ]
+
+
+def test_what_was_killed_is_not_waited_for_and_force_waits_for_nobody(tmp_path: Path) -> None:
+    path = recipe(tmp_path)
+    first, hold = held_back(tmp_path)
+    beside = Workspace(tmp_path / "ws").run(path, executor="local", force=True)
+    assert (beside.outcome, beside.scored) == ("done", 80)
+    hold.unlink()
+    assert rest(first)
+    assert first.returncode == 0
+    killed, hold = held_back(tmp_path, "--sample", "30")
+    killed.send_signal(signal.SIGKILL)
+    rest(killed)
+    told: list[Event] = []
+    began = time.monotonic()
+    result = Workspace(tmp_path / "ws").run(path, executor="local", sample=30, report=told.append)
+    assert (result.outcome, time.monotonic() - began < join.STALE_SECONDS) == ("done", True)
+    assert not any(isinstance(event, Joined) for event in told)
+
+
+def test_ctrl_c_counts_down_and_says_what_is_kept(tmp_path: Path) -> None:
+    recipe(tmp_path)
+    process, hold = held_back(tmp_path)
+    process.send_signal(signal.SIGINT)
+    said = stopping(process)
+    hold.unlink()
+    said += rest(process)[1]
+    assert process.returncode == 130, said
+    assert "at most 30 s; press again to stop now\n" in said
+    assert "what is done is kept: the same command goes on from there\n" in said
+
+
+# --- elsewhere ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: Any) -> Callable[..., tuple[Workspace, Path]]:
+    """A workspace with an attempt of another machine that has no end."""
+    monkeypatch.setattr(join, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(join, "STALE_SECONDS", 0.4)
+
+    def make(**facts: Any) -> tuple[Workspace, Path]:
+        path = recipe(tmp_path)
+        workspace = Workspace(tmp_path / "ws")
+        run = workspace.plan(path).run
+        workspace.create()
+        row = {"attempt": "a", "run": run, "executor": "local", "host": "elsewhere", "pid": 1, "process": "1 x y"}
+        workspace.manifest.commit("attempts", "a", [{**row, "hardware": "any", "started_at": now(), "number": 1}])
+        if facts:
+            workspace.store.write("heartbeats/a.json", lambda path: Path.write_text(path, json.dumps(facts)))
+        return workspace, path
+
+    return make
+
+
+def test_one_on_another_machine_is_waited_for_while_its_heart_beats(elsewhere: Any) -> None:
+    phase = {"name": "score input", "total": 2, "step": "score", "stage": "", "family": "", "documents": 80}
+    workspace, path = elsewhere(beat=1, time=time.time(), phase=phase, advanced=None)
+    told: list[Event] = []
+    result = workspace.run(path, executor="local", report=told.append)
+    assert (result.outcome, result.scored) == ("done", 80)  # it was waited for, stood still, and counted as gone
+    [joined] = [event for event in told if isinstance(event, Joined)]
+    assert (joined.host, joined.stale_seconds) == ("elsewhere", 0.4)
+    after = told[told.index(joined) + 1 :]
+    assert after[0] == PhaseStarted(**phase)  # what it said of itself
+    assert Notice("that attempt has ended without finishing the run, which goes on here") in after
+    assert workspace.store.exists("heartbeats/a.json")
+    workspace.gc()
+    os.utime(workspace.store.path("heartbeats/a.json"), (0, 0))
+
+
+def test_one_that_gave_no_sign_for_long_is_not_waited_for(elsewhere: Any) -> None:
+    workspace, path = elsewhere(beat=9, time=time.time() - join.OUTDATED_SECONDS - 1, phase=None, advanced=None)
+    told: list[Event] = []
+    assert workspace.run(path, executor="local", report=told.append).outcome == "done"
+    assert not any(isinstance(event, Joined) for event in told)
+
+
+def test_of_two_that_begin_at_once_the_later_one_steps_back(tmp_path: Path, monkeypatch: Any) -> None:
+    """Both have looked, and seen nobody, before either has announced itself."""
+    path = recipe(tmp_path)
+    first, hold = held_back(tmp_path)
+    looked = []
+    before = join.join
+
+    def blind(*given: Any) -> Any:
+        looked.append(1)
+        if len(looked) == 1:
+            return None
+        hold.unlink(missing_ok=True)
+        return before(*given)
+
+    monkeypatch.setattr("pipelines.running.run.join", blind)
+    result = Workspace(tmp_path / "ws").run(path, executor="local")
+    assert rest(first)
+    assert first.returncode == 0
+    assert (result.outcome, result.scored, len(looked)) == ("nothing-to-do", 0, 2)
+
+
+def test_a_heartbeat_says_how_far_its_attempt_is_and_goes_with_it(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(join, "BEAT_SECONDS", 0.02)
+    workspace = Workspace(tmp_path)
+    workspace.create()
+    told: list[Event] = []
+    heart = join.Heartbeat(workspace.store, "a", told.append)
+    name = workspace.store.path("heartbeats/a.json")
+    phase = PhaseStarted("score input", 2, "score", documents=80)
+    at = Advanced("score input", 1, 2, 1, 40, 80, True, None, 0, 1.0, 9.0, None, 4.0, (), False, None)
+    with heart.beating():
+        heart(phase)
+        heart(at)
+        while not name.exists() or json.loads(name.read_text())["beat"] < 3:
+            time.sleep(0.01)
+        facts = json.loads(name.read_text())
+    assert not name.exists()
+    assert told == [phase, at]
+    again: list[Event] = []
+    join._repeat(facts, {}, again.append)
+    assert [type(event) for event in again] == [PhaseStarted, Advanced]
+    assert attempts.GRACE_SECONDS > join.STALE_SECONDS
