@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC
@@ -95,10 +95,11 @@ class Heartbeat:
                 self.store.write(_name(self.attempt), lambda path: Path.write_text(path, content))  # noqa: B023
 
 
-def earlier(manifest: Manifest, run: str, attempt: str | None = None) -> list[dict[str, Any]]:
-    """Attempts at a run that may be at work, the first of them first; with `attempt` only those before that one."""
+def earlier(manifest: Manifest, run: str, gone: Collection[str], attempt: str | None = None) -> list[dict[str, Any]]:
+    """Attempts at a run that may be at work, the first of them first, but for those that are known to be `gone`; with
+    `attempt` only those before that one."""
     ended = set(manifest.read("ends").column("attempt").to_pylist())
-    rows = [row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] not in ended]
+    rows = [row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] not in {*ended, *gone}]
     rows.sort(key=_order)
     if attempt is not None:
         own = next(row for row in rows if row["attempt"] == attempt)
@@ -106,16 +107,21 @@ def earlier(manifest: Manifest, run: str, attempt: str | None = None) -> list[di
     return [row for row in rows if _may_work(manifest.store, row)]
 
 
-def join(store: Store, run: str, report: Report, attempt: str | None = None) -> Result | None:
-    """Wait while another attempt is at a run. Its result, once one has finished it; None where nobody is at it."""
+def join(store: Store, run: str, gone: set[str], report: Report) -> Result | None:
+    """Wait while another attempt is at a run. Its result, once one has finished it; None where nobody is at it. Those
+    that turn out to be `gone` are added to these."""
     manifest = Manifest(store)
-    others = earlier(manifest, run, attempt)
+    others = earlier(manifest, run, gone)
     if not others:
         return None
     beats: dict[str, tuple[Any, float]] = {}
     told: dict[str, Any] = {}
     announced: set[str] = set()
-    while others := [row for row in others if _beats(store, row, beats)]:
+    while True:
+        gone |= {row["attempt"] for row in others if not _beats(store, row, beats)}
+        others = [row for row in others if row["attempt"] not in gone]
+        if not others:
+            break
         row = others[0]
         if row["attempt"] not in announced:
             announced.add(row["attempt"])
@@ -125,7 +131,7 @@ def join(store: Store, run: str, report: Report, attempt: str | None = None) -> 
         _repeat(beats.get(row["attempt"], (None, 0.0))[0], told, report)
         time.sleep(POLL_SECONDS_FAR if store.far else POLL_SECONDS)
         manifest = Manifest(store)
-        others = earlier(manifest, run, attempt)
+        others = earlier(manifest, run, gone)
     done = finished(manifest, run)
     ended = "has finished the run" if done is not None else "has ended without finishing the run, which goes on here"
     report(Notice(f"that attempt {ended}"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -59,17 +59,18 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
     """Bring a plan to its dataset. What is committed already is not done again; a finished run is a no-op, and one that
     another attempt is at is waited for, unless `force`."""
     began = time.monotonic()
+    gone: set[str] = set()
     while True:
         manifest = Manifest(store)
         done = finished(manifest, plan.run)
         if done is None and not force:
-            done = join(store, plan.run, report)
+            done = join(store, plan.run, gone, report)
         if done is not None:
             publish_missing(store)
             point_latest(store, plan.name, plan.run)
             done.seconds = time.monotonic() - began
             return done
-        invocation = _Invocation(plan, store, executor, report, Manifest(store), force)
+        invocation = _Invocation(plan, store, executor, report, Manifest(store), None if force else gone)
         result = invocation.run()
         if not invocation.stepped_back:
             return result
@@ -93,8 +94,10 @@ class _Invocation:
         executor: Callable[[], Executor],
         report: Report,
         manifest: Manifest | None = None,
-        force: bool = True,
+        gone: Collection[str] | None = None,
     ) -> None:
+        """Of two attempts that began at once the later one steps back, unless the earlier is `gone`; without `gone` it
+        never does."""
         self.plan = plan
         self.store = store
         self.manifest = manifest or Manifest(store)
@@ -102,7 +105,7 @@ class _Invocation:
         self.attempt = new_attempt()
         self.heartbeat = Heartbeat(store, self.attempt, report)
         self.report: Report = self.heartbeat
-        self.force = force
+        self.gone = gone
         self.stepped_back = False
         """Whether another attempt turned out to have begun just before."""
         self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
@@ -216,9 +219,9 @@ class _Invocation:
         plan = self.plan
         announce_run(self.manifest, plan)
         announce_attempt(self.manifest, plan.run, self.attempt, self.executor.name, self.hardware)
-        if not self.force and earlier(self.manifest, plan.run, self.attempt):
+        if self.gone is not None and earlier(self.manifest, plan.run, self.gone, self.attempt):
             raise _StepBackError
-        self.force = True
+        self.gone = None  # what it goes on as has nobody before it
         self.report(RunStarted(plan.run, plan.rows, len(plan.shards)))
         if self.executor.name == "local" and (died := deaths(self.manifest, plan.run)) is not None:
             self.report(Notice(died))

@@ -24,12 +24,16 @@ from pipelines.workspace import Workspace
 
 
 def recipe(folder: Path) -> Path:
-    lines = [json.dumps({"text": f"A sentence of number {number}, and a few words more."}) for number in range(40)]
     for name in ("a", "b"):
+        lines = [json.dumps({"text": f"Sentence {number} of {name}.", "n": number}) for number in range(40)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     path = folder / "recipe.yaml"
-    stages = [{"scorer": "language", "keep": "language.prob > 0.0"}]
-    path.write_text(yaml.safe_dump({"name": "j", "input": {"path": str(folder / "*.jsonl")}, "stages": stages}))
+    stages = [{"scorer": "imported", "id": "n", "column": "n", "keep": "n.score >= 0"}]  # compiles nothing
+    path.write_text(
+        yaml.safe_dump(
+            {"name": "j", "input": {"path": str(folder / "*.jsonl"), "columns": {"n": "n"}}, "stages": stages}
+        )
+    )
     return path
 
 
@@ -38,7 +42,7 @@ def held_back(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Path]:
     hold = folder / "hold"
     hold.touch()
     command = [sys.executable, holding.__file__, "after-data", "1", str(hold), "pipelines.cli"]
-    command += ["run", str(folder / "recipe.yaml"), "-w", str(folder / "ws"), *more]
+    command += ["run", str(folder / "recipe.yaml"), "-w", str(folder / "ws"), "--workers", "1", *more]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, **pipes)
     while not holding.reached(hold).exists():
