@@ -96,17 +96,17 @@ def needed(setup: list[str], query: str) -> list[str]:
     """Those of the CREATE statements that a query needs, since to make all costs more than most queries: what it names,
     and what stands behind that. All of them for no query, and where it reads a name that is none of theirs: of the
     catalogue, or misspelt, and DuckDB's suggestion is to be the right one."""
-    made = {found.group(1).lower(): statement for statement in setup if (found := _MADE.search(statement))}
+    statement_of = {found.group(1).lower(): statement for statement in setup if (found := _MADE.search(statement))}
     ctes = {name.lower() for name in re.findall(r"(\w+)\s+AS\s+(?:\w+\s+)?\(", query, re.I)}
-    unknown = {name.lower() for name in _READ.findall(query)} - made.keys() - ctes
+    unknown = {name.lower() for name in _READ.findall(query)} - statement_of.keys() - ctes
     if unknown or not re.search(r"\b(?:SELECT|FROM)\b", query, re.I):
         return setup
     wanted, texts = set[str](), [query]
     while texts:
-        new = {word.lower() for word in re.findall(r"\w+", texts.pop())} & made.keys() - wanted
+        new = {word.lower() for word in re.findall(r"\w+", texts.pop())} & statement_of.keys() - wanted
         wanted |= new
-        texts += [made[name] for name in new]
-    return [made[name] for name in made if name in wanted]
+        texts += [statement_of[name] for name in new]
+    return [statement_of[name] for name in statement_of if name in wanted]
 
 
 _HEAVY = re.compile(r"\b(documents|drops|errors|scores_histogram|audits|duplicate_clusters|duplicate_pairs)\b", re.I)

@@ -29,44 +29,44 @@ def _title(phase: PhaseStarted) -> str:
     return _STEPS.get(phase.step, phase.name)
 
 
-def line(phase: PhaseStarted, at: Advanced | None, seconds: float, width: int) -> str:
+def line(phase: PhaseStarted, state: Advanced | None, seconds: float, width: int) -> str:
     """A line of at most `width` characters: what is being done, how far it is and how fast. What does not fit is left
     out, the less needed first, and the title is cut."""
-    if at is not None and at.drains is not None:
-        return _cut(stopping(at.under_way, at.drains), width)
-    facts = _facts(phase, at, seconds, short=True)
+    if state is not None and state.drains is not None:
+        return _cut(stopping(state.under_way, state.drains), width)
+    facts = _facts(phase, state, seconds, short=True)
     doing = title(phase)
-    if at is not None and at.compiling:
+    if state is not None and state.compiling:
         facts, doing = facts[:1], COMPILING
     while len(facts) > 2 and len(doing) + sum(len(fact) + 2 for fact in facts) > width:
         facts.pop()
     text = "  ".join(facts)
     doing = _cut(doing, width - len(text) - 2)
     room = width - len(doing) - len(text) - 4
-    bar = _bar(at, min(room, 24)) if room >= 8 else ""
+    bar = _bar(state, min(room, 24)) if room >= 8 else ""
     return "  ".join(part for part in (doing, bar, text) if part)[:width]
 
 
-def sentence(phase: PhaseStarted, at: Advanced | None, seconds: float) -> str:
+def sentence(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
     """The same for a log, with nothing left out."""
-    if at is not None and at.drains is not None:
-        return stopping(at.under_way, at.drains)
-    if at is not None and at.compiling:
+    if state is not None and state.drains is not None:
+        return stopping(state.under_way, state.drains)
+    if state is not None and state.compiling:
         return COMPILING
-    return f"{title(phase)}: {', '.join(_facts(phase, at, seconds, short=False))}"
+    return f"{title(phase)}: {', '.join(_facts(phase, state, seconds, short=False))}"
 
 
-def ended(phase: PhaseStarted, at: Advanced | None, seconds: float) -> str:
+def ended(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
     """What is said of a phase once it has ended."""
     facts = []
-    if phase.step == "score" and at is not None:
-        facts.append(counted(at.documents or 0, "document"))
-        if seconds >= 1 and at.documents:
-            facts.append(f"{rate(at.documents / seconds)}/s")
-        if at.tokens:
-            facts.append(f"{rate(at.tokens / seconds)} tokens/s")
-        if at.kept is not None:
-            facts.append(f"{at.kept:.0%} kept")
+    if phase.step == "score" and state is not None:
+        facts.append(counted(state.documents or 0, "document"))
+        if seconds >= 1 and state.documents:
+            facts.append(f"{rate(state.documents / seconds)}/s")
+        if state.tokens:
+            facts.append(f"{rate(state.tokens / seconds)} tokens/s")
+        if state.kept is not None:
+            facts.append(f"{state.kept:.0%} kept")
     elif phase.step in ("", "fit", "write") and phase.total > 1:
         facts.append(f"{phase.total:,} {'files' if phase.step == 'write' else 'done'}")
     return f"{title(phase)}: {', '.join([*facts, f'{seconds:.1f} s'])}"
@@ -96,33 +96,33 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
 
 
-def _facts(phase: PhaseStarted, at: Advanced | None, seconds: float, short: bool) -> list[str]:
+def _facts(phase: PhaseStarted, state: Advanced | None, seconds: float, short: bool) -> list[str]:
     """How far, how fast, and what else there is to say, the most needed first."""
-    if at is None or at.to_score is None:
-        done = 0 if at is None else at.units
+    if state is None or state.to_score is None:
+        done = 0 if state is None else state.units
         facts = [f"{done:,}{'/' if short else ' of '}{phase.total:,}", duration(seconds)]
     else:
-        about = "" if at.exact else "~"
+        about = "" if state.exact else "~"
         documents = "docs" if short else "documents"
-        facts = [f"{at.documents or 0:,}{'/' if short else ' of '}{about}{at.to_score:,} {documents}"]
-        if at.documents_per_second or seconds >= RATE_SECONDS:
-            facts.append(f"{rate(at.documents_per_second or 0.0)}/s")
-        if at.seconds_left is not None:
-            facts.append(f"{duration(at.seconds_left)} left")
-    if at is not None and at.tokens_per_second is not None:
-        facts.append(f"{rate(at.tokens_per_second)} {'tok' if short else 'tokens'}/s")
-    if at is not None and at.kept is not None:
-        facts.append(f"{at.kept:.0%} kept")
+        facts = [f"{state.documents or 0:,}{'/' if short else ' of '}{about}{state.to_score:,} {documents}"]
+        if state.documents_per_second or seconds >= RATE_SECONDS:
+            facts.append(f"{rate(state.documents_per_second or 0.0)}/s")
+        if state.seconds_left is not None:
+            facts.append(f"{duration(state.seconds_left)} left")
+    if state is not None and state.tokens_per_second is not None:
+        facts.append(f"{rate(state.tokens_per_second)} {'tok' if short else 'tokens'}/s")
+    if state is not None and state.kept is not None:
+        facts.append(f"{state.kept:.0%} kept")
     return facts
 
 
-def _bar(at: Advanced | None, width: int) -> str:
-    if at is None:
+def _bar(state: Advanced | None, width: int) -> str:
+    if state is None:
         share = 0.0
-    elif at.to_score is None:
-        share = at.units / max(at.total, 1)
+    elif state.to_score is None:
+        share = state.units / max(state.total, 1)
     else:
-        share = (at.documents or 0) / max(at.to_score, 1)
+        share = (state.documents or 0) / max(state.to_score, 1)
     done = round(min(share, 1.0) * width)
     return "━" * done + "╌" * (width - done)
 

@@ -48,7 +48,7 @@ class Progress:
         self.live = self.stream.isatty() and not quiet and not verbose
         self._line: Any = None
         self._phase: PhaseStarted | None = None
-        self._at: Advanced | None = None
+        self._state: Advanced | None = None
         self._done = 0
         self._began = 0.0
         self._spent: Counter[str] = Counter()
@@ -100,7 +100,7 @@ class Progress:
         if self._phase is None:
             self.say("stopping: press again to stop now")
         else:
-            self.say(phases.stopping(None if self._at is None else self._at.under_way, seconds))
+            self.say(phases.stopping(None if self._state is None else self._state.under_way, seconds))
         self.say("what is done is kept: the same command goes on from there")
 
     def _print(self, text: str) -> None:
@@ -123,18 +123,18 @@ class Progress:
 
     def _phase_started(self, phase: PhaseStarted) -> None:
         self._take_down()
-        self._phase, self._at, self._done, self._began = phase, None, 0, time.monotonic()
+        self._phase, self._state, self._done, self._began = phase, None, 0, time.monotonic()
         if self.live:
             self._put_up()
         elif self._heart is None and not self.quiet:
             self._heart = threading.Thread(target=self._beat, daemon=True)
             self._heart.start()
 
-    def _advanced(self, at: Advanced) -> None:
-        self._at = at
-        if at.compiling and not self._compiling and not self.live:
+    def _advanced(self, state: Advanced) -> None:
+        self._state = state
+        if state.compiling and not self._compiling and not self.live:
             self._talk(phases.COMPILING)
-        self._compiling = at.compiling
+        self._compiling = state.compiling
 
     def _unit_ended(self, outcome: Outcome) -> None:
         self._done += 1
@@ -142,7 +142,7 @@ class Progress:
             self.say(f"[{self._done}/{self._phase.total}] {phases.title(self._phase)}{_unit_facts(outcome)}")
 
     def _phase_ended(self) -> None:
-        phase, at = self._phase, self._at
+        phase, state = self._phase, self._state
         self._phase = None
         self._take_down()
         if phase is None:
@@ -150,7 +150,7 @@ class Progress:
         doing = phases.title(phase)
         self._spent[doing] += time.monotonic() - self._began  # type: ignore[assignment]
         if phase.step not in ("entrants", "pairs"):  # what they are for ends with the group that is made of them
-            self._talk(phases.ended(phase, at, self._spent.pop(doing)))
+            self._talk(phases.ended(phase, state, self._spent.pop(doing)))
 
     def _failed_line(self, failure: Failure, path: str) -> None:
         same = (failure.code, failure.message.replace(path, "") if path else failure.message)
@@ -184,7 +184,7 @@ class Progress:
 
         phase = self._phase
         # one column is left free: some terminals go to the next line when the last one is written to
-        text = phases.line(phase, self._at, self._seconds, width - 1) if phase is not None else ""
+        text = phases.line(phase, self._state, self._seconds, width - 1) if phase is not None else ""
         return Text(terminal(text), no_wrap=True, overflow="crop")
 
     @property
@@ -195,12 +195,12 @@ class Progress:
         told: PhaseStarted | None = None
         due = 0.0
         while not self._stop.wait(HEARTBEAT_SECONDS / 20):
-            phase, at, seconds = self._phase, self._at, self._seconds
+            phase, state, seconds = self._phase, self._state, self._seconds
             if phase is not told:
                 told, due = phase, HEARTBEAT_SECONDS
             if phase is not None and seconds >= due:
                 due = seconds + max(HEARTBEAT_SECONDS, min(seconds / 3, RARELY_SECONDS))
-                self.say(phases.sentence(phase, at, seconds))
+                self.say(phases.sentence(phase, state, seconds))
 
 
 def _meter_line(meter: Metered) -> str:

@@ -49,15 +49,15 @@ class Heartbeat:
         self.attempt = attempt
         self.report = report
         self._phase: PhaseStarted | None = None
-        self._at: Advanced | None = None
+        self._state: Advanced | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, PhaseStarted):
-            self._phase, self._at = event, None
+            self._phase, self._state = event, None
         elif isinstance(event, Advanced):
-            self._at = event
+            self._state = event
         self.report(event)
 
     def goes_on_as(self, attempt: str) -> None:
@@ -83,12 +83,12 @@ class Heartbeat:
         every, number = (BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS), 0
         while not self._stop.wait(every):
             number += 1
-            phase, at = self._phase, self._at
+            phase, state = self._phase, self._state
             facts = {
                 "beat": number,
                 "time": time.time(),
                 "phase": phase and asdict(phase),
-                "advanced": at and asdict(at),
+                "advanced": state and asdict(state),
             }
             with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
                 content = json.dumps(facts)
