@@ -39,12 +39,16 @@ REFRESHES = 4
 
 
 class Progress:
-    """Told of a run's events; `quiet` says nothing but failures, `verbose` adds a line for each unit and tracebacks."""
+    """Told of a run's events; `quiet` says nothing but failures, `verbose` adds a line for each unit and tracebacks.
+    Of a run that `keeps` nothing, as a preview, no interrupt says so."""
 
-    def __init__(self, stream: TextIO | None = None, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, quiet: bool = False, verbose: bool = False, keeps: bool = True
+    ) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.verbose = verbose
+        self.keeps = keeps
         self.live = self.stream.isatty() and not quiet and not verbose
         self._line: Any = None
         self._phase: PhaseStarted | None = None
@@ -101,7 +105,8 @@ class Progress:
             self.say("stopping: press again to stop now")
         else:
             self.say(phases.stopping(None if self._state is None else self._state.under_way, seconds))
-        self.say("what is done is kept: the same command goes on from there")
+        if self.keeps:
+            self.say("what is done is kept: the same command goes on from there")
 
     def _print(self, text: str) -> None:
         if self._line is not None:

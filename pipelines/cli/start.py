@@ -133,9 +133,9 @@ def preview(
     from pipelines.cli.stopping import until_stopped
     from pipelines.start.preview import preview as curate
 
-    progress = Progress(quiet=quiet, verbose=False)
+    progress = Progress(quiet=quiet, keeps=False)
     try:
-        with until_stopped(progress.say):
+        with until_stopped(progress):
             seen = curate(recipe, rows, documents, chars, progress)
     finally:
         progress.close()

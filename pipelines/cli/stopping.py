@@ -35,7 +35,7 @@ def until_stopped(progress: Progress) -> Iterator[None]:
         with stoppable(told):
             yield
     except KeyboardInterrupt:
-        progress.say("stopped. What is committed stays: the same command goes on from there")
+        progress.say("stopped")
         raise typer.Exit(CODE) from None
 
 
