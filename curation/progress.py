@@ -40,6 +40,8 @@ class UnitProgress:
     step: str = ""
     compiling: int = 0
     """Kernels that this thread is compiling, one within the other."""
+    loading: bool = False
+    """Whether the step opens its model, before the first document."""
     stopped: bool = False
     """Set by whoever wants the unit to end: `StoppedError` is raised where it counts next."""
     changed: Callable[[UnitProgress], None] = field(default=lambda counts: None, repr=False)
@@ -90,6 +92,21 @@ def working(step: str, weight: float) -> Iterator[None]:
         yield
     finally:
         counts.step, counts.weight, counts.fraction = "", 0.0, 0.0
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Around opening what the step needs."""
+    counts = current()
+    if counts is None:
+        yield
+        return
+    counts.loading = True
+    counts.changed(counts)
+    try:
+        yield
+    finally:
+        counts.loading = False
 
 
 def documents(done: int, of: int) -> None:

@@ -12,7 +12,7 @@ from curation.progress import UnitProgress
 from workers import shared_kv
 from workers.executor import BEAT_SECONDS
 
-REPORTED = ("to_score", "through", "kept", "part", "weight", "fraction", "step", "compiling")
+REPORTED = ("to_score", "through", "kept", "part", "weight", "fraction", "step", "compiling", "loading")
 
 
 class Reports:

@@ -129,7 +129,8 @@ def describe(step: Step) -> list[dict[str, Any]]:
 def _loaded(spec: StageSpec, path: tuple[str, ...]) -> Scorer:
     scorer = _prepared(spec, path)
     progress.listen_to_numba()
-    scorer.load()
+    with progress.loading():
+        scorer.load()
     _verify(spec, _verified(spec))
     return scorer
 

@@ -36,8 +36,8 @@ def line(phase: PhaseStarted, state: Advanced | None, seconds: float, width: int
         return _cut(stopping(state.under_way, state.drains), width)
     facts = _facts(phase, state, seconds, short=True)
     doing = title(phase)
-    if state is not None and state.compiling:
-        facts, doing = facts[:1], COMPILING
+    if state is not None and (state.compiling or state.loading):
+        facts, doing = facts[:2], COMPILING if state.compiling else _loading(state)
     while len(facts) > 2 and len(doing) + sum(len(fact) + 2 for fact in facts) > width:
         facts.pop()
     text = "  ".join(facts)
@@ -51,8 +51,8 @@ def sentence(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str
     """The same for a log, with nothing left out."""
     if state is not None and state.drains is not None:
         return stopping(state.under_way, state.drains)
-    if state is not None and state.compiling:
-        return COMPILING
+    if state is not None and (state.compiling or state.loading):
+        return COMPILING if state.compiling else f"{title(phase)}: {_loading(state)}"
     return f"{title(phase)}: {', '.join(_facts(phase, state, seconds, short=False))}"
 
 
@@ -94,6 +94,11 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def _loading(state: Advanced) -> str:
+    """A step's name is `stage` or `stage/requirement`."""
+    return f"opening what {', '.join(sorted({step.partition('/')[0] for step in state.working}))} needs"
 
 
 def _facts(phase: PhaseStarted, state: Advanced | None, seconds: float, short: bool) -> list[str]:

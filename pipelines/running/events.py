@@ -88,6 +88,8 @@ class Advanced:
     """Steps that are at work."""
     compiling: bool
     """Whether text kernels are being compiled, once on a machine."""
+    loading: bool
+    """Whether models are being opened, and nothing else is done."""
     drains: float | None
     """After an interrupt, seconds until the units under way are given up."""
 

@@ -16,6 +16,9 @@ from workers.executor import Executor, UnderWay, unwatched
 WINDOW_SECONDS = 30.0
 """Time over which a rate is taken: long enough to be steady, and short enough to follow a run."""
 
+EARLY = 0.03
+"""Share of a phase that has to be done before it is said how long the rest takes."""
+
 
 class Pace:
     """Counts one phase."""
@@ -64,8 +67,15 @@ class Pace:
         first = under_way.tokens if self.tokens is None else self.tokens[0]
         self.tokens = first, under_way.tokens
         now = time.monotonic()
+        compiling = any(item.compiling for item in counts)
+        working = [item for item in counts if item.step]
+        loading = bool(working) and all(item.loading for item in working)
+        if compiling or loading:
+            self.times.clear()  # what comes before the work says nothing of how fast it is
         rates = self._rates(now)
-        left = None if to_score is None else to_score - self.most
+        left = None
+        if to_score is not None and rates[0] and done > EARLY * to_score:
+            left = (to_score - self.most) / rates[0]
         through = self.through + sum(item.through for item in counts)
         self.report(
             Advanced(
@@ -81,9 +91,10 @@ class Pace:
                 seconds=now - self.began,
                 documents_per_second=rates[0] if to_score is not None else None,
                 tokens_per_second=rates[1] if under_way.tokens > first else None,
-                seconds_left=left / rates[0] if left is not None and rates[0] else None,
-                working=tuple(sorted({item.step for item in counts if item.step})),
-                compiling=any(item.compiling for item in counts),
+                seconds_left=left,
+                working=tuple(sorted({item.step for item in working})),
+                compiling=compiling,
+                loading=loading,
                 drains=under_way.drains,
             )
         )

@@ -179,7 +179,7 @@ def test_a_heartbeat_says_how_far_its_attempt_is_and_goes_with_it(tmp_path: Path
     heart = join.Heartbeat(workspace.store, "a", told.append)
     name = workspace.store.path("heartbeats/a.json")
     phase = PhaseStarted("score input", 2, "score", documents=80)
-    at = Advanced("score input", 1, 2, 1, 40, 80, True, None, 0, 1.0, 9.0, None, 4.0, (), False, None)
+    at = Advanced("score input", 1, 2, 1, 40, 80, True, None, 0, 1.0, 9.0, None, 4.0, (), False, False, None)
     with heart.beating():
         heart(phase)
         heart(at)

@@ -73,7 +73,7 @@ def advanced(**facts: Any) -> Advanced:
     given = {"name": "score input + quality", "units": 1, "total": 4, "under_way": 2, "documents": 312, "to_score": 650}
     given |= {"exact": True, "kept": 0.68, "tokens": 9000, "seconds": 8.0, "documents_per_second": 41.2}
     given |= {"tokens_per_second": 12_345.0, "seconds_left": 8.2, "working": ("quality",), "compiling": False}
-    return Advanced(**{**given, "drains": None, **facts})
+    return Advanced(**{**given, "loading": False, "drains": None, **facts})
 
 
 SCORING = PhaseStarted("score input + quality", 4, "score", documents=650)
@@ -96,6 +96,8 @@ def test_a_line_says_how_far_and_how_fast_in_whatever_room_there_is() -> None:
     assert phases.sentence(SCORING, advanced(), 9.0) == (
         "scoring quality: 312 of 650 documents, 41/s, 8 s left, 12.3k tokens/s, 68% kept"
     )
+    opens = phases.line(SCORING, advanced(loading=True), 9.0, 80)
+    assert re.fullmatch(r"opening what quality needs  ━+╌+  312/650 docs  41/s", opens)
     assert phases.line(SCORING, advanced(drains=23.4), 9.0, 80) == (
         "stopping: 2 units finish, at most 23 s; press again to stop now"
     )
