@@ -32,12 +32,6 @@ def _cache_kernels() -> None:
             return
 
 
-def nothing_compiled() -> bool:
-    """Whether the cache holds no kernel of these sources: the first run compiles for minutes."""
-    folder = os.environ.get("NUMBA_CACHE_DIR")
-    return folder is not None and next(Path(folder).rglob("*.nbi"), None) is None
-
-
 def seconds_compiling() -> float:
     """How long this process has compiled kernels since it first asked; what is under way does not count yet."""
     listener = _listener()
