@@ -14,7 +14,6 @@ from curation.plan import Step
 from curation.plugins import contained
 from curation.progress import UnitProgress
 from curation.scorers.base import Scorer
-from schemas.errors import CurationError, Finding
 from schemas.recipe import Resources
 
 
@@ -54,8 +53,6 @@ class UnderWay:
 Watch = Callable[[UnderWay], None]
 BEAT_SECONDS = 1.0
 """How often whoever watches is told."""
-DRAIN_SECONDS = 30.0
-"""How long units that are under way may go on after an interrupt; CURATION_DRAIN_SECONDS."""
 
 
 class Executor(Protocol):
@@ -85,19 +82,6 @@ class Executor(Protocol):
 
 def unwatched(under_way: UnderWay) -> None:
     """Tells nobody."""
-
-
-def drain_seconds() -> float:
-    """Raises C004 for a setting that is no number: an interrupt is no time to find that out."""
-    given = os.environ.get("CURATION_DRAIN_SECONDS", "").strip()
-    try:
-        seconds = float(given) if given else DRAIN_SECONDS
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        message = f"environment variable CURATION_DRAIN_SECONDS: expected a number from 0, got '{given}'"
-        raise CurationError(Finding("C004", message, f"leave it out for {DRAIN_SECONDS:g}"))
-    return seconds
 
 
 def metered(step: Step, scorer: Scorer, before: list[Reading]) -> list[Metered]:

@@ -9,10 +9,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from schemas.errors import CurationError, Finding
+
 STOPPING = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Ctrl-C; `kill`, systemd, Slurm, `docker stop`, `timeout`; a terminal that was closed."""
+DRAIN_SECONDS = 30.0
+"""How long units that are under way may go on after an interrupt; CURATION_DRAIN_SECONDS."""
 CODE = 130
 """Exit code of what was interrupted."""
+
+
+def drain_seconds() -> float:
+    """Raises C004 for a setting that is no number: an interrupt is no time to find that out."""
+    given = os.environ.get("CURATION_DRAIN_SECONDS", "").strip()
+    try:
+        seconds = float(given) if given else DRAIN_SECONDS
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        message = f"environment variable CURATION_DRAIN_SECONDS: expected a number from 0, got '{given}'"
+        raise CurationError(Finding("C004", message, f"leave it out for {DRAIN_SECONDS:g}"))
+    return seconds
 
 
 class Stop:

@@ -21,7 +21,8 @@ from curation.models.meter import Reading
 from curation.plan import Step
 from curation.progress import StoppedError, UnitProgress, counting
 from schemas.recipe import Resources
-from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, drain_seconds, marked, metered, unwatched
+from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, marked, metered, unwatched
+from workers.interrupt import drain_seconds
 
 Flying = dict[Future[Any], tuple[Any, UnitProgress]]
 

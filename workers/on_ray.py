@@ -30,7 +30,8 @@ from schemas.recipe import Resources
 from workers import cluster, metrics, reports, shared_kv
 from workers.actor import Model, actor_name
 from workers.cluster import Demand, ResourceRequest
-from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, drain_seconds, unwatched
+from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, unwatched
+from workers.interrupt import drain_seconds
 from workers.joined import JoinedCluster
 from workers.pool import Pool
 from workers.private import PrivateCluster, at_ease

@@ -43,7 +43,7 @@ def line(phase: PhaseStarted, state: Advanced | None, seconds: float, width: int
     text = "  ".join(facts)
     doing = _cut(doing, width - len(text) - 2)
     room = width - len(doing) - len(text) - 4
-    bar = _bar(state, min(room, 24)) if room >= 8 else ""
+    bar = _bar(state, min(room, 24)) if room >= 8 and phase.total else ""
     return "  ".join(part for part in (doing, bar, text) if part)[:width]
 
 
@@ -53,6 +53,8 @@ def sentence(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str
         return stopping(state.under_way, state.drains)
     if state is not None and (state.compiling or state.loading):
         return COMPILING if state.compiling else f"{title(phase)}: {_loading(state)}"
+    if not phase.total and seconds < RATE_SECONDS:
+        return title(phase)
     return f"{title(phase)}: {', '.join(_facts(phase, state, seconds, short=False))}"
 
 
@@ -104,6 +106,8 @@ def _loading(state: Advanced) -> str:
 def _facts(phase: PhaseStarted, state: Advanced | None, seconds: float, short: bool) -> list[str]:
     """How far, how fast, and what else there is to say, the most needed first."""
     if state is None or state.to_score is None:
+        if not phase.total:  # what comes before a run
+            return [duration(seconds)]
         done = 0 if state is None else state.units
         facts = [f"{done:,}{'/' if short else ' of '}{phase.total:,}", duration(seconds)]
     else:

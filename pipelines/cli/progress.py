@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 10.0
 """When a phase first says in a log how far it is, and then again; of a long one it is said more rarely."""
 RARELY_SECONDS = 300.0
+PREPARING_SECONDS = 0.75
+"""When it is said in a log what comes before a run, unless that is over by then."""
 REFRESHES = 4
 """A second, of the line in a terminal."""
 
@@ -65,6 +67,8 @@ class Progress:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted(run, rows, shards):
+                self._phase = None
+                self._take_down()
                 self._talk(f"run {run}: {counted(rows, 'document')} in {counted(shards, 'shard')}")
             case Joined():
                 self._joined(event)
@@ -88,6 +92,10 @@ class Progress:
             case Notice(text):
                 self.say(text)
 
+    def prepare(self, doing: str) -> None:
+        """Say at once, before a run has begun, that it is being prepared."""
+        self._phase_started(PhaseStarted(doing, 0))
+
     def close(self) -> None:
         """Take down what is on the screen."""
         self._stop.set()
@@ -101,7 +109,7 @@ class Progress:
 
     def stopping(self, seconds: float) -> None:
         """Say that a signal to stop was heard, in its handler: units under way have so long."""
-        if self._phase is None:
+        if self._phase is None or not self._phase.total:
             self.say("stopping: press again to stop now")
         else:
             self.say(phases.stopping(None if self._state is None else self._state.under_way, seconds))
@@ -202,7 +210,7 @@ class Progress:
         while not self._stop.wait(HEARTBEAT_SECONDS / 20):
             phase, state, seconds = self._phase, self._state, self._seconds
             if phase is not told:
-                told, due = phase, HEARTBEAT_SECONDS
+                told, due = phase, HEARTBEAT_SECONDS if phase is None or phase.total else PREPARING_SECONDS
             if phase is not None and seconds >= due:
                 due = seconds + max(HEARTBEAT_SECONDS, min(seconds / 3, RARELY_SECONDS))
                 self.say(phases.sentence(phase, state, seconds))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pipelines.cli.render import put
-from workers.interrupt import CODE, stoppable
+from workers.interrupt import CODE, drain_seconds, stoppable
 
 if TYPE_CHECKING:
     from pipelines.cli.progress import Progress
@@ -23,8 +23,6 @@ def until_stopped(progress: Progress) -> Iterator[None]:
 
     What is interrupted before a run has begun, or after its end, ends the command here, with 130.
     """
-    from workers.executor import drain_seconds
-
     seconds = drain_seconds()
 
     def told(number: int) -> None:

@@ -21,9 +21,10 @@ def run_and_report(path: str, quiet: bool, verbose: bool, start: Any) -> None:
     from pipelines.cli.progress import Progress
 
     progress = Progress(quiet=quiet, verbose=verbose)
-    workspace = open_workspace(path)
     try:
         with until_stopped(progress):
+            progress.prepare("reading the recipe and its inputs")
+            workspace = open_workspace(path)
             result = start(workspace, progress)
     finally:
         progress.close()

@@ -73,6 +73,7 @@ def run(
     progress = Progress(quiet=quiet, verbose=verbose)
     try:
         with until_stopped(progress):
+            progress.prepare("reading the specification and its inputs")
             result = open_workspace(workspace).weak_to_strong(given, workers=workers, expect=expect, report=progress)
     finally:
         progress.close()
