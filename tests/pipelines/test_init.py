@@ -205,6 +205,15 @@ def test_a_recipe_is_fit_for_the_language_of_the_texts(tmp_path: Path) -> None:
     assert "gopher-quality@datatrove" not in [stage.get("profile") for stage in stages], "its stop words are English"
 
 
+def test_rules_that_would_drop_most_of_the_texts_measure_and_drop_nothing(tmp_path: Path) -> None:
+    grammar = [text for _, text in sorted(topics.items()) if "::=" in text][:12]
+    parquet(tmp_path / "grammar.parquet", [{"text": text} for text in grammar])
+    text = recipe_for(describe_data(tmp_path / "grammar.parquet"), tmp_path)
+    assert re.search(r"# keep: quality\.pass # not in force: of the rows looked at it would drop \d+%", text)
+    [quality] = [stage for stage in yaml.safe_load(text)["stages"] if stage.get("id") == "quality"]
+    assert "keep" not in quality
+
+
 def test_names_of_columns_and_files_end_no_comment_and_no_scalar(tmp_path: Path) -> None:
     hostile = "a\nstages: [x]: {y}, # 'z' \"\x1b[31m"
     parquet(tmp_path / "a b: {c}.parquet", [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
