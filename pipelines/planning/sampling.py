@@ -43,8 +43,10 @@ class RowSample:
 
     rows: list[Row] = field(default_factory=list)
     """Values as Python has them; cells of CSV that are numbers or booleans as such."""
+    seen: int = 0
+    """Rows that were looked at."""
     faults: list[str] = field(default_factory=list)
-    """Of sampled rows that cannot be read, why."""
+    """Of those that cannot be read, why; some are rows all the same, with what can be read of them."""
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """Files that cannot be read, and why."""
     types: dict[str, str] = field(default_factory=dict)
@@ -107,6 +109,7 @@ def _sampled_file(path: str, count: int, sample: RowSample, unit: str) -> tuple[
             break
     for number in _spread(len(rows), count):
         row = rows[number]
+        sample.seen += 1
         if isinstance(row, str):
             sample.faults.append(row)
         else:
@@ -142,6 +145,7 @@ def _sampled_parquet(path: str, count: int, sample: RowSample) -> int:
 
 def _take(table: pa.Table | pa.RecordBatch, sample: RowSample) -> None:
     """Rows as Python has them; of a text that is no UTF-8 what can be read, and a fault more."""
+    sample.seen += table.num_rows
     try:
         sample.rows += table.to_pylist()
         return

@@ -16,6 +16,7 @@ from curation.store.dataset import FOLDER
 from pipelines.planning.describe import DataDescription, describe_data
 from pipelines.planning.drafting import recipe_for
 from pipelines.planning.kinds import Kind
+from pipelines.running.events import Notice
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 
@@ -49,7 +50,9 @@ def auto(
     """
     folder = Path(into)
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace or folder / WORKSPACE)
-    recipe = prepare(data, folder, kind, force, opened)
+    recipe, told = prepare(data, folder, kind, force, opened)
+    if report is not None:
+        report(Notice(told))
     result = opened.run(recipe, sample=sample, report=report, **options)
     if result.folder is None:
         return result
@@ -80,21 +83,23 @@ def curate(
 
 def prepare(
     data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool, workspace: Workspace
-) -> Path:
-    """The recipe in a folder of `auto`: written, or the one that is there for the same data."""
+) -> tuple[Path, str]:
+    """The recipe in a folder of `auto`: written, or the one that is there for the same data; and which, in a line."""
     recipe = folder / RECIPE
     if recipe.is_file() and not force:
         given = [str(data)] if isinstance(data, str | Path) else [str(path) for path in data]
         if _inputs(recipe) != {_absolute(path, Path.cwd()) for path in given}:
             hint = "name another folder with --into; --force writes the recipe anew"
             raise CurationError(Finding("C037", f"{recipe} is about other data", hint))
-        return recipe
+        return recipe, f"by {recipe}, as it is now; --force writes it anew"
     if folder.exists() and not recipe.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CurationError(Finding("C037", f"{folder} holds something already", "name a new folder with --into"))
     root = str(workspace.store.root)
     room = root if is_url(root) else os.path.abspath(root)
     room = WORKSPACE if room == os.path.abspath(folder / WORKSPACE) else room
-    return write_recipe(describe_data(data, kind), recipe, force=True, workspace=room)
+    description = describe_data(data, kind)
+    write_recipe(description, recipe, force=True, workspace=room)
+    return recipe, f"{description.title}, told by {description.why}; by {recipe}, which is yours to change"
 
 
 def write_recipe(description: DataDescription, path: Path, force: bool = False, workspace: str | None = None) -> Path:

@@ -195,7 +195,7 @@ def _cell(value: Any) -> str | None:
 
 def _measuring(description: DataDescription, home: Path, benchmarks: list[Path]) -> dict[str, Any]:
     stages: list[dict[str, Any]] = []
-    if description.languages:
+    if description.languages is not None:
         stages.append({"scorer": "language"})
     stages += [
         {"scorer": "rules", "id": "quality", "profile": "gopher-quality@datatrove"},
@@ -226,7 +226,7 @@ def _measured(description: DataDescription, workspace: Workspace, rows: int, lea
     dropped = {row["stage"]: row["n"] for row in ask("SELECT stage, count(*) AS n FROM drops GROUP BY ALL")}
     counts = ", ".join(f"count(*) FILTER (pii.{name} > 0) AS {name}" for name in get_args(Type))
     [personal] = ask(f"SELECT {counts} FROM documents")
-    languages = ask(_BY_LANGUAGE) if description.languages else []
+    languages = ask(_BY_LANGUAGE) if description.languages is not None else []
     met = ask(_BY_BENCHMARK) if leaked else []
     reasons = ask(_BY_REASON)
     prose = "text" in description.mapping and description.median_words >= SHORT_WORDS

@@ -205,6 +205,15 @@ def test_a_recipe_is_fit_for_the_language_of_the_texts(tmp_path: Path) -> None:
     assert "gopher-quality@datatrove" not in [stage.get("profile") for stage in stages], "its stop words are English"
 
 
+def test_rules_that_would_drop_most_of_the_texts_measure_and_drop_nothing(tmp_path: Path) -> None:
+    grammar = [text for _, text in sorted(topics.items()) if "::=" in text][:12]
+    parquet(tmp_path / "grammar.parquet", [{"text": text} for text in grammar])
+    text = recipe_for(describe_data(tmp_path / "grammar.parquet"), tmp_path)
+    assert re.search(r"# keep: quality\.pass # not in force: of the rows looked at it would drop \d+%", text)
+    [quality] = [stage for stage in yaml.safe_load(text)["stages"] if stage.get("id") == "quality"]
+    assert "keep" not in quality
+
+
 def test_names_of_columns_and_files_end_no_comment_and_no_scalar(tmp_path: Path) -> None:
     hostile = "a\nstages: [x]: {y}, # 'z' \"\x1b[31m"
     parquet(tmp_path / "a b: {c}.parquet", [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
@@ -225,6 +234,22 @@ def test_rows_that_cannot_be_read_are_counted_and_allowed_for(tmp_path: Path, wo
     (tmp_path / "r.yaml").write_text(recipe_for(description, tmp_path))
     result = workspace.run(tmp_path / "r.yaml", executor="local", workers=1)
     assert (result.outcome, result.errored) == ("done", 2)
+
+
+def test_bytes_that_are_no_text_and_files_beside_the_data_are_told(tmp_path: Path) -> None:
+    parquet(
+        tmp_path / "bytes.parquet", [{"content": text} for text in (TEXTS[0].encode(), b"\xff\xfe", b"Some words.")]
+    )
+    (tmp_path / "licence.txt").write_text("words")
+    description = describe_data(tmp_path)
+    assert (description.mapping, description.rows, description.sampled) == ({"text": "content"}, 3, 3)
+    assert description.faults == 1
+    assert any("1 of 3 rows" in note for note in description.notes)
+    assert any("1 file(s)" in note for note in description.notes)
+    parquet(tmp_path / "null.parquet", [{"text": None}, {"text": "  "}])
+    silent = describe_data(tmp_path / "null.parquet")
+    assert silent.languages == ()
+    assert "no row that was looked at has a text" in silent.notes
 
 
 def test_init_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
