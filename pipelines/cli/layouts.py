@@ -96,6 +96,8 @@ LAYOUTS: dict[str, Layout] = {
         Show("message", form="wrap", rank=2, optional=True),
     ),
     "recipes": (Show("recipe"), Show("what", form="wrap")),
+    "kinds": (Show("family"), Show("kind"), Show("what", form="wrap")),
+    "keys": (Show("key"), Show("type", form="wrap"), Show("default", most=24), Show("meaning", form="wrap")),
     "rules": (
         Show("profile", whole=True),
         Show("threshold"),
