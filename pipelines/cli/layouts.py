@@ -87,6 +87,13 @@ LAYOUTS: dict[str, Layout] = {
         Show("used_by", "used by", optional=True),
         Show("where", rank=3),
     ),
+    "available": (
+        Show("address", form="path"),
+        Show("state"),
+        Show("get", "how to get it", optional=True),
+        Show("licence"),
+        Show("about", form="wrap", rank=1),
+    ),
     "jobs": (
         Show("name", most=32, rank=3),
         Show("job", whole=True),
