@@ -139,7 +139,7 @@ def causal(rows: int | None, rounds: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from curation.models.pull import models_folder
+    from curation.models.offered import models_folder
     from curation.models.sequences import Sequences
     from curation.models.tokens import Ids
     from curation.scorers.base import Context

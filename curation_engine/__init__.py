@@ -31,8 +31,10 @@ if TYPE_CHECKING:  # where `_HOMES` says, for type checkers and editors
     from pipelines.recipe.load import Loaded
     from pipelines.results.audit import Report as AuditReport
     from pipelines.results.audit import Sample as AuditSample
+    from pipelines.results.diff import RunDiff
     from pipelines.results.explain import Explanation
     from pipelines.results.export import Exported
+    from pipelines.results.what_if import WhatIf
     from pipelines.running.events import (
         Advanced,
         Event,
@@ -90,6 +92,7 @@ __all__ = [
     "Ranking",
     "Result",
     "Rows",
+    "RunDiff",
     "RunStarted",
     "Scorer",
     "Selection",
@@ -100,6 +103,7 @@ __all__ = [
     "Usage",
     "Verified",
     "WeakToStrongResult",
+    "WhatIf",
     "Workspace",
     "check_scorer",
     "curate",
@@ -137,6 +141,7 @@ _HOMES = {
     "Ranking": "curation.selection.base:Ranking",
     "Result": "pipelines.running.result:Result",
     "Rows": "pipelines.notebook:Rows",
+    "RunDiff": "pipelines.results.diff:RunDiff",
     "RunStarted": "pipelines.running.events:RunStarted",
     "Scorer": "curation.scorers.base:Scorer",
     "Selection": "curation.selection.base:Selection",
@@ -147,6 +152,7 @@ _HOMES = {
     "Usage": "pipelines.running.gc:Usage",
     "Verified": "pipelines.running.verify:Verified",
     "WeakToStrongResult": "pipelines.weak_to_strong.result:Result",
+    "WhatIf": "pipelines.results.what_if:WhatIf",
     "Workspace": "pipelines.workspace:Workspace",
     "check_scorer": "curation.testing:check_scorer",
     "curate": "pipelines.start.auto:curate",

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 HERE = Path(__file__).parent
 if __name__ == "__main__":
@@ -108,65 +105,18 @@ def stages() -> str:
 
 def keys(model: Any, own: dict[str, str] | None = None) -> str:
     """A table of a model's fields: name, type, default, meaning."""
-    if not model.model_fields:
-        return "No settings.\n"
-    said = docstrings(model)
-    rows = []
-    for name, field in model.model_fields.items():
-        meaning = (own or {}).get(name) or field.description or said.get(name, "")
-        default = "**needed**" if field.is_required() else f"`{_default(field)}`"
-        bounds = ", ".join(str(bound) for bound in field.metadata if type(bound).__name__ in _BOUNDS)
-        kind = _type(get_type_hints(model)[name])
-        rows.append([f"`{name}`", f"`{kind}`{_bounds(bounds)}", default, meaning])
-    return table(["key", "type", "default", "meaning"], rows)
+    from pipelines.recipe.describe import keys_of
 
-
-_BOUNDS = ("Ge", "Gt", "Le", "Lt")
-
-
-def _bounds(text: str) -> str:
-    signs = {"Ge(ge=": "≥ ", "Gt(gt=": "> ", "Le(le=": "≤ ", "Lt(lt=": "< "}
-    for name, sign in signs.items():
-        text = text.replace(name, sign)
-    return f" {text.replace(')', '')}" if text else ""
-
-
-def _default(field: Any) -> str:
-    value = field.get_default(call_default_factory=True)
-    if type(value).__module__.startswith("schemas."):
-        return "{}"
-    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
-
-
-def _type(hint: Any) -> str:
-    text = inspect.formatannotation(hint) if not isinstance(hint, type) or hasattr(hint, "__args__") else hint.__name__
-    text = re.sub(r"\b(?:typing|schemas|curation|annotated_types|pydantic)(?:\.\w+)*\.(\w+)", r"\1", text)
-    for name, plain in (("str", "text"), ("int", "whole number"), ("float", "number"), ("bool", "true or false")):
-        text = re.sub(rf"\b{name}\b", plain, text)
-    text = re.sub(r"(?:Union|Optional)\[(.*)\]$", lambda found: found[1].replace(", ", " | "), text)
-    return re.sub(r"\bNone\b", "null", text).replace("Literal", "one of ").replace("'", "")
-
-
-@cache
-def docstrings(model: type[Any]) -> dict[str, str]:
-    """The string below each attribute of a class and its bases."""
-    found: dict[str, str] = {}
-    for each in reversed(model.__mro__):
-        try:
-            [tree] = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        except (OSError, TypeError, ValueError):
-            continue
-        body = getattr(tree, "body", [])
-        for one, following in pairwise(body):
-            if (
-                isinstance(one, ast.AnnAssign)
-                and isinstance(one.target, ast.Name)
-                and isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-                and isinstance(following.value.value, str)
-            ):
-                found[one.target.id] = " ".join(following.value.value.split())
-    return found
+    rows = [
+        [
+            f"`{key.key}`",
+            f"`{key.type}`{f' {key.bounds}' if key.bounds else ''}",
+            "**needed**" if key.default is None else f"`{key.default}`",
+            (own or {}).get(key.key) or key.meaning,
+        ]
+        for key in keys_of(model)
+    ]
+    return table(["key", "type", "default", "meaning"], rows) if rows else "No settings.\n"
 
 
 # --- rules and views -------------------------------------------------------------------------------------------------

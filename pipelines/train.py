@@ -108,7 +108,7 @@ def card_of(address: str, workspace: Path | str) -> str:
     Raises C032 where there is none.
     """
     from curation.models.locate import ModelError, locate
-    from curation.models.pull import models_folder
+    from curation.models.offered import models_folder
 
     store = open_store(workspace)
     fitted = local_copy(store.uri(f"models/{address}")) if store.names(f"models/{address}") else Path(address)

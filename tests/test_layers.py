@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT_SUFFIXES = {"", ".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sql", ".toml", ".txt", ".yaml", ".yml"}
 OVER_A_WORKSPACE = re.compile(
     r"(?<!by `)(?<!that `)curate "
-    r"(run|retry|status|sql|show|explain|funnel|stats|verify|gc|export|audit|models(?! pull))\b"
+    r"(run|retry|status|sql|show|explain|what-if|diff|funnel|stats|verify|gc|export|audit"
+    r"|models(?! pull| list --available))\b"
 )
 """A command to be given, not one that made something."""
 # Spelt in two parts, so that this file does not find itself.

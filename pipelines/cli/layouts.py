@@ -87,6 +87,13 @@ LAYOUTS: dict[str, Layout] = {
         Show("used_by", "used by", optional=True),
         Show("where", rank=3),
     ),
+    "available": (
+        Show("address", form="path"),
+        Show("state"),
+        Show("get", "how to get it", optional=True),
+        Show("licence"),
+        Show("about", form="wrap", rank=1),
+    ),
     "jobs": (
         Show("name", most=32, rank=3),
         Show("job", whole=True),
@@ -96,6 +103,8 @@ LAYOUTS: dict[str, Layout] = {
         Show("message", form="wrap", rank=2, optional=True),
     ),
     "recipes": (Show("recipe"), Show("what", form="wrap")),
+    "kinds": (Show("family"), Show("kind"), Show("what", form="wrap")),
+    "keys": (Show("key"), Show("type", form="wrap"), Show("default", most=24), Show("meaning", form="wrap")),
     "rules": (
         Show("profile", whole=True),
         Show("threshold"),

@@ -18,6 +18,7 @@ from pipelines.cli import (
     diff,
     jobs,
     models,
+    reference,
     results,
     runs,
     shipped,
@@ -40,7 +41,7 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (start, runs, results, datasets, what_if, diff, shipped, models, upkeep, demo):
+for commands in (start, runs, results, datasets, what_if, diff, shipped, reference, models, upkeep, demo):
     app.add_typer(commands.app)
 app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")

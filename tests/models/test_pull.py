@@ -11,7 +11,8 @@ import pytest
 
 from curation.models import pull as pulling
 from curation.models.locate import ModelError, locate
-from curation.models.pull import SOURCES, models_folder, pull
+from curation.models.offered import SOURCES, models_folder
+from curation.models.pull import pull
 
 
 @pytest.fixture

