@@ -159,7 +159,11 @@ class Workspace:
         return result
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
-        """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table."""
+        """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table.
+
+        >>> Workspace(folder).sql("SELECT row, kept FROM documents WHERE NOT kept").to_pylist()
+        [{'row': 2, 'kept': False}]
+        """
         from curation.manifest.sql import run_select
         from curation.manifest.views import connect
 
@@ -193,7 +197,11 @@ class Workspace:
         return runs.set_column(runs.schema.get_field_index("status"), "status", pa.array(states, pa.string()))
 
     def funnel(self, run: str | None = None) -> pa.Table:
-        """How many documents came to each stage and left it."""
+        """How many documents came to each stage and left it.
+
+        >>> Workspace(folder).funnel()["rows_out"].to_pylist()
+        [4, 3, 3]
+        """
         return self.sql("SELECT * FROM funnel", run)
 
     def show(
@@ -256,7 +264,11 @@ class Workspace:
         return outcome
 
     def dataset(self, run: str | None = None) -> Dataset:
-        """The dataset of a finished run: the latest, or one by id, prefix or a dataset's name."""
+        """The dataset of a finished run: the latest, or one by id, its beginning, a label or a dataset's name.
+
+        >>> len(Workspace(folder).dataset("example"))
+        3
+        """
         from pipelines.results.datasets import find_dataset
 
         self.require()
