@@ -50,6 +50,8 @@ class Dataset:
 
     @property
     def _names(self) -> list[str]:
+        if not self._files.sizes:
+            raise CurationError(Finding("C032", f"{self.path} holds no dataset", "`curate path` prints where one is"))
         return [f"{self._folder}/{name}" for name in self._files.sizes]
 
     @cached_property
