@@ -62,6 +62,9 @@ class Workspace:
         self.manifest = Manifest(self.store, strict=True)
         _check_format(self.store)
 
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.store.root)!r})"
+
     def check(self, recipe: str | Path | Mapping[str, Any] | Loaded, report: Report | None = None) -> Loaded:
         """Read a recipe and everything about it that needs no text. Raises CurationError with all findings.
 
