@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from curation.report.loading import loading_lines
 from curation.store import open_store
 from curation.store.dataset import DatasetFiles
 from pipelines.notebook import html_facts, html_table
+from schemas.errors import CurationError, Finding
 
 if TYPE_CHECKING:
     from curation.formats.batches import Batches
@@ -48,6 +50,8 @@ class Dataset:
 
     @property
     def _names(self) -> list[str]:
+        if not self._files.sizes:
+            raise CurationError(Finding("C032", f"{self.path} holds no dataset", "`curate path` prints where one is"))
         return [f"{self._folder}/{name}" for name in self._files.sizes]
 
     @cached_property
@@ -106,20 +110,17 @@ class Dataset:
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
         """All rows in memory, as a pandas DataFrame. Needs pandas."""
+        _library("pandas")
         return self.to_arrow(columns).to_pandas()
 
     def to_polars(self, columns: Sequence[str] | None = None) -> Any:
         """All rows in memory, as a polars DataFrame. Needs polars."""
-        import polars
-
-        return polars.from_arrow(self.to_arrow(columns))
+        return _library("polars").from_arrow(self.to_arrow(columns))
 
     def to_datasets(self) -> Any:
         """As a `datasets.Dataset`, whose cache is filled with a copy. Needs `datasets`."""
-        import datasets
-
         files = [str(file) for file in self.files]
-        return datasets.load_dataset("parquet", data_files={"train": files}, split="train")
+        return _library("datasets").load_dataset("parquet", data_files={"train": files}, split="train")
 
     def to_torch(
         self,
@@ -163,6 +164,17 @@ class Dataset:
     def _repr_html_(self) -> str:
         columns = pa.table({"column": self.columns, "type": [str(kind) for kind in self.schema.types]})
         return html_facts("Dataset", {"rows": len(self), "folder": str(self.path)}) + html_table(columns)
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as failure:
+        if failure.name != name:
+            raise
+        raise CurationError(
+            Finding("C040", f"this needs {name}, which is not installed", f"pip install {name}")
+        ) from None
 
 
 def _chosen(columns: Sequence[str] | None) -> list[str] | None:

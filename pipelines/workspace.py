@@ -62,6 +62,9 @@ class Workspace:
         self.manifest = Manifest(self.store, strict=True)
         _check_format(self.store)
 
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.store.root)!r})"
+
     def check(self, recipe: str | Path | Mapping[str, Any] | Loaded, report: Report | None = None) -> Loaded:
         """Read a recipe and everything about it that needs no text. Raises CurationError with all findings.
 
@@ -162,7 +165,11 @@ class Workspace:
         return result
 
     def sql(self, query: str, run: str | None = None) -> pa.Table:
-        """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table."""
+        """The result of one SELECT over the views of `curation.manifest.views`, as an Arrow table.
+
+        >>> Workspace(folder).sql("SELECT row, kept FROM documents WHERE NOT kept").to_pylist()
+        [{'row': 2, 'kept': False}]
+        """
         from curation.manifest.sql import run_select
         from curation.manifest.views import connect
 
@@ -196,7 +203,11 @@ class Workspace:
         return runs.set_column(runs.schema.get_field_index("status"), "status", pa.array(states, pa.string()))
 
     def funnel(self, run: str | None = None) -> pa.Table:
-        """How many documents came to each stage and left it."""
+        """How many documents came to each stage and left it.
+
+        >>> Workspace(folder).funnel()["rows_out"].to_pylist()
+        [4, 3, 3]
+        """
         return self.sql("SELECT * FROM funnel", run)
 
     def show(
@@ -259,7 +270,11 @@ class Workspace:
         return outcome
 
     def dataset(self, run: str | None = None) -> Dataset:
-        """The dataset of a finished run: the latest, or one by id, prefix or a dataset's name."""
+        """The dataset of a finished run: the latest, or one by id, its beginning, a label or a dataset's name.
+
+        >>> len(Workspace(folder).dataset("example"))
+        3
+        """
         from pipelines.results.datasets import find_dataset
 
         self.require()

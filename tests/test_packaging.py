@@ -156,11 +156,12 @@ def test_whatever_is_imported_is_declared() -> None:
     texts = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["s3"]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     with_s3 = {"aiobotocore", "botocore"}  # of s3fs's own, imported only where it is
+    of_notebooks = {"IPython"}  # imported only where it is already
     owners = packages_distributions()
     missing = {
         (name, file.relative_to(ROOT).as_posix())
         for name, file in imports()
-        if name not in sys.stdlib_module_names and name not in (*PACKAGES, *with_s3)
+        if name not in sys.stdlib_module_names and name not in (*PACKAGES, *with_s3, *of_notebooks)
         if not declared & {canonicalize_name(owner) for owner in owners.get(name, [])}
     }
     assert not missing

@@ -43,8 +43,8 @@ class Batches(IterableDataset[Batch]):
     epoch decide and the number of ranks does not: rank r has every `world_size`-th row of it from the r-th on. So one
     rank may have one row more than another; `drop_last` gives all the same number of whole batches instead.
 
-    At the beginning of an epoch the rank's rows are read once, and spilled in their order to files below `$TMPDIR` that
-    go with the epoch: memory is a bucket of 64 MB, or the 256th part of what a rank reads where that is more.
+    At the beginning of an epoch the dataset is read once, and the rank's rows are spilled to files below `$TMPDIR` that
+    go with the epoch: memory is about five times a bucket of them, 64 MB, or a 256th of them where that is more.
 
     `state_dict()` is small, and the same on all ranks that have taken as many batches. After `load_state_dict()` the
     next epoch to be iterated is the rest of that one, on as many ranks and in batches as large as they are now.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curation.store import is_url
-from curation.store.dataset import EARLIER, FOLDER, PATTERN
+from curation.store.dataset import FOLDER, PATTERN
 from curation.store.scan import exact, quoted
 
 
@@ -33,7 +33,7 @@ def loading_lines(folder: str, pattern: str = PATTERN) -> dict[str, str]:
     of_files = f"import glob, pandas; pandas.read_parquet(sorted(glob.glob({files!r})))"
     return {
         "datasets": f"import datasets; {whole}",
-        "pandas": of_files if pattern == EARLIER else of_folder,
+        "pandas": of_folder if pattern == PATTERN else of_files,
         "polars": f"import polars; polars.read_parquet({files!r})",
         "duckdb": f"import duckdb; duckdb.sql({f'FROM {quoted(files)}'!r})",
     }

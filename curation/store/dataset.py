@@ -9,8 +9,8 @@ from curation.store.base import Store
 FOLDER = "data"
 PATTERN = f"{FOLDER}/train-*.parquet"
 """All of them, in the folder of a dataset."""
-EARLIER = "part-*.parquet"
-"""The same in a dataset of an earlier version."""
+EARLIER = ("part", "labels")
+"""How the files of earlier versions begin, which lie beside the card: of a run's dataset, and of weak labels."""
 
 
 def file_name(part: int, files: int) -> str:
@@ -24,8 +24,8 @@ class DatasetFiles:
 
     sizes: dict[str, int]
     """Bytes by name in the folder, in the dataset's order."""
-    earlier: bool = False
-    """Whether an earlier version published it: `part-00000.parquet` beside the card."""
+    earlier: str = ""
+    """Where an earlier version published it, how its files begin (`EARLIER`)."""
 
     @classmethod
     def of(cls, store: Store, folder: str) -> DatasetFiles:
@@ -34,13 +34,16 @@ class DatasetFiles:
         if sizes:
             return cls(sizes)
         beside = sorted(store.sizes(folder).items())
-        sizes = {name: size for name, size in beside if name.startswith("part-") and name.endswith(".parquet")}
-        return cls(sizes, bool(sizes))
+        for begin in EARLIER:
+            sizes = {name: size for name, size in beside if name.startswith(f"{begin}-") and name.endswith(".parquet")}
+            if sizes:
+                return cls(sizes, begin)
+        return cls({})
 
     @property
     def pattern(self) -> str:
-        return EARLIER if self.earlier else PATTERN
+        return f"{self.earlier}-*.parquet" if self.earlier else PATTERN
 
     def name(self, part: int, files: int) -> str:
         """What a file is called, be it there or not."""
-        return f"part-{part:05d}.parquet" if self.earlier else file_name(part, files)
+        return f"{self.earlier}-{part:05d}.parquet" if self.earlier else file_name(part, files)

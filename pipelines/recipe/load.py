@@ -24,7 +24,7 @@ from schemas.errors import CurationError
 from schemas.recipe import Recipe, Stage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """A recipe that passed every check that needs no input data."""
 
@@ -59,6 +59,10 @@ class Loaded:
     def line(self, *path: str | int) -> int | None:
         """1-based line of a key: `line("stages", 0, "keep")`; None where the text does not have it."""
         return self._lines.get(path)
+
+    def __repr__(self) -> str:
+        stages = ", ".join(stage.id for stage in self.recipe.stages) or "no stages"
+        return f"Loaded({self.recipe.name} of {self.path or 'a mapping'}: {stages})"
 
 
 def load(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Loaded:

@@ -149,3 +149,10 @@ def test_nothing_is_left_on_the_disk(dataset: Dataset, tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir())
     del going
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_a_dataset_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CurationError, match="C032"):
+        len(Dataset(tmp_path))
+    (tmp_path / "labels-00000.parquet").touch()  # as earlier versions published weak labels
+    assert Dataset(tmp_path).files == [tmp_path / "labels-00000.parquet"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,8 @@ def test_the_loading_line_of_each_library_gives_the_rows(
     assert len(loaded) == len(expected["id"])
     texts = loaded["text"] if library != "duckdb" else [text for (text,) in loaded.project("text").fetchall()]
     assert list(texts) == expected["text"]
+    if library != "duckdb":
+        assert list(getattr(Workspace(root).dataset(run), f"to_{library}")()["text"]) == expected["text"]
 
 
 def test_a_dataset_of_an_earlier_version_is_finished_verified_and_written_anew_when_damaged(
@@ -151,3 +154,11 @@ def test_columns_that_are_named_otherwise_are_another_run_that_scores_nothing(mi
     plain = Workspace(held.root).dataset(run)
     assert plain.columns == ["text", "id", "words", "language_prob"]
     assert result.dataset.to_arrow()["quality"].to_pylist() == plain.to_arrow()["language_prob"].to_pylist()
+
+
+def test_a_library_that_is_not_installed_is_named(mine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Workspace(mine[1].root).dataset()
+    for library in ("datasets", "pandas", "polars"):
+        monkeypatch.setitem(sys.modules, library, None)
+        with pytest.raises(CurationError, match=rf"C040.*needs {library}"):
+            getattr(dataset, f"to_{library}")()

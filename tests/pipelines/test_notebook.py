@@ -80,6 +80,8 @@ def test_a_run_in_a_notebook_shows_how_far_it_is_and_its_result_is_safe(kernel: 
         assert not set("\x1b\u202e") & set(page)
         assert len(repr(value)) < 4000
         assert not set("\x1b\u202e") & set(repr(value))
+    assert repr(workspace) == f"Workspace({str(tmp_path / 'ws')!r})"
+    assert repr(workspace.check(recipe)) == "Loaded(shown of a mapping: same)"
     assert "alert(1)" in result.show()._repr_html_()
     assert Result("x", "y", "failed")._repr_html_().startswith("<p>y: run <b>x</b>")
 
@@ -92,9 +94,10 @@ def test_a_run_that_is_told_of_shows_nothing_of_its_own(kernel: list[str], tmp_p
 
 
 def test_rows_are_what_arrow_takes_and_long_ones_are_cut() -> None:
-    rows = Rows(pa.table({"n": range(30)}))
-    assert pa.table(rows).num_rows == len(rows) == len(list(rows)) == 30
-    assert rows["n"][-1] == 29
-    assert "10 more rows" in repr(rows)
+    rows = Rows(pa.table({"n": range(300)}))
+    assert pa.table(rows).num_rows == len(rows) == len(list(rows)) == 300
+    assert rows["n"][-1] == 299
+    assert len(repr(rows).splitlines()) < 50
+    assert "300 rows" in repr(rows)
     assert html_table(rows.to_arrow()).count("<tr>") == HEAD_ROWS + 1
     assert repr(Documents()) == "no documents"
