@@ -40,8 +40,10 @@ class Facts:
 
 
 def build(folder: Path, folders: Mapping[str, Mapping[str, Path]] | None = None) -> Facts:
-    """Writes `topics.parquet` into `folder`: id, text, topic, and whether that is `numbers`, in the order of ids. The same environment gives the
-    same bytes. `folders` are those of each topic by name, unless they are the environment's. Raises OSError."""
+    """Writes `topics.parquet` into `folder`, in the order of ids. The same environment gives the same bytes.
+
+    `folders` are those of each topic by name, unless they are the environment's. Raises OSError.
+    """
     rows = []
     for topic, roots in (folders or _folders()).items():
         texts = (document for harvested in harvest(roots) for document in harvested.documents)
