@@ -279,7 +279,26 @@ def command_line() -> str:
             parts.append(table(["", "default", "meaning"], rows))
         if examples_of(command.epilog or ""):
             parts.append("```console\n" + "".join(f"$ {one}\n" for one in examples_of(command.epilog)) + "```\n")
+    parts.append(
+        "## Environment variables\n\n" + table(["variable", "meaning"], [[f"`{n}`", t] for n, t in VARIABLES.items()])
+    )
     return "\n".join(parts)
+
+
+VARIABLES = {
+    "CURATION_WORKSPACE": "The workspace of commands that name none.",
+    "CURATION_DEVICE": "`cpu` or `cuda`: where models run. Default: a GPU where driver and torch have one.",
+    "CURATION_MODELS": "Folder of pulled models. Default: `~/.cache/curation-engine/models`.",
+    "CURATION_MIXED_HARDWARE": "`1`: scores of another class of hardware may stand in one workspace (C036).",
+    "CURATION_DRAIN_SECONDS": "How long units that are under way may go on after an interrupt. Default: 30; in jobs 2.",
+    "CURATION_SQL_MEMORY": "MB of a query, as `--memory`. Default: 2048.",
+    "CURATION_SQL_SECONDS": "Seconds of a query, as `--timeout`. Default: 600.",
+    "CURATION_GATE_MEMORY": "MB that evaluating a gate may take (C057). Default: 1024.",
+    "CURATION_GATE_SECONDS": "Seconds of a gate for each 10,000 documents (C057). Default: 10.",
+    "NO_COLOR": "Anything: no colours.",
+    "COLUMNS": "Width of tables, where no terminal says it.",
+}
+"""Those that users set; others pass between the engine's own processes."""
 
 
 def _names(item: Any) -> str:
