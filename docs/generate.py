@@ -113,7 +113,7 @@ def keys(model: Any, own: dict[str, str] | None = None) -> str:
     said = docstrings(model)
     rows = []
     for name, field in model.model_fields.items():
-        meaning = (own or {}).get(name) or field.description or said.get(name, "")
+        meaning = (own or {}).get(name) or _inline(field.description or said.get(name, ""))
         default = "**needed**" if field.is_required() else f"`{_default(field)}`"
         bounds = ", ".join(str(bound) for bound in field.metadata if type(bound).__name__ in _BOUNDS)
         kind = _type(get_type_hints(model)[name])
@@ -271,7 +271,7 @@ def command_line() -> str:
         usage = " ".join([words, "[OPTIONS]", *(item.metavar or item.name.upper() for item in arguments)])
         parts.append(f"## `{words}`\n\n{_paragraphs(command.help or '')}\n\n```text\n{usage}\n```\n")
         rows = [
-            [_names(item), _shown(item), (getattr(item, "help", None) or "").replace("\n", " ")]
+            [_names(item), _shown(item), _inline(getattr(item, "help", None) or "")]
             for item in command.params
             if not getattr(item, "hidden", False) and item.name not in ("help", "install_completion")
         ]
@@ -393,6 +393,13 @@ def _sentence(model: Any) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
+def _inline(text: str) -> str:
+    """Plain text as Markdown: what looks like markup outside of `code` stays as it was written."""
+    return "`".join(
+        part if index % 2 else re.sub(r"([*_<\[])", r"\\\1", part) for index, part in enumerate(text.split("`"))
+    )
+
+
 def _paragraphs(text: str) -> str:
     """A docstring as Markdown: what is indented, or looks like markup, stays as it was written."""
     parts = []
@@ -400,7 +407,7 @@ def _paragraphs(text: str) -> str:
         if paragraph.startswith((" ", ">>>")) or re.search(r"^\s{2,}\S", paragraph, re.MULTILINE):
             parts.append("```text\n" + paragraph + "\n```")
         else:
-            parts.append(re.sub(r"(?<![`\\])([*_<\[])(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"\\\1", paragraph))
+            parts.append(_inline(paragraph))
     return "\n\n".join(parts)
 
 
