@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -44,7 +45,7 @@ def build(folder: Path, folders: Mapping[str, Mapping[str, Path]] | None = None)
 
     `folders` are those of each topic by name, unless they are the environment's. Raises OSError.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for topic, roots in (folders or _folders()).items():
         texts = (document for harvested in harvest(roots) for document in harvested.documents)
         fit = (document for document in texts if len(document.text.encode()) in SIZE)
