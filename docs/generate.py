@@ -112,7 +112,7 @@ def keys(model: Any, own: dict[str, str] | None = None) -> str:
             f"`{key.key}`",
             f"`{key.type}`{f' {key.bounds}' if key.bounds else ''}",
             "**needed**" if key.default is None else f"`{key.default}`",
-            (own or {}).get(key.key) or key.meaning,
+            (own or {}).get(key.key) or _inline(key.meaning),
         ]
         for key in keys_of(model)
     ]
@@ -221,7 +221,7 @@ def command_line() -> str:
         usage = " ".join([words, "[OPTIONS]", *(item.metavar or item.name.upper() for item in arguments)])
         parts.append(f"## `{words}`\n\n{_paragraphs(command.help or '')}\n\n```text\n{usage}\n```\n")
         rows = [
-            [_names(item), _shown(item), (getattr(item, "help", None) or "").replace("\n", " ")]
+            [_names(item), _shown(item), _inline(getattr(item, "help", None) or "")]
             for item in command.params
             if not getattr(item, "hidden", False) and item.name not in ("help", "install_completion")
         ]
@@ -229,7 +229,26 @@ def command_line() -> str:
             parts.append(table(["", "default", "meaning"], rows))
         if examples_of(command.epilog or ""):
             parts.append("```console\n" + "".join(f"$ {one}\n" for one in examples_of(command.epilog)) + "```\n")
+    parts.append(
+        "## Environment variables\n\n" + table(["variable", "meaning"], [[f"`{n}`", t] for n, t in VARIABLES.items()])
+    )
     return "\n".join(parts)
+
+
+VARIABLES = {
+    "CURATION_WORKSPACE": "The workspace of commands that name none.",
+    "CURATION_DEVICE": "`cpu` or `cuda`: where models run. Default: a GPU where driver and torch have one.",
+    "CURATION_MODELS": "Folder of pulled models. Default: `~/.cache/curation-engine/models`.",
+    "CURATION_MIXED_HARDWARE": "`1`: scores of another class of hardware may stand in one workspace (C036).",
+    "CURATION_DRAIN_SECONDS": "How long units that are under way may go on after an interrupt. Default: 30; in jobs 2.",
+    "CURATION_SQL_MEMORY": "MB of a query, as `--memory`. Default: 2048.",
+    "CURATION_SQL_SECONDS": "Seconds of a query, as `--timeout`. Default: 600.",
+    "CURATION_GATE_MEMORY": "MB that evaluating a gate may take (C057). Default: 1024.",
+    "CURATION_GATE_SECONDS": "Seconds of a gate for each 10,000 documents (C057). Default: 10.",
+    "NO_COLOR": "Anything: no colours.",
+    "COLUMNS": "Width of tables, where no terminal says it.",
+}
+"""Those that users set; others pass between the engine's own processes."""
 
 
 def _names(item: Any) -> str:
@@ -324,6 +343,13 @@ def _sentence(model: Any) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
+def _inline(text: str) -> str:
+    """Plain text as Markdown: what looks like markup outside of `code` stays as it was written."""
+    return "`".join(
+        part if index % 2 else re.sub(r"([*_<\[])", r"\\\1", part) for index, part in enumerate(text.split("`"))
+    )
+
+
 def _paragraphs(text: str) -> str:
     """A docstring as Markdown: what is indented, or looks like markup, stays as it was written."""
     parts = []
@@ -331,7 +357,7 @@ def _paragraphs(text: str) -> str:
         if paragraph.startswith((" ", ">>>")) or re.search(r"^\s{2,}\S", paragraph, re.MULTILINE):
             parts.append("```text\n" + paragraph + "\n```")
         else:
-            parts.append(re.sub(r"(?<![`\\])([*_<\[])(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"\\\1", paragraph))
+            parts.append(_inline(paragraph))
     return "\n\n".join(parts)
 
 

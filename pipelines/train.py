@@ -331,7 +331,7 @@ def _card(
     chosen = facts_of["chosen"]
     if method == "head":
         tried = ", ".join(f"{l2:g}" for l2 in chosen["tried"])
-        how = f"penalty l2 {chosen['l2']:g}, of {tried}. Probabilities and grades are calibrated on the same part"
+        how = f"penalty l2 {chosen['l2']:g}, of {tried}, by five parts of it. Scores are calibrated on the same parts"
     else:
         how = ", ".join(f"{key} {value}" for key, value in chosen.items())
     lines += ["", "## Made from", "", f"Chosen inside the training part: {how}."]

@@ -23,8 +23,8 @@ from schemas.errors import Refusal
 
 Method = Literal["head", "fasttext"]
 PENALTIES = (0.03, 0.3, 3.0, 30.0)
-"""Of a head, from which the one that does best inside the training part is taken. Where that is the first or last, the
-next beyond it is tried, ten times lower or higher, as far as EXTREMES."""
+"""Of a head, from which the one that does best on examples that it did not see is taken. Where that is the first or
+last, the next beyond it is tried, ten times lower or higher, as far as EXTREMES."""
 EXTREMES = (3e-5, 3e4)
 FOLDS = 5
 """Parts of the examples, by cluster, of which each is scored by a head that was learned from the others."""
@@ -83,15 +83,15 @@ def train(
         )
     if cut is None:
         cut = 0.5 if task in ("binary", "pairwise") else _middle(learned_from.target)
-    inner = split(learned_from.text, groups[: len(learned_from.target)], test_share, seed + 1)
     model: _Linear | _Bag
     if method == "head":
         assert embed is not None
         say(f"embedding {len(learned_from.target) + len(held.target):,} examples")
         X, H = _features(learned_from, embed), _features(held, embed)
-        model, chosen, unseen = _best_head(X, learned_from.target, inner, task, cut, groups, say)
+        model, chosen, unseen = _best_head(X, learned_from.target, groups[: len(X)], task, cut, say)
     else:
         X, H = learned_from.text, held.text
+        inner = split(X, groups[: len(X)], test_share, seed + 1)
         model, chosen, unseen = _best_bag(X, learned_from.target, inner, task, cut, say)
     if np.isnan(unseen).all():
         unseen = model.scores(X)
@@ -112,22 +112,25 @@ def train(
 
 
 def _best_head(
-    X: Floats,
-    y: Floats,
-    inner: NDArray[np.bool_],
-    task: Task,
-    cut: float,
-    groups: NDArray[np.int64],
-    say: Callable[[str], None],
+    X: Floats, y: Floats, groups: NDArray[np.int64], task: Task, cut: float, say: Callable[[str], None]
 ) -> tuple[_Linear, dict[str, Any], Floats]:
-    """The head whose penalty does best on `inner` when learned from the rest, learned from all and calibrated; how it
-    was made; and scores [n] of the examples by heads that did not see them."""
+    """The head whose penalty does best on examples that it did not see, learned from all and calibrated; how it was
+    made; and scores [n] of the examples by such heads. `groups` [n]: of near-duplicates, which are seen together."""
+    _, cluster = np.unique(groups, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(int(cluster.max()) + 1)[cluster] % FOLDS
+    unseen: dict[float, Floats] = {}
     figures: dict[float, float] = {}
 
     def attempt(l2: float) -> None:
-        head = _Linear.fit(X[~inner], y[~inner], task, l2)
-        figures[l2] = main_figure(head.scores(X[inner]), y[inner], task, cut)
-        say(f"penalty {l2:g}: {figure_name(task)} {figures[l2]:.3f} inside the training part")
+        logits = unseen[l2] = np.full(len(y), np.nan)
+        for part in range(FOLDS):
+            out = fold == part
+            if task != "regression" and len(np.unique(y[~out])) < len(np.unique(y)):
+                continue  # a label that only this part has cannot be learned from the others
+            head = _Linear.fit(X[~out], y[~out], task, l2)
+            logits[out] = logistic.times(X[out], head.weight) + (0 if task == "ordinal" else head.bias[0])
+        figures[l2] = main_figure(logistic.sigmoid(logits) if task == "pairwise" else logits, y, task, cut)
+        say(f"penalty {l2:g}: {figure_name(task)} {figures[l2]:.3f} on examples that it did not see")
 
     def best() -> float:
         return max(sorted(figures), key=lambda l2: figures[l2])
@@ -144,18 +147,8 @@ def _best_head(
     chosen = {"l2": best(), "tried": sorted(figures), "at_the_end": at_the_end()}
     if chosen["at_the_end"]:
         say(f"penalty {best():g} is the best and the last that is tried: the labels may say little of these texts")
-    logits = np.full(len(y), np.nan)
-    _, cluster = np.unique(groups[: len(y)], return_inverse=True)
-    fold = np.random.default_rng(0).permutation(int(cluster.max()) + 1)[cluster] % FOLDS
-    for part in range(FOLDS):
-        say(f"calibrating: part {part + 1} of {FOLDS}")
-        out = fold == part
-        if task != "regression" and len(np.unique(y[~out])) < len(np.unique(y)):
-            continue  # a label that only this part has cannot be learned from the others
-        head = _Linear.fit(X[~out], y[~out], task, best())
-        logits[out] = logistic.times(X[out], head.weight) + (0 if task == "ordinal" else head.bias[0])
-    model, unseen = _Linear.fit(X, y, task, best()).calibrated(logits, y)
-    return model, chosen, unseen
+    model, scores = _Linear.fit(X, y, task, best()).calibrated(unseen[best()], y)
+    return model, chosen, scores
 
 
 def _best_bag(

@@ -88,6 +88,15 @@ def test_every_command_is_there_with_every_option(pages: dict[str, str]) -> None
                 assert all(option in found for option in item.opts if option.startswith("-")), (words, item.opts)
 
 
+def test_every_variable_that_the_code_reads_is_there(pages: dict[str, str]) -> None:
+    internal = {"CURATION_FAILPOINTS", "CURATION_PRIVATE_RAY", "CURATION_"}
+    layers = ("curation", "workers", "pipelines", "schemas")
+    files = [path for layer in layers for path in (ROOT / layer).rglob("*.py")]
+    read = {name for path in files for name in re.findall(r"\bCURATION_[A-Z_]*", path.read_text(encoding="utf-8"))}
+    assert read - internal <= generate.VARIABLES.keys()
+    assert set(rows(section(pages["command-line"], "Environment variables"))) == generate.VARIABLES.keys()
+
+
 def test_every_public_name_is_there(pages: dict[str, str]) -> None:
     for name in curation_engine.__all__:
         assert len(section(pages["python"], f"`{name}`").strip()) > 5
