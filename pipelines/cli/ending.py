@@ -67,7 +67,9 @@ def summary(result: Any, workspace: Path | str) -> list[str]:
     elif result.outcome == "interrupted":
         lines.append(f"Interrupted after {after}: {scored}; what is stored stays")
     else:
-        lines.append(f"Failed after {after}: {counted(len(result.failures), 'failure')}; {scored}; what is stored stays")
+        lines.append(
+            f"Failed after {after}: {counted(len(result.failures), 'failure')}; {scored}; what is stored stays"
+        )
     if result.duplicate_ids:
         lines.append(f"warning: {result.duplicate_ids:,} documents carry an id that an earlier document has")
     if result.outcome == "failed":
