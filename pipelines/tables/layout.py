@@ -95,7 +95,7 @@ def form_of(show: Show, field: pa.Field) -> str:
 def stands_right(show: Show, field: pa.Field) -> bool:
     kind = field.type
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return bool(numeric and show.form != "moment")
+    return bool((numeric and show.form != "moment") or show.form == "count")
 
 
 def text_of(value: Any, form: str) -> str:
