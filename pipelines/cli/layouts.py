@@ -8,8 +8,7 @@ from pipelines.tables import Layout, Show
 LAYOUTS: dict[str, Layout] = {
     "plan": (
         Show("stage", most=32),
-        Show("to score", form="count"),
-        Show("at most", form="count", rank=2, unlike="to score"),
+        Show("documents to score", "to score", "count"),
         Show("stored", form="count", rank=1),
         Show("estimate (s)", "one worker", "seconds"),
         Show("runs in", rank=3),

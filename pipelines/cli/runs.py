@@ -24,7 +24,7 @@ from pipelines.cli.options import (
     Wide,
     Workers,
 )
-from pipelines.cli.render import counted, put_table, tell
+from pipelines.cli.render import counted, format_of, put_table, tell
 from pipelines.cli.talk import open_workspace, run_and_report
 
 app = typer.Typer(rich_markup_mode=None)
@@ -93,6 +93,10 @@ def plan(
         }
         for item in report.stages
     ]
+    if format_of(format, output) in ("table", "markdown"):
+        for row, item in zip(rows, report.stages, strict=True):
+            exact, most = f"{item.to_score:,}", f"{item.at_most:,}"
+            row["documents to score"] = exact if exact == most else f"{exact} to {most}"
     put_table(pa.Table.from_pylist(rows), format, output, wide, "plan")
     tell(*report.cost_lines())
 

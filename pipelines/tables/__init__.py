@@ -7,7 +7,8 @@ import sys
 from typing import TextIO
 
 from pipelines.streams import coloured, writable
-from pipelines.tables.people import Layout, Show, markdown_rows, write_people
+from pipelines.tables.layout import Layout, Show
+from pipelines.tables.people import markdown_rows, write_people
 from pipelines.tables.programs import write_csv, write_json, write_jsonl, write_parquet
 from pipelines.tables.values import Rows
 from schemas.errors import CurationError, Finding

@@ -6,72 +6,38 @@ right, or by the `rank` that a layout gives them, those first that hold nothing,
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, TextIO
+from typing import TextIO
 
 import pyarrow as pa
 
 from curation.escape import terminal
-from pipelines.tables import human
-from pipelines.tables.programs import cell, utf8
-from pipelines.tables.values import Rows, rows, unique_names
+from pipelines.tables.layout import (
+    FAINT,
+    PATHS,
+    STRONG,
+    Layout,
+    Show,
+    form_of,
+    shows_of,
+    stands_right,
+    style_of,
+    taken,
+    text_of,
+)
+from pipelines.tables.programs import utf8
+from pipelines.tables.values import Rows
 from pipelines.tables.width import MORE, cells, cut, folded, padded, right_to_left, steady
 
 HEAD_ROWS = 20
 """Rows shown at either end of a table that is cut on a terminal."""
 LEAST = 24
 """Columns of a terminal that a text keeps: names, ids and short reasons are whole."""
-MOST = 80
-"""The same at most, while there is a width to fit."""
 LONGEST = 1000
 """Characters of a text where there is no width to fit."""
 GAP = "  "
-
-COUNTS = {"documents", "rows", "kept", "dropped", "errored", "rows_in", "rows_out", "files", "shards", "tokens"}
-"""Columns whose whole numbers are read, not copied: they have commas."""
-PATHS = {"path", "dataset", "file", "folder", "location", "address", "decisions", "recipe_path", "id", "url", "reason"}
-"""Columns whose texts are told by how they begin and how they end: they are cut in their middle."""
-GOOD, POOR, BAD, BUSY, FAINT, STRONG = "32", "33", "31", "36", "2", "1"
-WORDS = {
-    "kept": GOOD, "done": GOOD, "passed": GOOD, "SUCCEEDED": GOOD,
-    "dropped": POOR, "interrupted": POOR, "unfinished": POOR, "STOPPED": POOR,
-    "errored": BAD, "failed": BAD, "FAILED": BAD,
-    "running": BUSY, "RUNNING": BUSY, "PENDING": BUSY,
-}  # fmt: skip
-"""What has a colour in the columns below."""
-VERDICTS = {"outcome", "status", "verdict"}
-TALLIES = {"kept": GOOD, "dropped": POOR, "errored": BAD, "failed": BAD}
-"""Columns whose numbers have a colour where they are not zero."""
-
-
-@dataclass(frozen=True)
-class Show:
-    """How a column of a table is shown to people."""
-
-    column: str
-    head: str = ""
-    """Its header, where that is another word."""
-    form: str = ""
-    """count, bytes, seconds, moment, share, path, list of texts, number, plain, or wrap: a text over several lines. By
-    default what type and name say."""
-    rank: int = 0
-    """Of the columns that do not fit, the highest rank goes first."""
-    optional: bool = False
-    """Left out where all its values are NULL, zero, empty or `usual`."""
-    usual: str = ""
-    unlike: str = ""
-    """Left out where it says the same as this column."""
-    most: int = MOST
-    whole: bool = False
-    """Never cut, since it is copied: other columns go first."""
-
-
-Layout = Sequence[Show]
 
 
 @dataclass
@@ -104,14 +70,14 @@ def write_people(
     """`width` is that of the terminal, None where there is none to fit; `short` leaves out the middle of many rows;
     `others` says how what was left out is to be had."""
     table = table if isinstance(table, pa.Table) else table.read_all()
+    total, terminal_width = table.num_rows, width
     width = None if wide else width
-    total = table.num_rows
     short = short and not wide and total > 2 * HEAD_ROWS
     if short:
         table = pa.concat_tables([table.slice(0, HEAD_ROWS), table.slice(total - HEAD_ROWS)])
     generic = layout is None
-    columns = _columns(table, _layout(table.schema, layout, wide), width, "NULL" if generic else "-")
-    if generic and total == 1 and width is not None and _breadth(columns) > width:
+    columns = _columns(table, shows_of(table.schema, layout, wide), width, "NULL" if generic else "-")
+    if generic and total == 1 and terminal_width is not None and _breadth(columns) > terminal_width:
         lines: Iterable[str] = _record(table, width, colour)
     else:
         lines = _lines(columns, width, colour, short, others)
@@ -127,11 +93,11 @@ def markdown_rows(table: Rows, layout: Layout | None, wide: bool) -> tuple[list[
     """For a table of Markdown: headers, cells that are neither shortened nor escaped, which columns stand right."""
     table = table if isinstance(table, pa.Table) else table.read_all()
     heads, texts, right = [], [], []
-    for show, field, values in _taken(table, _layout(table.schema, layout, wide)):
-        form = _form(show, field)
+    for show, field, values in taken(table, shows_of(table.schema, layout, wide)):
+        form = form_of(show, field)
         heads.append(show.head or show.column)
-        texts.append(["NULL" if value is None else _text(value, form) for value in values])
-        right.append(_right(show, field))
+        texts.append(["NULL" if value is None else text_of(value, form) for value in values])
+        right.append(stands_right(show, field))
     return heads, [list(row) for row in zip(*texts, strict=True)], right
 
 
@@ -139,40 +105,18 @@ def _ascii(line: str) -> str:
     return line.replace(MORE, "...").replace("─", "-")
 
 
-def _layout(schema: pa.Schema, layout: Layout | None, wide: bool) -> list[Show]:
-    names = unique_names(schema)
-    if layout is None:
-        return [Show(name) for name in names]
-    there = [show for show in layout if show.column in names]
-    more = [name for name in names if name not in {show.column for show in there}] if wide else []
-    return [*there, *map(Show, more)]
-
-
-def _taken(table: pa.Table, shows: Sequence[Show]) -> Iterator[tuple[Show, pa.Field, list[Any]]]:
-    names = unique_names(table.schema)
-    values = list(zip(*rows(table), strict=True)) or [()] * len(names)
-    for show in shows:
-        index = names.index(show.column)
-        column = list(values[index])
-        if show.optional and not any(value and value != show.usual for value in column):
-            continue
-        if show.unlike and table.column(index).equals(table.column(names.index(show.unlike))):
-            continue
-        yield show, table.schema.field(index), column
-
-
 def _columns(table: pa.Table, shows: Sequence[Show], width: int | None, null: str) -> list[_Column]:
     columns = []
-    for show, field, values in _taken(table, shows):
-        form = _form(show, field)
-        texts = [null if value is None else _cell(_text(value, form)) for value in values]
+    for show, field, values in taken(table, shows):
+        form = form_of(show, field)
+        texts = [null if value is None else _cell(text_of(value, form)) for value in values]
         limit = LONGEST if width is None else show.most
         if form != "wrap" and not show.whole:
             texts = [cut(text, limit, form == "path") for text in texts]
-        styles = [_style(value, show.column) for value in values]
+        styles = [style_of(value, show.column) for value in values]
         head = _cell(show.head or show.column)
         natural = max([cells(head), *map(cells, texts)])
-        right = _right(show, field)
+        right = stands_right(show, field)
         least = min(natural, LEAST)
         if right or form == "moment" or show.whole:
             least = max(least, *map(cells, texts), 0)
@@ -183,56 +127,6 @@ def _columns(table: pa.Table, shows: Sequence[Show], width: int | None, null: st
 
 def _cell(text: str) -> str:
     return steady(terminal(text))
-
-
-def _form(show: Show, field: pa.Field) -> str:
-    if show.form:
-        return show.form
-    name = show.column
-    if pa.types.is_integer(field.type):
-        if name == "bytes" or name.endswith("_bytes"):
-            return "bytes"
-        return "count" if name in COUNTS or name.startswith("count") else "plain"
-    return "path" if name in PATHS else ""
-
-
-def _right(show: Show, field: pa.Field) -> bool:
-    kind = field.type
-    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return bool(numeric and show.form != "moment")
-
-
-def _text(value: Any, form: str) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float | Decimal):
-        if isinstance(value, float) and not math.isfinite(value):
-            return human.number(value)
-        match form:
-            case "bytes":
-                return human.size(float(value))
-            case "seconds":
-                return human.duration(float(value))
-            case "share":
-                return human.share(float(value))
-            case "count":
-                return f"{value:,}"
-        return human.number(value) if isinstance(value, float) else str(value)
-    if form == "list":
-        return ", ".join(value)
-    if isinstance(value, datetime):
-        return human.moment(value) if form == "moment" else f"{value:%Y-%m-%d %H:%M:%S}"
-    return cell(value)
-
-
-def _style(value: Any, column: str) -> str:
-    if value is None:
-        return FAINT
-    if column in VERDICTS:
-        return WORDS.get(value, "") if isinstance(value, str) else ""
-    return TALLIES.get(column, "") if value and not isinstance(value, str) else ""
 
 
 def _breadth(columns: Sequence[_Column]) -> int:
@@ -318,20 +212,22 @@ def _left_out(names: list[str], width: int, colour: bool, others: str) -> str:
     return f"\x1b[{FAINT}m{text}\x1b[0m" if colour else text
 
 
-def _record(table: pa.Table, width: int, colour: bool) -> Iterator[str]:
+def _record(table: pa.Table, width: int | None, colour: bool) -> Iterator[str]:
     """One row, a line for each value; those of a stage have the stage's name before them."""
     entries: list[tuple[str, str, str]] = []
-    for show, field, (value,) in _taken(table, _layout(table.schema, None, False)):
+    for show, field, (value,) in taken(table, shows_of(table.schema, None, False)):
         if isinstance(value, dict) and value and pa.types.is_struct(field.type):
             for child in field.type:
-                text = _text(value[child.name], _form(Show(child.name), child))
-                entries.append((f"{show.column}.{child.name}", text, _style(value[child.name], child.name)))
+                text = text_of(value[child.name], form_of(Show(child.name), child))
+                entries.append((f"{show.column}.{child.name}", text, style_of(value[child.name], child.name)))
         else:
-            entries.append((show.column, _text(value, _form(show, field)), _style(value, show.column)))
-    names = [cut(_cell(name), max(1, width // 2)) for name, _, _ in entries]
+            entries.append((show.column, text_of(value, form_of(show, field)), style_of(value, show.column)))
+    names = [cut(_cell(name), max(1, width // 2) if width else LONGEST) for name, _, _ in entries]
     size = max(map(cells, names))
     for name, (column, text, style) in zip(names, entries, strict=True):
-        text = cut(_cell(text), max(1, width - size - len(GAP)), column in PATHS)
+        text = _cell(text)
+        if width is not None:
+            text = cut(text, max(1, width - size - len(GAP)), column in PATHS)
         if right_to_left(text):
             text += "\u200e"
         text = f"\x1b[{style}m{text}\x1b[0m" if colour and style else text

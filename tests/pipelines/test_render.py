@@ -217,6 +217,7 @@ def test_one_row_that_does_not_fit_has_a_line_for_each_value_and_each_of_a_struc
         "n             NULL",
         "1 row",
     ]
+    assert f"path          {path}\n" in printed(table, "table", Terminal(), wide=True)
 
 
 def test_colour_has_a_meaning_and_null_is_faint(monkeypatch):
