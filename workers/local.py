@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from curation import failpoints
-from curation.flow import Failure, Outcome, perform
+from curation.flow import Failure, Outcome
 from curation.flow.objects import tokenising_object
-from curation.flow.perform import infer_here, prepare_here, score_here
+from curation.flow.perform import infer_here, perform, prepare_here, score_here
 from curation.models.hardware import hardware
 from curation.models.meter import Reading
 from curation.plan import Step

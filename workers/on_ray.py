@@ -19,7 +19,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curation import failpoints, registry
-from curation.flow import Failure, Outcome, perform
+from curation.flow import Failure, Outcome
+from curation.flow.perform import perform
 from curation.models.devices import THREADS
 from curation.models.hardware import hardware
 from curation.plan import Pass, Step

@@ -2,6 +2,5 @@
 share: documents as a stage sees them, decisions replayed, a file for each family of dataset-wide stages."""
 
 from curation.flow.faults import Failure, Outcome, system_failure
-from curation.flow.perform import perform
 
-__all__ = ["Failure", "Outcome", "perform", "system_failure"]
+__all__ = ["Failure", "Outcome", "system_failure"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curation.flow.fit import head_differs
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.scorers.base import Scorer, Transform
@@ -47,6 +46,8 @@ def latest_fit(manifest: Manifest, key: str) -> str | None:
     records = [record for record in manifest.read("fits").to_pylist() if record["fit"] == key]
     if not records:
         return None
+    from curation.flow.fit import head_differs  # brings all that units need, and most recipes have no stage that learns
+
     newest = max(records, key=lambda record: record["generation"])
     if head_differs(manifest.store, newest["artifact"], newest["sha256"]):
         return None

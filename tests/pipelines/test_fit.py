@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import registry
-from curation.flow import Failure, Outcome, perform
-from curation.flow.perform import score_here
+from curation.flow import Failure, Outcome
+from curation.flow.perform import perform, score_here
 from curation.flow.sample import Sample
 from curation.scorers.base import Transform
 from curation.scorers.dsir import Dsir
