@@ -60,6 +60,8 @@ class Progress:
         self._spent: Counter[str] = Counter()
         """Seconds of the phases so far that have one title."""
         self._compiling = False
+        self._waiting = False
+        """Whether another process is waited for, whose phases are shown."""
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
         self._failures: Counter[tuple[str, str]] = Counter()
@@ -67,7 +69,7 @@ class Progress:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted(run, rows, shards):
-                self._phase = None
+                self._phase, self._waiting = None, False
                 self._take_down()
                 self._talk(f"run {run}: {counted(rows, 'document')} in {counted(shards, 'shard')}")
             case Joined():
@@ -109,6 +111,9 @@ class Progress:
 
     def stopping(self, seconds: float) -> None:
         """Say that a signal to stop was heard, in its handler: units under way have so long."""
+        if self._waiting:
+            self.say("stopping: no longer waiting; the other process goes on")
+            return
         if self._phase is None or not self._phase.total:
             self.say("stopping: press again to stop now")
         else:
@@ -127,6 +132,7 @@ class Progress:
             self.say(text)
 
     def _joined(self, other: Joined) -> None:
+        self._waiting = True
         ago = phases.duration((datetime.now(UTC) - other.since).total_seconds())
         who = f"process {other.pid} on {other.host}, since {other.since.astimezone():%H:%M:%S} ({ago} ago)"
         self.say(f"this run is under way: {who}, as attempt {other.attempt}")

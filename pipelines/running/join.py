@@ -138,6 +138,13 @@ def join(store: Store, run: str, gone: set[str], report: Report) -> Result | Non
     return done
 
 
+def tell_beside(manifest: Manifest, run: str, report: Report) -> None:
+    """Say who else is at a run that goes on all the same."""
+    for row in earlier(manifest, run, ()):
+        who = f"process {row['pid']} on {row['host']}, attempt {row['attempt']}"
+        report(Notice(f"beside {who}, which is at this run, too: documents may be scored twice"))
+
+
 def _repeat(facts: Any, told: dict[str, Any], report: Report) -> None:
     """Tell what another attempt said of itself as if it were this one's."""
     if not isinstance(facts, dict) or facts == told.get("facts"):

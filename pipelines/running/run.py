@@ -40,7 +40,7 @@ from pipelines.running.events import (
     RunStarted,
     UnitEnded,
 )
-from pipelines.running.join import Heartbeat, earlier, join
+from pipelines.running.join import Heartbeat, earlier, join, tell_beside
 from pipelines.running.latest import point_latest
 from pipelines.running.pace import Pace, paced
 from pipelines.running.publish import output_files, publish
@@ -63,7 +63,9 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
     while True:
         manifest = Manifest(store)
         done = finished(manifest, plan.run)
-        if done is None and not force:
+        if done is None and force:
+            tell_beside(manifest, plan.run, report)
+        elif done is None:
             done = join(store, plan.run, gone, report)
         if done is not None:
             publish_missing(store)

@@ -77,8 +77,12 @@ def test_a_second_command_waits_for_the_first_and_scores_nothing(tmp_path: Path,
 def test_what_was_killed_is_not_waited_for_and_force_waits_for_nobody(tmp_path: Path) -> None:
     path = recipe(tmp_path)
     first, hold = held_back(tmp_path)
-    beside = Workspace(tmp_path / "ws").run(path, executor="local", force=True)
+    said: list[Event] = []
+    beside = Workspace(tmp_path / "ws").run(path, executor="local", force=True, report=said.append)
     assert (beside.outcome, beside.scored) == ("done", 80)
+    [warned] = [event.text for event in said if isinstance(event, Notice)]
+    assert f"process {first.pid} on " in warned
+    assert "scored twice" in warned
     hold.unlink()
     assert rest(first)
     assert first.returncode == 0

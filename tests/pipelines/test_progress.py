@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from curation.flow import Failure
 from curation.manifest.parts import now
 from pipelines.cli import phases, progress
 from pipelines.cli.progress import Progress
-from pipelines.running.events import Advanced, Failed, FitStarted, PhaseEnded, PhaseStarted, RunStarted
+from pipelines.running.events import Advanced, Failed, FitStarted, Joined, PhaseEnded, PhaseStarted, RunStarted
 from pipelines.workspace import Workspace
 
 
@@ -112,6 +113,28 @@ def test_who_waits_for_kernels_is_told_so_in_a_terminal_and_once_in_a_log() -> N
             teller(advanced(compiling=compiling))
     assert stream.getvalue().splitlines() == [said]
     assert phases.line(SCORING, advanced(compiling=True), 9.0, 79).startswith(said[:40])
+
+
+def test_who_waits_for_another_process_is_told_for_whom_and_how_not_to() -> None:
+    stream = io.StringIO()
+    with closing(Progress(stream, quiet=True)) as teller:
+        teller(Joined("r", "20261130T120000-ab", "host-b", 4711, now() - timedelta(minutes=4), 45.0))
+        teller(SCORING)
+        teller.stopping(30.0)
+        teller(RunStarted("r", 1, 1))
+        teller.stopping(30.0)
+    who, how, unseen, *stopped = stream.getvalue().splitlines()
+    assert re.fullmatch(
+        r"this run is under way: process 4711 on host-b, since [\d:]{8} \(4 min ago\), as attempt 20261130T120000-ab",
+        who,
+    )
+    assert "--force" in how
+    assert "45 s" in unseen
+    assert stopped == [
+        "stopping: no longer waiting; the other process goes on",
+        "stopping: press again to stop now",
+        "what is done is kept: the same command goes on from there",
+    ]
 
 
 def test_quiet_is_silent_unless_something_fails() -> None:
