@@ -16,11 +16,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 from curation.manifest.parts import Manifest
-from curation.store import Store
+from curation.store import TEMPORARY, Store
 from pipelines.running.attempts import alive
 from pipelines.running.events import Advanced, Event, Joined, Notice, PhaseStarted, Report
 from pipelines.running.result import Result, finished
@@ -84,15 +83,12 @@ class Heartbeat:
         while not self._stop.wait(every):
             number += 1
             phase, state = self._phase, self._state
-            facts = {
-                "beat": number,
-                "time": time.time(),
-                "phase": phase and asdict(phase),
-                "advanced": state and asdict(state),
-            }
+            facts = {"beat": number, "time": time.time(), "phase": phase and asdict(phase)}
             with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
-                content = json.dumps(facts)
-                self.store.write(_name(self.attempt), lambda path: Path.write_text(path, content))  # noqa: B023
+                made = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
+                made.parent.mkdir(parents=True, exist_ok=True)
+                made.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
+                self.store.replace(_name(self.attempt), made)
 
 
 def earlier(manifest: Manifest, run: str, gone: Collection[str], attempt: str | None = None) -> list[dict[str, Any]]:
