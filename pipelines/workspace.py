@@ -133,7 +133,7 @@ class Workspace:
         check_label(label)
         loaded = self._load(recipe)
         shown = notebook_progress() if report is None else None
-        tell = report or shown or (lambda event: None)
+        tell = report if report is not None else shown or (lambda event: None)  # a list that is told is false at first
         try:
             manifest = Manifest(self.store)
             resolved = resolve(loaded, manifest, sample)
