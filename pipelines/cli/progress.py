@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
-from pipelines.cli import phases
 from pipelines.cli.render import counted, tell_text
+from pipelines.running import phases
 from pipelines.running.events import (
     Advanced,
     Event,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from curation.escape import terminal
-from pipelines.running.events import Event, Failed, InputSkipped, Notice, PhaseStarted, RunStarted, UnitEnded
+from pipelines.running import phases
+from pipelines.running.events import Advanced, Event, Failed, InputSkipped, Joined, Notice, PhaseStarted, RunStarted
 
 REFRESH_SECONDS = 0.25
 MOST_LINES = 10
@@ -34,7 +34,7 @@ class InNotebook:
         self.lines: list[str] = []
         self._name = ""
         self._line = ""
-        self._units = (0, 0)
+        self._phase: PhaseStarted | None = None
         self._last = 0.0
         self._began = time.monotonic()
 
@@ -44,21 +44,18 @@ class InNotebook:
                 self._name = f"run {run}"
                 self._now(f"{self._name}: {rows:,} documents")
             case PhaseStarted():
-                self._units = (0, event.total)
-                self._now(event.name)
-            case UnitEnded():
-                self._units = (self._units[0] + 1, self._units[1])
-                name = self._line.partition(": ")[0]
-                self._soon(f"{name}: {self._units[0]:,} of {self._units[1]:,}")
+                self._phase = event
+                self._now(phases.title(event))
+            case Advanced() if self._phase is not None:
+                self._soon(phases.sentence(self._phase, event, event.seconds))
+            case Joined(_, _, host, pid):
+                self._add(f"process {pid} on {host} is at this run, and is waited for; force=True goes on beside it")
             case Failed(failure, path):
                 self._add(f"failed[{failure.code}]: {path + ': ' if path else ''}{failure.message}")
             case InputSkipped(path, message):
                 self._add(f"going on without {path}: {message}")
             case Notice(text):
                 self._add(text)
-            case _:
-                if getattr(event, "to_score", None):
-                    self._soon(_advanced(event))
 
     def close(self, outcome: str) -> None:
         self._now(f"{self._name}: {outcome}, {time.monotonic() - self._began:.1f} s".removeprefix(": "))
@@ -74,13 +71,3 @@ class InNotebook:
     def _now(self, line: str) -> None:
         self._line, self._last = terminal(line), time.monotonic()
         self.show("\n".join([self._line, *self.lines]))
-
-
-def _advanced(event: Any) -> str:
-    """`language + gopher: 312 of 650 documents, 41/s, 8 s left, 62 % kept`."""
-    facts = [f"{event.documents:,} of {event.to_score:,} documents"]
-    facts += [f"{event.documents_per_second:,.0f}/s"] if event.documents_per_second else []
-    facts += [f"{event.seconds_left:,.0f} s left"] if event.seconds_left is not None else []
-    facts += [f"{event.kept:.0%} kept"] if event.kept is not None else []
-    facts += ["compiling text kernels, once on this machine (about a minute)"] if event.compiling else []
-    return f"{event.name}: {', '.join(facts)}"

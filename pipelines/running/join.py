@@ -85,10 +85,10 @@ class Heartbeat:
             phase, state = self._phase, self._state
             facts = {"beat": number, "time": time.time(), "phase": phase and asdict(phase)}
             with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
-                made = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
-                made.parent.mkdir(parents=True, exist_ok=True)
-                made.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
-                self.store.replace(_name(self.attempt), made)
+                file = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
+                self.store.replace(_name(self.attempt), file)
 
 
 def earlier(manifest: Manifest, run: str, gone: Collection[str], attempt: str | None = None) -> list[dict[str, Any]]:

@@ -17,8 +17,9 @@ import pytest
 
 from curation.flow import Failure
 from curation.manifest.parts import now
-from pipelines.cli import phases, progress
+from pipelines.cli import progress
 from pipelines.cli.progress import Progress
+from pipelines.running import phases
 from pipelines.running.events import Advanced, Failed, FitStarted, Joined, PhaseEnded, PhaseStarted, RunStarted
 from pipelines.workspace import Workspace
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from curation.escape import terminal
-from pipelines.cli.render import counted
 from pipelines.running.events import Advanced, PhaseStarted
 
 RATE_SECONDS = 5.0
@@ -62,7 +61,8 @@ def ended(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
     """What is said of a phase once it has ended."""
     facts = []
     if phase.step == "score" and state is not None:
-        facts.append(counted(state.documents or 0, "document"))
+        documents = state.documents or 0
+        facts.append(f"{documents:,} document{'' if documents == 1 else 's'}")
         if seconds >= 1 and state.documents:
             facts.append(f"{rate(state.documents / seconds)}/s")
         if state.tokens:
