@@ -69,7 +69,9 @@ def test_a_dry_run_prints_the_recipe_alone(pairs: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "out").exists()
 
 
-def test_preview_shows_what_each_stage_does_and_keeps_nothing(pairs: Path, tmp_path: Path, capsys: Any) -> None:
+def test_preview_shows_what_each_stage_does_and_keeps_nothing(
+    pairs: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = {
         "name": "look",
         "input": {"path": str(pairs), "columns": {"instruction": "question", "output": "response"}},
@@ -88,6 +90,9 @@ def test_preview_shows_what_each_stage_does_and_keeps_nothing(pairs: Path, tmp_p
     printed = capsys.readouterr().out
     assert "position (exact)  11 -> 9" in printed
     assert "\n   - pairs.parquet#" in printed
+    monkeypatch.setenv("COLUMNS", "60")
+    assert _main(["preview", str(tmp_path / "recipe.yaml"), "-q"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 60
     assert sorted(tmp_path.rglob("*")) == before
 
 
