@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,11 +191,9 @@ def _of_labels(description: DataDescription) -> Iterator[str]:
     yield "  # labels are of good and of bad texts, so nothing is dropped but what is there twice"
     yield _shipped("measure")["language"]
     yield from (fineweb["exact"], fineweb["minhash"])
-    data = " ".join(description.paths)
+    data, label = " ".join(map(shlex.quote, description.paths)), shlex.quote(str(description.label))
     yield "  # to learn a scorer from them:"
-    command = (
-        f"curate train-scorer {data} --label {description.label} --into models/{_identifier(str(description.label))}"
-    )
+    command = f"curate train-scorer {data} --label {label} --into models/{_identifier(str(description.label))}"
     yield from (f"  #   {line}" for line in _unsteered(command).splitlines())
 
 
