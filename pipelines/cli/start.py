@@ -12,9 +12,9 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from curation.escape import terminal
-from pipelines.cli.options import Executor, Quiet, RecipePath, Runner, Verbose, Workers
+from pipelines.cli.options import WORKSPACE, Executor, Folder, Quiet, RecipePath, Runner, Verbose, Workers
 from pipelines.cli.render import counted, put, put_json, put_text, tell
-from pipelines.cli.talk import run_and_report
+from pipelines.cli.talk import open_workspace, run_and_report
 from schemas.errors import command
 
 app = typer.Typer(rich_markup_mode=None)
@@ -118,13 +118,17 @@ def auto(
 )
 def preview(
     recipe: RecipePath,
+    workspace: Folder = WORKSPACE,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Documents to curate, chosen by hash.")] = 200,
     documents: Annotated[int, typer.Option("--documents", min=0, help="Documents to show of each stage.")] = 10,
     chars: Annotated[int, typer.Option("--chars", min=1, help="Characters of each text.")] = 200,
     format: Annotated[Shape, typer.Option("--format", "-f", help="text, or json.")] = Shape.text,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing."""
+    """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing.
+
+    Of the workspace only what is recorded of input files is read, so that large ones are not hashed again.
+    """
     from pipelines.cli.progress import Progress
     from pipelines.cli.stopping import until_stopped
     from pipelines.start.preview import preview as curate
@@ -132,7 +136,7 @@ def preview(
     progress = Progress(quiet=quiet, keeps=False)
     try:
         with until_stopped(progress):
-            seen = curate(recipe, rows, documents, chars, progress)
+            seen = curate(recipe, rows, documents, chars, progress, open_workspace(workspace))
     finally:
         progress.close()
     if format is Shape.json:
