@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import textwrap
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from pipelines.cli.options import Executor, Quiet, RecipePath, Runner, Verbose, Workers
+from curation.escape import terminal
+from pipelines.cli.options import WORKSPACE, Executor, Folder, Quiet, RecipePath, Runner, Verbose, Workers
 from pipelines.cli.render import counted, put, put_json, put_text, tell
-from pipelines.cli.talk import run_and_report
+from pipelines.cli.talk import open_workspace, run_and_report
 from schemas.errors import command
 
 app = typer.Typer(rich_markup_mode=None)
@@ -55,7 +55,7 @@ def init(
     from pipelines.start.auto import write_recipe
 
     description = describe_data(data, kind)  # type: ignore[arg-type]
-    tell(*_folded([f"Kind:      {description.title}, told by {description.why}.", *facts(description)]))
+    tell(*_folded([f"Kind:      {description.title}, told by {description.why}.", *facts(description)], sys.stderr))
     if description.convert:
         tell("To make them, in DuckDB, and see first that the votes mean that:", f"  {description.convert}")
     if into == "-":
@@ -118,13 +118,17 @@ def auto(
 )
 def preview(
     recipe: RecipePath,
+    workspace: Folder = WORKSPACE,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Documents to curate, chosen by hash.")] = 200,
     documents: Annotated[int, typer.Option("--documents", min=0, help="Documents to show of each stage.")] = 10,
     chars: Annotated[int, typer.Option("--chars", min=1, help="Characters of each text.")] = 200,
     format: Annotated[Shape, typer.Option("--format", "-f", help="text, or json.")] = Shape.text,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing."""
+    """Run a recipe on a few documents and show what each stage did to ten of them. Keeps nothing.
+
+    Of the workspace only what is recorded of input files is read, so that large ones are not hashed again.
+    """
     from pipelines.cli.progress import Progress
     from pipelines.cli.stopping import until_stopped
     from pipelines.start.preview import preview as curate
@@ -132,7 +136,7 @@ def preview(
     progress = Progress(quiet=quiet, keeps=False)
     try:
         with until_stopped(progress):
-            seen = curate(recipe, rows, documents, chars, progress)
+            seen = curate(recipe, rows, documents, chars, progress, open_workspace(workspace))
     finally:
         progress.close()
     if format is Shape.json:
@@ -144,54 +148,6 @@ def preview(
     tell(f"{counted(seen.result.rows, 'document')} looked at, {seen.result.kept:,} kept; nothing was stored")
     if seen.result.outcome != "done":
         raise typer.Exit(130 if seen.result.outcome == "interrupted" else 1)
-
-
-def _previewed(seen: Any) -> Iterator[str]:
-    """Each stage and its documents: a line of verdict and values, and one of text, as wide as the terminal."""
-    width = _width()
-    yield "+ goes on   - dropped here   ! errored"
-    for number, stage in enumerate(seen.stages):
-        if not number and stage.rows_in == stage.rows_out:
-            continue  # the input, of which every row can be read
-        gate = f"  keep: {stage.keep}" if stage.keep else ""
-        yield _cut(f"{number}. {stage.stage} ({stage.kind})  {stage.rows_in:,} -> {stage.rows_out:,}{gate}", width)
-        for item in stage.documents:
-            sign = {"kept": "+", "dropped": "-"}.get(item.verdict, "!")
-            shown = {name: value for name, value in item.values.items() if (name, value) not in _TOLD}
-            values = "  ".join(f"{name}={_short(value)}" for name, value in shown.items())
-            why = item.reason or values or "no values"
-            yield _cut(f"   {sign} {Path(item.document).name}  {why}", width)
-            if item.reason and values:
-                yield _cut(f"     {values}", width)
-            yield _cut(f"     {' '.join(item.text.split())}", width)
-        yield ""
-
-
-_TOLD = [("status", "ok"), ("pass", True), ("pass", False), ("duplicate", True), ("duplicate", False)]
-"""Values that the sign before a document says."""
-
-
-def _folded(page: list[str]) -> Iterator[str]:
-    """Lines of `Name:  facts` as wide as the terminal; a command stays whole, so that it can be copied."""
-    for line in page:
-        fits = len(line) <= _width() or line.startswith("   ")
-        yield from [line] if fits else textwrap.wrap(line, _width(), subsequent_indent=" " * 11, break_on_hyphens=False)
-
-
-def _width() -> int:
-    return max(40, shutil.get_terminal_size((120, 24)).columns)
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 1]}…"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return f"[{len(value):,}]"
-    return str(value)
 
 
 @app.command(
@@ -220,4 +176,55 @@ def diagnose(
     if format is Shape.json:
         put_json(diagnosis.as_dict(), indent=2)
     else:
-        put(*_folded(lines(diagnosis)))
+        put(*_folded(lines(diagnosis), sys.stdout))
+
+
+def _previewed(seen: Any) -> Iterator[str]:
+    """Each stage and its documents: a line of verdict and values, and one of text, as wide as the terminal."""
+    from pipelines.tables import width_of
+    from pipelines.tables.width import cut, steady
+
+    width = width_of(sys.stdout)
+
+    def fitting(line: str) -> str:
+        return line if width is None else cut(steady(terminal(line)), width)
+
+    yield "+ goes on   - dropped here   ! errored"
+    for number, stage in enumerate(seen.stages):
+        if not number and stage.rows_in == stage.rows_out:
+            continue  # the input, of which every row can be read
+        gate = f"  keep: {stage.keep}" if stage.keep else ""
+        yield fitting(f"{number}. {stage.stage} ({stage.kind})  {stage.rows_in:,} -> {stage.rows_out:,}{gate}")
+        for item in stage.documents:
+            sign = {"kept": "+", "dropped": "-"}.get(item.verdict, "!")
+            shown = {name: value for name, value in item.values.items() if (name, value) not in _TOLD}
+            values = "  ".join(f"{name}={_short(value)}" for name, value in shown.items())
+            why = item.reason or values or "no values"
+            yield fitting(f"   {sign} {Path(item.document).name}  {why}")
+            if item.reason and values:
+                yield fitting(f"     {values}")
+            yield fitting(f"     {' '.join(item.text.split())}")
+        yield ""
+
+
+_TOLD = [("status", "ok"), ("pass", True), ("pass", False), ("duplicate", True), ("duplicate", False)]
+"""Values that the sign before a document says."""
+
+
+def _folded(page: list[str], stream: TextIO) -> Iterator[str]:
+    """Lines of `Name:  facts` as wide as the terminal; a command stays whole, so that it can be copied."""
+    from pipelines.tables import width_of
+    from pipelines.tables.width import folded
+
+    width = width_of(stream)
+    for line in page:
+        whole = width is None or line.startswith("   ")
+        yield from [line] if whole else folded(terminal(line), width or 0, " " * (3 if line[:1].isdigit() else 11))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{len(value):,}]"
+    return str(value)

@@ -138,7 +138,7 @@ def describe_data(
         languages,
         median([len(text.split()) for text in texts]) if texts else 0.0,
         tuple(notes),
-        None if told.convert is None else told.convert.replace(DATA, _quoted(given[0])),
+        None if told.convert is None else told.convert.replace(DATA, _quoted(given[0], files[0])),
         unit,
         sample.seen,
         len(sample.faults),
@@ -251,5 +251,7 @@ def _broken(rows: list[Row], mapping: dict[str, str]) -> int:
     return count
 
 
-def _quoted(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
+def _quoted(path: str, file: str) -> str:
+    """A path as DuckDB reads it: of a folder all files like the first."""
+    pattern = path if path == file or not Path(path).is_dir() else f"{path.rstrip('/')}/**/*{Path(file).suffix}"
+    return "'" + pattern.replace("'", "''") + "'"

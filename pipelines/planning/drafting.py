@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,12 +191,16 @@ def _of_labels(description: DataDescription) -> Iterator[str]:
     yield "  # labels are of good and of bad texts, so nothing is dropped but what is there twice"
     yield _shipped("measure")["language"]
     yield from (fineweb["exact"], fineweb["minhash"])
-    data = " ".join(description.paths)
+    kind = description.columns.get(str(description.label), "")
+    if not re.match(r"u?int|float|double|decimal|bool|number", kind):
+        yield f"  # `curate train-scorer` learns from numbers and booleans; these labels are {_unsteered(kind)}"
+        return
+    label, text = shlex.quote(str(description.label)), description.mapping["text"]
+    named = "" if text == "text" else f" --text {shlex.quote(text)}"
+    model = f"models/{_identifier(str(description.label))}"
     yield "  # to learn a scorer from them:"
-    command = (
-        f"curate train-scorer {data} --label {description.label} --into models/{_identifier(str(description.label))}"
-    )
-    yield from (f"  #   {line}" for line in _unsteered(command).splitlines())
+    command = f"curate train-scorer {shlex.quote(description.paths[0])} --label {label}{named} --into {model}"
+    yield f"  #   {_unsteered(command)}"
 
 
 def _of_instructions(asked_again: bool) -> Iterator[str]:

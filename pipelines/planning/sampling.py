@@ -26,7 +26,7 @@ ROWS = 1000
 """Rows of a sample, unless another number is asked for."""
 MOST_FILES, MOST_GROUPS = 8, 8
 """Files, and row groups of each, that rows are taken from: spread evenly."""
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
 """Bytes that are read of one file, or decoded of one row group."""
 MOST_FOOTERS = 512
 """Parquet files of which rows are counted; of more, the others are taken to be like them."""
@@ -130,7 +130,7 @@ def _sampled_parquet(path: str, count: int, sample: RowSample) -> int:
         each = -(-count // max(1, len(chosen)))
         for group in chosen:
             facts = meta.row_group(group)
-            if facts.total_byte_size <= MOST_BYTES // 4:
+            if facts.total_byte_size <= MOST_BYTES:
                 table = file.read_row_group(group)
                 _take(table.take(pa.array(_spread(table.num_rows, each), pa.int64())), sample)
                 continue
@@ -138,7 +138,7 @@ def _sampled_parquet(path: str, count: int, sample: RowSample) -> int:
             for batch in file.iter_batches(batch_size=min(32, each), row_groups=[group]):
                 _take(batch, sample)
                 taken, weight = taken + batch.num_rows, weight + batch.nbytes
-                if taken >= each or weight > MOST_BYTES // 4:
+                if taken >= each or weight > MOST_BYTES:
                     break
         return int(meta.num_rows)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.manifest.parts import Manifest
+from curation.manifest.parts import KEY, Manifest
 from pipelines.results.show import texts
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
@@ -68,13 +68,20 @@ def preview(
     documents: int = DOCUMENTS,
     characters: int = CHARACTERS,
     report: Report | None = None,
+    beside: Workspace | None = None,
 ) -> Preview:
     """Run a recipe on `rows` documents chosen by hash, and show up to `documents` of those that came to each stage.
 
-    Nothing is kept: what is scored here is scored again by a run. Raises CurationError as `Workspace.run` does.
+    Nothing is kept: what is scored here is scored again by a run. What a workspace `beside` has recorded of input files
+    is believed, so that they are not hashed anew. Raises CurationError as `Workspace.run` does.
     """
     with tempfile.TemporaryDirectory(prefix="curation-preview-") as folder:
         workspace = Workspace(folder)
+        if beside is not None and beside.exists:
+            recorded = Manifest(beside.store).read("seen").drop_columns([KEY]).to_pylist()
+            if recorded:
+                workspace.create()
+                Manifest(workspace.store).commit("seen", "beside", recorded)
         result = workspace.run(recipe, executor="local", sample=rows, report=report)
         stages = _stages(workspace, result.run, documents, characters)
     result.folder = None

@@ -17,6 +17,7 @@ from pipelines.cli.main import _main
 from pipelines.start.auto import auto
 from pipelines.start.diagnose import diagnose
 from pipelines.start.preview import preview
+from pipelines.workspace import Workspace
 
 TEXTS = [f"{text[:400]}\n" for _, text in sorted(topics.items())][:12]
 
@@ -69,13 +70,17 @@ def test_a_dry_run_prints_the_recipe_alone(pairs: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "out").exists()
 
 
-def test_preview_shows_what_each_stage_does_and_keeps_nothing(pairs: Path, tmp_path: Path, capsys: Any) -> None:
+def test_preview_shows_what_each_stage_does_and_keeps_nothing(
+    pairs: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = {
         "name": "look",
         "input": {"path": str(pairs), "columns": {"instruction": "question", "output": "response"}},
         "stages": [{"scorer": "hygiene"}, {"dedup": "exact", "id": "position", "columns": ["instruction"]}],
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.setattr("curation.sources.files.SETTLING_NS", -(10**18))  # the file will not change again
+    Workspace(tmp_path / "ws").run(tmp_path / "recipe.yaml", executor="local")
     before = sorted(tmp_path.rglob("*"))
     seen = preview(tmp_path / "recipe.yaml", rows=50, documents=4, characters=30)
     assert (seen.result.rows, seen.result.kept) == (12, 9)
@@ -88,6 +93,10 @@ def test_preview_shows_what_each_stage_does_and_keeps_nothing(pairs: Path, tmp_p
     printed = capsys.readouterr().out
     assert "position (exact)  11 -> 9" in printed
     assert "\n   - pairs.parquet#" in printed
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("pipelines.planning.inputs.inspect", None)  # an input that a workspace knows is not read anew
+    assert _main(["preview", str(tmp_path / "recipe.yaml"), "-w", str(tmp_path / "ws"), "-q"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 60
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -156,13 +156,19 @@ SHAPES: dict[str, tuple[str, Callable[[Path, list[Row]], None], list[Row], str, 
 }  # fmt: skip
 
 
+RUN = ("pairs", "votes", "a text a line", "problems")
+"""Shapes whose recipes load few kernels."""
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("init") / "ws")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_init_writes_is_checked_and_runs(shape: str, workspace: Workspace, tmp_path: Path) -> None:
+def test_the_kind_and_the_columns_are_told_and_the_recipe_is_without_findings(
+    shape: str, workspace: Workspace, tmp_path: Path
+) -> None:
     name, write, rows, kind, mapping = SHAPES[shape]
     write(tmp_path / name, rows)
     description = describe_data(tmp_path / name)
@@ -172,6 +178,16 @@ def test_what_init_writes_is_checked_and_runs(shape: str, workspace: Workspace, 
     recipe.write_text(recipe_for(description, tmp_path))
     assert yaml.safe_load(recipe.read_text())["input"]["path"] == name, "relative to the recipe"
     workspace.check(recipe)
+
+
+@pytest.mark.parametrize(
+    "shape", [name if name in RUN else pytest.param(name, marks=pytest.mark.long) for name in SHAPES]
+)
+def test_what_init_writes_runs(shape: str, workspace: Workspace, tmp_path: Path) -> None:
+    name, write, rows, _, _ = SHAPES[shape]
+    write(tmp_path / name, rows)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(recipe_for(describe_data(tmp_path / name), tmp_path))
     result = workspace.run(recipe, sample=200, executor="local", workers=1)
     assert result.outcome == "done", result.failures
     assert result.rows == len(rows) == result.kept + result.dropped
