@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curation.manifest.limits import Limits
 from curation.manifest.parts import BULKY, KEY, SIDE_BY_SIDE, Manifest
-from curation.manifest.runs import choose_run as choose_run  # others know it from here
+from curation.manifest.runs import choose_run
 from curation.manifest.sql import open_locked
 from curation.reasons import rule_sql
 from curation.store import Store

@@ -27,7 +27,7 @@ LAYOUTS: dict[str, Layout] = {
     "status": (
         Show("name", most=32),
         Show("run", whole=True),
-        Show("labels", form="list", rank=1, optional=True),
+        Show("labels", most=24, rank=1, optional=True),
         Show("kind", rank=4, optional=True, usual="run"),
         Show("status"),
         Show("rows", "documents", "count"),

@@ -7,27 +7,14 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher, unified_diff
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from curation.manifest.limits import Limits, Watch
 from curation.manifest.parts import Manifest
 from curation.manifest.runs import choose_run, labelled_runs
-from curation.manifest.views import check_data
-from curation.reasons import rule_sql
-from curation.store.scan import quoted, scan
-from pipelines.results.ways import DecidedRun, open_decisions
+from pipelines.results.moved import MOVED, compared
+from pipelines.results.ways import DecidedRun
 from schemas.errors import CurationError, Finding, command
 
-MOVED = pa.schema(
-    [
-        ("change", pa.string()),
-        ("stage", pa.string()),
-        ("reason", pa.string()),
-        ("documents", pa.int64()),
-        ("examples", pa.list_(pa.string())),
-    ]
-)
 FUNNEL = pa.schema(
     [
         ("stage", pa.string()),
@@ -110,7 +97,7 @@ def diff(manifest: Manifest, a: str, b: str | None = None, examples: int = 3) ->
         _other_stages(before, after),
         _inputs(before, after),
         _funnel(before, after),
-        *_moved(manifest, before, after, examples),
+        *compared(manifest, before, after, examples),
     )
 
 
@@ -197,73 +184,3 @@ def _merged(a: list[str], b: list[str]) -> Iterator[str]:
     for kind, start_a, end_a, start_b, end_b in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         yield from (stage for stage in a[start_a:end_a] if kind == "equal" or stage not in b)
         yield from (stage for stage in b[start_b:end_b] if kind != "equal")
-
-
-def _moved(manifest: Manifest, a: DecidedRun, b: DecidedRun, examples: int) -> tuple[pa.Table, int, int, int]:
-    """Documents that changed sides, in groups; how many both drop, but elsewhere; how many only one of them read."""
-    if a.run == b.run:
-        return MOVED.empty_table(), 0, 0, 0
-    with open_decisions(manifest.store) as connection:
-        try:
-            return Watch(connection, Limits.of()).run(lambda: _compared(connection, manifest, a, b, examples))
-        except duckdb.IOException as failure:
-            for run in (a, b):
-                check_data(manifest, run.run, "documents")
-            raise CurationError(Finding("C034", str(failure).splitlines()[0])) from None
-
-
-def _compared(
-    connection: Any, manifest: Manifest, a: DecidedRun, b: DecidedRun, examples: int
-) -> tuple[pa.Table, int, int, int]:
-    for mark, run in (("a", a), ("b", b)):
-        connection.execute(f"CREATE TEMP VIEW {mark} AS {_decisions(manifest, run)}")
-    told = [f"{mark}.{name} AS {name}_{mark}" for mark in "ab" for name in ("outcome", "dropped_by", "reason")]
-    pairs = f"SELECT b.path, b.row, {', '.join(told)} FROM a JOIN b USING (file_no, row)"
-    matched = _count(connection, "SELECT file_no, row FROM a SEMI JOIN b USING (file_no, row)")
-    left = [run.reached()[0] - matched for run in (a, b)]
-    if all(left):  # a file was changed, or both are samples: what is not there by file and row is known by its id
-        first = [_first_by_id(mark, other) for mark, other in ("ab", "ba")]
-        by_id = f"SELECT b.path, b.row, {', '.join(told)} FROM {first[0]} a JOIN {first[1]} b USING (id)"
-        matched = _count(connection, by_id)
-        left = [rows - matched for rows in left]
-        pairs = f"{pairs} UNION ALL {by_id}"
-    connection.execute(
-        f"""CREATE TEMP TABLE changed AS SELECT * FROM ({pairs})
-            WHERE outcome_a != outcome_b OR dropped_by_a IS DISTINCT FROM dropped_by_b"""
-    )
-    stage, reason = (
-        f"CASE WHEN outcome_b = 'kept' THEN {name}_a ELSE {name}_b END" for name in ("dropped_by", "reason")
-    )
-    groups = connection.sql(
-        f"""SELECT outcome_a || ' → ' || outcome_b AS change, {stage} AS stage, {rule_sql(reason)} AS reason,
-                   count(*) AS documents,
-                   min_by(path || '#' || row, hash(path, row), {max(1, examples)})[:{examples}] AS examples
-            FROM changed WHERE outcome_a != outcome_b GROUP BY ALL ORDER BY change, documents DESC, stage, reason"""
-    ).to_arrow_table()
-    columns = [column.cast(kind) for column, kind in zip(groups.columns, MOVED.types, strict=True)]
-    elsewhere = _count(connection, "FROM changed WHERE outcome_a = outcome_b")
-    return pa.table(columns, schema=MOVED), elsewhere, *left
-
-
-def _first_by_id(mark: str, other: str) -> str:
-    """SQL: of documents that the other run has not by file and row, the first of each id."""
-    first = "QUALIFY row_number() OVER (PARTITION BY id ORDER BY path, row) = 1"
-    return f"(FROM {mark} ANTI JOIN {other} USING (file_no, row) WHERE id IS NOT NULL {first})"
-
-
-def _count(connection: Any, query: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0])
-
-
-def _decisions(manifest: Manifest, run: DecidedRun) -> str:
-    """SQL: what became of each document of a run."""
-    files = ", ".join(
-        f"({quoted(manifest.store.uri(row['data']))}, {quoted(shard['path'])}, {shard['file_no']})"
-        for row in run.decided
-        if (shard := run.shards[row["shard"]])
-    )
-    source = scan([manifest.store.uri(row["data"]) for row in run.decided], filename=True)
-    return (
-        f"SELECT f.path, f.file_no, d.row, d.id, d.outcome, d.dropped_by, d.reason FROM {source} d"
-        f" JOIN (SELECT col0 AS filename, col1 AS path, col2 AS file_no FROM (VALUES {files})) f USING (filename)"
-    )

@@ -260,6 +260,19 @@ def test_a_label_names_the_run_that_was_given_it_last(runs: Workspace) -> None:
     assert [row["labels"] for row in runs.status().to_pylist()].count("before-pii") == 1
 
 
+def test_status_lists_runs_of_weak_to_strong_among_the_others(runs: Workspace) -> None:
+    def state() -> tuple[str, str | None]:
+        [row] = [row for row in Workspace(runs.store.root).status().to_pylist() if row["kind"] == "weak-to-strong"]
+        return row["status"], row["dataset"]
+
+    runs.manifest.commit("weak_runs", "w1", [{"run": "w1", "name": "reviews", "rows": 5, "created_at": now()}])
+    assert state() == ("unfinished", None)
+    student = {"run": "w1", "name": "reviews", "path": "weak_to_strong/reviews", "student": "head"}
+    runs.manifest.commit("weak_results", "w1", [student, {**student, "student": "encoder"}])
+    assert state() == ("done", "weak_to_strong/reviews")
+    assert choose_run(runs.manifest, None) == "cd03", "what SQL of one run shows, it is not"
+
+
 def test_the_latest_run_is_the_one_that_was_asked_for_last(runs: Workspace) -> None:
     for _ in range(2):
         record_asked(Manifest(runs.store), "ab01", None)  # it was finished

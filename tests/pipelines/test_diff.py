@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli.main import _main
+from pipelines.results import moved
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -36,6 +37,13 @@ def test_documents_that_changed_sides_are_those_of_the_two_runs(strict_and_loose
     funnel = {row["stage"]: row for row in found.funnel.to_pylist()}
     assert [funnel["fine"][name] for name in ("rows_out_a", "rows_out_b")] == [len(side) for side in kept]
     assert funnel["fine"]["more"] == len(kept[1]) - len(kept[0])
+
+
+@pytest.mark.parametrize("rows", [7, 60])
+def test_a_portion_at_a_time_is_the_same(rows: int, strict_and_loose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = strict_and_loose[0].diff("strict", "loose", examples=5)
+    monkeypatch.setattr(moved, "AT_ONCE", rows)
+    assert strict_and_loose[0].diff("strict", "loose", examples=5).as_dict() == whole.as_dict()
 
 
 def test_a_run_is_no_different_from_itself(strict_and_loose: Any) -> None:

@@ -117,7 +117,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         for recipe in (WEB, INSTRUCTIONS):
             (folder / f"{recipe['name']}.yaml").write_text(json.dumps(recipe))
-            result = workspace.run(folder / f"{recipe['name']}.yaml", executor="local", workers=1)
+            label = "first-try" if recipe is WEB else None
+            result = workspace.run(folder / f"{recipe['name']}.yaml", executor="local", workers=1, label=label)
             assert result.outcome == "done", result.failures
     finally:
         os.chdir(here)
