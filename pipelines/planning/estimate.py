@@ -113,7 +113,7 @@ class PlanReport:
         return facts | ({"finished": True} if self.finished else {})
 
     def __repr__(self) -> str:
-        facts = ", ".join(f"{value:,} {name}" for name, value in self._facts.items() if isinstance(value, int))
+        facts = ", ".join(f"{name} {value:,}" for name, value in self._facts.items() if isinstance(value, int))
         return f"PlanReport({self.plan.name} {self.run or '(to be fitted)'}: {facts})"
 
     def _repr_html_(self) -> str:
