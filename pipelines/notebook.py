@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.escape import page, terminal
+from pipelines.tables.human import number
 from pipelines.tables.people import write_people
 
 HEAD_ROWS = 20
@@ -107,7 +108,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return number(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return page(_cut(str(value), 80))

@@ -355,6 +355,7 @@ class Workspace:
         Resumes what was begun; a finished run is a no-op. Raises CurationError for what cannot be used; supervisors and
         students that fail later are in the result. `expect` refuses a run of another id, as of inputs that changed.
         """
+        from pipelines.running.in_notebook import notebook_progress
         from pipelines.weak_to_strong.plan import resolve
         from pipelines.weak_to_strong.run import execute
         from workers.local import LocalExecutor
@@ -363,7 +364,12 @@ class Workspace:
         if expect is not None and resolved.run != expect:
             raise CurationError(_another_run(expect, f"the specification would be {resolved.run}"))
         self.create()
-        return execute(resolved, self.store, lambda: LocalExecutor(workers), report or (lambda event: None))
+        shown = notebook_progress() if report is None else None
+        tell = report or shown or (lambda event: None)
+        result = execute(resolved, self.store, lambda: LocalExecutor(workers), tell)
+        if shown is not None:
+            shown.close(result.outcome)
+        return result
 
     def weak_to_strong_report(self, run: str | None = None) -> dict[str, Any]:
         """What a finished weak-to-strong run found: the latest, or one by id, a prefix of one, or name."""

@@ -83,8 +83,9 @@ def cost(plan: Plan, manifest: Manifest, most: dict[str, int], rates: dict[str, 
 
 
 def _paces(manifest: Manifest) -> dict[str, float]:
-    """Seconds a document of dataset-wide stages that this workspace has resolved, by kind: the latest counts."""
-    rows = manifest.read("groups").sort_by("created_at").to_pylist()
+    """Seconds a document of dataset-wide stages that this workspace has resolved, by kind: of the largest, since what a
+    small one takes is mostly the same for any number."""
+    rows = manifest.read("groups").sort_by("entrants").to_pylist()
     return {row["kind"]: row["seconds"] / row["entrants"] for row in rows if row["entrants"] and row["seconds"]}
 
 

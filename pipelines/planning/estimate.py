@@ -24,6 +24,7 @@ from curation.text import seconds_compiling
 from pipelines.notebook import html_facts, html_table
 from pipelines.planning.cost import Cost, cost
 from pipelines.planning.resolve import Resolved
+from pipelines.tables.human import duration, size
 from schemas.documents import INPUT
 from schemas.recipe import Resources
 from workers.executor import marked, metered
@@ -98,7 +99,7 @@ class PlanReport:
             lines = [f"estimate: {took} on this machine ({workers}), from {self.timed_on}"]
             if self.cost.unknown:
                 lines.append(f"not in it, since nothing says how long they take: {', '.join(self.cost.unknown)}")
-        sizes = f"memory about {_size(self.cost.memory)}, disk about {_size(self.cost.disk)}"
+        sizes = f"memory about {size(self.cost.memory)}, disk about {size(self.cost.disk)}"
         return [*lines, sizes + (f", {self.cost.tokens:,} tokens" if self.cost.tokens else "")]
 
     @property
@@ -108,11 +109,11 @@ class PlanReport:
             took = self.cost.seconds
             facts |= {"time": _durations(*took)} if took else {}
             facts |= {"workers": self.cost.workers}
-            facts |= {name: _size(getattr(self.cost, name)) for name in ("memory", "disk")}
+            facts |= {name: size(getattr(self.cost, name)) for name in ("memory", "disk")}
         return facts | ({"finished": True} if self.finished else {})
 
     def __repr__(self) -> str:
-        facts = ", ".join(f"{value:,} {name}" for name, value in self._facts.items() if isinstance(value, int))
+        facts = ", ".join(f"{name} {value:,}" for name, value in self._facts.items() if isinstance(value, int))
         return f"PlanReport({self.plan.name} {self.run or '(to be fitted)'}: {facts})"
 
     def _repr_html_(self) -> str:
@@ -180,17 +181,7 @@ def estimate(resolved: Resolved, manifest: Manifest, time: bool = False) -> Plan
 
 
 def _durations(least: float, most: float) -> str:
-    return "less than a second" if most < 1 else f"{_duration(least)} to {_duration(most)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"
+    return "less than a second" if most < 1 else f"{duration(least)} to {duration(most)}"
 
 
 def placement(stage: StagePlan, step: Step) -> str:

@@ -73,11 +73,9 @@ class Result:
         return Rows(self.workspace.funnel(self.run))
 
     def drops(self) -> Rows:
-        """How many documents were dropped, by stage and reason; `sql("SELECT * FROM drops")` has each of them."""
-        counted = (
-            "SELECT stage, reason, count(*) AS documents FROM drops GROUP BY ALL ORDER BY documents DESC, stage, reason"
-        )
-        return self.sql(counted)
+        """How many documents were dropped, by stage and reason without its values; `drops` in SQL has each of them."""
+        counted = "SELECT stage, rule AS reason, count(*) AS documents FROM drops GROUP BY stage, rule"
+        return self.sql(f"{counted} ORDER BY documents DESC, stage, reason")
 
     def show(self, **options: Any) -> Documents:
         """Some documents with their text: `Workspace.show` has the options, such as `dropped_by="language"`."""

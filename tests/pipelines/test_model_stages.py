@@ -80,6 +80,10 @@ def test_vectors_are_written_where_the_output_names_them_and_are_not_in_document
     from curation.models.locate import locate
 
     workspace = Workspace(tmp_path)
+    cost = workspace.plan(recipe(folder), time=True).cost
+    assert cost is not None
+    assert cost.tokens is not None
+    assert 60 * 4 < cost.tokens < 60 * 400
     first = recipe(folder)
     first["stages"][1]["keep"] = "input.bytes < 10"  # nothing is written
     assert dataset(workspace.run(first, executor="local")).num_rows == 0

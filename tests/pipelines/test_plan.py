@@ -117,6 +117,18 @@ def test_a_timed_plan_estimates_every_step_and_writes_nothing(light: Light, tmp_
     timed = {stage.step: stage.seconds for stage in report.stages}
     assert all(timed[step] > 0 for step in ("language", "gopher", "remove_lines", "exact/sketch", "minhash/sketch"))
     assert sum(seconds or 0 for seconds in timed.values()) < 60
+    cost = report.cost
+    assert cost is not None
+    assert cost.seconds is not None
+    assert 0 < cost.seconds[0] < cost.seconds[1] < 120
+    assert cost.unknown == ("exact", "minhash", "top")  # whose time is not that of a few documents
+    assert cost.workers >= 1
+    assert 10**8 < cost.memory < 10**10
+    assert 10**4 < cost.disk < 10**8
+    lines = report.cost_lines()
+    assert "on this machine" in lines[0]
+    assert lines[1].endswith("exact, minhash, top")
+    assert len(repr(report)) < 200
 
 
 def test_a_plan_leaves_an_existing_workspace_as_it_was(finished: Any, light: Light) -> None:
