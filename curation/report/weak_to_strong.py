@@ -103,8 +103,8 @@ def verdict(student: dict[str, Any]) -> list[str]:
         return [f"in words: the student is better than its labels, by {shown(gained)}"]
     if gained["value"] > 0:
         return [
-            f"in words: the student cannot be told from its labels, {shown(gained)}: its {student['seeds']} seeds differ"
-            " too much. Take more"
+            f"in words: the student cannot be told from its labels, {shown(gained)}: its {student['seeds']} seeds"
+            " differ too much. Take more"
         ]
     repeats, alone = (errors.get(f"{who}_repeats_where_weak_is_wrong") for who in ("student", "ceiling"))
     why = ""
