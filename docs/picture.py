@@ -30,7 +30,11 @@ PICTURE = ROOT / "docs" / "pictures" / "terminal.svg"
 COLUMNS = 92
 PREPARED = "curate demo web --into corpus --megabytes 1"
 DUPLICATE = "curate sql \"SELECT doc_id FROM drops WHERE stage = 'minhash' LIMIT 1\" -f csv -w ws"
-SHOWN = ("curate run recipe.yaml -w ws", "curate funnel -w ws", "curate explain {duplicate} -w ws")
+SHOWN = (
+    "curate run recipe.yaml -w ws",
+    'curate what-if "language.prob > 0.8" -w ws',
+    "curate explain {duplicate} -w ws",
+)
 
 
 def main() -> int:

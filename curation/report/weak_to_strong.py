@@ -101,6 +101,11 @@ def verdict(student: dict[str, Any]) -> list[str]:
         return []
     if gained["low"] > 0:
         return [f"in words: the student is better than its labels, by {shown(gained)}"]
+    if gained["value"] > 0:
+        return [
+            f"in words: the student cannot be told from its labels, {shown(gained)}: its {student['seeds']} seeds"
+            " differ too much. Take more"
+        ]
     repeats, alone = (errors.get(f"{who}_repeats_where_weak_is_wrong") for who in ("student", "ceiling"))
     why = ""
     if repeats is not None and alone is not None and repeats > alone:

@@ -11,6 +11,7 @@ import typer
 from pipelines.cli.jobs import submit_specification
 from pipelines.cli.options import WORKSPACE, Folder, OutputFile, OutputFormat, Quiet, Wide
 from pipelines.cli.render import counted, put_json, put_table, tell
+from pipelines.cli.start import Shape
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
 
@@ -101,19 +102,20 @@ app.command(
 )(submit_specification)
 
 
-@app.command(epilog="Examples: curate weak-to-strong report -w ws; curate weak-to-strong report --run 41c2 --json")
+@app.command(epilog="Examples: curate weak-to-strong report -w ws; curate weak-to-strong report --run 41c2 -f json")
 def report(
     workspace: Folder = WORKSPACE,
     run: Annotated[
         str | None, typer.Option("--run", help="Name, run id or its beginning, or latest, which is the default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
+    format: Annotated[Shape, typer.Option("--format", "-f", help="text, or json: all of it.")] = Shape.text,
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
 ) -> None:
     """Print what a finished run found; report.html in its folder shows it whole."""
     from curation.report.weak_to_strong import lines
 
     findings = open_workspace(workspace).weak_to_strong_report(run)
-    if as_json:
+    if as_json or format is Shape.json:
         put_json(findings, indent=2)
     else:
         tell(*lines(findings), stream=sys.stdout)

@@ -253,7 +253,7 @@ def test_check_and_plan_write_nothing(folder: Path, tmp_path: Path, curate: Call
 @pytest.mark.long
 def test_the_report_is_found_by_name_and_by_prefix(done: tuple[Workspace, Any], curate: Callable[..., Any]) -> None:
     workspace, result = done
-    printed = curate("weak-to-strong", "report", "-w", workspace.store.root, "--run", result.run[:6], "--json")
+    printed = curate("weak-to-strong", "report", "-w", workspace.store.root, "--run", result.run[:6], "-f", "json")
     assert json.loads(printed.stdout) == result.report
     text = curate("weak-to-strong", "report", "-w", workspace.store.root).stdout
     assert "weak labels: accuracy" in text

@@ -123,12 +123,16 @@ def test_a_share_has_an_interval_inside_of_it() -> None:
 
 def test_why_there_is_no_gain_is_said_in_words() -> None:
     copied = {"student_repeats_where_weak_is_wrong": 0.78, "ceiling_repeats_where_weak_is_wrong": 0.18}
-    none = student(gap={**GAP, "gained": {"value": 0.01, "low": -0.03, "high": 0.05}}, errors=copied)
+    none = student(gap={**GAP, "gained": {"value": -0.01, "low": -0.05, "high": 0.03}}, errors=copied)
     [*_, words] = student_lines(none)
     assert words.startswith(
-        "in words: the student cannot be told from its labels, 0.010 [-0.030, 0.050]: where a label"
+        "in words: the student cannot be told from its labels, -0.010 [-0.050, 0.030]: where a label"
     )
     assert "repeats it in 78% of rows (taught with gold, in 18%)" in words
     assert "Take another encoder" in html(report(students=[none]))
+    [*_, words] = student_lines(
+        student(gap={**GAP, "gained": {"value": 0.18, "low": -0.09, "high": 0.45}}, errors=copied)
+    )
+    assert words.endswith("0.180 [-0.090, 0.450]: its 3 seeds differ too much. Take more")
     [*_, words] = student_lines(student(gap={**GAP, "gained": {"value": 0.1, "low": 0.05, "high": 0.15}}))
     assert words == "in words: the student is better than its labels, by 0.100 [0.050, 0.150]"
