@@ -24,6 +24,11 @@ class Runner(StrEnum):
     ray = "ray"
 
 
+def _file(output: Path | None) -> Path | None:
+    """`-` is stdout, as everywhere."""
+    return None if output == Path("-") else output
+
+
 def _workspace(context: typer.Context, named: str) -> str:
     """The workspace that is meant: as named by -w or the environment, else the default."""
     from pipelines.nearest import default_workspace
@@ -69,6 +74,7 @@ OutputFile = Annotated[
     typer.Option(
         "--output",
         "-o",
+        callback=_file,
         help="Write to this file, whose ending says the format: .csv, .json, .jsonl, .md, .parquet, .txt.",
         metavar="FILE",
     ),

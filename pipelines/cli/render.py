@@ -79,13 +79,13 @@ def tell(*lines: str, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
-def put_verdicts(lines: Iterable[str], stream: TextIO | None = None) -> None:
+def put_verdicts(lines: Iterable[str], stream: TextIO | None = None, fit: bool = True) -> None:
     """Data, on stdout: what became of documents, folded between words on a terminal, verdicts in their colours."""
     stream = sys.stdout if stream is None else stream
     from pipelines.tables import width_of
     from pipelines.tables.width import folded
 
-    width, colour = width_of(stream), coloured(stream)
+    width, colour = width_of(stream) if fit else None, coloured(stream)
     for line in map(terminal, lines):
         values = _VALUES.match(line)
         indent = len(values[0]) if values and width and len(values[0]) < width // 2 else 4
@@ -193,19 +193,24 @@ def put_table(
 
 @contextmanager
 def writing_to(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that is there only once it is whole: what was there before stays until then."""
+    """stdout, or a file that is there only once it is whole: what was there before stays until then. A link stays one;
+    a pipe or a device is written as it is."""
     if output is None:
         yield sys.stdout
         return
-    name = None
+    target, name = output.resolve(), None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-        with open(handle, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # as any other new file
-        os.replace(name, output)
+        if target.exists() and not target.is_file():
+            with open(target, "w", encoding="utf-8", newline="") as stream:
+                yield stream
+        else:
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            with open(handle, "w", encoding="utf-8", newline="") as stream:
+                yield stream
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, 0o666 & ~mask)  # as any other new file
+            os.replace(name, target)
     except OSError as failure:
         hint = "name a file in a folder that can be written to"
         raise CurationError(Finding("C004", f"--output {output}: {failure.strerror or failure}", hint)) from None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.jobs import submit_specification
-from pipelines.cli.options import WORKSPACE, Folder, OutputFile, OutputFormat, Quiet, Wide
-from pipelines.cli.render import counted, put_json, put_table, tell
-from pipelines.cli.start import Shape
+from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFile, OutputFormat, Quiet, Wide
+from pipelines.cli.render import counted, format_of, put_json, put_table, put_verdicts, tell, writing_to
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
+from schemas.errors import CurationError, Finding
 
 app = typer.Typer(
     help="Labels from weak supervisors, students that learn from them, and what was gained.",
@@ -108,14 +107,19 @@ def report(
     run: Annotated[
         str | None, typer.Option("--run", help="Name, run id or its beginning, or latest, which is the default.")
     ] = None,
-    format: Annotated[Shape, typer.Option("--format", "-f", help="text, or json: all of it.")] = Shape.text,
-    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
+    format: Annotated[Format | None, typer.Option("--format", "-f", help="json. Default: to read.")] = None,
+    output: OutputFile = None,
 ) -> None:
     """Print what a finished run found; report.html in its folder shows it whole."""
     from curation.report.weak_to_strong import lines
 
+    chosen = "json" if as_json else format_of(format, output, "table")
+    if chosen not in ("json", "table"):
+        raise CurationError(Finding("C004", f"--format {chosen}: a report is no table", "use json, or a .txt file"))
     findings = open_workspace(workspace).weak_to_strong_report(run)
-    if as_json or format is Shape.json:
-        put_json(findings, indent=2)
-    else:
-        tell(*lines(findings), stream=sys.stdout)
+    with writing_to(output) as stream:
+        if chosen == "json":
+            put_json(findings, 2, stream)
+        else:
+            put_verdicts(lines(findings), stream, fit=output is None)

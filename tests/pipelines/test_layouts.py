@@ -250,6 +250,12 @@ def test_output_that_cannot_be_written_leaves_what_was_there(render: Render, pla
     assert file.read_text() == "before"
     assert "which format?" in ask("funnel", "-o", str(tmp_path / "x.xlsx"))
     assert "No such file or directory" in ask("funnel", "-o", str(tmp_path / "none" / "x.csv"))
+    (tmp_path / "link.csv").symlink_to(file)
+    assert "written" in ask("funnel", "-f", "csv", "-o", str(tmp_path / "link.csv"))
+    assert file.read_text().startswith("position,stage")
+    (tmp_path / "link.csv").unlink()
+    assert "in  kept  dropped" in ask("funnel", "-o", "-")
+    assert "Is a directory" in ask("funnel", "-f", "csv", "-o", str(tmp_path))
     assert "Parquet is not for a terminal" in ask("funnel", "-f", "parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
