@@ -22,9 +22,7 @@ from curation.manifest.limits import Limits, Watch
 from curation.manifest.parts import Manifest
 from curation.manifest.sql import open_locked
 from curation.manifest.views import check_data
-from curation.plan import SHARD_LOCAL
 from curation.store import Store
-from curation.store.files import StoreFiles
 from curation.store.scan import quoted, scan
 from schemas.documents import EMPTY, FAULTS
 from schemas.errors import CurationError, Finding, command
@@ -32,6 +30,9 @@ from schemas.errors import CurationError, Finding, command
 DROPPED, FAULTY, TO_SCORE, TO_DECIDE = range(4)
 """How a way ends at a stage: `4 * position + how`. The way of what is kept ends at KEPT."""
 KEPT = -1
+DATASET_WIDE = ("dedup", "select")
+"""Families that decide among all documents; `curation.plan` says the same, and takes longer to import than this to run.
+"""
 FILE, ROW, END, OUTCOME = '"what-if file"', '"what-if row"', '"what-if end"', '"what-if outcome"'
 STAGE = '"what-if stage"'
 NEW, NEXT = '"what-if new"', '"what-if next"'
@@ -68,7 +69,7 @@ class DecidedRun:
 
     def is_scored(self, position: int) -> bool:
         """Whether a stage judges each document by its own score; else it is dataset-wide."""
-        return self.stages[position]["family"] in SHARD_LOCAL
+        return self.stages[position]["family"] not in DATASET_WIDE
 
     def has_faults(self, position: int) -> bool:
         """Whether documents errored at a stage."""
@@ -258,6 +259,8 @@ def open_decisions(store: Store) -> duckdb.DuckDBPyConnection:
 
     def attach(connection: duckdb.DuckDBPyConnection) -> None:
         if store.far:
+            from curation.store.files import StoreFiles  # brings what speaks to stores
+
             connection.register_filesystem(StoreFiles(store))
 
     return open_locked(setup, [store.root], threads=os.cpu_count() or 1, attach=attach)
