@@ -35,7 +35,7 @@ from schemas.errors import CurationError, Finding
 
 app = Commands(
     name="curate",
-    epilog="Examples: curate recipes; curate check recipe.yaml; curate run recipe.yaml --sample 1000; "
+    epilog="Examples: curate init crawl.parquet; curate check recipe.yaml; curate run recipe.yaml --sample 1000; "
     "curate show --kept; curate run -h",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
