@@ -46,21 +46,22 @@ def readable(text: str, width: int | None, colour: bool) -> Iterator[str]:
             yield from text_table(_cells(line), rows, width, colour)
         elif item := _ITEM.fullmatch(line):
             lead = f"{item.group(1)}{item.group(2)} "
-            yield from _fold(lead + inline(item.group(3)), width, " " * len(lead))
+            yield from _fold(lead + inline(item.group(3), marked=True), width, " " * len(lead))
         else:
             indent = " " * (len(line) - len(line.lstrip(" ")))
-            yield from _fold(indent + inline(line.strip()), width, indent)
+            yield from _fold(indent + inline(line.strip(), marked=True), width, indent)
 
 
 def _fold(text: str, width: int | None, indent: str) -> list[str]:
     return [text] if width is None else folded(text, width, indent)
 
 
-def inline(text: str) -> str:
-    """Without marks: of a link its text and address, of code what stands in it."""
+def inline(text: str, marked: bool = False) -> str:
+    """Without marks: of a link its text and address, of code what stands in it, `marked` as that within a sentence."""
     pieces, end = [], 0
     for code in _CODE.finditer(text):
-        pieces += [_plain(text[end : code.start()]), code.group(2).strip(" ") or code.group(2)]
+        inside = code.group(2).strip(" ") or code.group(2)
+        pieces += [_plain(text[end : code.start()]), f"`{inside}`" if marked else inside]
         end = code.end()
     return "".join([*pieces, _plain(text[end:])])
 

@@ -304,7 +304,7 @@ def test_a_card_is_read_on_a_terminal():
     text += "| a | n |\n|---|---|\n| `x` \\| y | 1,000 |\n| long | 2 % |\n\n"
     text += "- an item of a list that folds\n```\n  code   stays\n```\n"
     assert list(readable(text, 24, False)) == [
-        "---", "license: x", "---", "A *card*", "", "See docs (http://x) and", "a|b, *not* bold.", "",
+        "---", "license: x", "---", "A *card*", "", "See docs (http://x) and", "`a|b`, *not* bold.", "",
         "a          n", "─────  ─────", "x | y  1,000", "long     2 %", "",
         "- an item of a list that", "  folds", "```", "  code   stays", "```",
     ]  # fmt: skip
