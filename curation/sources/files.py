@@ -186,9 +186,10 @@ def stamp(path: str) -> Stamp:
 
 
 @lru_cache(maxsize=1 << 14)
-def fingerprint_at(path: str, there: Stamp) -> str:
-    """XXH3-128 of all bytes of a file, hashed once a process while it stays as it is. Raises OSError."""
-    return remote.digest(path) if is_url(path) else digest(Path(path))
+def fingerprint_at(path: str, there: Stamp, name: str = "") -> str:
+    """XXH3-128 of all bytes of a file, of lines of text what `text_files.identity` makes of it; hashed once a process
+    while it stays as it is. Raises OSError."""
+    return text_files.identity(remote.digest(path) if is_url(path) else digest(Path(path)), name)
 
 
 def chunks(meta: Any, group: int, columns: Iterable[int]) -> list[tuple[int, int]]:

@@ -89,7 +89,7 @@ def verify_unchanged(shard: Shard) -> None:
         current = stamp(shard.path)
         if current == shard.stamp:
             return
-        same = current.size == shard.size and fingerprint_at(shard.path, current) == shard.fingerprint
+        same = current.size == shard.size and fingerprint_at(shard.path, current, shard.format) == shard.fingerprint
     except (FileNotFoundError, NotADirectoryError):
         same = False
     except StoreError:
@@ -237,7 +237,7 @@ def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
-    if not is_url(shard.path) and fingerprint_at(shard.path, stamp(shard.path)) != shard.fingerprint:
+    if not is_url(shard.path) and fingerprint_at(shard.path, stamp(shard.path), shard.format) != shard.fingerprint:
         raise _changed(shard)  # no time told it: not every file system moves a file's times with its content
     start = 0
     limit = shard.max_document_bytes

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+import xxhash
 
 from curation.sources.column_types import READER, TOO_LARGE, UNREAD
 from curation.sources.jsonl import BATCH_ROWS, Facts
@@ -44,8 +45,15 @@ def inspect(path: str, name: str, limit: int = MAX_DOCUMENT_BYTES) -> Facts:
         fingerprint = hashed.drain()
     finally:
         source.close()
+    fingerprint = identity(fingerprint, name)
     schema = pa.schema([pa.field("text", pa.large_string())], READER | {UNREAD: b"0"})
     return Facts(fingerprint, 0 if error else rows, size, schema, error)
+
+
+def identity(fingerprint: str, name: str) -> str:
+    """The fingerprint of a file's bytes as this format has it: row 0 of lines is another document than the file, and
+    what is stored of the one must not be taken for the other's."""
+    return xxhash.xxh3_128(f"{fingerprint} a line".encode()).hexdigest() if _is_by_line(name) else fingerprint
 
 
 def read(path: str, name: str, batch_bytes: int, limit: int) -> Iterator[list[Content]]:
@@ -84,3 +92,7 @@ def _as(text: pa.Array, field: pa.Field) -> pa.Array:
 
 def _is_whole(name: str) -> bool:
     return name.partition(".")[0] == FORMATS["file"]
+
+
+def _is_by_line(name: str) -> bool:
+    return name.partition(".")[0] == FORMATS["line"]

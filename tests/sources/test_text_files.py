@@ -15,6 +15,7 @@ from pipelines.workspace import Workspace
 from schemas.documents import TEXT
 
 LIMIT = 1 << 20
+STAGE = {"scorer": "rules", "profile": "gopher-quality@datatrove"}
 
 
 def read(path: Path, unit: str, limit: int = LIMIT) -> tuple[list[str | None], dict[int, str]]:
@@ -91,3 +92,14 @@ def test_a_run_accounts_for_every_line_and_another_unit_is_another_run(tmp_path:
     whole = workspace.run(recipe, executor="local", workers=1)
     assert (whole.rows, whole.kept) == (1, 1)
     assert whole.run != lines.run
+
+
+def test_what_is_stored_of_a_first_line_is_not_taken_for_its_file_s(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A first line.\nA second one, which is longer.\n")
+    workspace = Workspace(tmp_path / "ws")
+    words = []
+    for unit in ("line", "file", "line"):
+        recipe = {"name": "texts", "input": {"path": str(tmp_path), "txt": unit}, "stages": [STAGE]}
+        assert workspace.run(recipe, executor="local", workers=1).outcome in ("done", "nothing-to-do")
+        words.append(workspace.sql("SELECT rules.words AS n FROM documents ORDER BY row")["n"].to_pylist())
+    assert words == [[3, 6], [9], [3, 6]]
