@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, BinaryIO, TextIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curation import parquet
 from curation.escape import terminal
 from pipelines.streams import plain
 from pipelines.tables.values import Rows, batches, rows, unique_names
@@ -50,7 +50,7 @@ def write_parquet(table: Rows, stream: BinaryIO) -> None:
     names = unique_names(table.schema)
     schema = pa.schema([field.with_name(name) for name, field in zip(names, table.schema, strict=True)])
     try:
-        with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        with parquet.writer(stream, schema) as writer:
             for batch in batches(table):
                 writer.write_batch(batch.rename_columns(names))
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as failure:

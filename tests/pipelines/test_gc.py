@@ -29,7 +29,8 @@ HOUR = 3600
 
 
 def files(root: Path) -> dict[str, int]:
-    return {path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+    paths = (path for path in root.rglob("*") if path.is_file() or path.is_symlink())
+    return {path.relative_to(root).as_posix(): path.lstat().st_size for path in paths}
 
 
 def age(root: Path, seconds: float = HOUR) -> None:
