@@ -88,18 +88,23 @@ Begins with one of `scorer:`, `transform:`, `dedup:`, `select:` and the kind. Be
 
 def stages() -> str:
     from curation import registry
+    from pipelines.recipe.describe import describe
     from schemas.recipe import FAMILIES
 
     names = {"scorer": "Scorers", "transform": "Transforms", "dedup": "Dedups", "select": "Selections"}
     parts = [
         "# Stages\n\nAll kinds that are installed here, with their settings. Keys that every stage has are on the page "
-        "[The recipe](recipe.md#a-stage).\n"
+        "[The recipe](recipe.md#a-stage). `curate describe KIND` prints the "
+        "same.\n"
     ]
     for family in FAMILIES:
         parts.append(f"## {names[family]}\n")
         for kind in registry.BUILTIN[family]:
             found = registry.find(family, kind)
             parts.append(f"### `{family}: {kind}`\n\n{_document(found)}\n\n{keys(found.Settings)}")
+            [told] = [one for one in describe(kind) if one.family == family]
+            columns = ", ".join(f"`{name}` {kind_of}" for name, kind_of in told.columns)
+            parts.append((f"Columns by default: {columns}. " if columns else "") + f"{told.alone}\n")
     return "\n".join(parts)
 
 

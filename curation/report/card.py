@@ -9,10 +9,10 @@ from typing import Any
 
 from curation.escape import code, fenced, markdown
 from curation.manifest.parts import Manifest
-from curation.plan import Plan, StagePlan
+from curation.plan import Plan
 from curation.report.duplicates import duplicate_lines, duplicates
 from curation.report.loading import front_matter, loading_lines
-from curation.report.selection import selection_lines
+from curation.report.selection import selection_lines, selections
 from curation.report.tables import table
 from curation.sources import Shard
 from schemas.manifest import LIST
@@ -69,7 +69,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         lines += ["", "## Lists", "", *table(["stage", "file", "sha256"], lists)]
     for found in duplicates(plan, manifest):
         lines += ["", f"## Duplicates: {found.stage.id}", "", *duplicate_lines(found)]
-    for selection, report in _selections(plan, manifest):
+    for selection, report in selections(plan, manifest):
         lines += ["", f"## Selection: {markdown(selection.id)}", "", *selection_lines(selection.kind, report)]
     fits = _fits(plan, manifest)
     for stage, card in fits:
@@ -140,13 +140,6 @@ def _lists(plan: Plan, manifest: Manifest) -> list[list[str]]:
         if row["fingerprint"] in names and row["address"].startswith(LIST)
     }
     return [list(row) for row in sorted(lists)]
-
-
-def _selections(plan: Plan, manifest: Manifest) -> list[tuple[StagePlan, dict[str, Any]]]:
-    used = {row["stage"]: row["group"] for row in manifest.where("barriers", run=plan.run).to_pylist()}
-    groups = {row["group"]: row["report"] for row in manifest.read("groups").to_pylist()}
-    found = [(stage, groups.get(used.get(stage.id, ""))) for stage in plan.stages if stage.family == "select"]
-    return [(stage, json.loads(report)) for stage, report in found if report]
 
 
 def _relative(address: str) -> str:

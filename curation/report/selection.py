@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from curation.escape import code, inline, markdown
+from curation.manifest.parts import Manifest
+from curation.plan import Plan, StagePlan
 from curation.report.tables import table
+
+MOST = "**Mostly "
+"""How a sentence begins that should be read before the choice is believed."""
+
+
+def selections(plan: Plan, manifest: Manifest) -> list[tuple[StagePlan, dict[str, Any]]]:
+    """A run's selections, each with its report."""
+    used = {row["stage"]: row["group"] for row in manifest.where("barriers", run=plan.run).to_pylist()}
+    groups = {row["group"]: row["report"] for row in manifest.read("groups").to_pylist()}
+    reported = [(stage, groups.get(used.get(stage.id, ""))) for stage in plan.stages if stage.family == "select"]
+    return [(stage, json.loads(report)) for stage, report in reported if report]
+
+
+def choices_by_length(plan: Plan, manifest: Manifest) -> list[str]:
+    """Selections that mostly follow length and were not asked to, a sentence each: for the end of a run."""
+    if not any(stage.family == "select" for stage in plan.stages):
+        return []
+    told = [(stage, length_verdict(report)) for stage, report in selections(plan, manifest) if stage.kind != "longest"]
+    return [f"{stage.id}: {text.replace('*', '')}" for stage, text in told if text.startswith(MOST)]
 
 
 def selection_lines(kind: str, report: dict[str, Any]) -> list[str]:
@@ -88,7 +110,7 @@ def length_verdict(report: dict[str, Any]) -> str:
     shorter = related < 0 and beyond < PARTLY[0]
     which = "the shorter ones" if shorter else "length"
     if follows(MOSTLY):
-        return f"**Mostly {which}**: {facts}. Compare it with `select: longest` before you believe the score."
+        return f"{MOST}{which}**: {facts}. Compare it with `select: longest` before you believe the score."
     if follows(PARTLY):
         return f"Partly {which}: {facts}."
     return f"Not by length: {facts}."

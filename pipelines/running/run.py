@@ -26,6 +26,7 @@ from curation.manifest.snapshot import publish_missing
 from curation.plan import Pass, Plan, StagePlan, Step
 from curation.registry import blames
 from curation.report.duplicates import striking
+from curation.report.selection import choices_by_length
 from curation.sources import Shard
 from curation.store import DamagedFileError, Store
 from pipelines.running.checks import check_hardware, deaths
@@ -496,7 +497,7 @@ class _Invocation:
 
     def _publish(self, written: list[dict[str, Any]]) -> None:
         self.result.folder, self.result.duplicate_ids = publish(self.plan, self.manifest, written, self.attempt)
-        for text in striking(self.plan, self.manifest):
+        for text in (*striking(self.plan, self.manifest), *choices_by_length(self.plan, self.manifest)):
             self.report(Notice(text))
 
     def _end(self, outcome: str) -> None:
