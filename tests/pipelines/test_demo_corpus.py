@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.corpora import topics
 from pipelines.corpora.documentation import SCHEMA, WHOLE_FILES, Facts, build
 from pipelines.corpora.environment import Document, harvest, unwrap
 
@@ -154,3 +155,19 @@ def test_paragraphs_are_unwrapped_and_structure_is_not() -> None:
         f"A heading that happens to be quite long, far longer than sixty characters\n{'=' * 70}",
     ):
         assert unwrap(text) == text
+
+
+def test_labelled_texts_have_their_topic_once_each(tmp_path: Path) -> None:
+    said = {
+        "numbers": "Return the mean of an array of values, weighted by how often each occurs in it, as a float.",
+        "network": "Open a socket to the server and send a request, and wait until the response has come back.",
+    }
+    for topic, text in said.items():
+        (tmp_path / topic).mkdir()
+        code = "".join(f'def f{k}():\n    """{line}"""\n' for k, line in enumerate((text, text, "Too short.")))
+        (tmp_path / topic / "module.py").write_text(code)
+    folders = {topic: {topic: tmp_path / topic} for topic in said}
+    assert topics.build(tmp_path / "out", folders).texts == {"numbers": 1, "network": 1}
+    rows = pq.read_table(tmp_path / "out" / "topics.parquet").to_pylist()
+    assert {row["topic"]: row["text"] for row in rows} == said
+    assert all(row["numeric"] == (row["topic"] == "numbers") for row in rows)
