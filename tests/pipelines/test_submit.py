@@ -119,7 +119,7 @@ def test_a_run_on_a_cluster_is_seen_refused_twice_stopped_and_resumed(
     bundle.take_code(project.folder / "code", project.folder / "installed")
     paths = os.pathsep.join([str(ROOT), str(project.folder / "installed" / "bundle")])
     local = project("run", "recipes/tiny.yaml", "-w", "local", "--executor", "local", PYTHONPATH=paths)
-    assert f"run {run} · " in local.stderr
+    assert f"run {run}: 80 documents" in local.stderr
     assert held(project.folder / "ws").everything(run) == held(project.folder / "local").everything(run)
 
     # finished: nothing is submitted, and nobody has to be there for it
