@@ -53,7 +53,7 @@ def _latest(manifest: Manifest, runs: pa.Table) -> str | None:
     attempts, asked = manifest.read("attempts"), manifest.read("asked")
     if asked.num_rows:
         last = asked.sort_by([("number", "descending")]).slice(0, 1).to_pylist()[0]
-        if last["after"] >= attempts_so_far(attempts):
+        if last["run"] is not None and (last["after"] or 0) >= attempts_so_far(attempts):
             return str(last["run"])
     if not attempts.num_rows:  # none, or they are damaged
         if not runs.num_rows and manifest.keys("decisions"):
