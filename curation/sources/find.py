@@ -181,7 +181,8 @@ class _Search:
         """Leave JSON and CSV out that were found together with Parquet or JSON lines, and text that was found together
         with any other: they describe those."""
         ranks = [_rank(path) for path, _ in self.files]
-        data = [found for found, rank in zip(self.files, ranks, strict=True) if rank == min(ranks)]
+        surest = min(ranks, default=0)
+        data = [found for found, rank in zip(self.files, ranks, strict=True) if rank == surest]
         self.ignored += len(self.files) - len(data)
         self.files = data
 
