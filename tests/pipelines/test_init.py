@@ -232,12 +232,13 @@ def test_rules_that_would_drop_most_of_the_texts_measure_and_drop_nothing(tmp_pa
 
 def test_names_of_columns_and_files_end_no_comment_and_no_scalar(tmp_path: Path) -> None:
     hostile = "a\nstages: [x]: {y}, # 'z' \"\x1b[31m"
-    parquet(tmp_path / "a b: {c}.parquet", [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
-    text = recipe_for(describe_data(tmp_path / "a b: {c}.parquet"), tmp_path)
+    name = "a b: {c} \U0001f600\u202e\U000e0041.parquet"
+    parquet(tmp_path / name, [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
+    text = recipe_for(describe_data(tmp_path / name), tmp_path)
     recipe = yaml.safe_load(text)
-    assert recipe["input"] == {"path": "a b: {c}.parquet", "columns": {"text": "text"}}
+    assert recipe["input"] == {"path": name, "columns": {"text": "text"}}
     assert recipe["stages"][0]["scorer"] == "language"
-    assert "\x1b" not in text
+    assert not set("\x1b\u202e\U000e0041") & set(text)
 
 
 def test_rows_that_cannot_be_read_are_counted_and_allowed_for(tmp_path: Path, workspace: Workspace) -> None:
