@@ -22,7 +22,6 @@ from pipelines.planning.drafting import recipe_for
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 Row = dict[str, Any]
 
 
@@ -295,13 +294,10 @@ def test_a_kind_that_the_columns_do_not_bear_out_is_refused(kind: Any, code: str
     assert refused.value.findings[0].code == code
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
-@pytest.mark.parametrize("path", sorted(DATA.glob("*.parquet")), ids=lambda path: path.stem)
-def test_init_on_real_data_gives_a_recipe_that_finishes(path: Path, workspace: Workspace, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(recipe_for(describe_data(path), tmp_path))
-    workspace.check(recipe)
-    result = workspace.run(recipe, sample=200, executor="local", workers=2)
-    assert result.outcome == "done", result.failures
-    assert result.kept
+def test_ids_too_many_to_be_compared_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.parquet"
+    parquet(path, [{"id": f"d{number}", "text": text} for number, text in enumerate(TEXTS[:4] * 50)])
+    assert not any("names each of the rows looked at" in note for note in describe_data(path).notes)
+    monkeypatch.setattr("pipelines.planning.describe.MOST_IDS_BYTES", 500)
+    monkeypatch.setattr("pipelines.planning.describe.parquet.read", None)
+    assert any("names each of the rows looked at" in note for note in describe_data(path).notes)
