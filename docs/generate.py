@@ -72,18 +72,17 @@ def recipe() -> str:
 
 
 def _stage_keys() -> str:
-    return """## A stage
+    from pipelines.recipe.describe import common_keys
 
-Begins with one of `scorer:`, `transform:`, `dedup:`, `select:` and the kind. Beside the kind's own settings:
-
-| key | type | default | meaning |
-|---|---|---|---|
-| `id` | text | the kind, with `_` for `-` | names the stage's columns |
-| `keep` | text | none | the gate: one SQL condition over columns of this and earlier stages |
-| `turns` | text | by the scorer | mean, min, max, sum, first or last of a conversation's answers |
-| `resources` | mapping | none | what it reserves on a cluster: [below](#resources) |
-
-"""
+    rows = [
+        [f"`{key.key}`", key.type, "none" if key.default == "null" else _inline(str(key.default)), _inline(key.meaning)]
+        for key in common_keys("scorer")
+    ]
+    begin = (
+        "Begins with one of `scorer:`, `transform:`, `dedup:`, `select:` and the kind. Beside the kind's own settings:"
+    )
+    page = table(["key", "type", "default", "meaning"], rows)
+    return f"## A stage\n\n{begin}\n\n{page}\n`turns` is of scorers alone; `resources` are [below](#resources).\n"
 
 
 def stages() -> str:

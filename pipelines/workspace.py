@@ -365,7 +365,7 @@ class Workspace:
             raise CurationError(_another_run(expect, f"the specification would be {resolved.run}"))
         self.create()
         shown = notebook_progress() if report is None else None
-        tell = report or shown or (lambda event: None)
+        tell = report if report is not None else shown or (lambda event: None)
         result = execute(resolved, self.store, lambda: LocalExecutor(workers), tell)
         if shown is not None:
             shown.close(result.outcome)
@@ -453,7 +453,8 @@ class Workspace:
 def _tell_passed_over(resolved: Any, tell: Report) -> None:
     if resolved.ignored:
         files = "1 file" if resolved.ignored == 1 else f"{resolved.ignored:,} files"
-        tell(Notice(f"warning: passed over {files} in the input folders: not Parquet, JSON lines, JSON or CSV"))
+        what = "not Parquet, JSON, CSV or text, or beside the data"
+        tell(Notice(f"warning: passed over {files} in the input folders: {what}"))
     for line in resolved.notices:
         tell(Notice(line))
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from curation.paths import expanded, is_text, no_text, printable
 from curation.sources import outputs
-from curation.sources.files import ENDINGS, OFTEN_OTHER, TEXTS, format_of, input_format
+from curation.sources.files import ENDINGS, OFTEN_OTHER, format_of, input_format
 from curation.sources.trees import Disk, Entry, Objects, Tree
 from curation.store import NoBucketError, StoreError, is_url
 from schemas.errors import CurationError, Finding
@@ -101,11 +101,11 @@ def _nothing(pattern: str, search: _Search) -> Finding:
     if search.bucket is not None:
         hint = "see that its name and the store's endpoint (AWS_ENDPOINT_URL, for S3) are right"
         return Finding("C020", f"input '{pattern}': there is no bucket '{search.bucket}'", hint)
-    what = "matches no Parquet or JSON lines file, and no JSON or CSV" if search.ignored else "matches no file"
+    what = "matches no Parquet, JSON, CSV or text file" if search.ignored else "matches no file"
     return Finding(
         "C020",
         f"input '{pattern}' {what}",
-        f"looked for {search.where}; known endings: {ENDINGS}; and {', '.join(list(TEXTS)[:1])}",
+        f"looked for {search.where}; known endings: {ENDINGS}; and .txt, packed or not",
     )
 
 
@@ -181,7 +181,8 @@ class _Search:
         """Leave JSON and CSV out that were found together with Parquet or JSON lines, and text that was found together
         with any other: they describe those."""
         ranks = [_rank(path) for path, _ in self.files]
-        data = [found for found, rank in zip(self.files, ranks, strict=True) if rank == min(ranks)]
+        surest = min(ranks, default=0)
+        data = [found for found, rank in zip(self.files, ranks, strict=True) if rank == surest]
         self.ignored += len(self.files) - len(data)
         self.files = data
 

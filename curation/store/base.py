@@ -175,7 +175,7 @@ class Store(ABC):
 
     @abstractmethod
     def walk(self) -> Iterator[tuple[str, Entry]]:
-        """Every file of the workspace, temporary ones too."""
+        """Every file of the workspace, temporary ones too. On a disk folders that are links to others are left out."""
 
     @abstractmethod
     def remove(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EN
 """What link(2) says where there are no hard links, or no more of them."""
 BLOCK = 1 << 18
 """Bytes that are hashed at once: read into one buffer, which stays in the processor's cache."""
+_POINTED = re.compile(rf"datasets/[^/]+/(latest|{re.escape(TEMPORARY)}[^/]*)")
+"""Links that `point` makes. Every other one is a user's, who keeps a part of a workspace on another disk."""
 NEITHER = "it has neither hard links nor renames that replace nothing, so two writers could create one file"
 
 
@@ -239,12 +242,17 @@ class LocalStore(Store):
 
     def walk(self) -> Iterator[tuple[str, Entry]]:
         for folder, folders, files in os.walk(self.root):
-            links = (name for name in folders if os.path.islink(os.path.join(folder, name)))
-            for file in (*files, *links):
+            for file in (*files, *folders):
                 path = Path(folder, file)
+                name = path.relative_to(self.root).as_posix()
                 with suppress(FileNotFoundError):
-                    stat = path.lstat()
-                    yield path.relative_to(self.root).as_posix(), Entry(stat.st_size, stat.st_mtime)
+                    if _POINTED.fullmatch(name) and path.is_symlink():
+                        stat = path.lstat()
+                    elif file in folders:
+                        continue
+                    else:
+                        stat = path.stat()  # of a link to nothing there is none: its disk may come back
+                    yield name, Entry(stat.st_size, stat.st_mtime)
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from curation.escape import terminal
-from pipelines.cli.options import WORKSPACE, Executor, Folder, Quiet, RecipePath, Runner, Verbose, Workers
+from pipelines.cli.options import WORKSPACE, Executor, Folder, Force, Quiet, RecipePath, Runner, Verbose, Workers
 from pipelines.cli.render import counted, put, put_json, put_text, tell
 from pipelines.cli.talk import open_workspace, run_and_report
 from schemas.errors import command
@@ -37,7 +37,8 @@ class Shape(StrEnum):
     json = "json"
 
 
-Force = Annotated[bool, typer.Option("--force", help="Write over a recipe that is there.")]
+Overwrite = Annotated[bool, typer.Option("--force", help="Write over a recipe that is there.")]
+Anew = Annotated[bool, typer.Option("--anew", help="Write the recipe anew, over the one in INTO.")]
 
 
 @app.command(
@@ -47,7 +48,7 @@ def init(
     data: Data,
     into: Annotated[str, typer.Option("--into", help="Recipe to write; - for stdout.")] = "recipe.yaml",
     kind: KindOption = None,
-    force: Force = False,
+    force: Overwrite = False,
 ) -> None:
     """Look at data and write a commented recipe that runs on it: columns, kind of data, stages, gates."""
     from pipelines.planning.describe import describe_data
@@ -84,6 +85,7 @@ def auto(
     kind: KindOption = None,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="Curate N documents chosen by hash.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe alone; write nothing.")] = False,
+    anew: Anew = False,
     force: Force = False,
     executor: Executor = Runner.auto,
     workers: Workers = None,
@@ -92,8 +94,8 @@ def auto(
 ) -> None:
     """Curate in one step: tell the kind of data, write the recipe, run it. The recipe is yours to change afterwards.
 
-    INTO gets recipe.yaml, dataset/ (Parquet files and card) and workspace/. The same command again runs the recipe as
-    it is then, and replaces the dataset.
+    INTO gets recipe.yaml, dataset/ (copies of the workspace's Parquet files, and their card) and workspace/. The same
+    command again runs the recipe as it is then, and replaces the dataset.
     """
     from pipelines.planning.describe import describe_data
     from pipelines.planning.drafting import recipe_for
@@ -107,8 +109,8 @@ def auto(
     room = workspace or str(into / WORKSPACE)
 
     def start(opened: Any, report: Any) -> Any:
-        options = {"executor": executor.value, "workers": workers, "report": report}
-        return curate(data, into, kind, workspace=opened, sample=sample, force=force, **options)  # type: ignore[arg-type]
+        options = {"executor": executor.value, "workers": workers, "force": force, "report": report}
+        return curate(data, into, kind, workspace=opened, sample=sample, anew=anew, **options)  # type: ignore[arg-type]
 
     run_and_report(room, quiet, verbose, start)
 

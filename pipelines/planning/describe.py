@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pyarrow as pa
 
@@ -169,18 +170,28 @@ def _comes_twice(name: str, files: list[str]) -> bool | None:
     """Whether a value of a column of Parquet files on disk comes twice; None where that is not known."""
     if any(is_url(path) or format_of(path) != "parquet" for path in files):
         return None
-    total, pieces = 0, []
+    pieces: list[pa.Array] = []
+    total = 0
     try:
         for path in files:
-            column = parquet.read(path, columns=[name]).column(0)
-            total += column.nbytes
-            if total > MOST_IDS_BYTES:
+            with parquet.opened(path) as file:
+                due = _bytes_of(name, file.metadata)
+            if total + due > MOST_IDS_BYTES:
                 return None
+            column = parquet.read(path, columns=[name]).column(0)
+            total += max(due, column.nbytes)  # more than was due where values repeat
             pieces += column.cast(TEXT).chunks
     except (pa.ArrowException, OSError):
         return None
     values = pa.chunked_array(pieces, TEXT)
     return len(values.unique()) < len(values)
+
+
+def _bytes_of(name: str, metadata: Any) -> int:
+    """Of a column, as a Parquet file says before any of it is read."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(place) for group in groups for place in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == name)
 
 
 def _languages(texts: list[str]) -> tuple[tuple[str, float], ...] | None:

@@ -328,7 +328,8 @@ def _path(path: str, home: Path) -> str:
 def _scalar(value: str) -> str:
     if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value)
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08X}" for char in quoted)  # YAML has no pairs of \u
 
 
 def _wrapped(mark: str, text: str) -> Iterator[str]:

@@ -94,7 +94,7 @@ def describe(kind: str, settings: Mapping[str, Any] | None = None) -> list[Descr
 
 def _described(family: str, kind: str, settings: Mapping[str, Any]) -> Described:
     cls = _class(family, kind)
-    keys = [*keys_of(cls.Settings), *_common(family, kind)] if cls is not None else _common(family, kind)
+    keys = [*keys_of(cls.Settings), *common_keys(family, kind)] if cls is not None else common_keys(family, kind)
     columns, lacks = _columns(cls, family, kind, settings)
     keep = getattr(cls, "default_keep", None)
     gate = keep.format(id=kind.replace("-", "_")) if isinstance(keep, str) else None
@@ -135,11 +135,12 @@ def _columns(cls: Any, family: str, kind: str, settings: Mapping[str, Any]) -> t
     return [*shown, *([("status", _type_name(STATUS))] if family in ("scorer", "transform") else [])], ""
 
 
-def _common(family: str, kind: str) -> list[Key]:
-    """Keys that every stage has."""
+def common_keys(family: str, kind: str | None = None) -> list[Key]:
+    """Keys that every stage has, of one kind or of any."""
+    named = "the kind, with _ for -" if kind is None else kind.replace("-", "_")
     turns = Key("turns", "text", "", "by the scorer", "mean, min, max, sum, first or last of a conversation's answers")
     return [
-        Key("id", "text", "", kind.replace("-", "_"), "names the stage's columns"),
+        Key("id", "text", "", named, "names the stage's columns"),
         Key("keep", "text", "", "null", "the gate: one SQL condition over columns of this and earlier stages"),
         *([turns] if family == "scorer" else []),
         Key("resources", "mapping", "", "null", "what it reserves on a cluster: num_cpus, num_gpus, workers"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from curation import registry
 from curation.scorers.turns import RULES
-from pipelines.recipe.describe import docstrings
+from pipelines.recipe.describe import common_keys, docstrings
 from schemas.recipe import FAMILIES, Errors, Input, Output, Recipe, Resources
 
 
@@ -41,12 +41,13 @@ def _stage_schema(family: str, kind: str, definitions: dict[str, Any]) -> dict[s
     common: dict[str, Any] = {
         family: {"const": kind},
         "id": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "default": kind.replace("-", "_")},
-        "keep": {"type": "string", "description": "One SQL condition over columns of this and earlier stages."},
+        "keep": {"type": "string"},
     }
     if family == "scorer":
-        what = "How a scorer's numbers for each answer of a conversation become one."
-        common["turns"] = {"enum": list(RULES), "description": what}
+        common["turns"] = {"enum": list(RULES)}
     common["resources"] = {"$ref": "#/$defs/Resources"}
+    for key in common_keys(family, kind):
+        common[key.key]["description"] = key.meaning
     try:
         cls = registry.find(family, kind)
     except ImportError:  # what it needs is not installed, or it is broken: an editor should still accept it

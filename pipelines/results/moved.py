@@ -86,12 +86,15 @@ def _joins(manifest: Manifest, a: DecidedRun, b: DecidedRun) -> Iterator[str]:
     parts = [_parts(run) for run in (a, b)]
     common = parts[0].keys() & parts[1].keys()
     for portion in _portions(parts, sorted(common)):
-        sides = [_decisions(manifest, part, portion) for part in parts]
+        within = [_within(part, portion) for part in parts]
+        if not all(within):
+            continue  # one of the runs has not decided these yet
+        sides = [_decisions(manifest, decided, portion) for decided in within]
         yield f"SELECT b.path, b.row, {_TOLD} FROM ({sides[0]}) a JOIN ({sides[1]}) b USING (file_no, row)"
     alone = [Portion(frozenset(part.keys() - common)) for part in parts]
     if all(portion.files for portion in alone):
         first = "WHERE id IS NOT NULL QUALIFY row_number() OVER (PARTITION BY id ORDER BY path, row) = 1"
-        sides = [_decisions(manifest, part, portion) for part, portion in zip(parts, alone, strict=True)]
+        sides = [_decisions(manifest, _within(*side), side[1]) for side in zip(parts, alone, strict=True)]
         sides = [f"SELECT * FROM ({decisions}) {first}" for decisions in sides]
         yield f"SELECT b.path, b.row, {_TOLD} FROM ({sides[0]}) a JOIN ({sides[1]}) b USING (id)"
 
@@ -125,9 +128,19 @@ def _portions(parts: list[Parts], common: list[int]) -> Iterator[Portion]:
         yield Portion(frozenset(together))
 
 
-def _decisions(manifest: Manifest, of_file: Parts, portion: Portion) -> str:
+def _within(of_file: Parts, portion: Portion) -> list[tuple[str, dict[str, Any]]]:
+    """Decision files that hold documents of a portion: of a large file each is read for one portion or two, not all."""
+    return [
+        (data, shard)
+        for file in sorted(portion.files)
+        for data, shard in of_file[file]
+        if (portion.end is None or shard["row_start"] < portion.end)
+        and (portion.start is None or shard["row_start"] + shard["rows"] > portion.start)
+    ]
+
+
+def _decisions(manifest: Manifest, parts: list[tuple[str, dict[str, Any]]], portion: Portion) -> str:
     """SQL: what became of the documents of a portion."""
-    parts = [part for file in sorted(portion.files) for part in of_file[file]]
     uris = [manifest.store.uri(data) for data, _ in parts]
     files = _values([(uri, shard["path"], shard["file_no"]) for uri, (_, shard) in zip(uris, parts, strict=True)])
     bounds = [f"d.row >= {portion.start}"] if portion.start is not None else []

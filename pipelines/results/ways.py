@@ -114,7 +114,9 @@ class OtherGates:
                 if not self.run.is_scored(position):
                     ends[4 * position + TO_DECIDE] += ends.pop(4 * position + TO_SCORE)
                 elif sum(row["rows"] for row in self.run.score_parts(position)) > self.run.reached()[position]:
-                    del ends[4 * position + TO_SCORE]
+                    # alone those: an earlier stage's documents, followed as far as this one, stay where that ended
+                    come = 4 * position + TO_SCORE
+                    ends[come] -= sum(group.documents for group in groups if group.way == come)
                     ends.update(self._answer(watch, connection, partial(self._follow, first=position, groups=groups)))
         return groups, ends
 

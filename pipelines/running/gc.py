@@ -101,7 +101,7 @@ def _is_leftover(name: str, named: set[str]) -> bool:
         return True
     if parts[0] in ("scores", "decisions", "groups", "weak_to_strong") or name.startswith(f"{COMPACTED}/"):
         return name not in named
-    return parts[0] == "datasets" and parts[1].startswith(".staging-") and name not in named
+    return parts[0] == "datasets" and parts[1:] != [] and parts[1].startswith(".staging-") and name not in named
 
 
 def _is_fresh(name: str, age: float, alive: set[str]) -> bool:

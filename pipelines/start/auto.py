@@ -35,22 +35,22 @@ def auto(
     *,
     workspace: Workspace | str | Path | None = None,
     sample: int | None = None,
-    force: bool = False,
+    anew: bool = False,
     report: Report | None = None,
     **options: Any,
 ) -> Result:
     """Curate files by the recipe that `recipe_for` makes of them, into the folder `into`.
 
-    It has then `recipe.yaml`, to be changed; `dataset/`, the Parquet files and their card; and `workspace/`, unless a
-    `workspace` is given. Called again, the recipe that lies there is run as it is now, and the dataset replaced; with
-    `force` the recipe is written anew. `options` are those of `Workspace.run`. Its `folder` is
+    It has then `recipe.yaml`, to be changed; `dataset/`, copies of the Parquet files and their card; and `workspace/`,
+    unless a `workspace` is given. Called again, the recipe that lies there is run as it is now, and the dataset
+    replaced; with `anew` the recipe is written anew. `options` are those of `Workspace.run`. Its `folder` is
     `into/dataset`.
 
     Raises CurationError as `describe_data` and `Workspace.run` do, and C037 for a folder of something else.
     """
     folder = Path(into)
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace or folder / WORKSPACE)
-    recipe, told = prepare(data, folder, kind, force, opened)
+    recipe, told = prepare(data, folder, kind, anew, opened)
     if report is not None:
         report(Notice(told))
     result = opened.run(recipe, sample=sample, report=report, **options)
@@ -72,7 +72,7 @@ def curate(
     `kind` says what they are where it is not to be told from them: web, text, instructions, chats, preferences,
     labels or verifiable. The folder `into` gets `recipe.yaml`, which is yours to change, `dataset/` and
     `workspace/`; called again, it runs the recipe as it is then. `options` are those of `Workspace.run`, and `sample`,
-    `force` and `workspace` of `pipelines.start.auto.auto`.
+    `anew` and `workspace` of `pipelines.start.auto.auto`.
 
     >>> result = curate(f"{folder.parent}/input.parquet", into=f"{folder.parent}/curated", sample=3)
     >>> result.rows, result.dataset.path.name
@@ -82,16 +82,16 @@ def curate(
 
 
 def prepare(
-    data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, force: bool, workspace: Workspace
+    data: str | Path | Iterable[str | Path], folder: Path, kind: Kind | None, anew: bool, workspace: Workspace
 ) -> tuple[Path, str]:
     """The recipe in a folder of `auto`: written, or the one that is there for the same data; and which, in a line."""
     recipe = folder / RECIPE
-    if recipe.is_file() and not force:
+    if recipe.is_file() and not anew:
         given = [str(data)] if isinstance(data, str | Path) else [str(path) for path in data]
         if _inputs(recipe) != {_absolute(path, Path.cwd()) for path in given}:
-            hint = "name another folder with --into; --force writes the recipe anew"
+            hint = "name another folder with --into; --anew writes the recipe anew"
             raise CurationError(Finding("C037", f"{recipe} is about other data", hint))
-        return recipe, f"by {recipe}, as it is now; --force writes it anew"
+        return recipe, f"by {recipe}, as it is now; --anew writes it anew"
     if folder.exists() and not recipe.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CurationError(Finding("C037", f"{folder} holds something already", "name a new folder with --into"))
     root = str(workspace.store.root)
@@ -132,24 +132,25 @@ def _absolute(path: str, base: Path) -> str:
 
 
 def _lay_out(dataset: Any, final: Path) -> None:
-    """Give a published dataset's files names in another folder: links where the disk is one, else copies."""
-    beside = final.with_name(f".{final.name}-old")
-    shutil.rmtree(beside, ignore_errors=True)
-    if final.exists():
-        final.rename(beside)
-    with new_folder(final) as folder:
-        if is_url(dataset):
-            store = open_store(str(dataset))
-            for name in (*store.names(""), *(f"{FOLDER}/{file}" for file in store.names(FOLDER))):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(store.read(name))
-        else:
-            shutil.copytree(dataset, folder, copy_function=_link, dirs_exist_ok=True)
-    shutil.rmtree(beside, ignore_errors=True)
+    """Copy a published dataset's files into another folder; what is there stays until all of them are.
 
-
-def _link(source: str, target: str) -> None:
+    No links: whoever writes over such a file in place would write into the workspace, whose files never change.
+    """
+    before = final.with_name(f".{final.name}-old")
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+        with new_folder(final) as folder:
+            if is_url(dataset):
+                store = open_store(str(dataset))
+                for name in (*store.names(""), *(f"{FOLDER}/{file}" for file in store.names(FOLDER))):
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / name).write_bytes(store.read(name))
+            else:
+                shutil.copytree(dataset, folder, dirs_exist_ok=True)
+            if final.exists():
+                shutil.rmtree(before, ignore_errors=True)
+                final.rename(before)
+    except BaseException:
+        if before.exists() and not final.exists():
+            before.rename(final)
+        raise
+    shutil.rmtree(before, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from curation_engine import CurationError
 from pipelines.cli.main import _main
-from pipelines.start.auto import auto
+from pipelines.start.auto import _lay_out, auto
 from pipelines.start.diagnose import diagnose
 from pipelines.start.preview import preview
 from pipelines.workspace import Workspace
@@ -47,8 +48,38 @@ def test_auto_makes_a_dataset_and_runs_the_recipe_as_it_is_then(pairs: Path, tmp
     recipe.write_text(recipe.read_text().replace("  - scorer: hygiene", "  - scorer: hygiene\n    keep: 'true'"))
     assert auto(pairs, out, executor="local").kept == 10, "the one without an answer too"
     assert "keep: 'true'" in recipe.read_text(), "what a user wrote stays"
-    auto(pairs, out, executor="local", force=True)
+    again = auto(pairs, out, executor="local", force=True)
+    assert (again.outcome, "keep: 'true'" in recipe.read_text()) == ("nothing-to-do", True), "as of `run`"
+    auto(pairs, out, executor="local", anew=True)
     assert "keep: 'true'" not in recipe.read_text()
+
+
+def test_a_dataset_laid_out_is_a_copy_and_stands_until_the_next_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "published" / "data").mkdir(parents=True)
+    source, copy = (tmp_path / name / "data" / "train.parquet" for name in ("published", "dataset"))
+    source.write_text("one")
+    _lay_out(tmp_path / "published", tmp_path / "dataset")
+    copy.write_text("mine")
+    assert source.read_text() == "one"
+
+    rename = os.rename
+
+    def full(old: Any, new: Any, **options: Any) -> None:
+        if options or (Path(new).name == "dataset" and not Path(old).name.endswith("-old")):
+            raise OSError(28, "No space left on device")
+        rename(old, new)
+
+    for broken in ("shutil.copytree", "os.rename"):
+        monkeypatch.setattr(broken, full)
+        with pytest.raises(OSError, match="No space"):
+            _lay_out(tmp_path / "published", tmp_path / "dataset")
+        assert copy.read_text() == "mine"
+        monkeypatch.undo()
+    _lay_out(tmp_path / "published", tmp_path / "dataset")
+    assert copy.read_text() == "one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "published"]
 
 
 def test_auto_writes_into_no_folder_of_something_else(pairs: Path, tmp_path: Path) -> None:

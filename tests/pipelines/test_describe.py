@@ -10,7 +10,8 @@ import pytest
 
 from curation import registry
 from pipelines.cli.main import _main
-from pipelines.recipe.describe import describe, kinds
+from pipelines.recipe.describe import common_keys, describe, kinds
+from pipelines.recipe.schema import json_schema
 from pipelines.results.error_texts import codes, explained
 from schemas.errors import CODES, CurationError
 from schemas.recipe import FAMILIES
@@ -77,3 +78,9 @@ def test_the_schema_tells_editors_of_every_key(tmp_path: Path, capsys: pytest.Ca
         silent = [key for key, value in properties.items() if "description" not in value and "$ref" not in value]
         assert set(silent) <= {"scorer", "dedup", "id"}, name
     assert re.search("nearest|told", schema["properties"]["workspace"]["description"])
+
+
+def test_keys_of_every_stage_mean_the_same_in_the_terminal_and_in_an_editor() -> None:
+    properties = json_schema()["$defs"]["scorer.rules"]["properties"]
+    meanings = {key.key: key.meaning for key in common_keys("scorer", "rules")}
+    assert {name: properties[name]["description"] for name in meanings} == meanings

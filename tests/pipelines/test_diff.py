@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,6 +46,21 @@ def test_a_portion_at_a_time_is_the_same(rows: int, strict_and_loose: Any, monke
     whole = strict_and_loose[0].diff("strict", "loose", examples=5)
     monkeypatch.setattr(moved, "AT_ONCE", rows)
     assert strict_and_loose[0].diff("strict", "loose", examples=5).as_dict() == whole.as_dict()
+
+
+def test_each_decision_file_of_a_large_file_is_read_for_its_own_portion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moved, "AT_ONCE", 10)
+    shards = {n: {"file_no": 0, "path": "in", "row_start": 5 * n, "rows": 5, "shard": n} for n in range(20)}
+    manifest: Any = SimpleNamespace(store=SimpleNamespace(uri=lambda name: name))
+
+    def decided(*numbers: int) -> Any:
+        return SimpleNamespace(decided=[{"shard": n, "data": f"{n}.parquet"} for n in numbers], shards=shards)
+
+    joins = list(moved._joins(manifest, decided(*range(20)), decided(*range(20))))
+    assert [re.findall(r"'(\d+)\.parquet', 'in'", join) for join in joins] == [
+        [str(2 * n), str(2 * n + 1)] * 2 for n in range(10)
+    ]
+    assert len(list(moved._joins(manifest, decided(*range(20)), decided(0, 1, 9)))) == 2
 
 
 def test_a_run_is_no_different_from_itself(strict_and_loose: Any) -> None:

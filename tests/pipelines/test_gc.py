@@ -218,3 +218,18 @@ def test_a_killed_run_leaves_what_gc_takes_and_the_next_run_is_the_same(
     assert Workspace(space).gc().swept_files > 0
     assert Workspace(space).run(light(), executor="local", workers=2).outcome == "done"
     assert held(space).everything(run) == reference.everything(run)
+
+
+def test_a_part_of_a_workspace_on_another_disk_stays_where_it_is(tmp_path: Path) -> None:
+    """A folder or a link to one, and one to a disk that is not mounted now."""
+    root = tmp_path / "ws"
+    Workspace(root).create()
+    for name in ("scores", "datasets", "decisions"):
+        (tmp_path / "disk" / name).mkdir(parents=True)
+        (root / name).symlink_to(tmp_path / "disk" / name)
+    (root / "groups").symlink_to(tmp_path / "not mounted")
+    (tmp_path / "disk/scores/mine.parquet").touch()
+    age(root)
+    before = files(tmp_path)
+    assert Workspace(root).gc().swept_files == 0
+    assert files(tmp_path) == before

@@ -22,7 +22,6 @@ from pipelines.planning.drafting import recipe_for
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 Row = dict[str, Any]
 
 
@@ -232,12 +231,13 @@ def test_rules_that_would_drop_most_of_the_texts_measure_and_drop_nothing(tmp_pa
 
 def test_names_of_columns_and_files_end_no_comment_and_no_scalar(tmp_path: Path) -> None:
     hostile = "a\nstages: [x]: {y}, # 'z' \"\x1b[31m"
-    parquet(tmp_path / "a b: {c}.parquet", [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
-    text = recipe_for(describe_data(tmp_path / "a b: {c}.parquet"), tmp_path)
+    name = "a b: {c} \U0001f600\u202e\U000e0041.parquet"
+    parquet(tmp_path / name, [{"text": text, hostile: "no", "on": "yes"} for text in TEXTS[:4]])
+    text = recipe_for(describe_data(tmp_path / name), tmp_path)
     recipe = yaml.safe_load(text)
-    assert recipe["input"] == {"path": "a b: {c}.parquet", "columns": {"text": "text"}}
+    assert recipe["input"] == {"path": name, "columns": {"text": "text"}}
     assert recipe["stages"][0]["scorer"] == "language"
-    assert "\x1b" not in text
+    assert not set("\x1b\u202e\U000e0041") & set(text)
 
 
 def test_rows_that_cannot_be_read_are_counted_and_allowed_for(tmp_path: Path, workspace: Workspace) -> None:
@@ -294,13 +294,10 @@ def test_a_kind_that_the_columns_do_not_bear_out_is_refused(kind: Any, code: str
     assert refused.value.findings[0].code == code
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
-@pytest.mark.parametrize("path", sorted(DATA.glob("*.parquet")), ids=lambda path: path.stem)
-def test_init_on_real_data_gives_a_recipe_that_finishes(path: Path, workspace: Workspace, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(recipe_for(describe_data(path), tmp_path))
-    workspace.check(recipe)
-    result = workspace.run(recipe, sample=200, executor="local", workers=2)
-    assert result.outcome == "done", result.failures
-    assert result.kept
+def test_ids_too_many_to_be_compared_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.parquet"
+    parquet(path, [{"id": f"d{number}", "text": text} for number, text in enumerate(TEXTS[:4] * 50)])
+    assert not any("names each of the rows looked at" in note for note in describe_data(path).notes)
+    monkeypatch.setattr("pipelines.planning.describe.MOST_IDS_BYTES", 500)
+    monkeypatch.setattr("pipelines.planning.describe.parquet.read", None)
+    assert any("names each of the rows looked at" in note for note in describe_data(path).notes)

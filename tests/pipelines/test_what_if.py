@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.results.what_if import WhatIf
+from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
 COUNTS = ("rows_in", "dropped", "errored", "rows_out")
@@ -88,3 +92,24 @@ def test_a_gate_that_cannot_stand_there_is_refused(
     with pytest.raises(CurationError) as failure:
         finished[1].workspace.what_if(*gates, stage=stage)
     assert [finding.code for finding in failure.value.findings] == [code]
+
+
+def test_two_gates_lose_no_document(tmp_path: Path) -> None:
+    """Of those that come to the second stage anew, some have no score of the third, though others have one."""
+    texts = [" ".join(["word"] * words) + "\nA line." * lines for words in (3, 30) for lines in (1, 9)] * 2
+    pq.write_table(pa.table({"text": texts}), tmp_path / "texts.parquet")
+
+    def recipe(first: str, second: str) -> dict[str, Any]:
+        stages = [
+            {"scorer": "rules", "id": "first", "profile": "gopher-quality@datatrove", "keep": first},
+            {"scorer": "rules", "id": "second", "profile": "fineweb-paper", "keep": second},
+            {"scorer": "rules", "id": "third", "profile": "readability"},
+        ]
+        return {"name": "two", "input": {"path": str(tmp_path / "texts.parquet")}, "stages": stages}
+
+    workspace = Workspace(tmp_path / "ws")
+    run = workspace.run(recipe("first.words >= 30", "second.lines >= 5"), executor="local", workers=1).run
+    workspace.run(recipe("first.words >= 1", "second.lines >= 5"), executor="local", workers=1)
+    answer = workspace.what_if("first.words >= 1", "second.lines >= 1", run=run)
+    assert [stage.to_score for stage in answer.stages] == [0, 0, 0, 4]
+    assert (answer.was, answer.kept) == (2, 4)

@@ -65,7 +65,7 @@ def test_brackets_in_the_recipes_own_folder_are_no_pattern(tmp_path):
     [
         ("nothing/*.parquet", "matches no file"),
         ("absent.parquet", "matches no file"),
-        ("crawl/notes.log", "matches no Parquet or JSON lines file"),
+        ("crawl/notes.log", "matches no Parquet, JSON, CSV or text file"),
         ("", "matches no file"),
     ],
 )

@@ -304,3 +304,20 @@ def test_the_home_of_nobody_is_a_finding(root: Path, path: str) -> None:
     (finding,) = caught.value.findings
     assert finding.code == "C051"
     assert "there is no user 'no-such-user' here" in finding.message
+
+
+def test_what_is_passed_over_is_looked_for_once_not_once_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+
+    class Rank(int):
+        def __lt__(self, other: int) -> bool:
+            compared.append(other)
+            return int(self) < other
+
+    for number in range(30):
+        (tmp_path / f"{number}.jsonl").touch()
+    monkeypatch.setattr(sys.modules["curation.sources.find"], "_rank", lambda path: Rank(0))
+    assert len(find([str(tmp_path)], tmp_path).files) == 30
+    assert len(compared) < 60
