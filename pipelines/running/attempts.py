@@ -18,16 +18,17 @@ HOST = "pid:[4026531836]"
 
 
 def process_mark(pid: int) -> str:
-    """Tells a process from all others of the same id: its start in the kernel's ticks, and whose id it is; "" if gone.
+    """Tells a process from all others of the same id: its start in the kernel's ticks, and whose id it is; "" if gone,
+    or dead and only not yet waited for by its parent.
 
     Two containers have a process 1 each, perhaps under one host name. So the mark names the start of the kernel and the
     namespace of process ids as well.
     """
     try:
-        started = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        facts = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return "" if facts[0] in "ZX" else f"{facts[19]} {_surroundings()}"
     except (OSError, IndexError):
         return ""
-    return f"{started} {_surroundings()}"
 
 
 def alive(row: dict[str, Any]) -> bool | None:

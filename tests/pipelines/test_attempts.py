@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +35,16 @@ def test_a_process_here_is_seen() -> None:
     assert alive(row(process=f"{int(started) + 1} {rest}")) is False
     assert alive(row(pid=2**22 + 1)) is False
     assert alive(row(host="elsewhere")) is None
+
+
+def test_a_dead_process_that_nobody_has_waited_for_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
+        mark = process_mark(child.pid)
+        assert mark
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and left as it is
+        assert process_mark(child.pid) == ""
+        assert alive(row(pid=child.pid, process=mark)) is False
 
 
 @pytest.mark.parametrize("other", ["pid:[4026532999]", HOST])
