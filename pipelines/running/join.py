@@ -36,6 +36,9 @@ OUTDATED_SECONDS = 600.0
 """One this old, by clocks that may differ, is not waited for at all."""
 POLL_SECONDS = 0.5
 POLL_SECONDS_FAR = 5.0
+SETTLE_SECONDS = 5.0
+SETTLE_SECONDS_FAR = 20.0
+"""So long the first of several that began at once waits for the others to step back."""
 _ours: set[str] = set()
 """Attempts of this process that are under way."""
 
@@ -49,6 +52,8 @@ class Heartbeat:
         self.report = report
         self._phase: PhaseStarted | None = None
         self._state: Advanced | None = None
+        self._number = 0
+        self._writing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -59,55 +64,82 @@ class Heartbeat:
             self._state = event
         self.report(event)
 
-    def goes_on_as(self, attempt: str) -> None:
-        """The same process, under another attempt's name."""
-        _ours.discard(self.attempt)
-        _ours.add(attempt)
-        self.attempt = attempt
-
     @contextmanager
     def beating(self) -> Iterator[None]:
-        _ours.add(self.attempt)
+        """Within, the attempt has a heartbeat: from before it is announced, so that nobody has to go by clocks."""
+        self._take_up(self.attempt)
         self._thread.start()
         try:
             yield
         finally:
             self._stop.set()
             self._thread.join()
-            _ours.discard(self.attempt)
-            with suppress(OSError, CurationError):
-                self.store.remove(_name(self.attempt))
+            self._leave(self.attempt)
+
+    @contextmanager
+    def going_on_as(self, attempt: str) -> Iterator[None]:
+        """The same process, under another attempt's name; within, under both, so that it is never at nothing."""
+        before = self.attempt
+        self._take_up(attempt)
+        try:
+            yield
+        finally:
+            self._leave(before)
+
+    def _take_up(self, attempt: str) -> None:
+        _ours.add(attempt)
+        with self._writing:
+            self.attempt = attempt
+            self._write()
+
+    def _leave(self, attempt: str) -> None:
+        _ours.discard(attempt)
+        with suppress(OSError, CurationError):
+            self.store.remove(_name(attempt))
 
     def _beat(self) -> None:
-        every, number = (BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS), 0
-        while not self._stop.wait(every):
-            number += 1
-            phase, state = self._phase, self._state
-            facts = {"beat": number, "time": time.time(), "phase": phase and asdict(phase)}
-            with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
-                file = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
-                self.store.replace(_name(self.attempt), file)
+        while not self._stop.wait(BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS):
+            with self._writing:
+                self._write()
+
+    def _write(self) -> None:
+        self._number += 1
+        phase, state = self._phase, self._state
+        facts = {"beat": self._number, "time": time.time(), "phase": phase and asdict(phase)}
+        with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
+            file = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
+            self.store.replace(_name(self.attempt), file)
 
 
-def earlier(manifest: Manifest, run: str, gone: Collection[str], attempt: str | None = None) -> list[dict[str, Any]]:
-    """Attempts at a run that may be at work, the first of them first, but for those that are known to be `gone`; with
-    `attempt` only those before that one."""
+def at_work(manifest: Manifest, run: str, gone: Collection[str]) -> list[dict[str, Any]]:
+    """Attempts at a run that may be at work, the first of them first, but for those that are known to be `gone`."""
     ended = set(manifest.read("ends").column("attempt").to_pylist())
     rows = [row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] not in {*ended, *gone}]
-    rows.sort(key=_order)
-    if attempt is not None:
-        own = next(row for row in rows if row["attempt"] == attempt)
-        rows = [row for row in rows if _order(row) < _order(own)]
-    return [row for row in rows if _may_work(manifest.store, row)]
+    return sorted((row for row in rows if _may_work(manifest.store, row)), key=_order)
+
+
+def alone(manifest: Manifest, run: str, gone: Collection[str], attempt: str) -> bool:
+    """Whether an attempt that has announced itself has its run to itself. To be asked before its first unit.
+
+    Each announces itself first and looks then, so of any two one at least sees the other, and does not go on while that
+    one is there. Where both do, the first in order waits a moment for the other to step back.
+    """
+    own = _order(next(row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] == attempt))
+    end = time.monotonic() + (SETTLE_SECONDS_FAR if manifest.store.far else SETTLE_SECONDS)
+    while others := at_work(manifest, run, {*gone, attempt}):
+        if _order(others[0]) < own or time.monotonic() > end:
+            return False
+        time.sleep(POLL_SECONDS_FAR if manifest.store.far else POLL_SECONDS)
+    return True
 
 
 def join(store: Store, run: str, gone: set[str], report: Report) -> Result | None:
     """Wait while another attempt is at a run. Its result, once one has finished it; None where nobody is at it. Those
     that turn out to be `gone` are added to these."""
-    manifest = Manifest(store)
-    others = earlier(manifest, run, gone)
+    manifest = Manifest(store)  # lists what is there each time, and reads only what is new
+    others = at_work(manifest, run, gone)
     if not others:
         return None
     beats: dict[str, tuple[Any, float]] = {}
@@ -126,8 +158,7 @@ def join(store: Store, run: str, gone: set[str], report: Report) -> Result | Non
             report(Joined(run, row["attempt"], row["host"], row["pid"], started, None if seen else STALE_SECONDS))
         _repeat(beats.get(row["attempt"], (None, 0.0))[0], told, report)
         time.sleep(POLL_SECONDS_FAR if store.far else POLL_SECONDS)
-        manifest = Manifest(store)
-        others = earlier(manifest, run, gone)
+        others = at_work(manifest, run, gone)
     done = finished(manifest, run)
     ended = "has finished the run" if done is not None else "has ended without finishing the run, which goes on here"
     report(Notice(f"that attempt {ended}"))
@@ -136,7 +167,7 @@ def join(store: Store, run: str, gone: set[str], report: Report) -> Result | Non
 
 def tell_beside(manifest: Manifest, run: str, report: Report) -> None:
     """Say who else is at a run that goes on all the same."""
-    for row in earlier(manifest, run, ()):
+    for row in at_work(manifest, run, ()):
         who = f"process {row['pid']} on {row['host']}, attempt {row['attempt']}"
         report(Notice(f"beside {who}, which is at this run, too: documents may be scored twice"))
 
@@ -165,11 +196,11 @@ def _beats(store: Store, row: dict[str, Any], beats: dict[str, tuple[Any, float]
 
 def _may_work(store: Store, row: dict[str, Any]) -> bool:
     """The same at first sight."""
-    at_work = alive(row)
-    if at_work and row["pid"] == os.getpid():
+    lives = alive(row)
+    if lives and row["pid"] == os.getpid():
         return row["attempt"] in _ours  # what ended in this process without saying so
-    if at_work is not None:
-        return at_work
+    if lives is not None:
+        return lives
     facts = _facts(store, row["attempt"])
     began = row["started_at"].timestamp() if facts is None else float(facts.get("time", 0.0))
     return time.time() - began < (STALE_SECONDS if facts is None else OUTDATED_SECONDS)
