@@ -20,20 +20,16 @@ from typing import Any
 
 from curation.manifest.parts import Manifest
 from curation.store import TEMPORARY, Store
-from pipelines.running.attempts import alive
+from pipelines.running.attempts import HEARTBEATS, alive, heartbeat, heartbeat_name, is_recent
 from pipelines.running.events import Advanced, Event, Joined, Notice, PhaseStarted, Report
 from pipelines.running.result import Result, finished
 from schemas.errors import CurationError
 
-HEARTBEATS = "heartbeats"
-"""Folder of the workspace."""
 BEAT_SECONDS = 5.0
 BEAT_SECONDS_FAR = 10.0
 """The same where each is a request."""
 STALE_SECONDS = 45.0
 """A heartbeat that has stood still for so long is nobody's."""
-OUTDATED_SECONDS = 600.0
-"""One this old, by clocks that may differ, is not waited for at all."""
 POLL_SECONDS = 0.5
 POLL_SECONDS_FAR = 5.0
 SETTLE_SECONDS = 5.0
@@ -95,7 +91,7 @@ class Heartbeat:
     def _leave(self, attempt: str) -> None:
         _ours.discard(attempt)
         with suppress(OSError, CurationError):
-            self.store.remove(_name(attempt))
+            self.store.remove(heartbeat_name(attempt))
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS):
@@ -110,7 +106,7 @@ class Heartbeat:
             file = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
-            self.store.replace(_name(self.attempt), file)
+            self.store.replace(heartbeat_name(self.attempt), file)
 
 
 def at_work(manifest: Manifest, run: str, gone: Collection[str]) -> list[dict[str, Any]]:
@@ -187,7 +183,7 @@ def _repeat(facts: Any, told: dict[str, Any], report: Report) -> None:
 
 def _beats(store: Store, row: dict[str, Any], beats: dict[str, tuple[Any, float]]) -> bool:
     """Whether an attempt lives, by its process, or where that cannot be seen by its heartbeat moving."""
-    facts, now = _facts(store, row["attempt"]), time.monotonic()
+    facts, now = heartbeat(store, row["attempt"]), time.monotonic()
     before = beats.get(row["attempt"])
     if before is None or (facts is not None and facts != before[0]):
         beats[row["attempt"]] = before = facts, now
@@ -201,21 +197,8 @@ def _may_work(store: Store, row: dict[str, Any]) -> bool:
         return row["attempt"] in _ours  # what ended in this process without saying so
     if lives is not None:
         return lives
-    facts = _facts(store, row["attempt"])
-    began = row["started_at"].timestamp() if facts is None else float(facts.get("time", 0.0))
-    return time.time() - began < (STALE_SECONDS if facts is None else OUTDATED_SECONDS)
-
-
-def _facts(store: Store, attempt: str) -> dict[str, Any] | None:
-    try:
-        facts = json.loads(store.read(_name(attempt)))
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) else None
-
-
-def _name(attempt: str) -> str:
-    return f"{HEARTBEATS}/{attempt}.json"
+    facts = heartbeat(store, row["attempt"])
+    return time.time() - row["started_at"].timestamp() < STALE_SECONDS if facts is None else is_recent(facts)
 
 
 def _order(row: dict[str, Any]) -> tuple[int, str]:

@@ -226,12 +226,19 @@ def test_one_on_another_machine_is_waited_for_while_its_heart_beats(elsewhere: A
     assert after[0] == PhaseStarted(**phase)  # what it said of itself
     assert Notice("that attempt has ended without finishing the run, which goes on here") in after
     assert workspace.store.exists("heartbeats/a.json")
+    assert workspace.status()["status"].to_pylist() == ["running"]  # as far as the other machine's clock goes
+    old = json.dumps({"beat": 2, "time": time.time() - attempts.OUTDATED_SECONDS - 1})
+    workspace.store.path("heartbeats/a.json").write_text(old)
+    assert workspace.status()["status"].to_pylist() == ["done"]
     workspace.gc()
+    assert workspace.store.exists("heartbeats/a.json")  # or the attempt would count as running again
     os.utime(workspace.store.path("heartbeats/a.json"), (0, 0))
+    workspace.gc()
+    assert not workspace.store.exists("heartbeats/a.json")
 
 
 def test_one_that_gave_no_sign_for_long_is_not_waited_for(elsewhere: Any) -> None:
-    workspace, path = elsewhere(beat=9, time=time.time() - join.OUTDATED_SECONDS - 1, phase=None, advanced=None)
+    workspace, path = elsewhere(beat=9, time=time.time() - attempts.OUTDATED_SECONDS - 1, phase=None, advanced=None)
     told: list[Event] = []
     assert workspace.run(path, executor="local", report=told.append).outcome == "done"
     assert not any(isinstance(event, Joined) for event in told)
