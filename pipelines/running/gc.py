@@ -106,8 +106,8 @@ def _is_leftover(name: str, named: set[str]) -> bool:
 def _is_fresh(name: str, age: float, alive: set[str]) -> bool:
     if any(attempt in name for attempt in alive):
         return True
-    if name.startswith(f"{HEARTBEATS}/"):  # of one that died it says so, for as long as one without would count as running
-        return age < GRACE_SECONDS
+    if name.startswith(f"{HEARTBEATS}/") and TEMPORARY not in name:
+        return age < GRACE_SECONDS  # it says that its attempt died, for as long as one without would count as running
     # a temporary commit record carries no attempt, and an attempt may have begun since: both are spared for a minute
     return age < 60
 
