@@ -122,10 +122,10 @@ def alone(manifest: Manifest, run: str, gone: Collection[str], attempt: str) -> 
     Each announces itself first and looks then, so of any two one at least sees the other, and does not go on while that
     one is there. Where both do, the first in order waits a moment for the other to step back.
     """
-    own = _order(next(row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] == attempt))
+    position = _order(next(row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] == attempt))
     end = time.monotonic() + (SETTLE_SECONDS_FAR if manifest.store.far else SETTLE_SECONDS)
     while others := at_work(manifest, run, {*gone, attempt}):
-        if _order(others[0]) < own or time.monotonic() > end:
+        if _order(others[0]) < position or time.monotonic() > end:
             return False
         time.sleep(POLL_SECONDS_FAR if manifest.store.far else POLL_SECONDS)
     return True
