@@ -60,7 +60,8 @@ class Executor(Protocol):
 
     name: str
     watch: Watch
-    """Told about once a second, in the thread that runs the units, how far those under way are."""
+    """Told in the thread that runs the units how far those under way are: before the first, when models have read
+    nothing of it, and then about once a second."""
 
     @property
     def workers(self) -> int:

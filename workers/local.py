@@ -53,6 +53,7 @@ class LocalExecutor:
         waiting = iter(units)
         due = time.monotonic() + BEAT_SECONDS
         try:
+            self.watch(self._under_way(flying))
             while True:
                 while len(flying) < 2 * self.workers:
                     unit = next(waiting, None)

@@ -146,6 +146,7 @@ class RayExecutor:
         flying: dict[Any, _InFlight] = {}
         run = ""
         try:
+            self.watch(self._under_way(flying))
             while True:
                 while len(flying) < (limit or 2 * self.workers):
                     unit = next(waiting, None)

@@ -117,7 +117,7 @@ class Progress:
         if self._phase is None or not self._phase.total:
             self.say("stopping: press again to stop now")
         else:
-            self.say(phases.stopping(None if self._state is None else self._state.under_way, seconds))
+            self.say(phases.stopping(self._phase, self._state, seconds))
         if self.keeps:
             self.say("what is done is kept: the same command goes on from there")
 

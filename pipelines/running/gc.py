@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from curation.manifest.parts import Manifest, part_name
 from curation.store import TEMPORARY, Store
-from pipelines.running.attempts import running
-from pipelines.running.join import HEARTBEATS
+from pipelines.running.attempts import GRACE_SECONDS, HEARTBEATS, running
 from pipelines.running.latest import mend_latest
 from schemas.manifest import PARTS
 
@@ -41,7 +40,7 @@ class Usage:
 def sweep(store: Store, dry_run: bool = False) -> Usage:
     """Remove temporary files, files of attempts that lost, and candidate lists of groups that are resolved.
 
-    Nothing of an attempt that is running goes: one on this machine by its process, one elsewhere for a day.
+    Nothing of an attempt that is running goes: one on this machine by its process, one elsewhere by its heartbeat.
     """
     usage = Usage()
     manifest = Manifest(store)
@@ -107,6 +106,8 @@ def _is_leftover(name: str, named: set[str]) -> bool:
 def _is_fresh(name: str, age: float, alive: set[str]) -> bool:
     if any(attempt in name for attempt in alive):
         return True
+    if name.startswith(f"{HEARTBEATS}/") and TEMPORARY not in name:
+        return age < GRACE_SECONDS  # it says that its attempt died, for as long as one without would count as running
     # a temporary commit record carries no attempt, and an attempt may have begun since: both are spared for a minute
     return age < 60
 

@@ -20,22 +20,21 @@ from typing import Any
 
 from curation.manifest.parts import Manifest
 from curation.store import TEMPORARY, Store
-from pipelines.running.attempts import alive
+from pipelines.running.attempts import HEARTBEATS, alive, heartbeat, heartbeat_name, is_recent
 from pipelines.running.events import Advanced, Event, Joined, Notice, PhaseStarted, Report
 from pipelines.running.result import Result, finished
 from schemas.errors import CurationError
 
-HEARTBEATS = "heartbeats"
-"""Folder of the workspace."""
 BEAT_SECONDS = 5.0
 BEAT_SECONDS_FAR = 10.0
 """The same where each is a request."""
 STALE_SECONDS = 45.0
 """A heartbeat that has stood still for so long is nobody's."""
-OUTDATED_SECONDS = 600.0
-"""One this old, by clocks that may differ, is not waited for at all."""
 POLL_SECONDS = 0.5
 POLL_SECONDS_FAR = 5.0
+SETTLE_SECONDS = 5.0
+SETTLE_SECONDS_FAR = 20.0
+"""So long the first of several that began at once waits for the others to step back."""
 _ours: set[str] = set()
 """Attempts of this process that are under way."""
 
@@ -49,6 +48,8 @@ class Heartbeat:
         self.report = report
         self._phase: PhaseStarted | None = None
         self._state: Advanced | None = None
+        self._number = 0
+        self._writing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -59,55 +60,82 @@ class Heartbeat:
             self._state = event
         self.report(event)
 
-    def goes_on_as(self, attempt: str) -> None:
-        """The same process, under another attempt's name."""
-        _ours.discard(self.attempt)
-        _ours.add(attempt)
-        self.attempt = attempt
-
     @contextmanager
     def beating(self) -> Iterator[None]:
-        _ours.add(self.attempt)
+        """Within, the attempt has a heartbeat: from before it is announced, so that nobody has to go by clocks."""
+        self._take_up(self.attempt)
         self._thread.start()
         try:
             yield
         finally:
             self._stop.set()
             self._thread.join()
-            _ours.discard(self.attempt)
-            with suppress(OSError, CurationError):
-                self.store.remove(_name(self.attempt))
+            self._leave(self.attempt)
+
+    @contextmanager
+    def going_on_as(self, attempt: str) -> Iterator[None]:
+        """The same process, under another attempt's name; within, under both, so that it is never at nothing."""
+        before = self.attempt
+        self._take_up(attempt)
+        try:
+            yield
+        finally:
+            self._leave(before)
+
+    def _take_up(self, attempt: str) -> None:
+        _ours.add(attempt)
+        with self._writing:
+            self.attempt = attempt
+            self._write()
+
+    def _leave(self, attempt: str) -> None:
+        _ours.discard(attempt)
+        with suppress(OSError, CurationError):
+            self.store.remove(heartbeat_name(attempt))
 
     def _beat(self) -> None:
-        every, number = (BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS), 0
-        while not self._stop.wait(every):
-            number += 1
-            phase, state = self._phase, self._state
-            facts = {"beat": number, "time": time.time(), "phase": phase and asdict(phase)}
-            with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
-                file = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
-                self.store.replace(_name(self.attempt), file)
+        while not self._stop.wait(BEAT_SECONDS_FAR if self.store.far else BEAT_SECONDS):
+            with self._writing:
+                self._write()
+
+    def _write(self) -> None:
+        self._number += 1
+        phase, state = self._phase, self._state
+        facts = {"beat": self._number, "time": time.time(), "phase": phase and asdict(phase)}
+        with suppress(OSError, CurationError):  # a store that is away for a while stops nobody
+            file = self.store.scratch(f"{HEARTBEATS}/{TEMPORARY}{self.attempt}.json")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({**facts, "advanced": state and asdict(state)}))
+            self.store.replace(heartbeat_name(self.attempt), file)
 
 
-def earlier(manifest: Manifest, run: str, gone: Collection[str], attempt: str | None = None) -> list[dict[str, Any]]:
-    """Attempts at a run that may be at work, the first of them first, but for those that are known to be `gone`; with
-    `attempt` only those before that one."""
+def at_work(manifest: Manifest, run: str, gone: Collection[str]) -> list[dict[str, Any]]:
+    """Attempts at a run that may be at work, the first of them first, but for those that are known to be `gone`."""
     ended = set(manifest.read("ends").column("attempt").to_pylist())
     rows = [row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] not in {*ended, *gone}]
-    rows.sort(key=_order)
-    if attempt is not None:
-        own = next(row for row in rows if row["attempt"] == attempt)
-        rows = [row for row in rows if _order(row) < _order(own)]
-    return [row for row in rows if _may_work(manifest.store, row)]
+    return sorted((row for row in rows if _may_work(manifest.store, row)), key=_order)
+
+
+def alone(manifest: Manifest, run: str, gone: Collection[str], attempt: str) -> bool:
+    """Whether an attempt that has announced itself has its run to itself. To be asked before its first unit.
+
+    Each announces itself first and looks then, so of any two one at least sees the other, and does not go on while that
+    one is there. Where both do, the first in order waits a moment for the other to step back.
+    """
+    position = _order(next(row for row in manifest.where("attempts", run=run).to_pylist() if row["attempt"] == attempt))
+    end = time.monotonic() + (SETTLE_SECONDS_FAR if manifest.store.far else SETTLE_SECONDS)
+    while others := at_work(manifest, run, {*gone, attempt}):
+        if _order(others[0]) < position or time.monotonic() > end:
+            return False
+        time.sleep(POLL_SECONDS_FAR if manifest.store.far else POLL_SECONDS)
+    return True
 
 
 def join(store: Store, run: str, gone: set[str], report: Report) -> Result | None:
     """Wait while another attempt is at a run. Its result, once one has finished it; None where nobody is at it. Those
     that turn out to be `gone` are added to these."""
-    manifest = Manifest(store)
-    others = earlier(manifest, run, gone)
+    manifest = Manifest(store)  # lists what is there each time, and reads only what is new
+    others = at_work(manifest, run, gone)
     if not others:
         return None
     beats: dict[str, tuple[Any, float]] = {}
@@ -126,8 +154,7 @@ def join(store: Store, run: str, gone: set[str], report: Report) -> Result | Non
             report(Joined(run, row["attempt"], row["host"], row["pid"], started, None if seen else STALE_SECONDS))
         _repeat(beats.get(row["attempt"], (None, 0.0))[0], told, report)
         time.sleep(POLL_SECONDS_FAR if store.far else POLL_SECONDS)
-        manifest = Manifest(store)
-        others = earlier(manifest, run, gone)
+        others = at_work(manifest, run, gone)
     done = finished(manifest, run)
     ended = "has finished the run" if done is not None else "has ended without finishing the run, which goes on here"
     report(Notice(f"that attempt {ended}"))
@@ -136,7 +163,7 @@ def join(store: Store, run: str, gone: set[str], report: Report) -> Result | Non
 
 def tell_beside(manifest: Manifest, run: str, report: Report) -> None:
     """Say who else is at a run that goes on all the same."""
-    for row in earlier(manifest, run, ()):
+    for row in at_work(manifest, run, ()):
         who = f"process {row['pid']} on {row['host']}, attempt {row['attempt']}"
         report(Notice(f"beside {who}, which is at this run, too: documents may be scored twice"))
 
@@ -156,7 +183,7 @@ def _repeat(facts: Any, told: dict[str, Any], report: Report) -> None:
 
 def _beats(store: Store, row: dict[str, Any], beats: dict[str, tuple[Any, float]]) -> bool:
     """Whether an attempt lives, by its process, or where that cannot be seen by its heartbeat moving."""
-    facts, now = _facts(store, row["attempt"]), time.monotonic()
+    facts, now = heartbeat(store, row["attempt"]), time.monotonic()
     before = beats.get(row["attempt"])
     if before is None or (facts is not None and facts != before[0]):
         beats[row["attempt"]] = before = facts, now
@@ -165,26 +192,13 @@ def _beats(store: Store, row: dict[str, Any], beats: dict[str, tuple[Any, float]
 
 def _may_work(store: Store, row: dict[str, Any]) -> bool:
     """The same at first sight."""
-    at_work = alive(row)
-    if at_work and row["pid"] == os.getpid():
+    lives = alive(row)
+    if lives and row["pid"] == os.getpid():
         return row["attempt"] in _ours  # what ended in this process without saying so
-    if at_work is not None:
-        return at_work
-    facts = _facts(store, row["attempt"])
-    began = row["started_at"].timestamp() if facts is None else float(facts.get("time", 0.0))
-    return time.time() - began < (STALE_SECONDS if facts is None else OUTDATED_SECONDS)
-
-
-def _facts(store: Store, attempt: str) -> dict[str, Any] | None:
-    try:
-        facts = json.loads(store.read(_name(attempt)))
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) else None
-
-
-def _name(attempt: str) -> str:
-    return f"{HEARTBEATS}/{attempt}.json"
+    if lives is not None:
+        return lives
+    facts = heartbeat(store, row["attempt"])
+    return time.time() - row["started_at"].timestamp() < STALE_SECONDS if facts is None else is_recent(facts)
 
 
 def _order(row: dict[str, Any]) -> tuple[int, str]:

@@ -32,7 +32,7 @@ def line(phase: PhaseStarted, state: Advanced | None, seconds: float, width: int
     """A line of at most `width` characters: what is being done, how far it is and how fast. What does not fit is left
     out, the less needed first, and the title is cut."""
     if state is not None and state.drains is not None:
-        return _cut(stopping(state.under_way, state.drains), width)
+        return _cut(stopping(phase, state, state.drains), width)
     facts = _facts(phase, state, seconds, short=True)
     doing = title(phase)
     if state is not None and (state.compiling or state.loading):
@@ -49,7 +49,7 @@ def line(phase: PhaseStarted, state: Advanced | None, seconds: float, width: int
 def sentence(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
     """The same for a log, with nothing left out."""
     if state is not None and state.drains is not None:
-        return stopping(state.under_way, state.drains)
+        return stopping(phase, state, state.drains)
     if state is not None and (state.compiling or state.loading):
         return COMPILING if state.compiling else f"{title(phase)}: {_loading(state)}"
     if not phase.total and seconds < RATE_SECONDS:
@@ -74,10 +74,13 @@ def ended(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
     return f"{title(phase)}: {', '.join([*facts, f'{seconds:.1f} s'])}"
 
 
-def stopping(units: int | None, seconds: float) -> str:
-    """After an interrupt."""
-    what = "units under way finish" if units is None else f"{units} unit{'s finish' if units != 1 else ' finishes'}"
-    return f"stopping: {what}, at most {seconds:.0f} s; press again to stop now"
+def stopping(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
+    """After an interrupt. Only what is scored comes by a batch again and again where it can be given up."""
+    what = "units under way finish"
+    if state is not None:
+        what = f"{state.under_way} unit{'s finish' if state.under_way != 1 else ' finishes'}"
+    limit = f", at most {seconds:.0f} s" if phase.step == "score" else ""
+    return f"stopping: {what}{limit}; press again to stop now"
 
 
 def rate(value: float) -> str:

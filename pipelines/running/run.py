@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -41,7 +41,7 @@ from pipelines.running.events import (
     RunStarted,
     UnitEnded,
 )
-from pipelines.running.join import Heartbeat, earlier, join, tell_beside
+from pipelines.running.join import Heartbeat, alone, join, tell_beside
 from pipelines.running.latest import point_latest
 from pipelines.running.pace import Pace, paced
 from pipelines.running.publish import output_files, publish
@@ -73,14 +73,14 @@ def execute(plan: Plan, store: Store, executor: Callable[[], Executor], report: 
             point_latest(store, plan.name, plan.run)
             done.seconds = time.monotonic() - began
             return done
-        invocation = _Invocation(plan, store, executor, report, Manifest(store), None if force else gone)
+        invocation = _Invocation(plan, store, executor, report, Manifest(store), gone, force)
         result = invocation.run()
         if not invocation.stepped_back:
             return result
 
 
 class _StepBackError(Exception):
-    """Of two attempts that began at once this is the later one."""
+    """Another attempt has begun at once, and this one leaves the run to it."""
 
 
 class _StopError(Exception):
@@ -97,10 +97,10 @@ class _Invocation:
         executor: Callable[[], Executor],
         report: Report,
         manifest: Manifest | None = None,
-        gone: Collection[str] | None = None,
+        gone: set[str] | None = None,
+        force: bool = True,
     ) -> None:
-        """Of two attempts that began at once the later one steps back, unless the earlier is `gone`; without `gone` it
-        never does."""
+        """Unless `force`, it steps back where another attempt, none of those `gone`, is at the run."""
         self.plan = plan
         self.store = store
         self.manifest = manifest or Manifest(store)
@@ -108,7 +108,8 @@ class _Invocation:
         self.attempt = new_attempt()
         self.heartbeat = Heartbeat(store, self.attempt, report)
         self.report: Report = self.heartbeat
-        self.gone = gone
+        self.gone = set() if gone is None else gone
+        self.force = force
         self.stepped_back = False
         """Whether another attempt turned out to have begun just before."""
         self.result = Result(plan.run, plan.name, "failed", rows=plan.rows)
@@ -222,9 +223,12 @@ class _Invocation:
         plan = self.plan
         announce_run(self.manifest, plan)
         announce_attempt(self.manifest, plan.run, self.attempt, self.executor.name, self.hardware)
-        if self.gone is not None and earlier(self.manifest, plan.run, self.gone, self.attempt):
+        if not (self.force or alone(self.manifest, plan.run, self.gone, self.attempt)):
             raise _StepBackError
-        self.gone = None  # what it goes on as has nobody before it
+        self._tell_start()
+
+    def _tell_start(self) -> None:
+        plan = self.plan
         self.report(RunStarted(plan.run, plan.rows, len(plan.shards)))
         if self.executor.name == "local" and (died := deaths(self.manifest, plan.run)) is not None:
             self.report(Notice(died))
@@ -250,15 +254,17 @@ class _Invocation:
         found = mend_run(self.store, self.plan.run, used, files)
         text = f"{len(found.damaged)} damaged files of the workspace are set aside; what they held is done again"
         self.report(Notice(text))
-        self._end("failed")
-        self.attempt = new_attempt()
-        self.heartbeat.goes_on_as(self.attempt)
         self.manifest = Manifest(self.store)
+        announce_run(self.manifest, self.plan)
+        attempt = new_attempt()
+        with self.heartbeat.going_on_as(attempt):  # who waits for this run sees it under way without a gap
+            announce_attempt(self.manifest, self.plan.run, attempt, self.executor.name, self.hardware)
+            self._end("failed")
+            self.attempt = attempt
         self.groups = {}
         self.faultless, self.fault_causes = [], set()
-        steps, scored = self.result.steps, self.result.scored
-        self.result = Result(self.plan.run, self.plan.name, "failed", rows=self.plan.rows, scored=scored, steps=steps)
-        self._announce()
+        self._begin_result()
+        self._tell_start()
         return True
 
     def _without_failed(self) -> str:
@@ -266,20 +272,33 @@ class _Invocation:
         for path, failure in self.result.failures:
             self.report(InputSkipped(path, failure.message))
         self.set_aside |= set(self.failed)
-        self._end("failed")
-        self.attempt = new_attempt()
-        self.heartbeat.goes_on_as(self.attempt)
+        outcome = "failed"
         self.plan = self.plan.without(self.failed)
         self.groups = {}
-        done = finished(self.manifest, self.plan.run)
-        if done is not None:
-            point_latest(self.store, self.plan.name, self.plan.run)
-            self.result = done
-            return done.outcome
+        while True:
+            self._end(outcome)
+            self.attempt = new_attempt()
+            with self.heartbeat.going_on_as(self.attempt):
+                pass
+            done = finished(self.manifest, self.plan.run)
+            if done is None and not self.force:  # another one may have come here before
+                done = join(self.store, self.plan.run, self.gone, self.report)
+            if done is not None:
+                point_latest(self.store, self.plan.name, self.plan.run)
+                self.result = done
+                return done.outcome
+            self._begin_result()
+            try:
+                self._announce()
+            except _StepBackError:
+                outcome = "interrupted"
+                continue
+            return self._attempt()
+
+    def _begin_result(self) -> None:
+        """Of what the process goes on as; what was scored so far is its work, too."""
         steps, scored = self.result.steps, self.result.scored
         self.result = Result(self.plan.run, self.plan.name, "failed", rows=self.plan.rows, scored=scored, steps=steps)
-        self._announce()
-        return self._attempt()
 
     def _refused(self, failure: OSError) -> None:
         """What the operating system refused this process itself, said once: a full disk refuses many things."""

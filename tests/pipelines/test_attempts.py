@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,6 +38,16 @@ def test_a_process_here_is_seen() -> None:
     assert alive(row(host="elsewhere")) is None
 
 
+def test_a_dead_process_that_nobody_has_waited_for_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
+        mark = process_mark(child.pid)
+        assert mark
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and left as it is
+        assert process_mark(child.pid) == ""
+        assert alive(row(pid=child.pid, process=mark)) is False
+
+
 @pytest.mark.parametrize("other", ["pid:[4026532999]", HOST])
 def test_a_process_of_another_container_is_not_taken_for_gone(monkeypatch: pytest.MonkeyPatch, other: str) -> None:
     started, kernel, _ = process_mark(os.getpid()).split(" ")
@@ -46,6 +59,14 @@ def test_a_process_of_another_container_is_not_taken_for_gone(monkeypatch: pytes
     assert running(_Manifest(elsewhere | {"started_at": datetime.now(UTC) - timedelta(days=2)})) == {}  # type: ignore[arg-type]
 
 
+def test_where_there_is_a_heartbeat_it_says_whether_an_attempt_elsewhere_lives() -> None:
+    elsewhere = row(host="elsewhere", started_at=datetime.now(UTC) - timedelta(days=2))
+    beat = f'{{"time": {time.time()}}}'
+    assert running(_Manifest(elsewhere, heartbeat=beat)) == {"a": "r"}  # type: ignore[arg-type]
+    beat = f'{{"time": {time.time() - attempts.OUTDATED_SECONDS}}}'
+    assert running(_Manifest(elsewhere | {"started_at": datetime.now(UTC)}, heartbeat=beat)) == {}  # type: ignore[arg-type]
+
+
 def test_after_a_machine_was_started_anew_nothing_of_before_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "_surroundings", lambda: f"second {HOST}")
     assert alive(row(process=f"1 first {HOST}")) is False
@@ -54,10 +75,17 @@ def test_after_a_machine_was_started_anew_nothing_of_before_is_at_work(monkeypat
 class _Manifest:
     """Attempts without ends."""
 
-    def __init__(self, *rows: dict[str, Any]) -> None:
+    def __init__(self, *rows: dict[str, Any], heartbeat: str = "") -> None:
         self.rows = rows
+        self.heartbeat = heartbeat
+
+    @property
+    def store(self) -> Any:
+        return self
 
     def read(self, kind: str) -> Any:
+        if kind == "heartbeats/a.json":
+            return self.heartbeat
         import pyarrow as pa
 
         from curation.manifest.parts import to_table

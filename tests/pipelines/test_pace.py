@@ -13,8 +13,9 @@ from curation.flow.score import Scored
 from curation.progress import StoppedError, UnitProgress, counting
 from pipelines.running import pace as paces
 from pipelines.running.events import Advanced, PhaseStarted
-from pipelines.running.pace import Pace
+from pipelines.running.pace import Pace, paced
 from workers.executor import UnderWay
+from workers.local import LocalExecutor
 
 
 def started(documents: int = 400) -> tuple[Pace, list[Advanced]]:
@@ -107,3 +108,12 @@ def test_own_code_gets_a_batch_in_pieces_of_about_a_second(monkeypatch: pytest.M
     assert len(sizes) < 20
     isolate._in_slices(Step(), batch.slice(0, 0), scoring)  # type: ignore[arg-type]
     assert sizes[-1] == 0
+
+
+def test_what_models_read_in_the_first_second_counts() -> None:
+    pace, told = started()
+    executor = LocalExecutor(1)
+    with paced(executor, pace):
+        assert list(executor.run([], [])) == []
+    pace.watch(UnderWay((), 700))
+    assert told[-1].tokens == 700
