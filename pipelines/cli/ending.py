@@ -35,14 +35,13 @@ def report_end(result: Any, workspace: Any, path: str) -> None:
 
 
 def _tell(line: str, stream: TextIO) -> None:
-    """A sentence, folded between words where it is wider than the terminal; a command is one line however long."""
-    from pipelines.tables import width_of
-    from pipelines.tables.width import folded
+    """A sentence, folded between words where it is wider than the terminal; what has a command is one line, however
+    long."""
+    from pipelines.tables import sentences
 
-    width = width_of(stream)
     lead, colon, _ = line.partition(": ")
-    copied = colon and lead.strip() in ("what failed", "try again", "resume")
-    pieces = [line] if width is None or copied else folded(line, width, "  ")
+    copied = colon and lead.strip() in ("what failed", "try again", "resume", "hint")
+    pieces = [line] if copied else sentences(line, stream, "  ")
     word = line.split(" ", 1)[0].rstrip(".")
     colour = {"Done": GREEN, "Nothing": GREEN, "Failed": RED, "Interrupted": YELLOW}.get(word, "")
     if colour and coloured(stream):

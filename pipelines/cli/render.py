@@ -82,14 +82,13 @@ def tell(*lines: str, stream: TextIO | None = None) -> None:
 def put_verdicts(lines: Iterable[str], stream: TextIO | None = None, fit: bool = True) -> None:
     """Data, on stdout: what became of documents, folded between words on a terminal, verdicts in their colours."""
     stream = sys.stdout if stream is None else stream
-    from pipelines.tables import width_of
-    from pipelines.tables.width import folded
+    from pipelines.tables import sentences, width_of
 
-    width, colour = width_of(stream) if fit else None, coloured(stream)
+    width, colour = width_of(stream) or 0, coloured(stream)
     for line in map(terminal, lines):
         values = _VALUES.match(line)
-        indent = len(values[0]) if values and width and len(values[0]) < width // 2 else 4
-        for piece in [line] if width is None else folded(line, width, " " * indent):
+        indent = len(values[0]) if values and len(values[0]) < width // 2 else 4
+        for piece in sentences(line, stream, " " * indent) if fit else [line]:
             stream.write((_VERDICT.sub(_painted, piece, count=1) if colour else piece) + "\n")
     stream.flush()
 

@@ -215,13 +215,11 @@ _TOLD = [("status", "ok"), ("pass", True), ("pass", False), ("duplicate", True),
 
 def _folded(page: list[str], stream: TextIO) -> Iterator[str]:
     """Lines of `Name:  facts` as wide as the terminal; a command stays whole, so that it can be copied."""
-    from pipelines.tables import width_of
-    from pipelines.tables.width import folded
+    from pipelines.tables import sentences
 
-    width = width_of(stream)
     for line in page:
-        whole = width is None or line.startswith("   ")
-        yield from [line] if whole else folded(terminal(line), width or 0, " " * (3 if line[:1].isdigit() else 11))
+        indent = " " * (3 if line[:1].isdigit() else 11)
+        yield from [line] if line.startswith("   ") else sentences(terminal(line), stream, indent)
 
 
 def _short(value: Any) -> str:

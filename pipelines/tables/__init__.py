@@ -11,9 +11,10 @@ from pipelines.tables.layout import Layout, Show
 from pipelines.tables.people import markdown_rows, write_people
 from pipelines.tables.programs import write_csv, write_json, write_jsonl, write_parquet
 from pipelines.tables.values import Rows
+from pipelines.tables.width import folded
 from schemas.errors import CurationError, Finding
 
-__all__ = ["Layout", "Show", "print_table", "width_of"]
+__all__ = ["Layout", "Show", "print_table", "sentences", "width_of"]
 
 
 def print_table(
@@ -76,7 +77,7 @@ def _write_markdown(table: Rows, stream: TextIO, layout: Layout | None, wide: bo
 
 
 def width_of(stream: TextIO) -> int | None:
-    """What COLUMNS says, else the terminal's; None for a file or a pipe, where nothing is to fit."""
+    """Of a table: what COLUMNS says, else the terminal's; None for a file or a pipe, where nothing is to fit."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
@@ -86,3 +87,10 @@ def width_of(stream: TextIO) -> int | None:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
+
+
+def sentences(line: str, stream: TextIO, indent: str) -> list[str]:
+    """Lines of a sentence, folded between words as wide as the terminal. Elsewhere it is one line, COLUMNS or not: who
+    searches a log looks for it whole."""
+    width = width_of(stream) if stream.isatty() else None
+    return [line] if width is None else folded(line, width, indent, whole=True)

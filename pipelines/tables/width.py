@@ -67,12 +67,12 @@ def padded(text: str, width: int, right: bool = False) -> str:
     return pad + text if right else text + pad
 
 
-def folded(text: str, width: int, indent: str = "") -> list[str]:
+def folded(text: str, width: int, indent: str = "", whole: bool = False) -> list[str]:
     """Lines of at most `width` columns, broken between words; those after the first are indented. A word that is
-    longer than a line is broken where the line ends."""
+    longer than a line is broken where the line ends, or stays `whole`."""
     lines: list[str] = []
     line = ""
-    for word in _words(text, width - cells(indent)):
+    for word in _words(text, None if whole else width - cells(indent)):
         if not line.strip():
             line += word
         elif cells(line) + 1 + cells(word) <= width:
@@ -83,11 +83,11 @@ def folded(text: str, width: int, indent: str = "") -> list[str]:
     return [*lines, line.rstrip(" ")]
 
 
-def _words(text: str, width: int) -> Iterator[str]:
+def _words(text: str, width: int | None) -> Iterator[str]:
     lead = len(text) - len(text.lstrip(" "))
     for index, word in enumerate(text.strip(" ").split(" ")):
         word = " " * lead + word if index == 0 else word
-        while cells(word) > width > 1:
+        while width is not None and cells(word) > width > 1:
             piece = _beginning(word, width)
             yield piece
             word = word[len(piece) :]

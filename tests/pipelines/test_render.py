@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lengths import mostly_long
 
-from pipelines.cli.render import counted, print_findings, put_json
+from pipelines.cli.ending import _tell
+from pipelines.cli.render import counted, print_findings, put_json, put_verdicts
 from pipelines.tables import human, print_table
 from pipelines.tables.markdown import readable
 from pipelines.tables.width import cells, cut, folded
@@ -265,6 +266,24 @@ def test_texts_are_cut_at_their_end_paths_in_their_middle_and_words_fold_whole()
     assert cut("e\u0301e\u0301e\u0301", 2) == "e\u0301…"
     assert folded("a short sentence of words", 12, "  ") == ["a short", "  sentence", "  of words"]
     assert folded("x" * 9, 4) == ["xxxx", "xxxx", "x"]
+    assert folded("in " + "x" * 9, 4, whole=True) == ["in", "x" * 9]
+
+
+@pytest.mark.parametrize("tell", [_tell, lambda line, stream: put_verdicts([line], stream)])
+def test_a_sentence_is_folded_on_a_terminal_alone_and_never_within_a_word(tell, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/data/" + "part" * 12
+    line = f"failed[R004]: {path}: 4 documents errored, and the recipe allows 0"
+    log, terminal = io.StringIO(), Terminal()
+    for stream in (log, terminal):
+        tell(line, stream)
+    assert log.getvalue() == f"{line}\n"
+    lines = terminal.getvalue().splitlines()
+    assert len(lines) == 4
+    assert " ".join(lines).split() == line.split()
+    hint = "hint: curate sql 'SELECT path, message FROM errors' -w a/workspace"
+    _tell(hint, stream := Terminal())
+    assert stream.getvalue() == f"{hint}\n"
 
 
 @pytest.mark.parametrize(
