@@ -43,6 +43,8 @@ class InputFiles:
     """Files of other formats, passed over."""
     notices: list[str] = field(default_factory=list)
     """Lines about what was passed over, and why."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of files whose listing said so: on a store each would be a request."""
 
 
 def find(
@@ -81,6 +83,8 @@ def find(
             else:
                 first[identity] = path
                 result.files[path] = source
+                if (size := search.sizes.get(path)) is not None:
+                    result.sizes[path] = size
     if left_out:
         listed = _listed([f"{path} is {kind}" for path, kind in sorted(left_out.items())])
         result.notices.append(f"left out of the input: {_counted(len(left_out), 'folder')}: {listed}")
@@ -146,6 +150,7 @@ class _Search:
         self.workspace = workspace
         self.files: list[tuple[str, object]] = []
         """Path and identity: one for all names of a file."""
+        self.sizes: dict[str, int | None] = {}
         self.findings: list[Finding] = []
         self.ignored = 0
         self.left_out: dict[str, str] = {}
@@ -206,6 +211,7 @@ class _Search:
                 path, before = before[0], (path, entry)
             self.again.append(f"{path} is {before[0]}")
         self.files = sorted((path, identity) for identity, (path, _) in chosen.items())
+        self.sizes = {path: entry.size for path, entry in chosen.values()}
 
     def _is_mark(self, path: str, name: str) -> bool:
         """Whether a JSON file is the mark of an output whose folder the path names."""

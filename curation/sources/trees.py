@@ -21,6 +21,8 @@ class Entry:
     link: bool = False
     inode: tuple[int, ...] | None = None
     """The same for all names of a file that has several."""
+    size: int | None = None
+    """Where a listing says it, as stores' do."""
 
 
 class Tree:
@@ -156,7 +158,7 @@ class Objects(Tree):
         if not self._is_known(root):
             self._deep.append(root)
             folders: dict[str, dict[str, Entry]] = {root: {}}
-            for name in remote.below(root, strict=True):
+            for name, info in remote.below(root, strict=True).items():
                 *between, last = name.split("/")
                 folder = root
                 for part in between:
@@ -164,7 +166,7 @@ class Objects(Tree):
                     folder = f"{folder}/{part}"
                     folders.setdefault(folder, {})
                 if last:  # else what some tools put in the place of a folder
-                    folders[folder].setdefault(last, Entry(last, False))
+                    folders[folder].setdefault(last, Entry(last, False, size=info.get("size")))
             self._listed |= folders
 
     def _is_known(self, folder: str) -> bool:
@@ -176,7 +178,8 @@ class Objects(Tree):
             if self._is_known(folder):
                 return []
             files, folders = remote.inside(folder)
-            found = {name: Entry(name, True) for name in folders} | {name: Entry(name, False) for name in files}
+            found = {name: Entry(name, True) for name in folders}
+            found |= {name: Entry(name, False, size=info.get("size")) for name, info in files.items()}
             self._listed[folder] = found
         return sorted(self._listed[folder].values(), key=lambda entry: entry.name)
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from curation import parquet
 from curation.sources import find, stamp, text_files
 from curation.sources.files import format_of, input_format
+from curation.sources.find import InputFiles
 from curation.sources.streams import opened
 from curation.store import StoreError, is_url
 from pipelines.planning.kinds import DATA, KINDS, TITLES, Kind, all_named, columns_of, tell_kind, texts_of
@@ -96,10 +97,11 @@ def describe_data(
     if kind is not None and kind not in KINDS:
         raise CurationError(Finding("C004", f"there is no kind of data '{kind}'", f"known: {', '.join(KINDS)}"))
     try:
-        files, notes = _files(given)
-        sizes = [stamp(path).size for path in files]
+        listing, notes = _files(given)
+        files = list(listing.files)
+        sizes = [listing.sizes[path] if path in listing.sizes else stamp(path).size for path in files]
         unit = _unit(files, sizes)
-        sample = sample_rows(files, rows, unit or "file")
+        sample = sample_rows(files, sizes, rows, unit or "file")
     except StoreError as failure:
         raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
     if not sample.rows:
@@ -219,13 +221,13 @@ def _languages(texts: list[str]) -> tuple[tuple[str, float], ...] | None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _files(given: list[str]) -> tuple[list[str], list[str]]:
+def _files(given: list[str]) -> tuple[InputFiles, list[str]]:
     """The files, and lines about what was passed over."""
     listing = find(given, Path.cwd())
     if listing.findings:
         raise CurationError(*listing.findings)
     beside = f"passed over, of other formats or beside the data: {listing.ignored:,} file(s)"
-    return list(listing.files), [*([beside] if listing.ignored else []), *listing.notices]
+    return listing, [*([beside] if listing.ignored else []), *listing.notices]
 
 
 def _unit(files: list[str], sizes: list[int]) -> str | None:

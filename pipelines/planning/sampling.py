@@ -57,20 +57,19 @@ class RowSample:
     """Whether `total` was counted, not reckoned from a part."""
 
 
-def sample_rows(paths: list[str], count: int = ROWS, unit: str = "file") -> RowSample:
+def sample_rows(paths: list[str], sizes: list[int], count: int = ROWS, unit: str = "file") -> RowSample:
     """About `count` rows: evenly spread over at most MOST_FILES files, of a long one its beginning.
-    `unit`: whether in a text file a document is the `file` or a `line`.
+    `sizes` are the files' bytes; `unit`: whether in a text file a document is the `file` or a `line`.
 
     Raises StoreError for a store that does not answer.
     """
     sample = RowSample()
     chosen = _spread(len(paths), MOST_FILES)
     each = -(-count // max(1, len(chosen)))
-    sizes, sampled_bytes, sampled_total = 0, 0, 0
+    sampled_bytes, sampled_total = 0, 0
     for number in chosen:
         path = paths[number]
         try:
-            size = stamp(path).size
             total, exact = _sampled_file(path, each, sample, unit)
         except (pa.ArrowException, *jsonl.UNREADABLE, ValueError) as failure:
             sample.unreadable.append((path, first_line(failure)))
@@ -79,18 +78,18 @@ def sample_rows(paths: list[str], count: int = ROWS, unit: str = "file") -> RowS
         if total is None:
             sample.total = None
         else:
-            sampled_bytes, sampled_total = sampled_bytes + size, sampled_total + total
-    rest = [path for number, path in enumerate(paths) if number not in chosen]
+            sampled_bytes, sampled_total = sampled_bytes + sizes[number], sampled_total + total
+    left = [number for number in range(len(paths)) if number not in chosen]
+    rest = [paths[number] for number in left]
     if sample.total is None:
         return sample
     counted = 0
     for path in rest[:MOST_FOOTERS] if all(format_of(path) == "parquet" for path in rest) else []:
         sampled_total, counted = sampled_total + _footer_rows(path), counted + 1
     if counted < len(rest):
-        for path in rest[counted:]:
-            sizes += stamp(path).size
+        waiting = sum(sizes[number] for number in left[counted:])
         sample.exact = False
-        sampled_total += round(sizes * sampled_total / max(1, sampled_bytes))
+        sampled_total += round(waiting * sampled_total / max(1, sampled_bytes))
     sample.total = sampled_total
     return sample
 

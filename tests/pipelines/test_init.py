@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from curation.store import remote
 from pipelines.cli.main import _main
 from pipelines.planning.describe import describe_data
 from pipelines.planning.drafting import recipe_for
@@ -301,3 +302,20 @@ def test_ids_too_many_to_be_compared_are_not_read(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("pipelines.planning.describe.MOST_IDS_BYTES", 500)
     monkeypatch.setattr("pipelines.planning.describe.parquet.read", None)
     assert any("names each of the rows looked at" in note for note in describe_data(path).notes)
+
+
+def test_sizes_on_a_store_are_those_of_its_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+    for number in range(30):
+        remote.put(f"memory://sizes/in/{number}.jsonl", json.dumps({"text": TEXTS[number % 12]}).encode() + b"\n")
+    stat = remote.stat
+
+    def counted(url: str) -> remote.Stat:
+        asked.add(url)
+        return stat(url)
+
+    monkeypatch.setattr(remote, "stat", counted)
+    described = describe_data("memory://sizes/in")
+    assert described.bytes > 30 * 600
+    assert 25 < (described.rows or 0) < 35
+    assert len(asked) < 12, "of those alone that are read"
