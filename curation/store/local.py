@@ -242,13 +242,13 @@ class LocalStore(Store):
 
     def walk(self) -> Iterator[tuple[str, Entry]]:
         for folder, folders, files in os.walk(self.root):
-            for file in (*files, *folders):
+            for file, is_folder in (*((file, False) for file in files), *((name, True) for name in folders)):
                 path = Path(folder, file)
                 name = path.relative_to(self.root).as_posix()
                 with suppress(FileNotFoundError):
                     if _POINTED.fullmatch(name) and path.is_symlink():
                         stat = path.lstat()
-                    elif file in folders:
+                    elif is_folder:
                         continue
                     else:
                         stat = path.stat()  # of a link to nothing there is none: its disk may come back
