@@ -159,7 +159,11 @@ class Dataset:
         return hash(str(self.path))
 
     def __repr__(self) -> str:
-        return f"Dataset({str(self.path)!r}: {len(self):,} rows of {', '.join(self.columns)})"
+        try:
+            columns = f": {', '.join(self.columns)}"
+        except (CurationError, OSError):  # a debugger and a traceback want it, too
+            columns = ""
+        return f"Dataset({str(self.path)!r}{columns})"
 
     def _repr_html_(self) -> str:
         columns = pa.table({"column": self.columns, "type": [str(kind) for kind in self.schema.types]})

@@ -49,8 +49,10 @@ class Batches(IterableDataset[Batch]):
     `state_dict()` is small, and the same on all ranks that have taken as many batches. After `load_state_dict()` the
     next epoch to be iterated is the rest of that one, on as many ranks and in batches as large as they are now.
 
-    `torch.utils.data.DataLoader(batches, batch_size=None)` takes it; its workers share the rank's rows. With workers
-    the state is theirs: use torchdata's StatefulDataLoader, with as many of them.
+    `torch.utils.data.DataLoader(batches, batch_size=None)` takes it; its workers share the rank's rows. Each of
+    them has a copy that goes on by itself, so that these batches do not know how far it is: say `set_epoch()` before
+    each epoch, or give `persistent_workers=True`, which keeps the copies. Without either every epoch is the same. A
+    state in the middle of an epoch is the workers' too: use torchdata's StatefulDataLoader, with as many of them.
     """
 
     def __init__(
@@ -101,6 +103,14 @@ class Batches(IterableDataset[Batch]):
             raise CurationError(Finding("C004", what, "load it into batches of the dataset that it was saved with"))
         self.seed, self.epoch, self._begin = state["seed"], state["epoch"], state["rows"]
         self._taken = self._begin
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next epoch to be iterated is this one: its rest, where a state of it was loaded, and else the whole.
+
+        Needed before each epoch of a DataLoader with workers that are not persistent."""
+        if epoch != self.epoch:
+            self._begin = 0
+        self.epoch, self._taken = epoch, self._begin
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
