@@ -30,9 +30,9 @@ class Rows(Protocol):
 
     def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]: ...
 
-    def bytes_of(self, columns: Sequence[str]) -> int: ...
+    def _bytes_of(self, columns: Sequence[str]) -> int: ...
 
-    def with_nulls(self, columns: Sequence[str]) -> set[str]: ...
+    def _with_nulls(self, columns: Sequence[str]) -> set[str]: ...
 
 
 class Batches(IterableDataset[Batch]):
@@ -80,7 +80,7 @@ class Batches(IterableDataset[Batch]):
         self.epoch = 0
         self._rows = rows
         self._total = len(rows)
-        self._nulls = rows.with_nulls(self.columns)
+        self._nulls = rows._with_nulls(self.columns)
         self._begin = 0
         """Where the next epoch that is iterated begins: rows of it that were taken before, by all ranks."""
         self._taken = 0
@@ -130,7 +130,7 @@ class Batches(IterableDataset[Batch]):
         """The rank's rows at positions [begin, end) of the epoch's order, a batch at a time."""
         schema = pa.schema([self._rows.schema.field(name) for name in self.columns])
         spread = np.uint64((2**64 - 1) // max(1, self._total))
-        size = self._rows.bytes_of(self.columns) // ranks
+        size = self._rows._bytes_of(self.columns) // ranks
         with tempfile.TemporaryDirectory(prefix="curation-batches-") as folder:
             spill = Spill(Path(folder), size, schema)
             first = 0
