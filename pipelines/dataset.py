@@ -71,13 +71,13 @@ class Dataset:
     def __len__(self) -> int:
         return sum(int(file.num_rows) for file in self._metadata)
 
-    def bytes_of(self, columns: Sequence[str]) -> int:
+    def _bytes_of(self, columns: Sequence[str]) -> int:
         """Uncompressed bytes of some columns in the files."""
         return sum(
             chunk.total_uncompressed_size for chunk in self._chunks() if chunk.path_in_schema.split(".")[0] in columns
         )
 
-    def with_nulls(self, columns: Sequence[str]) -> set[str]:
+    def _with_nulls(self, columns: Sequence[str]) -> set[str]:
         """Those of some columns of plain values that have a null anywhere."""
         counts = ((chunk.path_in_schema, chunk.statistics) for chunk in self._chunks())
         return {name for name, counted in counts if name in columns and (counted is None or counted.null_count)}
@@ -159,7 +159,11 @@ class Dataset:
         return hash(str(self.path))
 
     def __repr__(self) -> str:
-        return f"Dataset({str(self.path)!r}: {len(self):,} rows of {', '.join(self.columns)})"
+        try:
+            columns = f": {', '.join(self.columns)}"
+        except (CurationError, OSError):  # a debugger and a traceback want it, too
+            columns = ""
+        return f"Dataset({str(self.path)!r}{columns})"
 
     def _repr_html_(self) -> str:
         columns = pa.table({"column": self.columns, "type": [str(kind) for kind in self.schema.types]})

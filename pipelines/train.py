@@ -282,6 +282,13 @@ def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> No
         (folder / CARD).write_text(card, encoding="utf-8")
 
 
+def keep_from_of(card: dict[str, Any]) -> str:
+    """Whose scores the advised threshold was chosen on."""
+    if card["keep_from_scores_of_seen_examples"]:
+        return "scored by the model that was learned from them, as no other could be: it may be too high for new texts"
+    return "each scored by a model that had not seen it"
+
+
 def _card(
     into: Path,
     trained: Trained,
@@ -319,7 +326,7 @@ def _card(
         "",
         f"An example counts as good from {facts['cut']:g} on; {facts_of['share_of_good_examples']:.1%} of those held"
         f" out are. F1, precision, recall and share kept are those of keeping from {score} {facts['keep_from']:g} on:"
-        " the score with the highest F1 on examples of the training part, each scored by a model that had not seen it."
+        f" the score with the highest F1 on examples of the training part, {keep_from_of(facts_of)}."
         " By length: the number of words, turned the way that suited the training part.",
     ]
     if facts_of["near_duplicates_of_training_examples_left_out"]:

@@ -71,7 +71,6 @@ LANGUAGE = {"scorer": "language"}
         ({"stages": [{"scorer": "perplexity", "model": "path:model"}]}, "C013"),
         ({"output": {"columns": ["../text"]}}, "C025"),
         ({"output": {"path": "PLACE/out"}}, "C003"),
-        ({"workspace": "PLACE/out"}, "C003"),
     ],
 )
 def test_a_recipe_that_reaches_out_is_refused(

@@ -30,9 +30,9 @@ class Rows(Protocol):
 
     def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]: ...
 
-    def bytes_of(self, columns: Sequence[str]) -> int: ...
+    def _bytes_of(self, columns: Sequence[str]) -> int: ...
 
-    def with_nulls(self, columns: Sequence[str]) -> set[str]: ...
+    def _with_nulls(self, columns: Sequence[str]) -> set[str]: ...
 
 
 class Batches(IterableDataset[Batch]):
@@ -49,8 +49,10 @@ class Batches(IterableDataset[Batch]):
     `state_dict()` is small, and the same on all ranks that have taken as many batches. After `load_state_dict()` the
     next epoch to be iterated is the rest of that one, on as many ranks and in batches as large as they are now.
 
-    `torch.utils.data.DataLoader(batches, batch_size=None)` takes it; its workers share the rank's rows. With workers
-    the state is theirs: use torchdata's StatefulDataLoader, with as many of them.
+    `torch.utils.data.DataLoader(batches, batch_size=None)` takes it; its workers share the rank's rows. Each of
+    them has a copy that goes on by itself, so that these batches do not know how far it is: say `set_epoch()` before
+    each epoch, or give `persistent_workers=True`, which keeps the copies. Without either every epoch is the same. A
+    state in the middle of an epoch is the workers' too: use torchdata's StatefulDataLoader, with as many of them.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Batches(IterableDataset[Batch]):
         self.epoch = 0
         self._rows = rows
         self._total = len(rows)
-        self._nulls = rows.with_nulls(self.columns)
+        self._nulls = rows._with_nulls(self.columns)
         self._begin = 0
         """Where the next epoch that is iterated begins: rows of it that were taken before, by all ranks."""
         self._taken = 0
@@ -102,6 +104,14 @@ class Batches(IterableDataset[Batch]):
         self.seed, self.epoch, self._begin = state["seed"], state["epoch"], state["rows"]
         self._taken = self._begin
 
+    def set_epoch(self, epoch: int) -> None:
+        """The next epoch to be iterated is this one: its rest, where a state of it was loaded, and else the whole.
+
+        Needed before each epoch of a DataLoader with workers that are not persistent."""
+        if epoch != self.epoch:
+            self._begin = 0
+        self.epoch, self._taken = epoch, self._begin
+
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         workers = 1 if worker is None else worker.num_workers
@@ -120,7 +130,7 @@ class Batches(IterableDataset[Batch]):
         """The rank's rows at positions [begin, end) of the epoch's order, a batch at a time."""
         schema = pa.schema([self._rows.schema.field(name) for name in self.columns])
         spread = np.uint64((2**64 - 1) // max(1, self._total))
-        size = self._rows.bytes_of(self.columns) // ranks
+        size = self._rows._bytes_of(self.columns) // ranks
         with tempfile.TemporaryDirectory(prefix="curation-batches-") as folder:
             spill = Spill(Path(folder), size, schema)
             first = 0

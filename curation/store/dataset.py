@@ -30,12 +30,12 @@ class DatasetFiles:
     @classmethod
     def of(cls, store: Store, folder: str) -> DatasetFiles:
         inside = store.sizes(f"{folder}/{FOLDER}").items()
-        sizes = {f"{FOLDER}/{name}": size for name, size in sorted(inside) if name.startswith("train-")}
+        sizes = {f"{FOLDER}/{name}": size for name, size in sorted(inside) if _is_data(name, "train")}
         if sizes:
             return cls(sizes)
         beside = sorted(store.sizes(folder).items())
         for begin in EARLIER:
-            sizes = {name: size for name, size in beside if name.startswith(f"{begin}-") and name.endswith(".parquet")}
+            sizes = {name: size for name, size in beside if _is_data(name, begin)}
             if sizes:
                 return cls(sizes, begin)
         return cls({})
@@ -47,3 +47,8 @@ class DatasetFiles:
     def name(self, part: int, files: int) -> str:
         """What a file is called, be it there or not."""
         return f"{self.earlier}-{part:05d}.parquet" if self.earlier else file_name(part, files)
+
+
+def _is_data(name: str, begin: str) -> bool:
+    """Files that other tools leave beside the data are none of it."""
+    return name.startswith(f"{begin}-") and name.endswith(".parquet")

@@ -93,7 +93,8 @@ def train(
         X, H = learned_from.text, held.text
         inner = split(X, groups[: len(X)], test_share, seed + 1)
         model, chosen, unseen = _best_bag(X, learned_from.target, inner, task, cut, say)
-    if np.isnan(unseen).all():
+    seen = bool(np.isnan(unseen).all())
+    if seen:
         unseen = model.scores(X)
     keep_from = _advised(unseen, learned_from.target >= cut)
     scores = model.scores(H)
@@ -106,6 +107,7 @@ def train(
         "chosen": chosen,
         "cut": cut,
         "keep_from": keep_from,
+        "keep_from_scores_of_seen_examples": seen,
         **figures_on(scores, learned_from, held, groups[len(learned_from.target) :], task, cut, keep_from, say),
     }
     return Trained(model.tensors(), {"task": task, "cut": cut, "keep_from": keep_from}, card)

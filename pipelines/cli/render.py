@@ -199,25 +199,33 @@ def writing_to(output: Path | None) -> Iterator[TextIO]:
         return
     target, name = output.resolve(), None
     try:
-        if target.exists() and not target.is_file():
-            with open(target, "w", encoding="utf-8", newline="") as stream:
-                yield stream
-        else:
-            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-            with open(handle, "w", encoding="utf-8", newline="") as stream:
-                yield stream
+        with _faults_of(output):
+            if target.exists() and not target.is_file():
+                handle = os.open(target, os.O_WRONLY | os.O_TRUNC)
+            else:
+                handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with open(handle, "w", encoding="utf-8", newline="") as stream:
+            yield stream  # what fails here may be what is read: it tells itself
+        if name is not None:
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)  # as any other new file
-            os.replace(name, target)
-    except OSError as failure:
-        hint = "name a file in a folder that can be written to"
-        raise CurationError(Finding("C004", f"--output {output}: {failure.strerror or failure}", hint)) from None
+            with _faults_of(output):
+                os.chmod(name, 0o666 & ~mask)  # as any other new file
+                os.replace(name, target)
     finally:
         if name is not None:
             with suppress(FileNotFoundError):
                 os.unlink(name)
     tell(f"written: {output}")
+
+
+@contextmanager
+def _faults_of(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        hint = "name a file in a folder that can be written to"
+        raise CurationError(Finding("C004", f"--output {output}: {failure.strerror or failure}", hint)) from None
 
 
 def put_log(text: str, stream: TextIO) -> None:

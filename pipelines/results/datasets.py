@@ -35,7 +35,11 @@ def find_dataset(manifest: Manifest, run: str | None = None) -> Dataset:
         led = store.pointed(f"datasets/{run}/{LATEST}")
         chosen = led if led in named else [key for key in recorded if key in named][-1]
     elif run not in (None, LATEST) and run not in labels and not _starts(manifest.read("runs").to_pylist(), run):
-        chosen = next((row["run"] for row in published if row["run"].startswith(run)), None)
+        begun = sorted({row["run"] for row in published if row["run"].startswith(str(run))})
+        if len(begun) > 1:
+            what = f"run '{run}' may be any of {', '.join(begun[:5])}{', …' if begun[5:] else ''}"
+            raise CurationError(Finding("C032", what, "give more of its id"))
+        chosen = begun[0] if begun else None
     chosen = chosen or choose_run(manifest, run) or next(reversed(recorded), None)
     path = recorded.get(str(chosen))
     if path is None or not store.exists(path):

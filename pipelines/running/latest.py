@@ -1,4 +1,4 @@
-"""`datasets/NAME/latest`, which leads to the dataset of the run that was last asked for."""
+"""`datasets/NAME/latest`, which leads to the dataset that was last published, or asked for again when it was there."""
 
 from __future__ import annotations
 

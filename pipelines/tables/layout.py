@@ -42,7 +42,7 @@ class Show:
     head: str = ""
     """Its header, where that is another word."""
     form: str = ""
-    """count, bytes, seconds, moment, share, path, list of texts, number, plain, or wrap: a text over several lines. By
+    """count, bytes, seconds, moment, share, path, number, plain, or wrap: a text over several lines. By
     default what type and name say."""
     rank: int = 0
     """Of the columns that do not fit, the highest rank goes first."""
@@ -116,8 +116,6 @@ def text_of(value: Any, form: str) -> str:
             case "count":
                 return f"{value:,}"
         return human.number(value) if isinstance(value, float) else str(value)
-    if form == "list":
-        return ", ".join(value)
     if isinstance(value, datetime):
         return human.moment(value) if form == "moment" else f"{value:%Y-%m-%d %H:%M:%S}"
     return cell(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,34 @@ def test_workers_of_a_loader_share_the_rows(dataset: Dataset) -> None:
     assert sorted(loaded) == list(range(ROWS))
 
 
+def epoch_by_workers(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What two workers of a DataLoader give, each a copy that goes with the epoch."""
+    taken = []
+    for worker in range(2):
+        info = SimpleNamespace(num_workers=2, id=worker)
+        monkeypatch.setattr("curation.formats.batches.get_worker_info", lambda info=info: info)
+        taken += numbers(copy.copy(batches))
+    return taken
+
+
+def test_set_epoch_gives_workers_another_order_and_after_a_resume_whole_epochs(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = dataset.to_torch(["n"], batch_size=100)
+    epochs = []
+    for epoch in range(2):
+        batches.set_epoch(epoch)
+        epochs.append(epoch_by_workers(batches, monkeypatch))
+    assert epochs[0] != epochs[1]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(ROWS))
+    batches.load_state_dict({"seed": 0, "epoch": 1, "rows": 400, "of": ROWS})
+    batches.set_epoch(1)
+    assert len(epoch_by_workers(batches, monkeypatch)) == ROWS - 400
+    batches.set_epoch(2)
+    assert batches.state_dict() == {"seed": 0, "epoch": 2, "rows": 0, "of": ROWS}
+    assert sorted(epoch_by_workers(batches, monkeypatch)) == list(range(ROWS))
+
+
 @pytest.mark.parametrize(
     "wrong", [{"columns": ["m"]}, {"columns": []}, {"batch_size": 0}, {"rank": 2, "world_size": 2}]
 )
@@ -156,3 +186,15 @@ def test_a_folder_without_a_dataset_is_told(tmp_path: Path) -> None:
         len(Dataset(tmp_path))
     (tmp_path / "labels-00000.parquet").touch()  # as earlier versions published weak labels
     assert Dataset(tmp_path).files == [tmp_path / "labels-00000.parquet"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-00000-of-00001.parquet.crc").touch()  # what other tools leave is none of it
+    assert Dataset(tmp_path).files == [tmp_path / "labels-00000.parquet"]
+
+
+def test_a_dataset_is_shown_without_its_files_being_counted_and_where_they_are_gone(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    assert repr(Dataset(tmp_path)) == f"Dataset({str(tmp_path)!r})"
+    shown = Dataset(dataset.path)
+    assert repr(shown) == f"Dataset({str(dataset.path)!r}: n, text, score, maybe, good, vector)"
+    assert "_metadata" not in vars(shown)

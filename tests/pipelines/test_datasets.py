@@ -7,15 +7,20 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from curation.manifest.parts import Manifest
 from curation.report.loading import loading_lines
+from curation.store import open_store
 from pipelines import Workspace
 from pipelines.cli.main import _main
+from pipelines.results.datasets import find_dataset
 from schemas.errors import CurationError
+from schemas.manifest import PARTS
 
 Light = Callable[..., dict[str, Any]]
 LIBRARIES = ("datasets", "pandas", "polars", "duckdb")
@@ -162,3 +167,15 @@ def test_a_library_that_is_not_installed_is_named(mine: Any, monkeypatch: pytest
         monkeypatch.setitem(sys.modules, library, None)
         with pytest.raises(CurationError, match=rf"C040.*needs {library}"):
             getattr(dataset, f"to_{library}")()
+
+
+def test_a_beginning_of_several_weak_to_strong_runs_is_refused(tmp_path: Path) -> None:
+    manifest = Manifest(open_store(tmp_path))
+    for run in ("ab12", "ab34"):
+        row = {"run": run, "name": run, "path": f"datasets/{run}/{run}", "created_at": datetime.now(UTC)}
+        fields = PARTS["weak_results"]
+        manifest.commit("weak_results", run, [{name: row.get(name) for name in fields.names}])
+        (tmp_path / row["path"]).mkdir(parents=True)
+    with pytest.raises(CurationError, match=r"C032.*may be any of ab12, ab34"):
+        find_dataset(manifest, "ab")
+    assert find_dataset(manifest, "ab1").path == tmp_path / "datasets/ab12/ab12"

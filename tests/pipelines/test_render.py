@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lengths import mostly_long
 
 from pipelines.cli.ending import _tell
-from pipelines.cli.render import counted, print_findings, put_json, put_verdicts
+from pipelines.cli.render import counted, print_findings, put_json, put_verdicts, writing_to
 from pipelines.tables import human, print_table
 from pipelines.tables.markdown import readable
 from pipelines.tables.width import cells, cut, folded
@@ -458,3 +458,11 @@ def test_no_line_is_wider_than_the_terminal_whatever_is_in_the_table(rows, width
         patch.setenv("NO_COLOR", "1")
         print_table(table, "table", stream)
     assert max(map(cells, stream.getvalue().splitlines())) <= width
+
+
+def test_what_fails_while_a_file_is_written_is_no_fault_of_output(tmp_path):
+    with pytest.raises(ConnectionError, match="the store is gone"), writing_to(tmp_path / "rows.csv"):
+        raise ConnectionError("the store is gone")
+    with pytest.raises(CurationError, match=r"C004.*--output"), writing_to(tmp_path / "none" / "rows.csv"):
+        pass
+    assert list(tmp_path.iterdir()) == []

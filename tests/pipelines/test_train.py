@@ -81,7 +81,7 @@ def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, co
     assert metrics.auc(scores, np.arange(40) < 20) > 0.95
     card = card_of(str(into), folder / "ws")
     assert "| auc |" in card
-    assert f"{key}: path:{into.name}" in card
+    assert f"{key}: path:{into.as_posix()} " in card
     found = Workspace(folder / "ws").sql("SELECT score, orientation FROM scorers WHERE step = 's'").to_pylist()
     assert {"score": column, "orientation": 1} in found
 

@@ -94,9 +94,9 @@ def helps(main: Callable[[], None]) -> dict[str, str]:
         command = waiting.pop()
         text = printed(main, *command, "--help")
         found[" ".join(["curate", *command])] = text
-        _, _, listed = text.partition("\nCommands:\n")
-        names = re.findall(r"^  (\S+)", listed.partition("\n\n")[0], re.MULTILINE)
-        waiting += [[*command, name] for name in names]
+        for heading, listed in re.findall(r"^(\w+):\n((?:  .*\n)+)", text, re.MULTILINE):  # commands stand in groups
+            if heading not in ("Arguments", "Options", "Examples"):
+                waiting += [[*command, name] for name in re.findall(r"^  ([a-z][a-z-]*)(?:  |$)", listed, re.MULTILINE)]
     return found
 
 

@@ -13,6 +13,7 @@ from curation.training import logistic
 from curation.training.examples import Examples, task_of
 from curation.training.held_out import agreement
 from curation.training.scorer import head_scores, train
+from pipelines.train import keep_from_of
 from schemas.documents import TEXT
 
 DIM = 12
@@ -127,6 +128,16 @@ def test_test_examples_near_to_training_ones_do_not_count() -> None:
     card = train(given, task="regression", embed=embed, test=test).card
     assert card["near_duplicates_of_training_examples_left_out"] == 40
     assert card["examples"] == {"learned_from": 600, "held_out": 100}
+
+
+def test_a_threshold_that_stands_on_seen_examples_is_told() -> None:
+    """Each label has one cluster of near-duplicates, so no part of the examples can be told from the others."""
+    bad, good = words(2)
+    given = Examples(pa.array([bad] * 30 + [good] * 30, TEXT), np.repeat([0.0, 1.0], 30))
+    card = train(given, task="binary", embed=embed, test=examples("binary", 100).take(np.arange(10, 100))).card
+    assert card["keep_from_scores_of_seen_examples"]
+    assert "scored by the model that was learned from them" in keep_from_of(card)
+    assert "by a model that had not seen it" in keep_from_of({**card, "keep_from_scores_of_seen_examples": False})
 
 
 @pytest.mark.long
