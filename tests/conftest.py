@@ -40,6 +40,8 @@ settings.load_profile("tests")
 # What a shell begins in its background ignores Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Results are as wide as it says, whoever set it for a terminal of theirs.
+os.environ.pop("COLUMNS", None)
 
 LONGEST = (
     "test_on_ray.py",
