@@ -62,4 +62,6 @@ def main() -> None:
         code, _, said = str(failure).partition(": ")
         print(f"error[{code}]: {said}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     command_line.main()

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 MARKER = "workspace.json"
+OWN = (
+    MARKER, "manifest", "manifest.duckdb", "scores", "decisions", "groups", "datasets", "models", "weak_to_strong",
+    "heartbeats", "damaged",
+)  # fmt: skip
+"""What a workspace keeps, at its top."""
 USUAL = "workspace"
 """The folder's name where nothing says another: what a first run makes."""
 

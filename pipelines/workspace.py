@@ -461,8 +461,13 @@ def _tell_passed_over(resolved: Any, tell: Report) -> None:
 
 def check_label(label: str | None) -> None:
     """Raise C004 for one that would not name a run."""
-    if label is not None and (label == LATEST or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", label)):
-        hint = "letters, digits, dots, _ and -, such as before-pii"
+    like_an_id = r"[0-9a-f]{4,16}"  # --run takes an id's beginning, too
+    if label is not None and (
+        label == LATEST
+        or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", label)
+        or re.fullmatch(like_an_id, label)
+    ):
+        hint = "letters, digits, dots, _ and -, such as before-pii, and not like a run's id"
         raise CurationError(Finding("C004", f"label {label!r}: no name for a run", hint))
 
 

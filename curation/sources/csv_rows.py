@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ Record = list[str] | str
 
 def records(
     stream: io.BufferedReader[Any], limit: int, separator: str | None = None
-) -> Iterator[tuple[int, Record, int]]:
+) -> Generator[tuple[int, Record, int]]:
     """The line on which each record begins, its cells, and about its bytes; blank lines left out, the header not.
 
     A line `sep=;` ahead of the header, as Excel knows it, names the separator. Bytes that are no UTF-8 come as
@@ -66,10 +66,12 @@ def rows(
     lines = records(stream, limit, "\t" if name.partition(".")[0] == "tsv" else None)
     _, header, _ = next(lines, (0, [], 0))
     if isinstance(header, str):
+        lines.close()  # while its stream is open
         raise MalformedError(f"the header cannot be read: {header}")
     header = [replaced(name.strip())[0] or f"column_{place}" for place, name in enumerate(header)]
     twice = next((name for place, name in enumerate(header) if name in header[:place]), None)
     if twice is not None:
+        lines.close()
         raise MalformedError(f"has two columns named '{twice}'")
 
     def by_column() -> Iterator[tuple[int, dict[str, str] | str, int]]:

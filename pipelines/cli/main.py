@@ -99,8 +99,14 @@ def _main(arguments: list[str]) -> int:
 
         found = system_failure(failure)
         print_findings([Finding(found.code, found.message, found.hint)])
+    except KeyboardInterrupt:
+        tell("interrupted")
+        code = 130
     except BaseException as failure:
-        if isinstance(failure, SystemExit) and _is_the_end(failure):
+        if isinstance(failure, RuntimeError) and str(failure) == "Query interrupted":  # Ctrl-C, as DuckDB tells it
+            tell("interrupted")
+            code = 130
+        elif isinstance(failure, SystemExit) and _is_the_end(failure):
             code = _exit_code(failure)
         else:
             from pipelines.cli import crash

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
+from pipelines.nearest import MARKER, OWN
 from pipelines.streams import coloured, plain, writable
 from schemas.errors import CurationError, Finding
 
@@ -198,6 +199,9 @@ def writing_to(output: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     target, name = output.resolve(), None
+    if any((folder / MARKER).is_file() and target.relative_to(folder).parts[0] in OWN for folder in target.parents):
+        hint = "name a file elsewhere: what lies there is the workspace's own"
+        raise CurationError(Finding("C004", f"--output {output}: lies in a workspace", hint))
     try:
         with _faults_of(output):
             if target.exists() and not target.is_file():

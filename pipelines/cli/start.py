@@ -189,7 +189,7 @@ def _previewed(seen: Any) -> Iterator[str]:
     width = width_of(sys.stdout)
 
     def fitting(line: str) -> str:
-        return line if width is None else cut(steady(terminal(line)), width)
+        return terminal(line) if width is None else cut(steady(terminal(line)), width)
 
     yield "+ goes on   - dropped here   ! errored"
     for number, stage in enumerate(seen.stages):
@@ -219,7 +219,7 @@ def _folded(page: list[str], stream: TextIO) -> Iterator[str]:
 
     for line in page:
         indent = " " * (3 if line[:1].isdigit() else 11)
-        yield from [line] if line.startswith("   ") else sentences(terminal(line), stream, indent)
+        yield from [terminal(line)] if line.startswith("   ") else sentences(terminal(line), stream, indent)
 
 
 def _short(value: Any) -> str:

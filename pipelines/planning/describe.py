@@ -94,6 +94,8 @@ def describe_data(
     text or what the kind needs, R001 where no file can be read, R010 for a store.
     """
     given = [str(paths)] if isinstance(paths, str | Path) else [str(path) for path in paths]
+    if not given:
+        raise CurationError(Finding("C020", "no data was named", "name files, folders or patterns"))
     if kind is not None and kind not in KINDS:
         raise CurationError(Finding("C004", f"there is no kind of data '{kind}'", f"known: {', '.join(KINDS)}"))
     try:

@@ -76,7 +76,7 @@ def tell_kind(columns: dict[str, str], rows: list[Row], kind: Kind | None) -> To
     if kind in ("web", "text"):
         text = _text(columns, rows)
         if text is not None:
-            return Told(kind, "asked for", text.mapping, url=_named("url", columns))
+            return Told(kind, "your word", text.mapping, url=_named("url", columns))
     for name, test in tests.items():
         if kind in (None, name) and (told := test(columns, rows)) is not None:
             return told

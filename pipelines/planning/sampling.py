@@ -171,7 +171,7 @@ def _records(path: str, kind: str) -> Iterator[tuple[Row | Faulty, int]]:
         for _, records in csv_rows.numbered(path, kind, 1 << 20):
             for record in records:
                 size = len(record) if isinstance(record, str) else sum(map(len, record.values()))
-                yield (record if isinstance(record, str) else {k: _typed(v) for k, v in record.items()}), size
+                yield (record if isinstance(record, str) else _cells(record)), size
         return
     if kind.partition(".")[0] in text_files.FORMATS.values():
         for contents in text_files.read(path, kind, 1 << 20, MAX_DOCUMENT_BYTES):
@@ -188,11 +188,19 @@ def _records(path: str, kind: str) -> Iterator[tuple[Row | Faulty, int]]:
                 continue
             try:
                 value = loads(line.decode())[0]
+                yield (value if isinstance(value, dict) else "line is not a JSON object"), len(line)
             except UnicodeDecodeError:
-                value = "line is not valid UTF-8"
+                yield "line is not valid UTF-8", len(line)
             except ValueError:
-                value = "line is not valid JSON"
-            yield (value if isinstance(value, dict | str) else "line is not a JSON object"), len(line)
+                yield "line is not valid JSON", len(line)
+
+
+def _cells(record: dict[str, str]) -> Row | Faulty:
+    try:
+        "".join(record.values()).encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8 came as surrogates
+        return "row is not valid UTF-8"
+    return {name: _typed(cell) for name, cell in record.items()}
 
 
 def _typed(cell: str) -> Any:

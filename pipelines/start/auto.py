@@ -103,7 +103,10 @@ def prepare(
 
 
 def write_recipe(description: DataDescription, path: Path, force: bool = False, workspace: str | None = None) -> Path:
-    """Write the recipe for described data. Raises CurationError C037 where the file is there, unless `force`."""
+    """Write the recipe for described data. Raises CurationError C037 where the file is there, unless `force`, and where
+    it is one of the data."""
+    if path.resolve() in {Path(each).resolve() for each in description.files if not is_url(each)}:
+        raise CurationError(Finding("C037", f"{path} is among the data", "name a new file with --into"))
     if path.exists() and not force:
         hint = "name a new file with --into, or write over it with --force"
         raise CurationError(Finding("C037", f"{path} is there already", hint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,11 @@ def preview(
         result = workspace.run(recipe, executor="local", sample=rows, report=report)
         stages = _stages(workspace, result.run, documents, characters)
     result.folder = None
+    gone = [folder in (failure.hint or "") for _, failure in result.failures]  # hints about what is no more
+    result.failures = [
+        (path, replace(failure, hint=None) if without else failure)
+        for (path, failure), without in zip(result.failures, gone, strict=True)
+    ]
     return Preview(result, stages)
 
 

@@ -136,7 +136,7 @@ def test_ctrl_c_takes_the_line_down_and_counts_down(plugin: Path, tmp_path: Path
     pressed: list[int] = []
 
     def press(pid: int, screen: Screen) -> None:
-        if not pressed and any("docs" in line for _, line in screen.seen[-1:]):
+        if not pressed and any(re.search(r"\b[1-9]\d*/2,000 docs", line) for _, line in screen.seen[-1:]):
             pressed.append(pid)
             os.kill(pid, signal.SIGINT)
 
