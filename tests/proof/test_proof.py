@@ -89,7 +89,7 @@ def test_a_byte_a_file_and_a_row_that_differ_are_named(proof: Proof, tmp_path: P
 def test_a_word_of_help_a_column_and_a_run_that_differ_are_named(proof: Proof) -> None:
     other = copy.deepcopy(proof.fresh)
     assert proving.unlike(proof.fresh, other) == {}
-    other["help"]["curate run"] = other["help"]["curate run"].replace("Curate.", "Curates.")
+    other["help"]["curate run"] = other["help"]["curate run"].replace("Usage", "Usages")
     other["views"]["exact"]["runs"]["columns"][0][0] = "id"
     other["runs"]["text"]["run"] = "0" * 16
     found = proving.unlike(proof.fresh, other)
