@@ -133,6 +133,11 @@ def put_text(text: str, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
+def put_escaped(text: str) -> None:
+    """Text on stdout of which every piece went through `terminal` already, with colours between them."""
+    sys.stdout.write(text)
+
+
 def put_markdown(text: str, stream: TextIO | None = None) -> None:
     """Data in Markdown: as it is to a pipe or a file, as a person reads it on a terminal."""
     stream = sys.stdout if stream is None else stream

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curation.escape import terminal
-from pipelines.cli.render import put_verdicts, tell, tell_text
+from pipelines.cli.render import put_escaped, put_verdicts, tell, tell_text
 from pipelines.results.marks import Mark, segments
 from pipelines.streams import coloured
 
@@ -45,7 +45,7 @@ def _put(text: str, marks: Sequence[Mark], chars: int | None, colour: bool) -> N
         left -= len(piece[:left])
         if left <= 0:
             break
-    sys.stdout.write("".join(pieces))
+    put_escaped("".join(pieces))
     more = len(text) - (chars or len(text))
     tell_text(f"… {more:,} more characters: --chars 0 shows all" if more > 0 else "", sys.stdout)
 
