@@ -319,3 +319,38 @@ def test_sizes_on_a_store_are_those_of_its_listing(monkeypatch: pytest.MonkeyPat
     assert described.bytes > 30 * 600
     assert 25 < (described.rows or 0) < 35
     assert len(asked) < 12, "of those alone that are read"
+
+
+def test_csv_that_is_no_utf8_or_names_a_column_twice_is_a_finding(tmp_path: Path, capfd: Any) -> None:
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("text,label\nLe café est bon et la vie est belle,1\nTwo lines here,0\n".encode("latin-1"))
+    description = describe_data(str(latin))
+    assert any("row is not valid UTF-8" in note for note in description.notes)
+    twice = tmp_path / "twice.csv"
+    twice.write_text("text,text\na,b\n")
+    with pytest.raises(CurationError, match="two columns named 'text'"):
+        describe_data(str(twice))
+    assert "Exception ignored" not in capfd.readouterr().err
+    with pytest.raises(CurationError, match="no data was named"):
+        describe_data([])
+
+
+def test_init_and_output_spare_data_and_workspaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, workspace: Workspace
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "A line of some words."}\n' * 3)
+    before = data.read_bytes()
+    assert _main(["init", "data.jsonl", "--into", "data.jsonl", "--force"]) == 2
+    assert "C037" in capsys.readouterr().err
+    assert data.read_bytes() == before
+    workspace.create()
+    root = str(workspace.store.root)
+    assert _main(["sql", "SELECT 1", "-w", root, "-o", f"{root}/workspace.json"]) == 2
+    assert "C004" in capsys.readouterr().err
+    assert _main(["sql", "SELECT 1", "-w", root, "-o", "one.csv"]) == 0
+    Path("recipe.yaml").write_text("name: few\ninput: {path: data.jsonl}\nstages: [{dedup: exact}]\n")
+    for label in ("deadbeef", "latest"):
+        assert _main(["run", "recipe.yaml", "-w", root, "--label", label]) == 2
+        assert "C004" in capsys.readouterr().err
