@@ -70,6 +70,7 @@ INSTRUCTIONS = {
     ],
 }
 DROPS = "SELECT * FROM drops ORDER BY row"
+STAGES = "SELECT stages.* FROM stages JOIN runs USING (run) ORDER BY runs.name DESC, position"
 COMMANDS: dict[str, list[str]] = {
     "status": ["status"],
     "funnel": ["funnel", "--run", "web"],
@@ -81,7 +82,7 @@ COMMANDS: dict[str, list[str]] = {
     "sql-one-document": ["sql", "SELECT * EXCLUDE (doc_id) FROM documents WHERE row = 2", "--run", "web"],
     "sql-rules": ["sql", "SELECT stage, rule, count(*) FROM drops GROUP BY ALL ORDER BY ALL", "--run", "web"],
     "sql-errors": ["sql", "SELECT * EXCLUDE (doc_id) FROM errors", "--run", "web"],
-    "sql-stages": ["sql", "SELECT * FROM stages", "--run", "web"],
+    "sql-stages": ["sql", STAGES, "--run", "web"],
     "sql-many-rows": ["sql", "SELECT range AS n, 'row ' || range AS text FROM range(100)"],
     "sql-no-rows": ["sql", "SELECT * FROM drops WHERE false", "--run", "web"],
     "what-if": ["what-if", "gopher.words >= 10", "--run", "web"],
