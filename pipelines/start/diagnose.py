@@ -19,6 +19,7 @@ from pipelines import recipes
 from pipelines.planning.describe import SHORT_WORDS, DataDescription, describe_data
 from pipelines.planning.drafting import facts, recipe_for
 from pipelines.planning.kinds import Kind
+from pipelines.running.phases import duration
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 
@@ -163,14 +164,6 @@ def lines(diagnosis: Diagnosis) -> list[str]:
         if concern.next:
             page.append(f"   {concern.next}")
     return page
-
-
-def duration(seconds: float) -> str:
-    if seconds < 1:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 # --- the sample as a file ---------------------------------------------------------------------------------------------
