@@ -7,7 +7,6 @@ scorer that is called alone, nothing happens.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,16 +134,8 @@ def read(tokens: int) -> None:
         counts.counted()
 
 
-_listening = False
-
-
 def listen_to_numba() -> None:
-    """Have numba say when it compiles: with a full cache it only loads, and nothing else tells the two apart. To be
-    called once what is to be compiled is imported; does nothing before numba is."""
-    global _listening
-    if _listening or "numba" not in sys.modules:
-        return
-    _listening = True
+    """Have numba say when it compiles: with a full cache it only loads, and nothing else tells the two apart."""
     from numba.core import event
 
     class Compiling(event.Listener):  # type: ignore[misc]

@@ -20,7 +20,7 @@ from curation.models.hardware import hardware
 from curation.models.meter import Reading
 from curation.plan import Step
 from curation.progress import StoppedError, UnitProgress, counting
-from curation.text import seconds_compiling
+from curation.text import load_numba
 from schemas.recipe import Resources
 from workers.executor import BEAT_SECONDS, Metered, UnderWay, Watch, marked, metered, unwatched
 from workers.interrupt import drain_seconds
@@ -47,7 +47,7 @@ class LocalExecutor:
         return hardware()
 
     def run(self, units: Iterable[Any], steps: list[Step], tasks: Iterable[Resources] = ()) -> Iterator[Outcome]:
-        seconds_compiling()  # brings numba, which two threads that import it at once may wait in for ever
+        load_numba()
         pool = ThreadPoolExecutor(self.workers)
         self._before = {step.actor: marked(tokenising_object(step)) for step in steps if step.heavy}
         flying: Flying = {}

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from curation.text.compiling import njit
 from curation.text.hashing import mix64
 from curation.text.shingles import BASE, check_width, next_word, spans, word_table
 

@@ -8,10 +8,10 @@ ever joins strangers. This is the lexicographically first maximal independent se
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.duplicates.grams import contained
+from curation.text.compiling import njit
 
 HEADS = 16
 """Of each cluster, the best members that stay: each other one that stays is compared with all of them."""

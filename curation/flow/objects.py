@@ -128,7 +128,6 @@ def describe(step: Step) -> list[dict[str, Any]]:
 @lru_cache(maxsize=64)
 def _loaded(spec: StageSpec, path: tuple[str, ...]) -> Scorer:
     scorer = _prepared(spec, path)
-    progress.listen_to_numba()
     with progress.loading():
         scorer.load()
     _verify(spec, _verified(spec))

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
+from curation.text.compiling import njit
 from curation.text.fasttext.dictionary import (
     EOS,
     HS,

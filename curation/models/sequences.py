@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.models.tokens import Ids, Tokens
+from curation.text.compiling import njit
 
 
 class Sequences(NamedTuple):

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.c4_options import Options
@@ -26,7 +25,7 @@ from curation.rules.datatrove import sentence_ends
 from curation.text.analysis import analyse
 from curation.text.arrow import buffers
 from curation.text.characters import before, classes, decode, is_digit, is_punctuation, is_space, lower
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.edits import apply_edits
 from curation.text.lines import lines
 from curation.text.words import words

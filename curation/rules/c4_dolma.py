@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.gopher import line_feed
 from curation.rules.profile import Profile, Rule
 from curation.text.analysis import analyse
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.spaced import spaced
 
 _PAPER = "1910.10683"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.datatrove import line_ends
@@ -18,7 +17,7 @@ from curation.rules.profile import Profile, Rule
 from curation.text.analysis import analyse
 from curation.text.arrow import buffers
 from curation.text.characters import before, classes, count_characters, decode, is_space
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import read64, xxh64
 from curation.text.tables import grow, slot, slots
 from curation.text.words import Words, words

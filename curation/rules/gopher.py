@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from curation.text.characters import decode, is_letter
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 PAPER = "2112.11446"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.datatrove import symbols
@@ -19,7 +18,7 @@ from curation.rules.profile import Profile, Rule, Thresholds
 from curation.text.analysis import analyse
 from curation.text.arrow import buffers
 from curation.text.characters import SPACE, SYMBOL, before, decode, is_letter
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import read64
 from curation.text.lines import line
 from curation.text.words import Words, words

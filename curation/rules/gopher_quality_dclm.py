@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.c4 import strip
@@ -23,7 +22,7 @@ from curation.rules.gopher import IGNORING_CASE, PAPER, has_letter, line_feed, s
 from curation.rules.profile import Profile, Rule
 from curation.text.analysis import analyse
 from curation.text.characters import classes, count_characters, decode
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.spaced import spaced
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.gopher import EXACT, PAPER, has_letter, line_feed, stop_word
 from curation.rules.profile import Profile, Rule
 from curation.text.analysis import analyse
 from curation.text.characters import classes, count_characters
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.spaced import spaced
 
 

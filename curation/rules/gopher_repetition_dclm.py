@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.c4 import strip
@@ -24,6 +23,7 @@ from curation.rules.profile import Profile, Rule
 from curation.rules.repetition import DUPLICATED, LONGEST, TOP, bench, count, duplicates, lengthen, put
 from curation.text.analysis import analyse
 from curation.text.characters import classes
+from curation.text.compiling import njit
 from curation.text.segments import breaks, is_word, segments
 
 

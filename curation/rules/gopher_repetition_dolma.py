@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.gopher import PAPER, line_feed, most_lines
 from curation.rules.profile import Profile, Rule
 from curation.rules.repetition import DUPLICATED, LONGEST, TOP, bench, count, duplicates, lengthen, put
 from curation.text.analysis import analyse
+from curation.text.compiling import njit
 from curation.text.spaced import spaced
 
 

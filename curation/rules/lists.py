@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.sources import rows
@@ -16,7 +15,7 @@ from curation.sources.files import format_of
 from curation.sources.rows import UnusableError
 from curation.sources.texts import valid_text
 from curation.text.arrow import buffers
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import hash_spans, xxh64
 
 Files = str | list[str]

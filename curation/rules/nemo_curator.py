@@ -19,14 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.c4 import strip
 from curation.rules.profile import Profile, Rule
 from curation.text.analysis import analyse
 from curation.text.characters import CATEGORIES, CATEGORY, SIZE, classes, decode, lower
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import mix64, read64, xxh64
 from curation.text.spaced import spaced
 

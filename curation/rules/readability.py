@@ -20,13 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.profile import Profile, Rule
 from curation.text.analysis import analyse
 from curation.text.characters import CATEGORIES, CATEGORY, SIZE, before, classes, decode
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.spaced import spaced
 
 PATTERNS = (

@@ -31,14 +31,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.dclm import count_words
 from curation.text import characters
 from curation.text.arrow import buffers
 from curation.text.characters import CATEGORIES, CATEGORY, classes, decode, lower
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.edits import apply_edits
 from schemas.documents import EDIT, EDITS
 

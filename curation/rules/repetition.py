@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.characters import count_characters
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import mix64, xxh64
 from curation.text.tables import slot, slots
 

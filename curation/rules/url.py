@@ -31,13 +31,13 @@ import ada_url
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules import lists
 from curation.rules.lists import Lookup, find
 from curation.text import overlap
 from curation.text.arrow import buffers
+from curation.text.compiling import njit
 
 REASONS = ("blocked_domain", "blocked_url", "blocked_word", "blocked_substring", "soft_words", "invalid_url")
 """In the order in which they are given."""

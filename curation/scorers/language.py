@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation import progress
 from curation.models.locate import LocatedModel, locate
 from curation.scorers import base
 from schemas.documents import EMPTY, OK
@@ -101,9 +100,8 @@ class Language(base.Scorer):
 
     def _loaded(self) -> FastText:
         if self._model is None:
-            from curation.models.fasttext import FastText  # brings numba, which to check a recipe needs not
+            from curation.models.fasttext import FastText
 
-            progress.listen_to_numba()
             located = self._locate()
             located.verify()
             self._model = FastText(located.file(_weights(located)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
 from curation.selection.base import Budget
 from curation.selection.neighbours import UNIT, Similarities
 from curation.selection.vectors import Vectors
+from curation.text.compiling import njit, prange
 
 Rows = NDArray[np.int64]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
 from curation.selection.vectors import BLOCK, Vectors
+from curation.text.compiling import njit, prange
 
 UNIT = 1 << 30
 """Similarities are whole multiples of 1 / UNIT in int32: sums of them are exact in int64, in any order."""

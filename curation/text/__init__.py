@@ -1,4 +1,5 @@
-"""Compiled kernels over Arrow string buffers: no Python object per document. Imports numpy, numba, pyarrow only.
+"""Compiled kernels over Arrow string buffers: no Python object per document. Imports numpy, pyarrow and, once one
+is called, numba.
 
 Kernels are compiled once and cached in the user's cache folder, under a name that holds the hash of all their sources:
 numba itself looks only at the file of the outermost function, and would run old code after a change in an inlined one.
@@ -11,6 +12,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from curation.progress import listen_to_numba
 
 
 def _cache_kernels() -> None:
@@ -32,19 +35,24 @@ def _cache_kernels() -> None:
             return
 
 
-def seconds_compiling() -> float:
-    """How long this process has compiled kernels since it first asked; what is under way does not count yet."""
-    listener = _listener()
-    return float(listener.duration) if listener.done else 0.0
-
-
 @cache
-def _listener() -> Any:
+def load_numba() -> Any:
+    """The module numba, whose time of compiling counts from now on. A process calls this before it starts threads that
+    run kernels: two that import numba at once may wait in it for ever."""
+    _cache_kernels()
+    import numba
     from numba.core import event
 
-    listener = event.TimingListener()
-    event.register("numba:compile", listener)
-    return listener
+    global _timing
+    _timing = event.TimingListener()
+    event.register("numba:compile", _timing)
+    listen_to_numba()
+    return numba
 
 
-_cache_kernels()
+def seconds_compiling() -> float:
+    """How long this process has compiled kernels; what is under way does not count yet."""
+    return float(_timing.duration) if _timing is not None and _timing.done else 0.0
+
+
+_timing: Any = None

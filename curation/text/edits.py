@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
+from curation.text.compiling import njit
 from schemas.documents import EDITS, TEXT
 
 Edit = tuple[int, int, bytes]

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.analysis import analyse
 from curation.text.characters import lower
+from curation.text.compiling import njit
 from curation.text.hashing import xxh64
 from curation.text.sha256 import remainder, scratch
 from curation.text.wordpunct import room, wordpunct, write_tokens

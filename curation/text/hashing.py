@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 Bytes = NDArray[np.uint8]
 

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import read64
 
 _HIGH = np.uint64(0x8080808080808080)

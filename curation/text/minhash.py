@@ -12,9 +12,9 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from curation.text.compiling import njit
 from curation.text.hashing import xxh64
 from curation.text.shingles import check_width, new_window, next_shingles, spans, word_table
 

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.analysis import analyse
 from curation.text.characters import lower
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import mix64, xxh64
 from curation.text.wordpunct import room, wordpunct, write_tokens
 

@@ -9,11 +9,11 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
 from curation.text.characters import SIZE, SPACE, classes, decode, lower
+from curation.text.compiling import njit
 from curation.text.hashing import hash_spans, read64, xxh64
 
 DIGEST = pa.binary(16)

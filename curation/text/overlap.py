@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import mix64
 from curation.text.shingles import BASE, check_width, next_word, word_table
 

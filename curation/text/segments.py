@@ -19,13 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text import characters
 from curation.text.arrow import buffers
 from curation.text.characters import CATEGORIES, CATEGORY, SIZE, classes, decode
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.words import Words
 
 UNICODE = "16.0.0"

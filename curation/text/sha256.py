@@ -5,10 +5,9 @@ from __future__ import annotations
 from math import isqrt
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 
 def _root(number: int, power: int) -> np.uint32:

@@ -17,12 +17,11 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
 from curation.text.characters import CATEGORIES, CATEGORY, classes, decode, lower
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.hashing import mix64, read64
 
 SOLITARY = (

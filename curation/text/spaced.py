@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from curation.text.arrow import buffers
 from curation.text.characters import classes, decode, is_space
+from curation.text.compiling import njit
 from curation.text.words import Words
 
 

@@ -7,9 +7,8 @@ Whoever puts keys in sees to it that half the slots stay free.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 
 @njit_inline

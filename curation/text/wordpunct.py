@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from curation.text.arrow import buffers
 from curation.text.characters import CATEGORIES, CATEGORY, SPACE, classes, decode
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.words import Words
 
 _WORD = np.array([name[0] in "LN" for name in CATEGORIES])

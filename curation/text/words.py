@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
 from curation.text.characters import before, decode
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.english import (
     BEFORE_DOT,
     CURRENCY,

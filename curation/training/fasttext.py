@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.models.fasttext import FastText
 from curation.text.arrow import buffers
+from curation.text.compiling import njit
 from curation.text.fasttext.dictionary import (
     EOS,
     EOS_BYTES,

@@ -19,9 +19,9 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from curation.text.compiling import njit
 from curation.training.logistic import dot, solve
 from schemas.errors import CurationError, Finding
 

@@ -11,29 +11,14 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import (
-    audit,
-    datasets,
-    demo,
-    diff,
-    jobs,
-    models,
-    reference,
-    results,
-    runs,
-    shipped,
-    start,
-    upkeep,
-    weak_to_strong,
-    what_if,
-)
 from pipelines.cli.render import print_findings, put, tell
 from pipelines.cli.stopping import Talk
-from pipelines.cli.usage import Commands
+from pipelines.cli.usage import Commands, Root
 from pipelines.streams import writable
 from schemas.errors import CurationError, Finding
 
 app = Commands(
+    Root,
     name="curate",
     epilog="Examples: curate init crawl.parquet; curate check recipe.yaml; curate run recipe.yaml --sample 1000; "
     "curate show --kept; curate run -h",
@@ -41,12 +26,6 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (start, runs, results, datasets, what_if, diff, shipped, reference, models, upkeep, demo):
-    app.add_typer(commands.app)
-app.add_typer(models.models_app, name="models")
-app.add_typer(audit.audit_app, name="audit")
-app.add_typer(weak_to_strong.app, name="weak-to-strong")
-app.add_typer(jobs.app, name="jobs")
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-GROUPS = {
-    "Data": "init auto diagnose check plan preview run retry export path",
-    "Look": "status funnel show explain what-if diff stats selection sql audit",
-    "Models": "models train-scorer weak-to-strong",
-    "Cluster": "submit jobs",
-    "Workspace": "verify gc",
-    "Reference": "recipes demo describe rules schema error",
+GROUPS: dict[str, dict[str, str]] = {
+    "Data": {
+        "init": "start",
+        "auto": "start",
+        "diagnose": "start",
+        "check": "runs",
+        "plan": "runs",
+        "preview": "start",
+        "run": "runs",
+        "retry": "runs",
+        "export": "upkeep",
+        "path": "datasets",
+    },
+    "Look": {
+        "status": "runs",
+        "funnel": "results",
+        "show": "results",
+        "explain": "results",
+        "what-if": "what_if",
+        "diff": "diff",
+        "stats": "results",
+        "selection": "results",
+        "sql": "results",
+        "audit": "audit:audit_app",
+    },
+    "Models": {"models": "models:models_app", "train-scorer": "models", "weak-to-strong": "weak_to_strong:app"},
+    "Cluster": {"submit": "runs", "jobs": "jobs:app"},
+    "Workspace": {"verify": "upkeep", "gc": "upkeep"},
+    "Reference": {
+        "recipes": "shipped",
+        "demo": "demo",
+        "describe": "reference",
+        "rules": "shipped",
+        "schema": "reference",
+        "error": "reference",
+    },
 }
-"""Commands by what they are for, in the order of the page."""
+"""Commands by what they are for, in the order of the page, and the module of `pipelines.cli` that each is in, one of
+its `app`; with a colon, the group of commands that is there."""
 SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 1_000}
 """Of every command: the help's names, the one first that errors name, and as wide as the terminal is."""
 _EXAMPLE = re.compile(r"""(?:'[^']*'|"[^"]*"|[^;'"])+""")
@@ -59,7 +93,28 @@ class _Page:
 
 
 class Command(_Page, TyperCommand):
-    """A command with such a page."""
+    """A command with such a page, whose texts are taken as they are."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for parameter in self.params:
+            if hasattr(parameter, "get_runtime_param"):
+                parameter.get_runtime_param = partial(_Conversion, parameter, parameter.get_runtime_param)
+
+
+class _Conversion:
+    """Of a parameter's value to its type. Typer asks pydantic, a tenth of a second: where there is nothing to convert,
+    it is not asked."""
+
+    def __init__(self, parameter: Any, of_typer: Callable[[], Any]) -> None:
+        self.single = parameter.nargs == 1 and not parameter.multiple
+        self.is_text = parameter.type_descriptor.annotation is str
+        self.of_typer = of_typer
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        if self.single and (value is None or (self.is_text and isinstance(value, str) and value.isascii())):
+            return value
+        return self.of_typer().coerce(value, param=param, ctx=ctx)
 
 
 class Group(_Page, TyperGroup):
@@ -85,21 +140,50 @@ class Group(_Page, TyperGroup):
                 formatter.write_dl([(f"{name:<{width}}", sentences[name]) for name in names])
 
 
+class Root(Group):
+    """All commands by GROUPS. Whoever asks for one does not wait for the others."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]
+
+
+class _Commands(Mapping[str, Any]):
+    """Those of GROUPS by name, each made with its module's others when it is asked for."""
+
+    def __init__(self) -> None:
+        self._homes = {name: home for homes in GROUPS.values() for name, home in homes.items()}
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            module, _, group = self._homes[name].partition(":")
+            commands = Commands()
+            instance = getattr(import_module(f"pipelines.cli.{module}"), group or "app")
+            commands.add_typer(instance, name=name if group else None)
+            self._made.update(get_group(commands).commands)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
 def grouped(names: list[str]) -> dict[str, list[str]]:
     """Commands by the title that they stand under. Those below another command are in no group of their own."""
-    titles = {name: title for title, listed in GROUPS.items() for name in listed.split()}
     if not {"run", "sql"} <= set(names):
         return {"Commands": names}
-    groups = {title: [name for name in listed.split() if name in names] for title, listed in GROUPS.items()}
-    groups["More"] = [name for name in names if name not in titles]
+    groups = {title: [name for name in homes if name in names] for title, homes in GROUPS.items()}
     return {title: members for title, members in groups.items() if members}
 
 
 class Commands(typer.Typer):
     """Typer's, with such pages for all commands that are added to it."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(cls=Group, context_settings=SETTINGS, rich_markup_mode=None, **settings)
+    def __init__(self, cls: type[TyperGroup] = Group, **settings: Any) -> None:
+        super().__init__(cls=cls, context_settings=SETTINGS, rich_markup_mode=None, **settings)
 
     def add_typer(self, typer_instance: typer.Typer, **settings: Any) -> None:
         for command in typer_instance.registered_commands:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-from numba import njit
-
 from curation.text import seconds_compiling
+from curation.text.compiling import njit
 
 
 def test_time_of_compiling_is_counted_once_and_calls_are_not() -> None:
     before = seconds_compiling()
 
-    @njit
+    @njit()
     def total(count: int) -> int:
         summed = 0
         for number in range(count):

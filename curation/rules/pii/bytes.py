@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 _DOT, _COMMA, _HYPHEN, _AT, _PERCENT, _UNDERSCORE = b".,-@%_"
 

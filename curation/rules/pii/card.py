@@ -8,11 +8,10 @@ check digit (ISO/IEC 7812-1, annex B).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from curation.rules.pii.bytes import digits, is_digit, is_number_end, is_word, space
 from curation.text.characters import before
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 ANCHORS = b"0123456789"
 _GROUPS = (0x4444, 0x44443, 0x465, 0x464, 0x4333, 0x6D)

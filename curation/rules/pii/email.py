@@ -9,11 +9,9 @@ of matrices that end in a call (`q@k.mean(0)`).
 
 from __future__ import annotations
 
-from numba import njit
-
 from curation.rules.pii.bytes import digits, is_alnum, is_among, is_digit, is_letter, is_word, starts
 from curation.text.characters import before, decode, is_lower, is_upper
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 ANCHORS = b"@"
 _NOBODY = (b"email@example.com", b"firstname.lastname@example.org")

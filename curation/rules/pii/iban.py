@@ -7,11 +7,10 @@ In capitals, whole or in groups of four. The lengths are those of SWIFT's IBAN R
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.pii.bytes import is_digit, is_number_end, is_upper, is_word, space
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 ANCHORS = b"0123456789"
 _LENGTHS = (

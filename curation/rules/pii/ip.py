@@ -11,10 +11,9 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 import numpy as np
-from numba import njit
 
 from curation.rules.pii.bytes import digits, is_alnum, is_among, is_digit, is_hex, is_letter, is_word
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 ANCHORS_V4 = b"0123456789"
 ANCHORS_V6 = b":"

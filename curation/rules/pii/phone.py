@@ -10,11 +10,10 @@ or one of _ + - . / #, nor ends before a letter, "@", "%" or one more group of d
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.pii.bytes import digits, is_digit, is_number_end, is_word, space
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 ANCHORS = b"+(0123456789"
 _COUNTRY_CODES = (

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from curation.rules.pii.scan import TYPES, Spans, find, put
+from curation.text.compiling import njit
 from curation.text.edits import apply_edits
 from schemas.documents import EDIT, EDITS
 

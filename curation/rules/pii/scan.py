@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.pii import card, email, iban, ip, phone, secret
 from curation.rules.pii.bytes import digits, is_digit, is_hex, is_upper
 from curation.text.arrow import buffers
 from curation.text.characters import classes
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 VERSION = 2
 """Raised whenever something else would be found in some text, or put in its place."""

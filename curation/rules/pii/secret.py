@@ -11,11 +11,10 @@ from string import ascii_letters, ascii_uppercase, digits
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from curation.rules.pii.bytes import ends, is_digit, is_upper, is_word, starts
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 
 _CAPITALS, _ALPHANUMERIC, _WORD, _URL_SAFE, _DOTTED, _BASE64 = range(6)
 _KINDS = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from curation.text.compiling import njit
 
 LABEL = "__label__"
 """What label tokens begin with; those in a text are not read."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from curation.text.compiling import njit
 from curation.text.fasttext.dictionary import (
     EOS_BYTES,
     FNV_OFFSET,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from curation.text.compiling import njit
 from curation.text.fasttext.dictionary import (
     EOS_BYTES,
     FNV_OFFSET,
