@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import yaml
 
 from curation.manifest.parts import Manifest
 from curation.manifest.runs import LATEST
@@ -445,6 +444,8 @@ class Workspace:
         if isinstance(recipe, Loaded):
             return recipe
         if isinstance(recipe, Mapping):  # kept as YAML, so that the run can be read and retried
+            import yaml
+
             require_text(Path.cwd(), "the current folder")
             return parse(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True), Path.cwd())
         return load(recipe)

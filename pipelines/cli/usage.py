@@ -67,10 +67,18 @@ def examples_of(epilog: str) -> list[str]:
 
 
 class _Page:
-    """What a command's page and a group's have in common."""
+    """What a command's page and a group's have in common, and how both take their values."""
 
     epilog: str | None
     options_metavar: str | None
+
+    def get_params(self, ctx: Any) -> Any:
+        parameters = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            of_typer = getattr(parameter, "get_runtime_param", None)
+            if of_typer is not None and not isinstance(of_typer, partial):
+                parameter.get_runtime_param = partial(_Conversion, parameter, of_typer)
+        return parameters
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Examples on a line each, however long: a command that is wrapped cannot be copied."""
@@ -84,7 +92,7 @@ class _Page:
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """`[OPTIONS] RECIPE [STAGE]`: in brackets what may be left out, as everywhere."""
         pieces = [self.options_metavar] if self.options_metavar else []
-        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
+        for parameter in self.get_params(ctx):
             if parameter.param_type_name == "argument":
                 name = parameter.metavar or parameter.name.upper()
                 many = "..." if parameter.nargs != 1 else ""
@@ -93,13 +101,7 @@ class _Page:
 
 
 class Command(_Page, TyperCommand):
-    """A command with such a page, whose texts are taken as they are."""
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        for parameter in self.params:
-            if hasattr(parameter, "get_runtime_param"):
-                parameter.get_runtime_param = partial(_Conversion, parameter, parameter.get_runtime_param)
+    """A command with such a page."""
 
 
 class _Conversion:
