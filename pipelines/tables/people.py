@@ -182,7 +182,8 @@ def _line(row: list[tuple[str, str]], widths: list[int], columns: list[_Column],
 def _that_fit(columns: list[_Column], width: int) -> list[_Column]:
     shown = list(columns)
     while len(shown) > 1 and sum(column.least for column in shown) + len(GAP) * (len(shown) - 1) > width:
-        shown.remove(max(reversed(shown), key=lambda column: (column.show.rank, column.blank)))
+        gone = max(reversed(shown), key=lambda column: (column.show.rank, column.blank)).show
+        shown = [column for column in shown if column.show is not gone and gone.mate != column.show.column]
     return shown
 
 
