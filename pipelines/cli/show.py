@@ -115,9 +115,11 @@ def _painted(shown: str, mark: Mark, colour: bool) -> Styled:
     put = terminal(mark.put, lines=True)
     if mark.what == "edit":
         gone, new = [(shown, _RED)] if shown else [], [(put, _GREEN)] if put else []
-        return [*gone, *new] if colour else [(f"[-{text}-]", "") for text, _ in gone] + [
-            (f"{{+{text}+}}", "") for text, _ in new
-        ]
+        return (
+            [*gone, *new]
+            if colour
+            else [(f"[-{text}-]", "") for text, _ in gone] + [(f"{{+{text}+}}", "") for text, _ in new]
+        )
     named = terminal(mark.what)
     return [(shown, _YELLOW), (f"({named})", _DIM)] if colour else [(f"[{shown}]({named})", "")]
 

@@ -157,7 +157,16 @@ def test_no_text_passes_for_a_heading(
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys, "stdout", stream)
-    row = {"path": "a", "row": 0, "outcome": "kept", "text": text, "edited": None, "parts": {}, "marks": [], "url": text}
+    row = {
+        "path": "a",
+        "row": 0,
+        "outcome": "kept",
+        "text": text,
+        "edited": None,
+        "parts": {},
+        "marks": [],
+        "url": text,
+    }
     print_document({**row, "scores": {}}, ["url"], 0, False)
     first, *lines = stream.getvalue().splitlines()
     assert first == "--- a#0  kept"
@@ -170,7 +179,7 @@ def test_no_text_passes_for_a_heading(
     monkeypatch.setattr(typer, "getchar", lambda: "g")
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert _ask({**row, "text": text}, 3) == "good"
-    first, *lines, question = stream.getvalue().splitlines()
+    first, *lines, _ = stream.getvalue().splitlines()
     assert first == "--- a#0  (3 left)"
     assert all(line.startswith("│") for line in lines)
 
