@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 import pyarrow as pa
@@ -25,6 +25,9 @@ from pipelines.running.phases import duration
 from pipelines.start.unseen import gone_afterwards
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from pipelines.running.events import Report
 
 SAMPLE = 2000
 TIMED = 16
@@ -111,11 +114,13 @@ def diagnose(
     benchmarks: Iterable[str | Path] = (),
     kind: Kind | None = None,
     costs: bool = True,
+    report: Report | None = None,
 ) -> Diagnosis:
     """Score about `sample` rows by the engine's own stages, in a workspace that is gone afterwards.
 
     Duplicates are those within the sample: of N documents in M, a pair is seen with the chance (N / M)². `benchmarks`
-    are files whose items must not stand in the data. Without `costs` no recipe is timed. Raises CurationError as
+    are files whose items must not stand in the data. Without `costs` no recipe is timed. `report` is told of the run.
+    Raises CurationError as
     `describe_data` does, and C012 for a benchmark that cannot be used.
     """
     sets = _sets(benchmarks)
@@ -125,7 +130,7 @@ def diagnose(
         parquet.write(_table(description), home / "sample.parquet")
         workspace = Workspace(home / "workspace")
         with gone_afterwards(folder), _of_benchmarks():
-            result = workspace.run(_measuring(description, home, sets), executor="local")
+            result = workspace.run(_measuring(description, home, sets), executor="local", report=report)
             if result.outcome != "done":
                 failure = result.failures[0][1]
                 raise CurationError(Finding(failure.code, failure.message, failure.hint))

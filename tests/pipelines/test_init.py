@@ -280,6 +280,8 @@ def test_init_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "recipe.yaml").write_text("mine")
     assert _main(["init", "data.parquet"]) == 2
     assert "error[C037]" in capsys.readouterr().err
+    assert _main(["init", "nosuch.parquet"]) == 2
+    assert "error[C037]" in capsys.readouterr().err  # before any data are looked at
     assert (tmp_path / "recipe.yaml").read_text() == "mine"
     assert _main(["init", "data.parquet", "--force", "--kind", "web"]) == 0
     assert "fineweb-code" in (tmp_path / "recipe.yaml").read_text()

@@ -59,7 +59,7 @@ print(":: verify", _main(["verify", "-w", "ws", "-q"]), flush=True)
     assert "Traceback" not in done.stderr, done.stderr
     assert codes == [*(f":: {command} 0" for command in READING), ":: run 2", ":: verify 1"], (codes, done.stderr)
     assert "C030" in done.stderr
-    assert f"{decisions}  R011  is damaged" in done.stdout
+    assert "R011  is damaged" in done.stdout
     assert "nothing was set aside" in done.stderr
     assert "R003" not in done.stderr
     assert sorted((shut / "ws").rglob("*")) == before
