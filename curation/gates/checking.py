@@ -26,6 +26,7 @@ _DATA = ("ConversionException", "OutOfRangeException", "InvalidInputException")
 _NO_VALUE = ("Unimplemented type for cast", "Invalid type specifier", "Argument index", "invalid format string")
 """How DuckDB begins where a type cannot be cast or formatted: it says so of a value only, and so of every one."""
 _TYPICAL = 3
+_ALIKE = "compare a number with a number, and a text with a text in quotes"
 
 
 def check(gate: Gate, stage_fields: Mapping[str, Sequence[pa.Field]], later: Collection[str]) -> None:
@@ -47,12 +48,12 @@ def check(gate: Gate, stage_fields: Mapping[str, Sequence[pa.Field]], later: Col
     except pa.ArrowException as error:
         faults.add(Finding("C011", f"gate does not bind: {error}", None), None)
         faults.tell()
-    _try(gate, table, faults)
     kinds = {
         f"{stage}.{field.name}".casefold(): field.type
         for stage, stage_columns in fields.items()
         for field in stage_columns
     }
+    _try(gate, table, kinds, faults)
     for conjunct in gate.conjuncts:
         why = _never(conjunct, kinds.get((conjunct.column or "").casefold()))
         if why is not None:
@@ -113,7 +114,7 @@ class _Faults:
             raise GateError(self.findings, self.spans)
 
 
-def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
+def _try(gate: Gate, table: pa.Table, kinds: Mapping[str, pa.DataType], faults: _Faults) -> None:
     """Bind each conjunct, evaluate it on no row, on one of nulls and on typical ones."""
     expressions = [conjunct.expression for conjunct in gate.conjuncts]
     ordered = [_ordered(conjunct.expression) for conjunct in gate.conjuncts]
@@ -148,11 +149,14 @@ def _try(gate: Gate, table: pa.Table, faults: _Faults) -> None:
             continue  # a cast that fails for some values is what `errored` is for
         if fault.stage == "ordered" and (data or not fault.message.startswith(("Cannot compare", "Cannot mix"))):
             continue
+        typed = ", ".join(f"{name} is {kinds[name.casefold()]}" for name in dict.fromkeys(conjunct.columns))
+        message = f"{fault.message.rstrip('.')}; {typed}" if typed else fault.message
         if data:
-            finding = Finding("C056", f"'{conjunct.sql}' cannot be computed: {fault.message}", fault.hint)
+            hint = fault.hint or (_ALIKE if typed else None)
+            finding = Finding("C056", f"'{conjunct.sql}' cannot be computed: {message}", hint)
         else:
             hint = fault.hint or _cast(fault.message) or ONE_CONDITION
-            finding = Finding("C011", f"gate does not bind: {fault.message}", hint)
+            finding = Finding("C011", f"gate does not bind: {message}", hint)
         faults.add_to(conjunct, finding)
     faults.tell()
     for conjunct, kind, null in zip(gate.conjuncts, report.types, report.nulls, strict=False):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
@@ -105,6 +106,12 @@ def _nothing(pattern: str, search: _Search) -> Finding:
     if search.bucket is not None:
         hint = "see that its name and the store's endpoint (AWS_ENDPOINT_URL, for S3) are right"
         return Finding("C020", f"input '{pattern}': there is no bucket '{search.bucket}'", hint)
+    if pattern.lower().endswith((".yaml", ".yml")) and search.ignored:
+        recipe = shlex.quote(pattern)
+        message = f"input '{pattern}' is YAML, as a recipe is, and no data"
+        return Finding(
+            "C020", message, f"of a recipe: curate check {recipe}; curate preview {recipe}; curate run {recipe}"
+        )
     what = "matches no Parquet, JSON, CSV or text file" if search.ignored else "matches no file"
     return Finding(
         "C020",

@@ -117,6 +117,7 @@ def _report(report: Any, format: Format | None, output: Path | None, wide: bool)
 
 def _ask(document: dict[str, Any], left: int) -> Answer:
     """Show a document on stderr and wait for g, b, s or q: a key on a terminal, else a line of stdin."""
+    from pipelines.cli.show import put_behind_bar
     from pipelines.results.audit import PARTS
 
     tell(f"--- {document['path']}#{document['row']}  ({left:,} left)")
@@ -124,7 +125,7 @@ def _ask(document: dict[str, Any], left: int) -> Answer:
     for name, text in shown.items():
         if len(shown) > 1:
             tell(f"[{name}]")
-        tell_text(text)
+        put_behind_bar(text or "", (), 0, False, sys.stderr)
     while True:
         tell_text("[g]ood [b]ad [s]kip [q]uit: ", end="")
         key = typer.getchar() if sys.stdin.isatty() else sys.stdin.readline() or "q"

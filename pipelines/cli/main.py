@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.render import print_findings, put, tell
+from pipelines.cli.stdout import OutputError, output_fault
 from pipelines.cli.stopping import Talk
 from pipelines.cli.usage import Commands, Root
 from pipelines.streams import writable
@@ -73,6 +74,9 @@ def _main(arguments: list[str]) -> int:
     except CurationError as failure:
         print_findings(failure.findings)
         code = 1 if failure.findings and failure.findings[0].code.startswith("R") else 2
+    except OutputError as failure:
+        print_findings([output_fault(failure)])
+        code = 1
     except OSError as failure:
         from curation.flow import system_failure
 

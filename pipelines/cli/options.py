@@ -24,9 +24,17 @@ class Runner(StrEnum):
     ray = "ray"
 
 
-def _file(output: Path | None) -> Path | None:
-    """`-` is stdout, as everywhere."""
-    return None if output == Path("-") else output
+STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def _file(context: typer.Context, output: Path | None) -> Path | None:
+    """`-` is stdout, as everywhere, and so are its other names: to whatever else leads there code of others writes."""
+    if output is None or str(output) in STDOUT:
+        return None
+    from pipelines.cli import spared
+
+    spared.asked = context.params
+    return output
 
 
 def _workspace(context: typer.Context, named: str) -> str:
@@ -75,7 +83,8 @@ OutputFile = Annotated[
         "--output",
         "-o",
         callback=_file,
-        help="Write to this file, whose ending says the format: .csv, .json, .jsonl, .md, .parquet, .txt.",
+        help="Write to this file, over what is there; its ending says the format: .csv, .json, .jsonl, .md, .parquet, "
+        ".txt. Never over an input, a recipe or a workspace's file. - is stdout.",
         metavar="FILE",
     ),
 ]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from curation.escape import terminal
-from pipelines.nearest import MARKER, OWN
+from pipelines.cli.spared import refuse_spared
+from pipelines.cli.stdout import text_file
 from pipelines.streams import coloured, plain, writable
 from schemas.errors import CurationError, Finding
 
@@ -204,16 +205,14 @@ def writing_to(output: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     target, name = output.resolve(), None
-    if any((folder / MARKER).is_file() and target.relative_to(folder).parts[0] in OWN for folder in target.parents):
-        hint = "name a file elsewhere: what lies there is the workspace's own"
-        raise CurationError(Finding("C004", f"--output {output}: lies in a workspace", hint))
+    refuse_spared(output, target)
     try:
         with _faults_of(output):
-            if target.exists() and not target.is_file():
-                handle = os.open(target, os.O_WRONLY | os.O_TRUNC)
+            if output.exists() and not output.is_file():  # a pipe of a shell is there by its name, and leads nowhere
+                handle = os.open(output, os.O_WRONLY | os.O_TRUNC)
             else:
                 handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with open(handle, "w", encoding="utf-8", newline="") as stream:
+        with text_file(handle, str(output)) as stream:
             yield stream  # what fails here may be what is read: it tells itself
         if name is not None:
             mask = os.umask(0)

@@ -14,7 +14,7 @@ import typer
 from curation.escape import terminal
 from pipelines.cli.options import WORKSPACE, Executor, Folder, Force, Quiet, RecipePath, Runner, Verbose, Workers
 from pipelines.cli.render import counted, put, put_json, put_text, tell
-from pipelines.cli.talk import open_workspace, run_and_report
+from pipelines.cli.talk import open_workspace, run_and_report, told_of_kernels
 from schemas.errors import command
 
 app = typer.Typer(rich_markup_mode=None)
@@ -53,16 +53,20 @@ def init(
     """Look at data and write a commented recipe that runs on it: columns, kind of data, stages, gates."""
     from pipelines.planning.describe import describe_data
     from pipelines.planning.drafting import facts, recipe_for
-    from pipelines.start.auto import write_recipe
+    from pipelines.start.auto import refuse_existing, write_recipe
 
-    description = describe_data(data, kind)  # type: ignore[arg-type]
+    if into != "-":
+        refuse_existing(Path(into), force)
+    with told_of_kernels():
+        description = describe_data(data, kind)  # type: ignore[arg-type]
+        text = recipe_for(description, None if into == "-" else Path(into).parent)
     tell(*_folded([f"Kind:      {description.title}, told by {description.why}.", *facts(description)], sys.stderr))
     if description.convert:
         tell("To make them, in DuckDB, and see first that the votes mean that:", f"  {description.convert}")
     if into == "-":
-        put_text(recipe_for(description))
+        put_text(text)
         return
-    recipe = write_recipe(description, Path(into), force)
+    recipe = write_recipe(description, Path(into), force, text=text)
     name = shlex.quote(str(recipe))
     runs = (command(words, "workspace") for words in (f"run {name} --sample 200", f"run {name}"))
     tell(f"next: curate check {name}", *(f"      {line}" for line in runs))
@@ -103,8 +107,10 @@ def auto(
     from pipelines.start.auto import auto as curate
 
     if dry_run:
-        described = describe_data(data, kind)  # type: ignore[arg-type]
-        put_text(recipe_for(described, into, workspace=workspace or WORKSPACE))
+        with told_of_kernels():
+            described = describe_data(data, kind)  # type: ignore[arg-type]
+            text = recipe_for(described, into, workspace=workspace or WORKSPACE)
+        put_text(text)
         return
     room = workspace or str(into / WORKSPACE)
 
@@ -137,7 +143,7 @@ def preview(
 
     progress = Progress(quiet=quiet, keeps=False)
     try:
-        with until_stopped(progress):
+        with until_stopped(progress), told_of_kernels((lambda line: None) if quiet else progress.say):
             seen = curate(recipe, rows, documents, chars, progress, open_workspace(workspace))
     finally:
         progress.close()
@@ -174,7 +180,9 @@ def diagnose(
     from pipelines.start.diagnose import diagnose as examine
     from pipelines.start.diagnose import lines
 
-    diagnosis = examine(data, sample=sample, benchmarks=benchmark or [], kind=kind, costs=costs)  # type: ignore[arg-type]
+    with told_of_kernels() as report:
+        options = {"sample": sample, "benchmarks": benchmark or [], "kind": kind, "costs": costs}
+        diagnosis = examine(data, report=report, **options)  # type: ignore[arg-type]
     if format is Shape.json:
         put_json(diagnosis.as_dict(), indent=2)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -11,6 +12,41 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from curation.plugins import inside
+from schemas.errors import Finding
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class OutputError(OSError):
+    """What was to be printed, or written to a file that was named, could not be; `filename` says which."""
+
+
+class Output(io.FileIO):
+    """A file for data, whose faults tell themselves from those of what is read. A reader that has enough is none."""
+
+    def __init__(self, handle: int, name: str) -> None:
+        super().__init__(handle, "w")
+        self._called = name
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as failure:
+            raise OutputError(failure.errno, failure.strerror or str(failure), self._called) from None
+
+
+def text_file(handle: int, name: str) -> io.TextIOWrapper:
+    """A file of UTF-8 text, called so in messages."""
+    return io.TextIOWrapper(io.BufferedWriter(Output(handle, name)), "utf-8", newline="")
+
+
+def output_fault(failure: OutputError) -> Finding:
+    if failure.errno in FULL:
+        hint = "free some space there, or name another file with --output"
+        return Finding("R005", f"no space left while writing {failure.filename}", hint)
+    return Finding("C004", f"{failure.filename} cannot be written: {failure.strerror}", "name a file with --output")
 
 
 class Data(io.TextIOWrapper):
@@ -56,9 +92,8 @@ def only_data() -> Iterator[None]:
     except (AttributeError, OSError):  # closed, or no file
         yield
         return
-    stream = Data(
-        io.BufferedWriter(io.FileIO(where, "w")), given.encoding, given.errors, None, bool(given.line_buffering)
-    )
+    raw = io.BufferedWriter(Output(where, "the output on stdout"))
+    stream = Data(raw, given.encoding, given.errors, None, bool(given.line_buffering))
     sys.stdout = stream
     try:
         yield

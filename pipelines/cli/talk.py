@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from pipelines.cli.ending import report_end
+from pipelines.cli.render import tell
 from pipelines.cli.stopping import print_result, until_stopped
 
 
@@ -15,6 +18,29 @@ def open_workspace(path: str | Path) -> Any:
     from pipelines.workspace import Workspace
 
     return Workspace(path)
+
+
+@contextmanager
+def told_of_kernels(say: Callable[[str], None] = tell) -> Iterator[Callable[[Any], None]]:
+    """Say once, and at once, that kernels are compiled: by this thread within, or in a run that reports to what this
+    yields."""
+    from curation.progress import UnitProgress, counting
+    from pipelines.running.events import Advanced
+    from pipelines.running.phases import COMPILING
+
+    said = False
+
+    def told(compiling: object) -> None:
+        nonlocal said
+        if compiling and not said:
+            said = True
+            say(COMPILING)
+
+    def report(event: Any) -> None:
+        told(isinstance(event, Advanced) and event.compiling)
+
+    with counting(UnitProgress(changed=lambda counts: told(counts.compiling))):
+        yield report
 
 
 def run_and_report(path: str, quiet: bool, verbose: bool, start: Any) -> None:
@@ -25,7 +51,8 @@ def run_and_report(path: str, quiet: bool, verbose: bool, start: Any) -> None:
         with until_stopped(progress):
             progress.prepare("reading the recipe and its inputs")
             workspace = open_workspace(path)
-            result = start(workspace, progress)
+            with told_of_kernels((lambda line: None) if quiet else progress.say):
+                result = start(workspace, progress)
     finally:
         progress.close()
     if not quiet or result.failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,10 @@ from pipelines.cli.options import (
 )
 from pipelines.cli.render import put, put_table, tell
 from pipelines.cli.talk import open_workspace
+from schemas.errors import CurationError, Finding, command
 
 app = typer.Typer(rich_markup_mode=None)
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @app.command(
@@ -72,7 +75,15 @@ def gc(
 
     from pipelines.tables.human import size
 
-    usage = open_workspace(workspace).gc(dry_run)
+    opened = open_workspace(workspace)
+    try:
+        usage = opened.gc(dry_run)
+    except OSError as failure:
+        if failure.errno not in READ_ONLY:
+            raise
+        message = f"workspace {opened.store.root} cannot be written: {failure.strerror}"
+        hint = f"what would go: {command('gc --dry-run', opened.store.root)}"
+        raise CurationError(Finding("C030", message, hint)) from None
     rows = [
         {"folder": name, "files": usage.files[name], "bytes": number} for name, number in sorted(usage.bytes.items())
     ]
@@ -100,12 +111,30 @@ def verify(
     """
     import pyarrow as pa
 
-    verified = open_workspace(workspace).verify(dry_run, None if quiet else lambda what: tell(f"verifying {what}"))
+    opened = open_workspace(workspace)
+    unwritable = False
+
+    def say(what: str) -> None:
+        if not quiet:
+            tell(f"verifying {what}")
+
+    try:
+        verified = opened.verify(dry_run, say)
+    except OSError as failure:
+        if dry_run or failure.errno not in READ_ONLY:
+            raise
+        unwritable = True
+        verified = opened.verify(True, say)
     rows = [{"file": item.location, "code": item.code, "what": item.why} for item in verified.damaged]
     kinds = pa.schema([("file", pa.string()), ("code", pa.string()), ("what", pa.string())])
     put_table(pa.Table.from_pylist(rows, kinds), format, output, wide, "damage")
     what = f"{verified.files:,} files verified, {len(verified.damaged):,} damaged or gone"
-    tell(f"{what}, {verified.set_aside:,} set aside in damaged/" if verified.damaged and not dry_run else what)
-    if verified.damaged:
+    moved = verified.damaged and not dry_run and not unwritable
+    tell(f"{what}, {verified.set_aside:,} set aside in damaged/" if moved else what)
+    if unwritable:
+        again = command("verify", opened.store.root)
+        tell(f"nothing was set aside: workspace {opened.store.root} cannot be written; where it can: {again}")
+    elif verified.damaged:
         tell("next: run their recipes again: what is missing and still needed is done again")
+    if verified.damaged:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation import parquet
+from curation import parquet, progress
 from curation.sources import find, stamp, text_files
 from curation.sources.files import format_of, input_format
 from curation.sources.find import InputFiles
@@ -98,6 +98,7 @@ def describe_data(
         raise CurationError(Finding("C020", "no data was named", "name files, folders or patterns"))
     if kind is not None and kind not in KINDS:
         raise CurationError(Finding("C004", f"there is no kind of data '{kind}'", f"known: {', '.join(KINDS)}"))
+    progress.listen_to_numba()
     try:
         listing, notes = _files(given)
         files = list(listing.files)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
+from curation import progress
 from curation.models.offered import WEIGHTS, models_folder
 from curation.store import is_url
 from pipelines import recipes
@@ -158,6 +159,7 @@ def _fitting(stage: str, texts: list[str]) -> str:
     from curation.scorers.base import Context
     from curation.scorers.rules import Rules, Settings
 
+    progress.listen_to_numba()  # which nothing may have brought before this
     [entry] = yaml.safe_load(stage)
     step = -(-len(texts) // JUDGED) or 1
     batch = pa.RecordBatch.from_pydict({"text": pa.array([text[:MOST_CHARACTERS] for text in texts[::step]], TEXT)})

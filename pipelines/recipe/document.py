@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from curation.credentials import masked
 from curation.paths import require_text
+from pipelines.recipe import mistaken
 from schemas.errors import CurationError, Finding
 from schemas.recipe import IDENTIFIER
 
@@ -26,6 +27,8 @@ KeyPath = tuple[str | int, ...]
 def read_text(path: Path, what: str) -> str:
     """The text of a file that a user wrote. Raises CurationError C001 where it cannot be read, C051 for its name."""
     require_text(path.absolute(), f"the {what}")
+    if (instead := mistaken.data(path, what)) is not None and path.exists():
+        raise CurationError(instead)
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:

@@ -15,6 +15,7 @@ from curation.gates import Gate
 from curation.plan import BULKY
 from curation.scorers.base import Context
 from curation.scorers.input import SHOWN, SHOWN_OF_ANSWERS
+from pipelines.recipe import mistaken
 from pipelines.recipe.document import Document, KeyPath, read_text, shown
 from pipelines.recipe.objects import bind_gate, build_stage, check_outputs, needs_of, turns_of
 from pipelines.recipe.stages import check_ids, default_id, read_stage, read_top
@@ -94,6 +95,8 @@ def parse(
     if not isinstance(value, dict):
         document.add("C002", "a recipe is a mapping with name, input and stages", hint="begin with `name: my-recipe`")
         raise CurationError(*document.findings)
+    if (instead := mistaken.specification(value, document.file)) is not None:
+        raise CurationError(instead)
     for dotted, new in (overrides or {}).items():
         _override(document, value, dotted, new)
     base = Path(base)

@@ -102,15 +102,26 @@ def prepare(
     return recipe, f"{description.title}, told by {description.why}; by {recipe}, which is yours to change"
 
 
-def write_recipe(description: DataDescription, path: Path, force: bool = False, workspace: str | None = None) -> Path:
-    """Write the recipe for described data. Raises CurationError C037 where the file is there, unless `force`, and where
-    it is one of the data."""
-    if path.resolve() in {Path(each).resolve() for each in description.files if not is_url(each)}:
-        raise CurationError(Finding("C037", f"{path} is among the data", "name a new file with --into"))
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise C037 for a recipe that would be written over, unless `force`."""
     if path.exists() and not force:
         hint = "name a new file with --into, or write over it with --force"
         raise CurationError(Finding("C037", f"{path} is there already", hint))
-    text = recipe_for(description, path.parent, workspace=workspace)
+
+
+def write_recipe(
+    description: DataDescription,
+    path: Path,
+    force: bool = False,
+    workspace: str | None = None,
+    text: str | None = None,
+) -> Path:
+    """Write the recipe for described data, or its `text` where that was made already. Raises CurationError C037 where
+    the file is there, unless `force`, and where it is one of the data."""
+    if path.resolve() in {Path(each).resolve() for each in description.files if not is_url(each)}:
+        raise CurationError(Finding("C037", f"{path} is among the data", "name a new file with --into"))
+    refuse_existing(path, force)
+    text = recipe_for(description, path.parent, workspace=workspace) if text is None else text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 import pyarrow as pa
@@ -20,8 +22,12 @@ from pipelines.planning.describe import SHORT_WORDS, DataDescription, describe_d
 from pipelines.planning.drafting import facts, recipe_for
 from pipelines.planning.kinds import Kind
 from pipelines.running.phases import duration
+from pipelines.start.unseen import gone_afterwards
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
+
+if TYPE_CHECKING:
+    from pipelines.running.events import Report
 
 SAMPLE = 2000
 TIMED = 16
@@ -29,6 +35,7 @@ TIMED = 16
 QUANTILES = (0.05, 0.5, 0.95)
 OF_TEXTS, OF_PAIRS = ("fineweb", "measure"), ("diverse-10k", "superfilter")
 """Shipped recipes that need nothing but data, by what they are for."""
+OPTION, _STAGE = "--benchmark", "stage 'decontaminate': "
 _BY_LANGUAGE = """SELECT language.lang AS lang, count(*) AS n FROM documents
     WHERE language IS NOT NULL GROUP BY ALL ORDER BY n DESC, lang"""
 _BY_BENCHMARK = """SELECT m.name AS name, count(*) AS n
@@ -107,28 +114,51 @@ def diagnose(
     benchmarks: Iterable[str | Path] = (),
     kind: Kind | None = None,
     costs: bool = True,
+    report: Report | None = None,
 ) -> Diagnosis:
     """Score about `sample` rows by the engine's own stages, in a workspace that is gone afterwards.
 
     Duplicates are those within the sample: of N documents in M, a pair is seen with the chance (N / M)². `benchmarks`
-    are files whose items must not stand in the data. Without `costs` no recipe is timed. Raises CurationError as
+    are files whose items must not stand in the data. Without `costs` no recipe is timed. `report` is told of the run.
+    Raises CurationError as
     `describe_data` does, and C012 for a benchmark that cannot be used.
     """
+    sets = _sets(benchmarks)
     description = describe_data(data, kind, sample)
     with tempfile.TemporaryDirectory(prefix="curation-diagnose-") as folder:
         home = Path(folder)
         parquet.write(_table(description), home / "sample.parquet")
         workspace = Workspace(home / "workspace")
-        sets = [Path(path).absolute() for path in benchmarks]
-        result = workspace.run(_measuring(description, home, sets), executor="local")
-        if result.outcome != "done":
-            failure = result.failures[0][1]
-            raise CurationError(Finding(failure.code, failure.message, failure.hint))
+        with gone_afterwards(folder), _of_benchmarks():
+            result = workspace.run(_measuring(description, home, sets), executor="local", report=report)
+            if result.outcome != "done":
+                failure = result.failures[0][1]
+                raise CurationError(Finding(failure.code, failure.message, failure.hint))
         measured = _measured(description, workspace, result.rows, bool(sets))
         timed = _costs(description, home, workspace) if costs else []
     diagnosis = Diagnosis(description, **measured, costs=timed)
     diagnosis.concerns.extend(_concerns(diagnosis))
     return diagnosis
+
+
+def _sets(benchmarks: Iterable[str | Path]) -> dict[str, Path]:
+    """Files of test items by name: that of the file, of two with one name the path."""
+    given = list(dict.fromkeys(map(str, benchmarks)))
+    for path in given:
+        if not Path(path).exists():
+            raise CurationError(Finding("C012", f"{OPTION}: {path} does not exist", "name a file of test items"))
+    names = Counter(Path(path).name for path in given)
+    return {path if names[Path(path).name] > 1 else Path(path).name: Path(path).absolute() for path in given}
+
+
+@contextmanager
+def _of_benchmarks() -> Iterator[None]:
+    """What is wrong with a stage that nobody wrote is told of the option that it was made for."""
+    try:
+        yield
+    except CurationError as failure:
+        told = (replace(each, message=each.message.replace(_STAGE, f"{OPTION}: ", 1)) for each in failure.findings)
+        raise CurationError(*told) from None
 
 
 def lines(diagnosis: Diagnosis) -> list[str]:
@@ -186,7 +216,7 @@ def _cell(value: Any) -> str | None:
     return orjson.dumps(value, default=str).decode()
 
 
-def _measuring(description: DataDescription, home: Path, benchmarks: list[Path]) -> dict[str, Any]:
+def _measuring(description: DataDescription, home: Path, benchmarks: dict[str, Path]) -> dict[str, Any]:
     stages: list[dict[str, Any]] = []
     if description.languages is not None:
         stages.append({"scorer": "language"})
@@ -195,7 +225,7 @@ def _measuring(description: DataDescription, home: Path, benchmarks: list[Path])
         {"transform": "redact-pii", "id": "pii", "replacement": "none"},
     ]
     if benchmarks:
-        against = [{"name": path.name, "path": str(path)} for path in benchmarks]
+        against = [{"name": name, "path": str(path)} for name, path in benchmarks.items()]
         stages.append({"scorer": "decontaminate", "against": against})
     stages += [{"dedup": "exact"}, {"dedup": "minhash", "verify": 0.75}]
     return {

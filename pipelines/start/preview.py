@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curation.manifest.parts import KEY, Manifest
 from pipelines.results.show import texts
 from pipelines.running.result import Result
+from pipelines.start.unseen import gone_afterwards
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -82,13 +83,13 @@ def preview(
             if recorded:
                 workspace.create()
                 Manifest(workspace.store).commit("seen", "beside", recorded)
-        result = workspace.run(recipe, executor="local", sample=rows, report=report)
+        with gone_afterwards(folder):
+            result = workspace.run(recipe, executor="local", sample=rows, report=report)
         stages = _stages(workspace, result.run, documents, characters)
     result.folder = None
-    gone = [folder in (failure.hint or "") for _, failure in result.failures]  # hints about what is no more
     result.failures = [
-        (path, replace(failure, hint=None) if without else failure)
-        for (path, failure), without in zip(result.failures, gone, strict=True)
+        (path, replace(failure, hint=None) if folder in (failure.hint or "") else failure)
+        for path, failure in result.failures
     ]
     return Preview(result, stages)
 

@@ -36,8 +36,9 @@ def print_table(
     - `csv`: with a header; null is empty, lists and structs are JSON.
     - `parquet`: to a file or a pipe; raises C004 for a terminal.
 
-    In the last four a value is never shortened: times are ISO 8601, bytes are base64, NaN and infinities are null in
-    JSON (which has no word for them) and `nan`, `inf`, `-inf` in CSV, and an integer beyond 2**53 stays exact. What
+    In all of them two columns of one name are `a` and `a_1`. In the last four a value is never shortened: times are
+    ISO 8601, intervals as DuckDB writes them, bytes are base64 (but in Parquet), NaN and infinities are null in JSON
+    and CSV, which have no word for them, and an integer beyond 2**53 stays exact. What
     steers a terminal is shown on one: in JSON as its escapes, which mean the same, in CSV only where no pipe reads it.
     """
     stream = sys.stdout if stream is None else stream

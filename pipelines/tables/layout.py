@@ -46,6 +46,10 @@ class Show:
     default what type and name say."""
     rank: int = 0
     """Of the columns that do not fit, the highest rank goes first."""
+    under: bool = False
+    """Where it does not fit beside the others it stands below each row, folded, and is not left out."""
+    mate: str = ""
+    """Goes with this column: the other end of an interval."""
     optional: bool = False
     """Left out where all its values are NULL, zero, empty or `usual`."""
     usual: str = ""

@@ -1,7 +1,8 @@
 """A result for people: columns of natural width, and what does not fit a terminal is left out and named.
 
 Numbers and times are whole or not there. Texts get `…` where they are cut, paths in their middle. Columns go from the
-right, or by the `rank` that a layout gives them, those first that hold nothing, until the rest fits.
+right, or by the `rank` that a layout gives them, those first that hold nothing, until the rest fits; some stand below
+their row then.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ LEAST = 24
 LONGEST = 1000
 """Characters of a text where there is no width to fit."""
 GAP = "  "
+INDENT = "    "
+"""Before what stands below a row."""
 
 
 @dataclass
@@ -137,6 +140,7 @@ def _lines(
     columns: list[_Column], width: int | None, colour: bool, short: bool = False, others: str = ON_COMMAND_LINE
 ) -> Iterator[str]:
     shown = columns if width is None else _that_fit(columns, width)
+    below = [column for column in columns if column.show.under and column not in shown]
     widths = _widths(shown, width)
     heads = [(cut(column.head, size), STRONG) for column, size in zip(shown, widths, strict=True)]
     yield _line(heads, widths, shown, colour)
@@ -145,7 +149,10 @@ def _lines(
         if short and index == HEAD_ROWS:
             yield MORE
         yield from _row(shown, widths, index, colour, width is not None)
-    left = [column.head for column in columns if column not in shown]
+        for column in below:
+            text = column.texts[index]
+            yield from folded(INDENT + text, width or LONGEST, INDENT) if text.strip(" -") else ()
+    left = [column.head for column in columns if column not in shown and column not in below]
     if left and width is not None:
         yield _left_out(left, width, colour, others)
 
@@ -182,7 +189,8 @@ def _line(row: list[tuple[str, str]], widths: list[int], columns: list[_Column],
 def _that_fit(columns: list[_Column], width: int) -> list[_Column]:
     shown = list(columns)
     while len(shown) > 1 and sum(column.least for column in shown) + len(GAP) * (len(shown) - 1) > width:
-        shown.remove(max(reversed(shown), key=lambda column: (column.show.rank, column.blank)))
+        gone = max(reversed(shown), key=lambda column: (column.show.rank, column.blank)).show
+        shown = [column for column in shown if column.show is not gone and gone.mate != column.show.column]
     return shown
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -13,7 +15,7 @@ import pyarrow as pa
 from curation import parquet
 from curation.escape import terminal
 from pipelines.streams import plain
-from pipelines.tables.values import Rows, batches, rows, unique_names
+from pipelines.tables.values import Rows, batches, python_values, rows, unique_names
 from schemas.errors import CurationError, Finding
 
 SCHEMA_VERSION = 1
@@ -40,22 +42,40 @@ def write_jsonl(table: Rows, stream: TextIO) -> None:
 
 def write_csv(table: Rows, stream: TextIO) -> None:
     shown = terminal if stream.isatty() else str
-    stream.write(",".join(_csv_field(shown(name)) for name in table.schema.names) + "\n")
+    stream.write(",".join(_csv_field(shown(name)) for name in unique_names(table.schema)) + "\n")
     for row in rows(table):
         stream.write(",".join(_csv_field(shown(cell(value))) for value in row) + "\n")
 
 
 def write_parquet(table: Rows, stream: BinaryIO) -> None:
-    """Raises C004 for a type that Parquet has not, such as intervals."""
+    """Intervals, which Parquet has not, are texts, as in the other formats. Raises C004 for another such type."""
     names = unique_names(table.schema)
-    schema = pa.schema([field.with_name(name) for name, field in zip(names, table.schema, strict=True)])
+    texts = [field.type == pa.month_day_nano_interval() for field in table.schema]
+    schema = pa.schema(
+        [
+            pa.field(name, pa.string()) if text else field.with_name(name)
+            for name, text, field in zip(names, texts, table.schema, strict=True)
+        ]
+    )
+    for field in schema:
+        _require_parquet(field)
+    with parquet.writer(stream, schema) as writer:
+        for batch in batches(table):
+            columns = [
+                pa.array(python_values(column), pa.string()) if text else column
+                for column, text in zip(batch.columns, texts, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(columns, schema))
+
+
+def _require_parquet(field: pa.Field) -> None:
     try:
-        with parquet.writer(stream, schema) as writer:
-            for batch in batches(table):
-                writer.write_batch(batch.rename_columns(names))
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as failure:
-        hint = "cast the column in the query, or use jsonl"
-        raise CurationError(Finding("C004", f"no Parquet of this result: {failure}", hint)) from None
+        with parquet.writer(io.BytesIO(), pa.schema([field])):
+            pass
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        message = f"column '{field.name}' is of the type {field.type}, which Parquet has not"
+        hint = "cast it in the query, such as to VARCHAR, or use -f jsonl"
+        raise CurationError(Finding("C004", message, hint)) from None
 
 
 def dumps(value: Any) -> str:
@@ -88,7 +108,7 @@ def _csv_field(text: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value in full, as text; null is empty."""
+    """A value in full, as text; null is empty, and so is what is no number, which is null in JSON."""
     match value:
         case None:
             return ""
@@ -97,7 +117,7 @@ def cell(value: Any) -> str:
         case str():
             return value
         case float():
-            return repr(value)
+            return repr(value) if math.isfinite(value) else ""
         case Decimal():
             return str(value)
         case dict() | list() | tuple():

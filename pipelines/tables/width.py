@@ -38,12 +38,13 @@ def cut(text: str, width: int, middle: bool = False, more: str = MORE) -> str:
         return text
     room = max(0, width - cells(more))
     if not middle:
-        return _beginning(text, room) + more
-    head = _beginning(text, room // 3)
+        return beginning(text, room) + more
+    head = beginning(text, room // 3)
     return head + more + _end(text, room - cells(head))
 
 
-def _beginning(text: str, width: int) -> str:
+def beginning(text: str, width: int) -> str:
+    """As much of a text as takes at most `width` columns."""
     taken = 0
     for index, char in enumerate(text):
         taken += _width(char)
@@ -88,7 +89,7 @@ def _words(text: str, width: int | None) -> Iterator[str]:
     for index, word in enumerate(text.strip(" ").split(" ")):
         word = " " * lead + word if index == 0 else word
         while width is not None and cells(word) > width > 1:
-            piece = _beginning(word, width)
+            piece = beginning(word, width)
             yield piece
             word = word[len(piece) :]
         yield word

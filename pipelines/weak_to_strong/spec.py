@@ -16,6 +16,7 @@ from curation.weak_to_strong import students, supervisors
 from curation.weak_to_strong.students.base import Student
 from curation.weak_to_strong.supervisors.base import Supervisor
 from curation.weak_to_strong.task import Template
+from pipelines.recipe import mistaken
 from pipelines.recipe.document import Document, KeyPath, one_line, read_text, shown, validate
 from schemas.errors import CurationError, Finding, advice
 from schemas.weak_to_strong import LEARN, STUDENTS, SUPERVISORS, Spec
@@ -79,6 +80,8 @@ def parse(source: str | Mapping[str, Any], base: Path | str = ".", path: Path | 
         document.add("C002", "a specification is a mapping with name, input, task and supervisors")
     if document.findings:
         raise CurationError(*document.findings)
+    if (instead := mistaken.recipe(value, document.file)) is not None:
+        raise CurationError(instead)
     base = Path(base).resolve()
     lists = ("supervisors", "students")
     own = {key: section for key, section in value.items() if key not in lists}

@@ -52,6 +52,16 @@ def test_a_gate_that_fails_or_holds_for_no_document_is_refused(sql):
 
 
 @pytest.mark.parametrize(
+    ("sql", "types"),
+    [("g.words > 'many'", "; g.words is int64"), ("g.lang > g.words", "g.lang is string, g.words is int64")],
+)
+def test_what_cannot_be_compared_is_told_with_the_types_of_its_columns(sql, types):
+    [finding] = refusal(sql, TYPES).findings
+    assert finding.message.endswith(types)
+    assert finding.hint.startswith("compare ")
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "g.lang > 5",

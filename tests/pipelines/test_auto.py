@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -18,7 +19,9 @@ from pipelines.cli.main import _main
 from pipelines.start.auto import _lay_out, auto
 from pipelines.start.diagnose import diagnose
 from pipelines.start.preview import preview
+from pipelines.start.unseen import visible
 from pipelines.workspace import Workspace
+from schemas.errors import Finding
 
 TEXTS = [f"{text[:400]}\n" for _, text in sorted(topics.items())][:12]
 
@@ -154,6 +157,33 @@ def test_diagnose_tells_what_is_wrong_with_data_and_what_to_do(tmp_path: Path, c
     assert _main(["diagnose", str(tmp_path / "texts.parquet"), "--no-costs", "-f", "json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["kind"], printed["rows"], printed["sampled"]) == ("text", 16, 16)
+
+
+def test_a_benchmark_that_cannot_be_used_is_told_of_the_option(tmp_path: Path, capsys: Any) -> None:
+    pq.write_table(pa.table({"text": TEXTS[:2]}), tmp_path / "texts.parquet")
+    for name in ("bench.xyz", "a/test.jsonl", "b/test.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"question": "What is it?"}) + "\n")
+    for name, why in (("nosuch", "does not exist"), ("bench.xyz", "no known format")):
+        assert _main(["diagnose", str(tmp_path / "texts.parquet"), "--benchmark", str(tmp_path / name)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error[C012]: --benchmark: ")
+        assert why in said
+        assert not re.search(r"-->|\d \||curation-diagnose|recipe", said)
+    sets = [tmp_path / "a/test.jsonl", tmp_path / "b/test.jsonl"]
+    assert diagnose(tmp_path / "texts.parquet", benchmarks=sets, costs=False).sampled == 2
+
+
+def test_what_is_told_of_a_preview_leads_to_nothing_that_is_gone(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: x\ninput: {path: nosuch}\nstages: [{dedup: exact}]\n")
+    assert _main(["preview", str(tmp_path / "recipe.yaml"), "-q"]) == 2
+    said = capsys.readouterr().err
+    assert f"--> {tmp_path}/recipe.yaml:2" in said
+    seen = [
+        visible(Finding("R001", "x", "see /tmp/x/ws", "/tmp/x/a", 3, "b"), "/tmp/x"),
+        visible(Finding("R001", "x", "y", "z", 3), "/tmp/x"),
+    ]
+    assert seen == [Finding("R001", "x"), Finding("R001", "x", "y", "z", 3)]
 
 
 @pytest.mark.long

@@ -280,6 +280,8 @@ def test_init_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "recipe.yaml").write_text("mine")
     assert _main(["init", "data.parquet"]) == 2
     assert "error[C037]" in capsys.readouterr().err
+    assert _main(["init", "nosuch.parquet"]) == 2
+    assert "error[C037]" in capsys.readouterr().err  # before any data are looked at
     assert (tmp_path / "recipe.yaml").read_text() == "mine"
     assert _main(["init", "data.parquet", "--force", "--kind", "web"]) == 0
     assert "fineweb-code" in (tmp_path / "recipe.yaml").read_text()
@@ -351,6 +353,52 @@ def test_init_and_output_spare_data_and_workspaces(
     assert "C004" in capsys.readouterr().err
     assert _main(["sql", "SELECT 1", "-w", root, "-o", "one.csv"]) == 0
     Path("recipe.yaml").write_text("name: few\ninput: {path: data.jsonl}\nstages: [{dedup: exact}]\n")
+    Path("link.csv").symlink_to(data)
+    Path("hard.csv").hardlink_to(data)
+    Path("in").mkdir()
+    capsys.readouterr()
+    for name in ("data.jsonl", "in/../data.jsonl", "link.csv", "recipe.yaml"):
+        command = ["plan", "recipe.yaml", "-w", f"{root}-not-there", "-f", "csv", "-o", name]
+        assert _main(command) == 2, name
+        assert f"error[C004]: --output {name}" in capsys.readouterr().err
+    assert _main(["sql", "SELECT 1", "-w", root, "-o", "hard.csv"]) == 0  # takes the name's place, not the file's
+    assert data.read_bytes() == before
+    assert _main(["run", "recipe.yaml", "-w", root, "-q"]) == 0
+    for command in (["sql", "SELECT 1"], ["audit", "read", "data.jsonl"]):  # an input of a run; what is read
+        assert _main([*command, "-w", root, "-o", "data.jsonl"]) == 2
+        assert data.read_bytes() == before
+    capsys.readouterr()
     for label in ("deadbeef", "latest"):
         assert _main(["run", "recipe.yaml", "-w", root, "--label", label]) == 2
         assert "C004" in capsys.readouterr().err
+
+
+def test_data_for_a_recipe_and_back_is_one_finding_with_the_command_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parquet(tmp_path / "data.parquet", [{"text": "a"}])
+    (tmp_path / "pages.csv.gz").write_bytes(b"")
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "curated").mkdir()
+    for name in ("recipe.yaml", "curated/recipe.yaml"):
+        (tmp_path / name).write_text("name: x\ninput: {path: a}\nstages: []\n")
+    (tmp_path / "spec.yaml").write_text("name: x\ninput: {path: a}\nsupervisors: []\n")
+    meant = {
+        "run data.parquet": ("C001", "curate init data.parquet writes a recipe"),
+        "preview data.parquet": ("C001", "curate auto data.parquet --into"),
+        "check crawl": ("C001", "curate init crawl"),
+        "plan pages.csv.gz": ("C001", "curate init pages.csv.gz"),
+        "check curated": ("C001", "curated/recipe.yaml"),
+        "init recipe.yaml": ("C020", "curate check recipe.yaml"),
+        "auto data.parquet recipe.yaml --into out": ("C020", "curate run recipe.yaml"),
+        "diagnose recipe.yaml": ("C020", "curate preview recipe.yaml"),
+        "check spec.yaml": ("C002", "curate weak-to-strong check spec.yaml"),
+        "weak-to-strong check recipe.yaml": ("C002", "curate check recipe.yaml"),
+        "weak-to-strong check data.parquet": ("C001", "input.path"),
+    }
+    for command, (code, words) in meant.items():
+        assert _main(command.split()) == 2
+        said = capsys.readouterr().err
+        assert (said.count("error["), f"error[{code}]" in said, words in said) == (1, True, True), said
+    assert not (tmp_path / "out").exists()

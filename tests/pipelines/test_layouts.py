@@ -246,7 +246,7 @@ def test_output_that_cannot_be_written_leaves_what_was_there(render: Render, pla
     def ask(*words: str) -> str:
         return render(80, lambda: setattr(code, "value", _main(list(words))), "stdout", "stderr")
 
-    assert "error[C004]" in ask("sql", "SELECT INTERVAL 1 YEAR AS x", "-o", str(file))
+    assert "error[C004]" in ask("sql", "SELECT [INTERVAL 1 YEAR] AS x", "-o", str(file))
     assert code.value == 2
     assert file.read_text() == "before"
     assert "which format?" in ask("funnel", "-o", str(tmp_path / "x.xlsx"))

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba import njit
 
 from curation.flow import Failure
 from curation.manifest.parts import now
+from curation.progress import listen_to_numba
 from pipelines.cli import progress
 from pipelines.cli.progress import Progress
+from pipelines.cli.talk import told_of_kernels
 from pipelines.running import phases
 from pipelines.running.events import Advanced, Failed, FitStarted, Joined, PhaseEnded, PhaseStarted, RunStarted
 from pipelines.workspace import Workspace
@@ -116,6 +119,21 @@ def test_who_waits_for_kernels_is_told_so_in_a_terminal_and_once_in_a_log() -> N
             teller(advanced(compiling=compiling))
     assert stream.getvalue().splitlines() == [said]
     assert phases.line(SCORING, advanced(compiling=True), 9.0, 79).startswith(said[:40])
+
+
+def test_commands_that_look_at_data_say_once_that_kernels_are_compiled() -> None:
+    said: list[str] = []
+    listen_to_numba()
+    with told_of_kernels(said.append) as report:
+        report(SCORING)
+        assert not said
+        for number in (1, 2):
+            njit(lambda value, number=number: value + number)(1)
+        report(advanced(compiling=True))
+    assert said == ["compiling text kernels, once on this machine (about a minute)"]
+    with told_of_kernels(said.append) as report:
+        report(advanced(compiling=True))
+    assert len(said) == 2
 
 
 def test_who_waits_for_another_process_is_told_for_whom_and_how_not_to() -> None:

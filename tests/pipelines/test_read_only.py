@@ -36,13 +36,16 @@ def _bound_by_modes() -> None:
 
 @pytest.mark.long
 def test_what_only_reads_works_and_what_writes_has_a_code(shut: Path) -> None:
+    [decisions] = (shut / "ws/decisions").glob("*/*.parquet")
     before = sorted((shut / "ws").rglob("*"))
     script = f"""
-import shlex
+import pathlib, shlex
 from pipelines.cli.main import _main
 for command in {READING!r}:
     print("::", command, _main([*shlex.split(command), "-w", "ws"]), flush=True)
 print(":: run", _main(["run", "r.yaml", "-w", "ws", "--sample", "1"]), flush=True)
+pathlib.Path({str(decisions)!r}).write_bytes(b"PAR1")
+print(":: verify", _main(["verify", "-w", "ws", "-q"]), flush=True)
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -54,8 +57,11 @@ print(":: run", _main(["run", "r.yaml", "-w", "ws", "--sample", "1"]), flush=Tru
     )
     codes = [line for line in done.stdout.splitlines() if line.startswith("::")]
     assert "Traceback" not in done.stderr, done.stderr
-    assert codes == [*(f":: {command} 0" for command in READING), ":: run 2"], (codes, done.stderr)
+    assert codes == [*(f":: {command} 0" for command in READING), ":: run 2", ":: verify 1"], (codes, done.stderr)
     assert "C030" in done.stderr
+    assert "R011  is damaged" in done.stdout
+    assert "nothing was set aside" in done.stderr
+    assert "R003" not in done.stderr
     assert sorted((shut / "ws").rglob("*")) == before
 
 

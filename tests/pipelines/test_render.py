@@ -135,7 +135,7 @@ def test_csv_has_a_header_and_reads_back():
     assert header == TABLE.schema.names
     assert first == [
         str(2**60),
-        "nan",
+        "",
         'a "quoted", é\nline',
         "[1.5, null]",
         '{"k": null, "t": "2020-01-02"}',
@@ -152,9 +152,24 @@ def test_empty_results_print(format):
     assert printed(pa.table({"x": pa.array([], pa.int64())}), format) or format == "jsonl"
 
 
-def test_columns_of_one_name_keep_their_values_in_json():
-    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
-    assert json.loads(printed(table, "jsonl")) == {"x": 1, "x_1": 2}
+def test_all_formats_have_one_rule_for_names_numbers_and_intervals():
+    interval = pa.array([(14, 3, 0)], pa.month_day_nano_interval())
+    columns = [pa.array([1]), pa.array([2]), pa.array([float("-inf")]), interval]
+    table = pa.Table.from_arrays(columns, names=["x", "x", "f", "i"])
+    text = "1 year 2 months 3 days"
+    assert json.loads(printed(table, "jsonl")) == {"x": 1, "x_1": 2, "f": None, "i": text}
+    assert printed(table, "csv") == f"x,x_1,f,i\n1,2,,{text}\n"
+    assert printed(table, "table").splitlines()[0].split() == ["x", "x_1", "f", "i"]
+    raw = io.BytesIO()
+    print_table(table, "parquet", stream := io.TextIOWrapper(raw))
+    stream.detach()
+    assert pq.read_table(io.BytesIO(raw.getvalue())).to_pylist() == [{"x": 1, "x_1": 2, "f": float("-inf"), "i": text}]
+    with pytest.raises(CurationError, match="column 'deep' is of the type struct<a: month_day_nano_interval>, which"):
+        print_table(
+            pa.table({"n": [1], "deep": pa.StructArray.from_arrays([interval], ["a"])}),
+            "parquet",
+            io.TextIOWrapper(io.BytesIO()),
+        )
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])

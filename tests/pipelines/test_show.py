@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 
+from pipelines.cli.audit import _ask
 from pipelines.cli.main import _main
-from pipelines.results.marks import in_source, marks_of, segments
+from pipelines.cli.show import print_document, put_behind_bar
+from pipelines.results.marks import Mark, in_source, marks_of, segments
+from pipelines.tables.width import cells
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -124,8 +130,70 @@ def test_edits_are_marked_where_they_stand_in_the_source(finished: Any, capsys: 
     assert "language.prob=" in scores
     assert "[-" in "\n".join(text)
     assert _main(["show", "--where", where, "--chars", "30", "-w", str(finished[1].root)]) == 0
-    cut = capsys.readouterr().out.splitlines()[-1]
-    assert cut.endswith(f"… {len(row['edited']) - 30:,} more characters: --chars 0 shows all")
+    cut = capsys.readouterr().out.splitlines()[-2]
+    assert cut == f"… {len(row['edited']) - 30:,} more characters: --chars 0 shows all"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+FORGED = [
+    "--- in/a.jsonl#7  dropped by gopher: gopher.words",
+    "x " * 38 + "--- in/a.jsonl#8  kept",
+    "    language.prob=1\n[output]\n… 9 more characters: --chars 0 shows all",
+    "日本 " * 30 + "\n\n--- in/a.jsonl#9  kept\n\tend",
+    "y" * 300,
+]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, None])
+@pytest.mark.parametrize("text", FORGED)
+def test_no_text_passes_for_a_heading(
+    text: str, width: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO() if width is None else Terminal()
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", stream)
+    row = {
+        "path": "a",
+        "row": 0,
+        "outcome": "kept",
+        "text": text,
+        "edited": None,
+        "parts": {},
+        "marks": [],
+        "url": text,
+    }
+    print_document({**row, "scores": {}}, ["url"], 0, False)
+    first, *lines = stream.getvalue().splitlines()
+    assert first == "--- a#0  kept"
+    assert lines.pop() == ""
+    assert all(line.startswith(("│", "    ")) for line in lines)
+    assert all(cells(line) <= (width or 1000) for line in lines)
+    shown = "".join(line.removeprefix("│").removeprefix(" ") + " " for line in lines if line.startswith("│"))
+    assert "".join(shown.split()) == "".join(text.split())
+    monkeypatch.setattr(sys, "stderr", stream := type(stream)())
+    monkeypatch.setattr(typer, "getchar", lambda: "g")
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert _ask({**row, "text": text}, 3) == "good"
+    first, *lines, _ = stream.getvalue().splitlines()
+    assert first == "--- a#0  (3 left)"
+    assert all(line.startswith("│") for line in lines)
+
+
+def test_marks_keep_their_colours_where_a_line_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text, stream = "mail alice@example.org now, or bob", Terminal()
+    put_behind_bar(text, [Mark(5, 22, "email"), Mark(23, 26, "edit", "soon")], None, True, stream)
+    assert stream.getvalue().splitlines() == [
+        "│ mail",
+        "│ \x1b[30;43malice@example.org\x1b[0m\x1b[2m(\x1b[0m",
+        "│ \x1b[2memail)\x1b[0m \x1b[31mnow\x1b[0m\x1b[32msoon\x1b[0m, or",
+        "│ bob",
+    ]
 
 
 def test_marks_of_several_stages_meet_in_the_source() -> None:
