@@ -109,9 +109,7 @@ def _nothing(pattern: str, search: _Search) -> Finding:
     if pattern.lower().endswith((".yaml", ".yml")) and search.ignored:
         recipe = shlex.quote(pattern)
         message = f"input '{pattern}' is YAML, as a recipe is, and no data"
-        return Finding(
-            "C020", message, f"of a recipe: curate check {recipe}; curate preview {recipe}; curate run {recipe}"
-        )
+        return Finding("C020", message, f"a recipe is looked at with: curate check {recipe}")
     what = "matches no Parquet, JSON, CSV or text file" if search.ignored else "matches no file"
     return Finding(
         "C020",

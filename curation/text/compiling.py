@@ -65,10 +65,10 @@ def njit_inline(function: Callable[..., object]) -> Any:
 
 def _names(function: Callable[..., Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """What a function may look up, by namespace and name: of its own module, and of modules that this one imports."""
-    own = function.__globals__
+    namespace = function.__globals__
     names = list(_written(function.__code__))
-    modules = [vars(own[name]) for name in names if isinstance(own.get(name), ModuleType)]
-    for module in (own, *modules):
+    modules = [vars(namespace[name]) for name in names if isinstance(namespace.get(name), ModuleType)]
+    for module in (namespace, *modules):
         yield from ((module, name) for name in names if name in module)
 
 

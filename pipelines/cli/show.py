@@ -95,15 +95,15 @@ def _folded(line: Styled, width: int) -> Iterator[Styled]:
         start = end if end == len(whole) or space < 0 else space + 1
         ends.append(start)
     row: Styled = []
-    at, ahead = 0, iter(ends or [0])
+    position, ahead = 0, iter(ends or [0])
     end = next(ahead)
     for text, style in line:
-        while at + len(text) > end:
-            cut = end - at
+        while position + len(text) > end:
+            cut = end - position
             yield [*row, (text[:cut], style)]
-            text, row, at, end = text[cut:], [], end, next(ahead)
+            text, row, position, end = text[cut:], [], end, next(ahead)
         row.append((text, style))
-        at += len(text)
+        position += len(text)
     yield row
 
 

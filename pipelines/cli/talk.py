@@ -28,12 +28,12 @@ def told_of_kernels(say: Callable[[str], None] = tell) -> Iterator[Callable[[Any
     from pipelines.running.events import Advanced
     from pipelines.running.phases import COMPILING
 
-    said = False
+    told_once = False
 
     def told(compiling: object) -> None:
-        nonlocal said
-        if compiling and not said:
-            said = True
+        nonlocal told_once
+        if compiling and not told_once:
+            told_once = True
             say(COMPILING)
 
     def report(event: Any) -> None:

@@ -155,16 +155,16 @@ class _Commands(Mapping[str, Any]):
 
     def __init__(self) -> None:
         self._homes = {name: home for homes in GROUPS.values() for name, home in homes.items()}
-        self._made: dict[str, Any] = {}
+        self._commands: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
+        if name not in self._commands:
             module, _, group = self._homes[name].partition(":")
             commands = Commands()
             instance = getattr(import_module(f"pipelines.cli.{module}"), group or "app")
             commands.add_typer(instance, name=name if group else None)
-            self._made.update(get_group(commands).commands)
-        return self._made[name]
+            self._commands.update(get_group(commands).commands)
+        return self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._homes)
