@@ -67,7 +67,7 @@ class Bound(TypedDict):
     stage: str
     """Whose gate it is: it may read measurements of other stages."""
     value: float
-    operator: Literal["<", "<=", ">", ">=", "=", "<>"]
+    operator: Literal["<", "<=", ">", ">=", "=", "!="]
     """A document can pass where its value stands so to `value`."""
     expression: str
     """The gate as the recipe has it."""
@@ -145,19 +145,21 @@ class Mark(TypedDict):
     """What a stage found in some bytes of a text, or made of them."""
 
     what: Literal["edit", "pii", "contaminated", "repeated", "loss", "moved", "found"]
-    """`edit`: a transform took it away, or put `put` in its place. `loss`: a token or piece with its loss. `moved`: a
-    piece that moved a head's score."""
+    """`edit`: a transform took it away, or put `put` in its place, which it does to `pii` as well. `loss`: a token with
+    its loss. `moved`: a piece that moved a score."""
     stage: str | None
     label: str
     """Such as the type of PII, or the name of the evaluation set."""
     put: str | None
     weight: float | None
-    """Of `loss` in nats; of `moved` what the piece adds to the score."""
+    """Of `loss` and `moved`, what the piece adds to the score, in the score's units."""
 
 
 class Piece(TypedDict):
     text: str
     mark: Mark | None
+    skipped: int
+    """Characters that are left out here; then `text` is empty. Else 0."""
 
 
 class Document(TypedDict):
@@ -182,8 +184,9 @@ class Document(TypedDict):
     scores: dict[str, float | str | bool | None]
     """What each stage ranks by, and what gates read, by `stage.column`."""
     pieces: list[Piece]
-    """The text as the source has it, in order; together they are its first `shown` characters."""
+    """The text as the source has it, in order: its beginning, and what is around marks."""
     shown: int
+    """Characters of the text that are in `pieces`."""
     characters: int
     """Of the whole text."""
     bytes: int
@@ -312,7 +315,7 @@ class Coverage(TypedDict):
     name: str
     """selected, random or longest."""
     mean: float | None
-    """Cosine distance of a document to the nearest selected one."""
+    """Euclidean distance between the unit vectors of a document and of the nearest one that was chosen."""
     radius: float | None
     """The greatest of these."""
 
