@@ -33,7 +33,7 @@ class Threshold(NamedTuple):
 
 
 def thresholds(run: OpenRun) -> list[Threshold]:
-    """Of all gates, in order, and where rankings were cut; what stands in an OR or behind a function is no threshold."""
+    """Of all gates, in order, and where rankings were cut; what stands in an OR or in a function is no threshold."""
     every = [threshold for stage, gate in run.gates.items() for threshold in _of_gate(run, stage, gate)]
     every += _of_rankings(run)
     return [threshold for threshold in every if math.isfinite(threshold.value)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -89,7 +90,7 @@ def _linear_edges(low: float, high: float, whole: bool, bins: int) -> list[float
     if not whole and math.isclose((last - 1) * step, high, rel_tol=1e-12):
         last -= 1  # the last bin holds its upper edge
     edges = [_tidy(number * step) for number in range(first, last + 1)]
-    if len(edges) < 2 or any(one >= other for one, other in zip(edges, edges[1:], strict=False)) or edges[-1] < high:
+    if len(edges) < 2 or any(one >= other for one, other in itertools.pairwise(edges)) or edges[-1] < high:
         edges = np.unique(np.linspace(low, high, bins + 1)).tolist()  # of such values steps are not to be told apart
     return [float(edge) for edge in edges]
 
