@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from curation.store.scan import quoted, scan
@@ -43,9 +42,9 @@ def funnel(run: OpenRun) -> Funnel:
             ended[entry["stage"], entry["outcome"]] += entry["rows"]
             rules.setdefault(entry["stage"], Counter())[entry["reason"] or entry["outcome"]] += entry["rows"]
         for entry in record["lost"] or ():
-            rows, loss = lost.get(entry["stage"], (0, 0.0))
-            lost[entry["stage"]] = rows + entry["rows"], loss + entry["loss"]
-    rows = []
+            duplicates, loss = lost.get(entry["stage"], (0, 0.0))
+            lost[entry["stage"]] = duplicates + entry["rows"], loss + entry["loss"]
+    rows: list[FunnelRow] = []
     for position, stage in enumerate(run.stages):
         name, cost = stage["stage"], cost_of(run, stage)
         after = run.ids[position + 1] if position + 1 < len(run.ids) else "output"
@@ -103,14 +102,8 @@ def _sizes(run: OpenRun) -> Sizes:
     """Bytes are those of texts as they were read. Tokens are counted by the first stage that stores how many it read;
     what came to stages before it has none."""
     names = [*run.ids, "output"]
-    counted = next(
-        (
-            (n, row["stage"], tokens)
-            for n, row in enumerate(run.stages)
-            if (tokens := run.token_fields.get(row["stage"]))
-        ),
-        None,
-    )
+    counting = [(n, name, run.token_fields[name]) for n, name in enumerate(run.ids) if name in run.token_fields]
+    counted = counting[0] if counting else None
     tokens = "NULL::BIGINT" if counted is None else f"d.{identifier(counted[1])}.{identifier(counted[2])}"
     position = " ".join(f"WHEN {quoted(name)} THEN {number}" for number, name in enumerate(run.ids))
     end = f"CASE d.dropped_by {position} ELSE {len(run.ids)} END"
@@ -155,8 +148,3 @@ def _note(run: OpenRun) -> str | None:
     if decided < shards:
         return f"{decided:,} of {shards:,} shards are decided; the others are not counted yet."
     return None
-
-
-def bars(rows: Sequence[FunnelRow]) -> list[tuple[str, int, int]]:
-    """Stage, documents in, documents out."""
-    return [(row["stage"], row["rows_in"], row["rows_out"]) for row in rows if row["family"] != "output"]

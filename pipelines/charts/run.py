@@ -26,8 +26,8 @@ DOC = "(f.file_no << 32) | d.row"
 class OpenRun(DecidedRun):
     """A run, read-only, with a connection of its own to what was decided of it until now.
 
-    Other processes may write meanwhile: what they add later is not seen. Raises CurationError C032 for a run that is not
-    there or has decided nothing yet, R011 where a file behind it is damaged, C057 beyond the limits of time and memory.
+    Other processes may write meanwhile: what they add later is not seen. Raises CurationError C032 for a run that is
+    not there or has decided nothing yet, R011 where a file behind it is damaged, C057 beyond the limits of time and memory.
     """
 
     def __init__(self, manifest: Manifest, run: str | None = None) -> None:
@@ -43,7 +43,9 @@ class OpenRun(DecidedRun):
     def __enter__(self) -> OpenRun:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.connection.close()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -176,9 +178,5 @@ def identifier(name: str) -> str:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_boolean(kind)
-    )
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    return any(is_kind(kind) for is_kind in kinds)
