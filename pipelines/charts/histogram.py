@@ -117,13 +117,13 @@ def _bars(
                 WHERE {run.reaches(measurement.stage)}{_of_source(run, source)} GROUP BY ALL ORDER BY ALL"""
     for number, bin_, before, after in run.rows(query):
         name = run.sources[number]
-        own = by_source.setdefault(number, {"source": name, "before": [0] * count, "after": [0] * count})
+        bars_of_source = by_source.setdefault(number, {"source": name, "before": [0] * count, "after": [0] * count})
         if bin_ is None:
             continue
         if not 0 <= bin_ < count:
             outside[int(bin_ >= count)] += before
             continue
-        for bars in (total, own):
+        for bars in (total, bars_of_source):
             bars["before"][bin_] += before
             bars["after"][bin_] += after
     return total, by_source, (outside[0], outside[1])

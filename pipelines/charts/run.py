@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -19,6 +19,11 @@ from curation.store.scan import quoted, scan
 from pipelines.results.ways import DecidedRun, open_decisions
 from schemas.errors import CurationError, Finding, command
 
+if TYPE_CHECKING:
+    from curation.flow.score_index import Shards
+
+READ = 1 << 30
+"""Bytes of input from which texts are drawn: all of it may have to be read for a hundred documents."""
 DOC = "(f.file_no << 32) | d.row"
 """SQL of a document's doc_id, where `decisions` is read."""
 
@@ -27,7 +32,8 @@ class OpenRun(DecidedRun):
     """A run, read-only, with a connection of its own to what was decided of it until now.
 
     Other processes may write meanwhile: what they add later is not seen. Raises CurationError C032 for a run that is
-    not there or has decided nothing yet, R011 where a file behind it is damaged, C057 beyond the limits of time and memory.
+    not there or has decided nothing yet, R011 where a file behind it is damaged, C057 beyond the limits of time and
+    memory.
     """
 
     def __init__(self, manifest: Manifest, run: str | None = None) -> None:
@@ -43,9 +49,7 @@ class OpenRun(DecidedRun):
     def __enter__(self) -> OpenRun:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *fault: object) -> None:
         self.connection.close()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -75,7 +79,7 @@ class OpenRun(DecidedRun):
         for row in self.decided:
             shard = self.shards[row["shard"]]
             values = (uri(row["data"]), shard["fingerprint"], shard["path"])
-            files.append(f"({', '.join(map(quoted, values))}, {shard['file_no']}, {numbers[shard['source']]})")
+            files.append(f"({', '.join(map(quoted, values))}, {shard['file_no']}::BIGINT, {numbers[shard['source']]})")
         names = ("filename", "file", "path", "file_no", "source")
         table = ", ".join(f"col{number} AS {name}" for number, name in enumerate(names))
         decided = scan((uri(row["data"]) for row in self.decided), filename=True)
@@ -123,6 +127,68 @@ class OpenRun(DecidedRun):
         fields = {row["stage"]: set(columns.names) for row, columns in zip(self.stages, self.columns, strict=True)}
         steps = self.manifest.where("scorers", run=self.run).to_pylist()
         return {row["step"]: row["tokens"] for row in steps if row["tokens"] in fields.get(row["step"], ())}
+
+    @cached_property
+    def recorded(self) -> Shards:
+        """What its documents are read by. Raises CurationError R002 where an input file is no longer what it was, and
+        what else keeps its recipe from being resolved again."""
+        from curation.flow.score_index import Shards
+        from pipelines.planning.resolve import resolve_recorded
+
+        return Shards.recorded(self.manifest, resolve_recorded(self.manifest, self.run))
+
+    @cached_property
+    def file_numbers(self) -> dict[int, int]:
+        """By a file's place in the run's order, its number in the workspace."""
+        return {row["file"]: row["file_no"] for row in self.shards.values()}
+
+    @cached_property
+    def readable(self) -> str:
+        """SQL condition on decisions `d`: the document is in one of some shards, drawn by hash, whose texts are few
+        enough to be read for a page; with it `sampled` says how many."""
+        uri = self.manifest.store.uri
+        listed = ", ".join(quoted(uri(row["data"])) for row in self.sampled)
+        return "true" if len(self.sampled) == len(self.decided) else f"filename IN ({listed})"
+
+    @cached_property
+    def sampled(self) -> list[dict[str, Any]]:
+        """Records of decided shards of READ bytes together, or one, drawn by hash."""
+        drawn = sorted(self.decided, key=lambda row: hashlib.sha256(f"{self.run} {row['shard']}".encode()).digest())
+        size, count = 0, 0
+        for row in drawn:
+            size += self.shards[row["shard"]]["bytes"] or 0
+            if count and size > READ:
+                break
+            count += 1
+        return sorted(drawn[:count], key=lambda row: int(row["shard"]))
+
+    @property
+    def sampling(self) -> str | None:
+        """How documents were drawn whose texts are read, a sentence; None where all could be."""
+        if len(self.sampled) == len(self.decided):
+            return None
+        rows = sum(row["rows"] for row in self.sampled)
+        return (
+            f"Drawn from {len(self.sampled):,} of {len(self.decided):,} shards, chosen by hash:"
+            f" {rows:,} of {self.documents:,} documents."
+        )
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """By stage."""
+        return {row["stage"]: row["kind"] for row in self.stages}
+
+    @cached_property
+    def score_of(self) -> dict[str, str]:
+        """By stage, the `stage.field` that it ranks documents by."""
+        fields = {row["stage"]: set(columns.names) for row, columns in zip(self.stages, self.columns, strict=True)}
+        steps = self.manifest.where("scorers", run=self.run).to_pylist()
+        ranked = {row["step"]: row["score"] for row in steps if row["score"] not in (None, "pass")}
+        return {name: f"{name}.{ranked[name]}" for name in self.ids if ranked.get(name) in fields[name]}
+
+    @property
+    def ranked_by(self) -> list[str]:
+        return list(self.score_of.values())
 
     def reaches(self, stage: str) -> str:
         """SQL condition: the document came to the stage."""

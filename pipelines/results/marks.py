@@ -29,17 +29,17 @@ def marks_of(edits: Sequence[dict[str, Any]], spans: Sequence[tuple[Sequence[dic
     `edits` are those of all transforms together. `spans`: for each stage that has some, the edits of the transforms
     before it, and what it found, in the text that these made.
     """
-    return disjoint([*edit_marks(edits), *(mark for before, found in spans for mark in span_marks(before, found))])
+    return disjoint([*edit_marks(edits), *(mark for span in spans for mark in span_marks(*span))])
 
 
 def edit_marks(edits: Sequence[dict[str, Any]]) -> list[Mark]:
     return [Mark(edit["start"], edit["end"], "edit", edit["replacement"]) for edit in edits]
 
 
-def span_marks(before: Sequence[dict[str, Any]], found: Any, stage: str | None = None) -> list[Mark]:
+def span_marks(before: Sequence[dict[str, Any]], spans: Any, stage: str | None = None) -> list[Mark]:
     """What one stage found in the text that the edits `before` it made."""
     marks = []
-    for span in found or ():
+    for span in spans or ():
         what = next((value for name, value in span.items() if name not in ("start", "end")), None)
         start, end = in_source(span["start"], before), in_source(span["end"], before)
         marks.append(Mark(start, end, str(what or "found"), stage=stage))
