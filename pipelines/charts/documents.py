@@ -95,7 +95,14 @@ def _by_reason(run: OpenRun) -> Drawn:
 
 
 def _group(by: str, title: str, total: int, **told: Any) -> DocumentGroup:
-    group = {"by": by, "title": valid(title), "outcome": None, "stage": None, "field": None, "threshold": None}
+    group: dict[str, Any] = {
+        "by": by,
+        "title": valid(title),
+        "outcome": None,
+        "stage": None,
+        "field": None,
+        "threshold": None,
+    }
     group |= {"side": None, "rule": None, "total": total, "documents": [], **told}
     return cast(DocumentGroup, group)
 

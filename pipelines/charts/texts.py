@@ -79,17 +79,17 @@ def with_finds(marks: Sequence[ByteMark], finds: Sequence[ByteMark]) -> list[Byt
 def repeated(text: str, stage: str | None) -> list[ByteMark]:
     """Words that stand in an n-gram which the text has before already."""
     words = list(_WORD.finditer(text))
-    said = set[tuple[str, ...]]()
+    seen = set[tuple[str, ...]]()
     ranges: list[tuple[int, int]] = []
     for first in range(len(words) - GRAM + 1):
         gram = tuple(word.group().lower() for word in words[first : first + GRAM])
-        if gram in said:
+        if gram in seen:
             start, end = words[first].start(), words[first + GRAM - 1].end()
             if ranges and start <= ranges[-1][1]:
                 ranges[-1] = ranges[-1][0], end
             else:
                 ranges.append((start, end))
-        said.add(gram)
+        seen.add(gram)
     return in_bytes(text, [(start, end, None) for start, end in ranges], "repeated", stage)
 
 
