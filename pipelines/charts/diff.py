@@ -45,10 +45,10 @@ def common(texts: Sequence[str]) -> list[str]:
     words = _words(texts[0])
     shared = [True] * len(words)
     for text in texts[1:]:
-        there = [False] * len(words)
+        shared_with = [False] * len(words)
         for a, _, size in _matcher(words, _words(text)).get_matching_blocks():
-            there[a : a + size] = [True] * size
-        shared = [one and other for one, other in zip(shared, there, strict=True)]
+            shared_with[a : a + size] = [True] * size
+        shared = [one and other for one, other in zip(shared, shared_with, strict=True)]
     runs, current = [], list[str]()
     for word, is_shared in [*zip(words, shared, strict=True), ("", False)]:
         if is_shared:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from curation.manifest.parts import Manifest
-from curation.statistics.intervals import lower_bound, upper_bound
 from pipelines.charts.run import OpenRun
 from pipelines.weak_to_strong.result import find_report
 from schemas.charts import Estimate, Reliability, ReliabilityBin, StudentGap, SupervisorRow
@@ -49,6 +48,8 @@ def reliability(manifest: Manifest, run: str | None = None) -> Reliability:
 
 
 def _bin(row: list[float], labelled: int) -> ReliabilityBin:
+    from curation.statistics.intervals import lower_bound, upper_bound  # scipy, which few pages need
+
     confidence, accuracy, share = row
     rows = round(share * labelled)
     right = round(accuracy * rows)

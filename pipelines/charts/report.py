@@ -42,7 +42,7 @@ def report_data(manifest: Manifest, run: str | None = None, attributions: bool =
 def report_of(run: OpenRun, attributions: bool = True) -> Report:
     missing: list[Missing] = []
 
-    def made(piece: str, make: Callable[[], T]) -> T | None:
+    def attempt(piece: str, make: Callable[[], T]) -> T | None:
         try:
             return make()
         except CurationError as failure:
@@ -52,7 +52,7 @@ def report_of(run: OpenRun, attributions: bool = True) -> Report:
 
     def of_family(family: str, make: Callable[[OpenRun, str], T]) -> list[T]:
         names = [row["stage"] for row in run.stages if row["family"] == family and row["stage"] in run.groups]
-        pieces = [made(name, partial(make, run, name)) for name in names]
+        pieces = [attempt(name, partial(make, run, name)) for name in names]
         return [piece for piece in pieces if piece is not None]
 
     record = run.manifest.where("runs", run=run.run).to_pylist()[0]
@@ -73,15 +73,15 @@ def report_of(run: OpenRun, attributions: bool = True) -> Report:
         "kept": totals["kept"],
         "dropped": totals["dropped"],
         "errored": totals["errored"],
-        "striking": made("striking", lambda: _striking(run)) or [],
+        "striking": attempt("striking", lambda: _striking(run)) or [],
         "funnel": funnel(run),
-        "histograms": made("histograms", lambda: histograms(run)) or [],
-        "scatters": made("scatters", lambda: scatters(run)) or [],
-        "documents_shown": made("documents", lambda: documents(run, attributions=attributions)) or no_documents,
+        "histograms": attempt("histograms", lambda: histograms(run)) or [],
+        "scatters": attempt("scatters", lambda: scatters(run)) or [],
+        "documents_shown": attempt("documents", lambda: documents(run, attributions=attributions)) or no_documents,
         "clusters": of_family("dedup", clusters),
         "selections": of_family("select", selection_map),
-        "shift": made("shift", lambda: shift(run)) or no_shift,
-        "reliability": made("reliability", lambda: used(run)) or [],
+        "shift": attempt("shift", lambda: shift(run)) or no_shift,
+        "reliability": attempt("reliability", lambda: used(run)) or [],
         "origin": where_from,
         "missing": missing,
     }

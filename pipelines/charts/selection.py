@@ -126,17 +126,17 @@ def _points(run: OpenRun, stage: str) -> Points | None:
                     JOIN (SELECT col0 AS filename, col1 AS file FROM (VALUES {files})) f USING (filename)
                     SEMI JOIN ({table}) s ON s.file = f.file AND s.row = p.row
                     WHERE p.vector IS NOT NULL GROUP BY ALL) v ON v.file = t.file AND v.row = t.row ORDER BY t.doc"""
-    found = run.rows(query)
-    if len(found) < 3:
+    drawn = run.rows(query)
+    if len(drawn) < 3:
         return None
-    doc, lengths, chosen, vectors = zip(*found, strict=True)
+    doc, lengths, chosen, vectors = zip(*drawn, strict=True)
     entrants = run.groups[stage]["entrants"]
-    note = f"{len(found):,} of {entrants:,} documents, drawn by hash"
+    note = f"{len(drawn):,} of {entrants:,} documents, drawn by hash"
     note += "" if len(decided) == len(run.decided) else f" from {len(decided):,} of {len(run.decided):,} shards"
     note += "; so are the baselines, as many of these."
     return Points(
         np.array(doc), np.array(chosen, dtype=bool), np.array(lengths), np.array(vectors, dtype=np.float64),
-        f"{name}.vector", None if len(found) == entrants else note,
+        f"{name}.vector", None if len(drawn) == entrants else note,
     )  # fmt: skip
 
 
