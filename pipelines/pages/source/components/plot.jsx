@@ -1,0 +1,34 @@
+import * as Plot from "@observablehq/plot";
+import {useEffect, useRef, useState} from "preact/hooks";
+
+/**
+ * A drawing by Observable Plot that is as wide as its column.
+ *
+ * options: WIDTH in pixels → Plot's options; label: what a reader who cannot see it is told; inputs: what the drawing
+ * depends on, as for useEffect.
+ */
+export function Chart({options, label, inputs = []}) {
+  const box = useRef(null);
+  const width = useWidth(box);
+  useEffect(() => {
+    if (!width) return;
+    const drawing = Plot.plot({className: "plot", style: {fontFamily: "inherit", fontSize: "12px"}, ...options(width), width});
+    const svg = drawing.matches("svg") ? drawing : drawing.querySelector("svg");
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", label);
+    box.current.replaceChildren(drawing);
+  }, [width, label, ...inputs]);
+  return <div class="chart" ref={box} />;
+}
+
+export function useWidth(box) {
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const look = () => setWidth(Math.round(box.current?.clientWidth ?? 0));
+    const observer = new ResizeObserver(look);
+    look();
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  return width;
+}
