@@ -1,0 +1,121 @@
+import {useState} from "preact/hooks";
+import {Choice, Legend, Note} from "./controls.jsx";
+import {bytes, compact, count, duration, share} from "./format.js";
+import {Line} from "./text.jsx";
+
+const UNITS = [
+  {value: "documents", label: "documents", into: "rows_in", out: "rows_out", show: count},
+  {value: "tokens", label: "tokens", into: "tokens_in", out: "tokens_out", show: compact},
+  {value: "bytes", label: "bytes", into: "bytes_in", out: "bytes_out", show: bytes},
+];
+const OUTCOMES = [
+  {label: "goes on", colour: "kept"},
+  {label: "dropped", colour: "dropped"},
+  {label: "errored", colour: "errored"},
+];
+
+/**
+ * What comes to each stage and leaves it, as a flow from top to bottom: the width of a band is a number of documents,
+ * tokens or bytes. `data` is a Funnel of schemas/charts.py; with `onChoose(stage)` the names of stages are buttons.
+ */
+export function Funnel({data, chosen, onChoose}) {
+  const units = UNITS.filter(({into}) => data.rows.some((row) => row[into] != null));
+  const [name, setName] = useState("documents");
+  const unit = units.find(({value}) => value === name) ?? UNITS[0];
+  const total = Math.max(...data.rows.map((row) => row[unit.into] ?? 0), 1);
+  const errors = data.rows.some((row) => row.errored);
+  return (
+    <div class="funnel">
+      <div class="bar-of-controls">
+        {units.length > 1 && <Choice label="Width of the bands" value={name} onChange={setName} options={units} />}
+        <Legend items={errors ? OUTCOMES : OUTCOMES.slice(0, 2)} />
+      </div>
+      <ol class="funnel-stages">
+        {data.rows.map((row) => (
+          <Stage key={row.stage} {...{row, unit, total, onChoose}} chosen={chosen === row.stage} />
+        ))}
+      </ol>
+      <Note text={data.note} />
+      {unit.value === "tokens" && data.tokens_of && <Note text={`Tokens as ${data.tokens_of} counts them.`} />}
+    </div>
+  );
+}
+
+function Stage({row, unit, total, chosen, onChoose}) {
+  const end = row.family === "input" || row.family === "output";
+  const name = <Line text={row.stage} />;
+  return (
+    <li class={`funnel-stage ${row.family}`} aria-current={chosen ? "true" : undefined}>
+      <div class="funnel-name">
+        {onChoose && row.family !== "output" ? (
+          <button type="button" class="link" onClick={() => onChoose(row.stage)}>
+            {name}
+          </button>
+        ) : (
+          <strong>{name}</strong>
+        )}
+        {!end && row.stage_kind !== row.stage && (
+          <span class="faint">
+            <Line text={row.stage_kind} />
+          </span>
+        )}
+        {row.keep && <Line code text={row.keep} />}
+      </div>
+      <Band into={row[unit.into]} out={row[unit.out]} errored={unit.into === "rows_in" ? row.errored : 0} total={total} />
+      <Numbers row={row} unit={unit} />
+    </li>
+  );
+}
+
+function Numbers({row, unit}) {
+  const [into, out] = [row[unit.into], row[unit.out]];
+  const lost = into == null || out == null ? 0 : into - out;
+  return (
+    <div class="funnel-numbers">
+      <strong>{unit.show(row.family === "input" ? into : out)}</strong>
+      {row.family === "input" && <span class="faint">{unit.label} in</span>}
+      {row.family === "output" && <span class="faint">{unit.label} kept</span>}
+      {lost > 0 && (
+        <span class="lost">
+          −{unit.show(lost)} · {share(lost, into)}
+        </span>
+      )}
+      {row.errored > 0 && unit.into === "rows_in" && <span class="failed">{count(row.errored)} of them errored</span>}
+      {lost < 0 && <span class="faint">+{unit.show(-lost)}</span>}
+      <span class="faint">{cost(row)}</span>
+    </div>
+  );
+}
+
+function cost({seconds, scored, family, documents_per_second: rate}) {
+  if (seconds == null) return family === "scorer" && !scored ? "scored before" : null;
+  return rate ? `${duration(seconds)} · ${compact(Math.round(rate))}/s` : duration(seconds);
+}
+
+const WIDTH = 1000;
+const HEIGHT = 100;
+
+/** The band of one stage: what goes on stays upright, what is lost slants away to the right. */
+function Band({into, out, errored, total}) {
+  if (into == null || out == null) return <div class="funnel-band none">not counted here</div>;
+  const scale = (value) => (WIDTH * value) / total;
+  const dropped = Math.max(into - out - errored, 0);
+  return (
+    <svg class="funnel-band" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+      <rect class="track" width={WIDTH} height={HEIGHT} />
+      <rect class="kept" width={scale(out)} height={HEIGHT} />
+      <Lost name="dropped" from={scale(out)} to={scale(out + dropped)} />
+      <Lost name="errored" from={scale(out + dropped)} to={scale(out + dropped + errored)} />
+    </svg>
+  );
+}
+
+function Lost({name, from, to}) {
+  if (to <= from) return null;
+  const width = Math.max(to - from, 2); // one document of a million is there to be seen
+  const aside = 26;
+  const half = 34;
+  const end = 62;
+  const edge = (x, back) => (back ? `C${x + aside},${half} ${x},${half} ${x},0` : `C${x},${half} ${x + aside},${half} ${x + aside},${end}`);
+  return <path class={name} d={`M${from},0H${from + width}${edge(from + width)}H${from + aside}${edge(from, true)}Z`} />;
+}
