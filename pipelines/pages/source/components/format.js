@@ -18,10 +18,14 @@ export const compact = (value) => (value == null ? NONE : Math.abs(value) < 10_0
 export function share(part, whole = 1) {
   if (part == null || !whole) return NONE;
   const value = part / whole;
-  if (value > 0 && value < 0.0005) return "< 0.1 %";
-  if (value < 1 && value > 0.9995) return "> 99.9 %";
+  if (value === 0 || value === 1) return `${100 * value}\u202f%`;
+  if (value > 0 && value < 0.0005) return "< 0.1\u202f%";
+  if (value < 1 && value > 0.9995) return "> 99.9\u202f%";
   return shares.format(value).replace("%", "\u202f%");
 }
+
+/** 40 %, at a tick of an axis */
+export const tickShare = (value) => `${numbers.format(100 * value)}\u202f%`;
 
 /** Three significant digits; very large and very small ones as powers of ten. */
 export function number(value) {

@@ -60,8 +60,9 @@ function Stage({row, unit, total, chosen, onChoose}) {
           </span>
         )}
         {row.keep && <Line code text={row.keep} />}
+        <Cost row={row} />
       </div>
-      <Band into={row[unit.into]} out={row[unit.out]} errored={unit.into === "rows_in" ? row.errored : 0} total={total} />
+      <Band last={row.family === "output"} into={row[unit.into]} out={row[unit.out]} errored={unit.into === "rows_in" ? row.errored : 0} total={total} />
       <Numbers row={row} unit={unit} />
     </li>
   );
@@ -82,28 +83,28 @@ function Numbers({row, unit}) {
       )}
       {row.errored > 0 && unit.into === "rows_in" && <span class="failed">{count(row.errored)} of them errored</span>}
       {lost < 0 && <span class="faint">+{unit.show(-lost)}</span>}
-      <span class="faint">{cost(row)}</span>
     </div>
   );
 }
 
-function cost({seconds, scored, family, documents_per_second: rate}) {
-  if (seconds == null) return family === "scorer" && !scored ? "scored before" : null;
-  return rate ? `${duration(seconds)} · ${compact(Math.round(rate))}/s` : duration(seconds);
+function Cost({row: {seconds, scored, family, documents_per_second: rate}}) {
+  if (seconds == null) return family === "scorer" && !scored ? <span class="cost">scored before</span> : null;
+  return <span class="cost">{rate ? `${duration(seconds)}, ${compact(Math.round(rate))} documents/s` : duration(seconds)}</span>;
 }
 
 const WIDTH = 1000;
 const HEIGHT = 100;
+const BAR = 46; // how much of the height is a bar, to be read; below it the documents flow on
 
 /** The band of one stage: what goes on stays upright, what is lost slants away to the right. */
-function Band({into, out, errored, total}) {
+function Band({last, into, out, errored, total}) {
   if (into == null || out == null) return <div class="funnel-band none">not counted here</div>;
   const scale = (value) => (WIDTH * value) / total;
   const dropped = Math.max(into - out - errored, 0);
   return (
     <svg class="funnel-band" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
-      <rect class="track" width={WIDTH} height={HEIGHT} />
-      <rect class="kept" width={scale(out)} height={HEIGHT} />
+      <rect class="kept" width={scale(out)} height={BAR} />
+      {!last && <rect class="kept flow" y={BAR} width={scale(out)} height={HEIGHT - BAR} />}
       <Lost name="dropped" from={scale(out)} to={scale(out + dropped)} />
       <Lost name="errored" from={scale(out + dropped)} to={scale(out + dropped + errored)} />
     </svg>
@@ -112,10 +113,17 @@ function Band({into, out, errored, total}) {
 
 function Lost({name, from, to}) {
   if (to <= from) return null;
-  const width = Math.max(to - from, 2); // one document of a million is there to be seen
-  const aside = 26;
-  const half = 34;
-  const end = 62;
-  const edge = (x, back) => (back ? `C${x + aside},${half} ${x},${half} ${x},0` : `C${x},${half} ${x + aside},${half} ${x + aside},${end}`);
-  return <path class={name} d={`M${from},0H${from + width}${edge(from + width)}H${from + aside}${edge(from, true)}Z`} />;
+  const width = Math.max(to - from, 3); // one document of a million is there to be seen
+  const left = Math.min(from, WIDTH - width);
+  const [right, aside, end] = [left + width, 22, HEIGHT - 12];
+  const half = (BAR + end) / 2;
+  return (
+    <>
+      <rect class={name} x={left} width={width} height={BAR} />
+      <path
+        class={`${name} flow`}
+        d={`M${left},${BAR}H${right}C${right},${half} ${right + aside},${half} ${right + aside},${end}H${left + aside}C${left + aside},${half} ${left},${half} ${left},${BAR}Z`}
+      />
+    </>
+  );
 }

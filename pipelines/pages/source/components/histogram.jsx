@@ -7,12 +7,13 @@ import {DataTable} from "./table.jsx";
 import {Line} from "./text.jsx";
 
 const SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "=": "=", "<>": "≠"};
+const FAILS = {"<": "are not below", "<=": "are above", ">": "are not above", ">=": "are below", "=": "are not", "<>": "are"};
 
 /**
  * One measurement: how many documents have which value, before and after, and where gates cut. `data` is a Histogram of
  * schemas/charts.py. `bounds` are drawn in place of the data's, such as those of a slider that moves.
  */
-export function Histogram({data, bounds = data.bounds, heading: Heading = "h3", children}) {
+export function Histogram({data, bounds = data.bounds, legend = true, heading: Heading = "h3", children}) {
   const [source, setSource] = useState(null);
   const bars = data.by_source.find((entry) => entry.source === source) ?? data.bars;
   const inside = sum(bars.before);
@@ -33,12 +34,7 @@ export function Histogram({data, bounds = data.bounds, heading: Heading = "h3", 
       ) : (
         <p class="note">No document {source == null ? "has a value" : "of this source has a value"}.</p>
       )}
-      <Legend
-        items={[
-          {colour: "neutral", label: "came to the stage"},
-          {colour: "kept", label: "kept in the end"},
-        ]}
-      />
+      {legend && <HistogramLegend />}
       <Note text={[outside(data), data.note].filter(Boolean).join(" ") || null} />
       <More summary="Numbers">
         <DataTable caption={`Quantiles of ${data.name}`} columns={QUANTILES} rows={[{...data.quantiles, ...data}]} />
@@ -46,6 +42,16 @@ export function Histogram({data, bounds = data.bounds, heading: Heading = "h3", 
     </div>
   );
 }
+
+export const HistogramLegend = () => (
+  <Legend
+    items={[
+      {colour: "neutral", label: "came to the stage"},
+      {colour: "kept", label: "kept in the end"},
+      {colour: "dropped-soft", label: "values that fail a gate"},
+    ]}
+  />
+);
 
 const QUANTILES = [
   {name: "minimum", label: "least"},
@@ -81,14 +87,21 @@ function sentence(data) {
   if (!bound) return median == null ? "No document has a value." : `No gate reads it; half of the documents are below ${number(median)}.`;
   return data.bounds.map((each) => (
     <>
-      <strong>{share(each.failing, each.passing + each.failing)}</strong> of {counted(each.passing + each.failing, "document")}{" "}
-      fail {SIGNS[each.operator]} {number(each.value)}.{" "}
+      <strong>{share(each.failing, each.passing + each.failing)}</strong> of {counted(each.passing + each.failing, "document")} {FAILS[each.operator]}{" "}
+      {number(each.value)} and fail
+      {each.stage !== data.stage && (
+        <>
+          {" "}
+          at <Line text={each.stage} />
+        </>
+      )}
+      .{" "}
     </>
   ));
 }
 
 const plain = ({bounds}) =>
-  bounds.map((each) => `${share(each.failing, each.passing + each.failing)} fail ${each.operator} ${number(each.value)}.`).join(" ");
+  bounds.map((each) => `${share(each.failing, each.passing + each.failing)} ${FAILS[each.operator]} ${number(each.value)} and fail.`).join(" ");
 
 function outside({below, above, nulls, nans, edges}) {
   const told = [
@@ -110,11 +123,11 @@ function drawing({edges, scale, type}, bars, bounds, width) {
   });
   return {
     height: 210,
-    marginTop: 24,
+    marginTop: 26,
     marginLeft: 44,
     marginRight: 12,
     marginBottom: 28,
-    x: {type: scaleOf({scale, edges}), domain: [first, last], label: null, tickFormat: ticks(type), ticks: Math.min(6, width / 70)},
+    x: {...scaleOf({scale, edges}, Math.min(6, width / 70)), label: null, tickFormat: ticks(type)},
     y: {label: null, ticks: 3, tickFormat: compact, nice: true},
     marks: [
       Plot.rect(fails, {x1: "x1", x2: "x2", fill: "var(--dropped-soft)"}),

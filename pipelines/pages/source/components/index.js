@@ -5,7 +5,7 @@ export {Choice, Legend, More, Note} from "./controls.jsx";
 export {DocumentCard, DocumentGroups, DocumentText, Outcome} from "./document.jsx";
 export * from "./format.js";
 export {Funnel} from "./funnel.jsx";
-export {Histogram} from "./histogram.jsx";
+export {Histogram, HistogramLegend} from "./histogram.jsx";
 export {Origin} from "./origin.jsx";
 export {COLOURS, Chart} from "./plot.jsx";
 export {Reliability} from "./reliability.jsx";

@@ -102,4 +102,4 @@ const ATTEMPTS = [
   {name: "hardware"},
 ];
 
-const Hash = ({text}) => (text ? <Line code text={text} /> : null);
+const Hash = ({text}) => (text ? <code class="hash">{text}</code> : null);

@@ -12,7 +12,9 @@ export function Chart({options, label, inputs = [], ...rest}) {
   const width = useWidth(box);
   useEffect(() => {
     if (!width) return;
-    const drawing = Plot.plot({className: "plot", style: {fontFamily: "inherit", fontSize: "12px"}, ...options(width), width});
+    const {x, y, ...rest} = options(width);
+    const style = {fontFamily: "inherit", fontSize: "12px"};
+    const drawing = Plot.plot({className: "plot", style, x: {tickSize: 0, ...x}, y: {tickSize: 0, ...y}, ...rest, width});
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", label);
     box.current.replaceChildren(drawing);
@@ -45,5 +47,13 @@ export const COLOURS = {
   paper: "var(--paper)",
 };
 
-/** A scale of values whose edges are spaced evenly or by powers; zero has no logarithm. */
-export const scaleOf = ({scale, edges}) => (scale === "log" ? (edges[0] > 0 ? "log" : "symlog") : "linear");
+/** A scale's type, domain and some ticks; powers of ten are as many as there is room for, and have no others between. */
+export function scaleOf({scale, edges}, ticks) {
+  const [low, high] = [edges[0], edges.at(-1)];
+  if (scale !== "log") return {type: "linear", domain: [low, high], ticks};
+  const powers = Array.from({length: 40}, (_, power) => 10 ** (power - 20)).filter((value) => value >= low && value <= high);
+  const few = powers.length < 3 ? powers.flatMap((value) => [value / 2, value, 2 * value, 5 * value]) : powers;
+  const step = Math.ceil(few.length / Math.max(ticks, 2));
+  const shown = few.filter((value, index) => value >= low && value <= high && index % step === 0);
+  return {type: low > 0 ? "log" : "symlog", domain: [low, high], ticks: low > 0 ? shown : [0, ...shown]};
+}

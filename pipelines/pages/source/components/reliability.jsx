@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import {Note} from "./controls.jsx";
-import {count, counted, number, share} from "./format.js";
+import {count, counted, share, tickShare} from "./format.js";
 import {COLOURS, Chart} from "./plot.jsx";
 import {DataTable} from "./table.jsx";
 import {Line} from "./text.jsx";
@@ -70,7 +70,7 @@ const SUPERVISORS = [
   {name: "dependence", label: "dependence", numeric: true},
 ];
 
-const axis = {label: null, tickFormat: (value) => share(value), ticks: 4};
+const axis = {label: null, tickFormat: tickShare, ticks: 4};
 
 function diagram({bins}, width) {
   const most = Math.max(...bins.map(({rows}) => rows), 1);
@@ -79,6 +79,7 @@ function diagram({bins}, width) {
   return {
     height: Math.min(width, 320),
     marginLeft: 52,
+    marginTop: 30,
     marginBottom: 40,
     x: {...axis, domain, label: "confidence →"},
     y: {...axis, domain, label: "↑ right"},
@@ -96,6 +97,7 @@ function coverage({coverage: points, error_target: target}, width) {
   return {
     height: Math.min(width, 320),
     marginLeft: 52,
+    marginTop: 30,
     marginRight: 16,
     marginBottom: 40,
     x: {...axis, domain: [0, 1], label: "labelled →"},

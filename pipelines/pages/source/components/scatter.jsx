@@ -38,11 +38,9 @@ const mixed = (part) => `color-mix(in oklab, var(--kept) ${Math.round(100 * part
 const Scale = () => (
   <p class="legend" aria-hidden="true">
     <span>none kept</span>
-    {[0, 0.25, 0.5, 0.75, 1].map((part) => (
-      <span key={part} class="swatch" style={{background: mixed(part)}} />
-    ))}
+    <span class="ramp" />
     <span>all kept</span>
-    <span>· fainter: fewer documents</span>
+    <span>fainter: fewer documents</span>
   </p>
 );
 
@@ -61,11 +59,11 @@ function drawing({x, y, cells}, width) {
   const gates = {stroke: COLOURS.ink, strokeWidth: 1.5};
   return {
     height: Math.min(Math.max(width * 0.7, 240), 420),
-    marginTop: 20,
+    marginTop: 30,
     marginLeft: 52,
     marginBottom: 40,
-    x: {type: scaleOf(x), domain: [x.edges[0], x.edges.at(-1)], label: `${x.name} →`, ticks: width / 80, tickFormat: number},
-    y: {type: scaleOf(y), domain: [y.edges[0], y.edges.at(-1)], label: `↑ ${y.name}`, ticks: 5, tickFormat: number},
+    x: {...scaleOf(x, width / 80), label: `${x.name} →`, tickFormat: number},
+    y: {...scaleOf(y, 5), label: `↑ ${y.name}`, tickFormat: number},
     color: {type: "identity"},
     opacity: {type: "identity"},
     marks: [

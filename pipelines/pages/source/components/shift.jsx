@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import {Legend, Note} from "./controls.jsx";
-import {count, number, share} from "./format.js";
+import {count, number, share, tickShare} from "./format.js";
 import {COLOURS, Chart} from "./plot.jsx";
 
 const TITLES = {language: "Languages", source: "Sources", length: "Lengths", domain: "Domains", ngram: "N-grams"};
@@ -55,9 +55,9 @@ function changes(panel, width) {
   return {
     height: rows.length * PITCH + 34,
     marginLeft: names,
-    marginRight: 52,
+    marginRight: 128,
     marginTop: 4,
-    x: {label: null, ticks: 3, tickFormat: (value) => share(value), nice: true, zero: true, grid: false},
+    x: {label: null, ticks: 3, tickFormat: tickShare, nice: true, zero: true, grid: false},
     y: {type: "band", domain: rows.map((_, position) => position), axis: null},
     marks: [
       Plot.axisY({text: (position) => shown(clipped(rows[position].name, room)), tickSize: 0, fill: COLOURS.ink}),
@@ -65,7 +65,7 @@ function changes(panel, width) {
       Plot.ruleY(rows, {y: (_, position) => position, x1: "was", x2: "is", stroke: COLOURS.neutral, strokeWidth: 3}),
       Plot.dot(rows, {y: (_, position) => position, x: "was", r: 4, fill: COLOURS.neutral}),
       Plot.dot(rows, {y: (_, position) => position, x: "is", r: 5, fill: COLOURS.kept, title: ({name, row}) => `${shown(name)}: ${count(row.before)} before, ${count(row.after)} after`}),
-      Plot.text(rows, {y: (_, position) => position, x: ({was, is}) => Math.max(was, is), text: ({is}) => share(is), dx: 9, textAnchor: "start", fill: COLOURS.soft}),
+      Plot.text(rows, {y: (_, position) => position, frameAnchor: "right", text: ({was, is}) => `${share(was)} → ${share(is)}`, dx: 126, fill: COLOURS.soft}),
     ],
   };
 }
@@ -76,8 +76,8 @@ function lengths(panel) {
     height: 220,
     marginLeft: 44,
     marginBottom: 46,
-    x: {type: "band", domain: rows.map(({name}) => name), label: null, tickSize: 0, tickRotate: rows.length > 8 ? -40 : 0, padding: 0.15},
-    y: {label: null, ticks: 3, tickFormat: (value) => share(value), nice: true},
+    x: {type: "band", domain: rows.map(({name}) => name), label: null, tickRotate: rows.length > 8 ? -40 : 0, padding: 0.15},
+    y: {label: null, ticks: 3, tickFormat: tickShare, nice: true},
     marks: [
       Plot.gridY({ticks: 3, stroke: COLOURS.line, strokeOpacity: 1}),
       Plot.barY(rows, {x: "name", y: "was", fill: COLOURS.neutral, title: ({row}) => `${count(row.before)} before`}),

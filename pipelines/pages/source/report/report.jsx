@@ -1,5 +1,6 @@
-import {Bars, Clusters, count, counted, DocumentGroups, Funnel, Histogram, Line, Note, Origin, Reliability, Scatter, SelectionMap, share, Shift, time} from "../components/index.js";
+import {Bars, Clusters, count, counted, DocumentGroups, Funnel, Histogram, HistogramLegend, Line, Note, Origin, Reliability, Scatter, SelectionMap, share, Shift, time} from "../components/index.js";
 import {Contents} from "./contents.jsx";
+import {Guard} from "./guard.jsx";
 
 /** The report of a run: `data` is a Report of schemas/charts.py. */
 export function Report({data}) {
@@ -28,7 +29,7 @@ export function Report({data}) {
         {sections.map(({id, title, content}) => (
           <section class="section" id={id} key={id} aria-labelledby={`${id}-title`}>
             <h2 id={`${id}-title`}>{title}</h2>
-            {content}
+            <Guard>{content}</Guard>
           </section>
         ))}
         <Note text={data.note} />
@@ -70,18 +71,27 @@ function Summary({data}) {
   );
 }
 
+const OUTCOMES = ["kept", "dropped", "errored"];
+
 function Outcomes({data}) {
   return (
-    <dl class="outcomes">
-      {["kept", "dropped", "errored"].map((outcome) => (
-        <div key={outcome} class={`outcome ${outcome}`} style={{flexGrow: Math.max(data[outcome], 0)}}>
-          <dt>{outcome}</dt>
-          <dd>
-            {count(data[outcome])} <span>{share(data[outcome], data.documents)}</span>
-          </dd>
-        </div>
-      ))}
-    </dl>
+    <>
+      <div class="outcome-bar" aria-hidden="true">
+        {OUTCOMES.filter((outcome) => data[outcome]).map((outcome) => (
+          <span key={outcome} class={outcome} style={{flexGrow: data[outcome]}} />
+        ))}
+      </div>
+      <dl class="outcomes">
+        {OUTCOMES.map((outcome) => (
+          <div key={outcome} class={outcome}>
+            <dt>{outcome}</dt>
+            <dd>
+              {count(data[outcome])} <span>{share(data[outcome], data.documents)}</span>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </>
   );
 }
 
@@ -147,9 +157,10 @@ function Reasons({rows, more}) {
 const Pieces = ({items, of: Piece, about}) => (
   <>
     <p class="lead">{about}</p>
+    {Piece === Histogram && <HistogramLegend />}
     <div class="pieces">
       {items.map((item, index) => (
-        <Piece key={index} data={item} />
+        <Piece key={index} data={item} legend={false} />
       ))}
     </div>
   </>
