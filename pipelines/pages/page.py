@@ -43,7 +43,9 @@ class Page:
             '<meta name="color-scheme" content="light dark">\n'
             f"<title>{escape(self.title)}</title>\n<style>"
         )
-        body = f'</style>\n</head>\n<body>\n<div id="page">{self._plain}</div>\n<script id="data" type="application/json">'
+        body = (
+            f'</style>\n</head>\n<body>\n<div id="page">{self._plain}</div>\n<script id="data" type="application/json">'
+        )
         text = head + style + body + _json(self.data) + f"</script>\n<script>{script}</script>\n</body>\n</html>\n"
         return text.encode("utf-8", "backslashreplace")  # lone surrogates are left in JSON alone, and are escapes there
 
@@ -51,7 +53,8 @@ class Page:
         """In a frame of its own, so that the notebook's styles and ours do not meet."""
         document = escape(self.html.decode(), quote=True)
         frame = "width:100%;height:80vh;border:0;border-radius:6px"
-        return f'<iframe title="{escape(self.title)}" sandbox="allow-scripts" style="{frame}" srcdoc="{document}"></iframe>'
+        title = escape(self.title)
+        return f'<iframe title="{title}" sandbox="allow-scripts" style="{frame}" srcdoc="{document}"></iframe>'
 
 
 @lru_cache(maxsize=8)
