@@ -7,6 +7,8 @@ from typing import Any
 
 from curation.escape import page
 
+NEEDS = "Charts and documents need JavaScript. All of it is in this file, and it asks no server."
+
 
 def plain(data: Mapping[str, Any]) -> str:
     """HTML of a `schemas.charts.Report`; whatever comes from data is text in it."""
@@ -32,7 +34,7 @@ def plain(data: Mapping[str, Any]) -> str:
             _table(head, rows),
             "<h2>Why documents were dropped</h2>",
             _table(("stage", "reason", "documents"), reasons),
-            "<noscript><p>Charts and documents need JavaScript. All of it is in this file; it asks no server.</p></noscript>",
+            f"<noscript><p>{NEEDS}</p></noscript>",
             "</main>",
         ]
     )
