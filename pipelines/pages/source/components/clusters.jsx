@@ -44,7 +44,7 @@ export function Clusters({data, heading: Heading = "h3"}) {
       {data.refused.length > 0 && (
         <p class="note">
           Near pairs that stayed:{" "}
-          <Line text={data.refused.map(({rule, documents}) => `${count(documents)} for ${rule}`).join("; ")} />.
+          <Line text={data.refused.map(({rule, documents}) => `${count(documents)} because ${rule}`).join("; ")} />.
         </p>
       )}
       {data.stayed.map((pair, index) => (
@@ -78,7 +78,9 @@ export function Cluster({data}) {
       summary={
         <>
           {counted(data.size, "document")}, {count(data.dropped)} dropped{" "}
-          {data.template && <span class="tag dropped">one template?</span>} <span class="faint"><Line text={title(best)} /></span>
+          {data.template && <span class="tag dropped">one template?</span>} <span class="below">
+            <Line text={title(best)} />
+          </span>
         </>
       }
     >
@@ -112,7 +114,7 @@ function Pair({data}) {
       summary={
         <>
           {share(data.similarity)} alike{" "}
-          <span class="faint">
+          <span class="below">
             <Line text={`${title(data.a)} and ${title(data.b)}`} />
             {data.reason && <>: <Line text={data.reason} /></>}
           </span>

@@ -31,8 +31,8 @@ export const tickShare = (value) => `${numbers.format(100 * value)}\u202f%`;
 export function number(value) {
   if (value == null) return NONE;
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(2).replace("e+", "e");
-  return size >= 1000 ? count(value) : numbers.format(value);
+  const shown = size !== 0 && (size < 1e-4 || size >= 1e9) ? value.toExponential(2).replace("e+", "e") : size >= 1000 ? count(value) : numbers.format(value);
+  return shown.replaceAll("-", "\u2212");
 }
 
 /** 4.2 MB, of 1,000 kB each */

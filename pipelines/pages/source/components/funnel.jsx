@@ -93,37 +93,46 @@ function Cost({row: {seconds, scored, family, documents_per_second: rate}}) {
 }
 
 const WIDTH = 1000;
-const HEIGHT = 100;
-const BAR = 46; // how much of the height is a bar, to be read; below it the documents flow on
 
-/** The band of one stage: what goes on stays upright, what is lost slants away to the right. */
+/** The band of one stage: a bar to be read, and below it what goes on straight down and what is lost aside. */
 function Band({last, into, out, errored, total}) {
   if (into == null || out == null) return <div class="funnel-band none">not counted here</div>;
   const scale = (value) => (WIDTH * value) / total;
   const dropped = Math.max(into - out - errored, 0);
+  const parts = [
+    {name: "kept", from: 0, to: scale(out)},
+    {name: "dropped", from: scale(out), to: scale(out + dropped)},
+    {name: "errored", from: scale(out + dropped), to: scale(out + dropped + errored)},
+  ].filter(({from, to}) => to > from);
+  const lost = parts.filter(({name}) => name !== "kept").map(widened);
   return (
-    <svg class="funnel-band" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
-      <rect class="kept" width={scale(out)} height={BAR} />
-      {!last && <rect class="kept flow" y={BAR} width={scale(out)} height={HEIGHT - BAR} />}
-      <Lost name="dropped" from={scale(out)} to={scale(out + dropped)} />
-      <Lost name="errored" from={scale(out + dropped)} to={scale(out + dropped + errored)} />
-    </svg>
+    <div class="funnel-band" aria-hidden="true">
+      <svg viewBox={`0 0 ${WIDTH} 1`} preserveAspectRatio="none">
+        {[...parts.filter(({name}) => name === "kept"), ...lost].map(({name, from, to}) => (
+          <rect key={name} class={name} x={from} width={to - from} height={1} />
+        ))}
+      </svg>
+      {!last && (
+        <svg class="flow" viewBox={`0 0 ${WIDTH} 100`} preserveAspectRatio="none">
+          <rect class="kept" width={scale(out)} height={100} />
+          {lost.map(({name, from, to}) => (
+            <path key={name} class={name} d={aside(from, to)} />
+          ))}
+        </svg>
+      )}
+    </div>
   );
 }
 
-function Lost({name, from, to}) {
-  if (to <= from) return null;
-  const width = Math.max(to - from, 3); // one document of a million is there to be seen
+/** One document of a million is there to be seen. */
+function widened({name, from, to}) {
+  const width = Math.max(to - from, 3);
   const left = Math.min(from, WIDTH - width);
-  const [right, aside, end] = [left + width, 22, HEIGHT - 12];
-  const half = (BAR + end) / 2;
-  return (
-    <>
-      <rect class={name} x={left} width={width} height={BAR} />
-      <path
-        class={`${name} flow`}
-        d={`M${left},${BAR}H${right}C${right},${half} ${right + aside},${half} ${right + aside},${end}H${left + aside}C${left + aside},${half} ${left},${half} ${left},${BAR}Z`}
-      />
-    </>
-  );
+  return {name, from: left, to: left + width};
+}
+
+function aside(from, to) {
+  const [by, end] = [20, 76];
+  const half = end / 2;
+  return `M${from},0H${to}C${to},${half} ${to + by},${half} ${to + by},${end}H${from + by}C${from + by},${half} ${from},${half} ${from},0Z`;
 }

@@ -16,6 +16,7 @@ const FAILS = {"<": "are not below", "<=": "are above", ">": "are not above", ">
 export function Histogram({data, bounds = data.bounds, legend = true, heading: Heading = "h3", children}) {
   const [source, setSource] = useState(null);
   const bars = data.by_source.find((entry) => entry.source === source) ?? data.bars;
+  const constant = !data.bounds.length && data.minimum === data.maximum;
   const inside = sum(bars.before);
   return (
     <div class="piece histogram">
@@ -25,7 +26,7 @@ export function Histogram({data, bounds = data.bounds, legend = true, heading: H
       <p class="lead">{sentence(data)}</p>
       {children}
       {data.by_source.length > 0 && <Sources data={data} source={source} setSource={setSource} />}
-      {inside ? (
+      {constant ? null : inside ? (
         <Chart
           label={`${data.name}: documents by value, before and after. ${plain(data)}`}
           inputs={[data, bars, JSON.stringify(bounds)]}
@@ -34,7 +35,7 @@ export function Histogram({data, bounds = data.bounds, legend = true, heading: H
       ) : (
         <p class="note">No document {source == null ? "has a value" : "of this source has a value"}.</p>
       )}
-      {legend && <HistogramLegend />}
+      {legend && <HistogramLegend gates={bounds.length > 0} />}
       <Note text={[outside(data), data.note].filter(Boolean).join(" ") || null} />
       <More summary="Numbers">
         <DataTable caption={`Quantiles of ${data.name}`} columns={QUANTILES} rows={[{...data.quantiles, ...data}]} />
@@ -43,15 +44,13 @@ export function Histogram({data, bounds = data.bounds, legend = true, heading: H
   );
 }
 
-export const HistogramLegend = () => (
-  <Legend
-    items={[
-      {colour: "neutral", label: "came to the stage"},
-      {colour: "kept", label: "kept in the end"},
-      {colour: "dropped-soft", label: "values that fail a gate"},
-    ]}
-  />
-);
+const LEGEND = [
+  {colour: "neutral", label: "came to the stage"},
+  {colour: "kept", label: "kept in the end"},
+  {colour: "dropped-soft", label: "values that fail a gate"},
+];
+
+export const HistogramLegend = ({gates = true}) => <Legend items={gates ? LEGEND : LEGEND.slice(0, 2)} />;
 
 const QUANTILES = [
   {name: "minimum", label: "least"},
@@ -84,7 +83,10 @@ function Sources({data, source, setSource}) {
 function sentence(data) {
   const bound = data.bounds[0];
   const median = data.quantiles["0.5"];
-  if (!bound) return median == null ? "No document has a value." : `No gate reads it; half of the documents are below ${number(median)}.`;
+  if (!bound && data.minimum == null) return "No document has a value.";
+  if (!bound && data.minimum === data.maximum) return `It is ${data.type === "boolean" ? Boolean(data.minimum) : number(data.minimum)} for all of ${counted(data.documents, "document")}.`;
+  if (!bound && data.type === "boolean") return `True for ${share(data.bars.before.at(-1), sum(data.bars.before))} of ${counted(data.documents, "document")}.`;
+  if (!bound) return `Half of ${counted(data.documents, "document")} are below ${number(median)}.`;
   return data.bounds.map((each) => (
     <>
       <strong>{share(each.failing, each.passing + each.failing)}</strong> of {counted(each.passing + each.failing, "document")} {FAILS[each.operator]}{" "}
@@ -127,7 +129,7 @@ function drawing({edges, scale, type}, bars, bounds, width) {
     marginLeft: 44,
     marginRight: 12,
     marginBottom: 28,
-    x: {...scaleOf({scale, edges}, Math.min(6, width / 70)), label: null, tickFormat: ticks(type)},
+    x: {...scaleOf({scale, edges}, Math.min(6, width / 70)), label: null, tickFormat: compactTick, ...(type === "boolean" && twoBins(edges))},
     y: {label: null, ticks: 3, tickFormat: compact, nice: true},
     marks: [
       Plot.rect(fails, {x1: "x1", x2: "x2", fill: "var(--dropped-soft)"}),
@@ -152,6 +154,6 @@ function drawing({edges, scale, type}, bars, bounds, width) {
 
 const anchor = (value, first, last) => ((value - first) / (last - first) < 0.15 ? "start" : (value - first) / (last - first) > 0.85 ? "end" : "middle");
 
-const ticks = (type) => (type === "boolean" ? (value) => ({0: "false", 1: "true"})[value] ?? "" : compactTick);
+const twoBins = ([first, second, third]) => ({ticks: [(first + second) / 2, (second + third) / 2], tickFormat: (_, bin) => ["false", "true"][bin]});
 const compactTick = (value) => (Math.abs(value) >= 10_000 ? compact(value) : number(value));
 const sum = (values) => values.reduce((total, value) => total + value, 0);

@@ -1,4 +1,4 @@
-import {Bars, Clusters, count, counted, DocumentGroups, Funnel, Histogram, HistogramLegend, Line, Note, Origin, Reliability, Scatter, SelectionMap, share, Shift, time} from "../components/index.js";
+import {Bars, Clusters, count, counted, DocumentGroups, Funnel, Histogram, HistogramLegend, Line, More, Note, number, Origin, Reliability, Scatter, SelectionMap, share, Shift, time} from "../components/index.js";
 import {Contents} from "./contents.jsx";
 import {Guard} from "./guard.jsx";
 
@@ -104,7 +104,7 @@ function sectionsOf(data) {
     reasons.length && {id: "reasons", title: "Why documents were dropped", content: <Reasons rows={reasons} more={data.funnel.rows.reduce((sum, row) => sum + row.more_reasons, 0)} />},
     gated.length && {id: "gates", title: "Gates", content: <Pieces about="What each gate reads, where it cuts, and what is left in the end." items={gated} of={Histogram} />},
     data.scatters.length && {id: "together", title: "Two at a time", content: <Pieces items={data.scatters} of={Scatter} about="Measurements of one gate against each other." />},
-    others.length && {id: "measurements", title: "Other measurements", content: <Pieces items={others} of={Histogram} about="No gate reads these." />},
+    others.length && {id: "measurements", title: "Other measurements", content: <Others items={others} />},
     data.documents_shown.groups.length && {id: "documents", title: "Documents", content: <DocumentGroups data={data.documents_shown} />},
     data.clusters.length && {id: "duplicates", title: "Duplicates", content: data.clusters.map((each) => <Clusters key={each.stage} data={each} />)},
     data.selections.length && {id: "selection", title: "Selection", content: data.selections.map((each) => <SelectionMap key={each.stage} data={each} />)},
@@ -154,10 +154,38 @@ function Reasons({rows, more}) {
   );
 }
 
-const Pieces = ({items, of: Piece, about}) => (
+const FEW = 4;
+
+/** What no gate reads: some, and the rest for those who ask. */
+function Others({items}) {
+  const constant = items.filter(({minimum, maximum}) => minimum === maximum);
+  const varied = items.filter(({minimum, maximum}) => minimum !== maximum);
+  return (
+    <>
+      <Pieces items={varied.slice(0, FEW)} of={Histogram} about="No gate reads these." gates={false} />
+      {varied.length > FEW && (
+        <More summary={`${varied.length - FEW} more`}>
+          <div class="pieces">
+            {varied.slice(FEW).map((item) => (
+              <Histogram key={item.name} data={item} legend={false} />
+            ))}
+          </div>
+        </More>
+      )}
+      {constant.length > 0 && (
+        <p class="note">
+          The same for all documents:{" "}
+          <Line text={constant.map(({name, minimum}) => `${name} (${minimum == null ? "no value" : number(minimum)})`).join(", ")} />.
+        </p>
+      )}
+    </>
+  );
+}
+
+const Pieces = ({items, of: Piece, about, gates}) => (
   <>
     <p class="lead">{about}</p>
-    {Piece === Histogram && <HistogramLegend />}
+    {Piece === Histogram && <HistogramLegend gates={gates} />}
     <div class="pieces">
       {items.map((item, index) => (
         <Piece key={index} data={item} legend={false} />
