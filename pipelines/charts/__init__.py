@@ -1,0 +1,1 @@
+"""What pages draw of a run (`schemas.charts`), from its manifest and decisions: a file a chart, none writes."""
