@@ -43,6 +43,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # Results are as wide as it says, whoever set it for a terminal of theirs.
 os.environ.pop("COLUMNS", None)
+# A report takes a second or more of each of a thousand runs, and tests/pages looks at some.
+os.environ["CURATION_REPORT"] = "0"
 
 LONGEST = (
     "test_on_ray.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from schemas.errors import CurationError, Finding, command
 
 def report(manifest: Manifest, run: str | None = None) -> Page:
     """The page of a run by id, its beginning, a label or a dataset's name; of the latest run. Raises C032 for none."""
-    from pipelines.charts import report_data
+    from pipelines.charts.report import report_data
 
     data = report_data(manifest, run)
     return Page(data, f"{data['name']}: report of run {data['run']}", plain(data))
@@ -51,10 +52,12 @@ def write_report(manifest: Manifest, run: str | None = None, into: Path | None =
 
 
 def keep_report(manifest: Manifest, run: str, new: bool, tell: Callable[[str], None]) -> None:
-    """Write the report of a run that has ended, unless it is there and nothing is `new`.
+    """Write the report of a run that has ended, unless it is there and nothing is `new`, or CURATION_REPORT is 0.
 
     The dataset is there by now, so that nothing that goes wrong here is more than a warning.
     """
+    if os.environ.get("CURATION_REPORT") == "0":
+        return
     try:
         name = _name(manifest, run)
         if name is not None and (new or not manifest.store.exists(name)):
