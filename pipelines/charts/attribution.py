@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +14,10 @@ from schemas.errors import CurationError
 
 KINDS = ("perplexity", "contrast", "ifd", "fasttext", "embedding-head", "classifier", "dsir")
 """Scorers that say what moved them, or that are quick enough to be asked once for each sentence."""
-DOCUMENTS, SECONDS = 4, 6.0
-"""Of each stage, the documents nearest to its threshold; and how long all may take: models are run for it."""
+DOCUMENTS, STAGES, CHARACTERS = 4, 3, 8_000
+"""Models are run for it: so many documents of each stage, those nearest to its threshold that are no longer."""
+MODEL = 300_000_000
+"""Bytes of the largest model that is loaded for it."""
 PIECES = 24
 """The weightiest pieces of a text that are marked, where they are not the text in its order."""
 
@@ -23,22 +25,18 @@ PIECES = 24
 def attributed(
     run: OpenRun, rows: Sequence[dict[str, Any]], texts: dict[tuple[str, int], dict[str, Any]]
 ) -> dict[int, list[Mark]]:
-    """Marks by doc_id. What cannot be said in time, or by models that are not here, is left out."""
+    """Marks by doc_id. What large models would say, or such that are not here, is left out."""
     from pipelines.results.attribution import Scorers
 
-    began = time.process_time()
-    stages = [row["stage"] for row in run.stages if row["kind"] in KINDS]
+    stages = [row["stage"] for row in run.stages if row["kind"] in KINDS and _bytes(run, row["stage"]) <= MODEL]
     if not stages:
         return {}
     marks: dict[int, list[Mark]] = {}
     scorers = Scorers(run.recorded)
-    for stage in stages:
-        for row in _nearest(run, stage, rows)[:DOCUMENTS]:
-            read = texts.get((row["path"], row["row"]))
-            if read is None or read["parts"] or row["doc"] in marks or not read["text"]:
-                continue
-            if time.process_time() - began > SECONDS:
-                return marks
+    for stage in stages[:STAGES]:
+        short = [row for row in _nearest(run, stage, rows) if _is_short(texts.get((row["path"], row["row"])))]
+        for row in [row for row in short if row["doc"] not in marks][:DOCUMENTS]:
+            read = texts[row["path"], row["row"]]
             try:
                 attribution = scorers.attribute(row["path"], row["row"], stage)
             except (CurationError, OSError):
@@ -47,6 +45,17 @@ def attributed(
                 text, before = _as_seen(run, stage, read)
                 marks[row["doc"]] = _located(text, before, attribution, stage)
     return marks
+
+
+def _is_short(read: dict[str, Any] | None) -> bool:
+    return read is not None and not read["parts"] and 0 < len(read["text"] or "") <= CHARACTERS
+
+
+def _bytes(run: OpenRun, stage: str) -> int:
+    """Of the models' files behind a stage."""
+    steps = {row["fingerprint"] for row in run.fingerprints if row["step"].partition("/")[0] == stage}
+    models = run.manifest.read("models").to_pylist()
+    return sum({row["sha256"]: row["bytes"] or 0 for row in models if row["fingerprint"] in steps}.values())
 
 
 def _nearest(run: OpenRun, stage: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,8 +101,6 @@ def _in_order(text: str, pieces: Sequence[tuple[str, float]]) -> list[tuple[int,
 
 def _anywhere(text: str, pieces: Sequence[tuple[str, float]]) -> list[tuple[int, int, float | None]]:
     """Each occurrence of the weightiest words, with what all of them together add."""
-    import re
-
     words = [(piece.strip("▁Ġ ").lower(), weight) for piece, weight in pieces]
     weights: dict[str, float] = {}
     for word, weight in words:

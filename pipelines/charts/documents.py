@@ -25,11 +25,11 @@ CHARACTERS = 1_500
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "=": "!=", "!=": "="}
 
 
-def documents(run: OpenRun, characters: int = CHARACTERS) -> Documents:
+def documents(run: OpenRun, characters: int = CHARACTERS, attributions: bool = True) -> Documents:
     """The same ones each time: chosen by a hash of their place, or by their distance from a threshold."""
     groups = [*_at_random(run), *_near(run), *_by_reason(run)]
     drawn = dict.fromkeys(doc for _, docs in groups for doc in docs)
-    read = load(run, drawn, characters, attributions=True)
+    read = load(run, drawn, characters, attributions)
     for group, docs in groups:
         group["documents"] = [read[doc] for doc in docs if doc in read]
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from curation.store.scan import quoted, scan
+from curation.store.scan import quoted
 from pipelines.charts.run import OpenRun, identifier
 from schemas.charts import Funnel, FunnelRow, Reason
 
@@ -107,13 +107,12 @@ def _sizes(run: OpenRun) -> Sizes:
     tokens = "NULL::BIGINT" if counted is None else f"d.{identifier(counted[1])}.{identifier(counted[2])}"
     position = " ".join(f"WHEN {quoted(name)} THEN {number}" for number, name in enumerate(run.ids))
     end = f"CASE d.dropped_by {position} ELSE {len(run.ids)} END"
-    bytes_read = _bytes(run)
-    size, join = ("NULL::BIGINT", "") if bytes_read is None else ("b.bytes", f"LEFT JOIN {bytes_read}")
-    query = f"""SELECT {end} AS ended, count(*), sum({size})::BIGINT, count({size}), sum({tokens})::BIGINT
-                FROM {run.decisions} {join} GROUP BY ALL"""
+    size = "d.input.bytes" if run.ids[0] == "input" and "bytes" in run.columns[0].names else "NULL::BIGINT"
+    query = f"""SELECT {end} AS ended, sum({size})::BIGINT, sum({tokens})::BIGINT
+                FROM {run.decisions} GROUP BY ended"""
     of = {ended: tuple(rest) for ended, *rest in run.rows(query)}
     by_name = dict(enumerate(names))
-    sized = all(count == sizes for count, _, sizes, _ in of.values())
+    sized = any(row[0] is not None for row in of.values())
 
     def upwards(column: int, first: int) -> dict[str, int]:
         """What came to each stage: what ended there, and later."""
@@ -123,24 +122,10 @@ def _sizes(run: OpenRun) -> Sizes:
         }
 
     return Sizes(
-        upwards(1, 0) if sized else {},
-        {} if counted is None else upwards(3, counted[0]),
+        upwards(0, 0) if sized else {},
+        {} if counted is None else upwards(1, counted[0]),
         None if counted is None else f"{counted[1]}.{counted[2]}",
     )
-
-
-def _bytes(run: OpenRun) -> str | None:
-    """SQL: after JOIN, bytes of each document's text; None where it is not stored."""
-    parts = run.score_parts(0)
-    if not parts or run.stages[0]["family"] != "input":
-        return None
-    uri = run.manifest.store.uri
-    files = ", ".join(f"({quoted(uri(row['data']))}, {quoted(row['file_fingerprint'])})" for row in parts)
-    scored = scan((uri(row["data"]) for row in parts), filename=True, union_by_name=True)
-    # parts of two attempts may overlap, and then say the same
-    return f"""(SELECT f.file, p.row, any_value(p.bytes) AS bytes
-                FROM {scored} p JOIN (SELECT col0 AS filename, col1 AS file FROM (VALUES {files})) f USING (filename)
-                GROUP BY ALL) b ON b.file = f.file AND b.row = d.row"""
 
 
 def _note(run: OpenRun) -> str | None:

@@ -110,6 +110,13 @@ class OpenRun(DecidedRun):
         return list(table.select(["step", "rows", "errors", "bytes", "seconds", "hardware", "attempt"]).to_pylist())
 
     @cached_property
+    def fingerprints(self) -> list[dict[str, Any]]:
+        """Records of the run's scoring steps, in the order of their stages."""
+        steps = self.manifest.where("scorers", run=self.run).to_pylist()
+        position = {name: number for number, name in enumerate(self.ids)}
+        return sorted(steps, key=lambda row: (position.get(row["step"].partition("/")[0], -1), row["step"]))
+
+    @cached_property
     def groups(self) -> dict[str, dict[str, Any]]:
         """By stage, the result of each dataset-wide stage that is resolved."""
         records = {row["group"]: row for row in self.manifest.read("groups").to_pylist()}
