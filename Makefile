@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-instructions docs test test-all check chaos peers parity bench constraints check-image wheel clean help
+.PHONY: demo demo-instructions docs test test-all check chaos peers parity bench constraints pages check-image wheel clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
@@ -52,6 +52,9 @@ docs: $(VENV)/.docs ## build the documentation site: build/docs/index.html
 
 constraints: $(VENV)/.installed ## pin what is installed here: docker/constraints.txt
 	@$(BIN)/python docker/constraints.py
+
+pages: ## build the report's and the page's script and styles: pipelines/pages/assets (needs npm)
+	@cd pipelines/pages && npm ci --silent --no-audit --no-fund && npm run --silent build
 
 check-image: ## run what the image installs, without Docker (minutes)
 	@docker/check-install.sh

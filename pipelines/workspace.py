@@ -27,6 +27,7 @@ from schemas.manifest import FORMAT_VERSION
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
     from pipelines.dataset import Dataset
+    from pipelines.pages.page import Page
     from pipelines.planning.estimate import PlanReport
     from pipelines.recipe.load import Loaded
     from pipelines.results import audit
@@ -122,6 +123,7 @@ class Workspace:
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
+        from pipelines.pages.report import keep_report
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
         from pipelines.running.fit import fit
@@ -158,6 +160,8 @@ class Workspace:
         if result.run != resolved.plan.run:  # inputs were left out
             with suppress(OSError):
                 record_asked(Manifest(self.store), result.run, label)
+        if resolved.plan.output.report and result.folder is not None:
+            keep_report(Manifest(self.store), result.run, result.outcome == "done", lambda text: tell(Notice(text)))
         result.workspace = self
         if shown is not None:
             shown.close(result.outcome)
@@ -267,6 +271,20 @@ class Workspace:
         outcome = finished_run(self.manifest, run)
         outcome.workspace = self
         return outcome
+
+    def report(self, run: str | None = None) -> Page:
+        """A run as a page to look at: a notebook shows it, and `html` are the bytes of a file that opens offline."""
+        from pipelines.pages.report import report
+
+        self.require()
+        return report(self.manifest, run)
+
+    def write_report(self, run: str | None = None, into: str | Path | None = None) -> Path | str:
+        """Write a run's report to the file `into`, or as report.html beside its dataset's card; returns where it is."""
+        from pipelines.pages.report import write_report
+
+        self.require()
+        return write_report(self.manifest, run, None if into is None else Path(into))
 
     def dataset(self, run: str | None = None) -> Dataset:
         """The dataset of a finished run: the latest, or one by id, its beginning, a label or a dataset's name.

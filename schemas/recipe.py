@@ -102,6 +102,8 @@ class Output(Strict):
     """Rows of a row group: what a reader can skip, or hand to one worker."""
     file_bytes: Annotated[int, Field(ge=1)] = 128 * 1024 * 1024
     """Kept text after which the next output file begins; files are written side by side, each by one worker."""
+    report: bool = True
+    """Whether a run writes its report beside the card. No run's id depends on it."""
 
     @property
     def named(self) -> list[tuple[int, str | None, str]]:

@@ -32,6 +32,7 @@ from ports import free_port
 
 from curation.models.locate import ModelError
 from curation.models.pull import pull
+from curation.report.card import REPORT
 from pipelines.workspace import Workspace
 
 # How long an example takes says something of the machine, and what else it does.
@@ -42,6 +43,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # Results are as wide as it says, whoever set it for a terminal of theirs.
 os.environ.pop("COLUMNS", None)
+# A report takes a second or more of each of a thousand runs, and tests/pages looks at some.
+os.environ["CURATION_REPORT"] = "0"
 
 LONGEST = (
     "test_on_ray.py",
@@ -206,10 +209,10 @@ class Held:
         return self._named("decisions", run=run)
 
     def dataset(self, run: str) -> dict[str, str]:
-        """Digests of every file of a run's dataset, the card too."""
+        """Digests of every file of a run's dataset, the card too; not of the report, which tells how long all took."""
         [record] = self.workspace.manifest.where("datasets", run=run).to_pylist()
         folder = self.root / record["path"]
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != REPORT)
         return {path.relative_to(folder).as_posix(): digest(path) for path in files}
 
     def everything(self, run: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from curation.report.tables import table
 from curation.sources import Shard
 from schemas.manifest import LIST
 
+REPORT = "report.html"
+"""Name of the page beside the card."""
 REASONS = 12
 """Most frequent reasons that the card lists."""
 
@@ -34,6 +36,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         f"# {markdown(plan.name)}",
         "",
         f"{kept:,} of {total:,} documents, in {len(written)} Parquet {files}. Run `{plan.run}`.",
+        *(["", f"[What it looks like]({REPORT}): a page to open in a browser."] if plan.output.report else []),
         "",
         "## Load it",
         "",

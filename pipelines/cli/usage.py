@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "what-if": "what_if",
         "diff": "diff",
         "stats": "results",
+        "report": "report",
         "selection": "results",
         "sql": "results",
         "audit": "audit:audit_app",

@@ -93,7 +93,7 @@ def _resolve(loaded: Loaded, manifest: Manifest, sample: int | None) -> Resolved
         "shards": [[s.path, s.fingerprint, s.row_start, s.rows, s.error] for s in shards],
         "mapping": sorted(mapping.items()),
         "columns": [column.identity for column in columns],
-        "output": recipe.output.model_dump(),
+        "output": recipe.output.model_dump(exclude={"report"}),
         "errors": recipe.errors.model_dump(),
         "on_bad_shard": recipe.on_bad_shard,
         "sample": sample,

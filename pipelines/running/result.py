@@ -81,6 +81,10 @@ class Result:
         """Some documents with their text: `Workspace.show` has the options, such as `dropped_by="language"`."""
         return Documents(self.workspace.show(run=self.run, **options))
 
+    def report(self) -> Any:
+        """The run as a page to look at, as `Workspace.report`; its file is `report.html` in `folder`."""
+        return self.workspace.report(self.run)
+
     def explain(self, document: str) -> list[Any]:
         """Why a document was kept or dropped, as `Workspace.explain`: by `path#row`, by the user's id or by doc_id.
 

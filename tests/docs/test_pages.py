@@ -84,7 +84,8 @@ def test_a_page_runs_as_it_stands(page: Path, tmp_path: Path) -> None:
     for port in PORTS:
         told = re.sub(rf"(?<![\w.]){port}\b", str(free_port()), told)
     mark = f"page-{os.getpid()}-{page.stem}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "CURATION_W"))}
+    ours = ("RAY_", "CURATION_W", "CURATION_REPORT")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = f"{here}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment |= {"PATH": path, "PYTHONPATH": str(ROOT), MARK: mark, "RAY_TMPDIR": "/tmp", "NO_COLOR": "1"}
     try:

@@ -1,0 +1,12 @@
+import {Component} from "preact";
+
+/** A section that cannot be drawn says so, and the others are there all the same. */
+export class Guard extends Component {
+  static getDerivedStateFromError(error) {
+    return {error};
+  }
+
+  render({children}, {error}) {
+    return error ? <p class="note">This part could not be drawn: {String(error.message ?? error)}</p> : children;
+  }
+}
