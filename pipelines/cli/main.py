@@ -23,6 +23,7 @@ from pipelines.cli import (
     runs,
     shipped,
     start,
+    ui,
     upkeep,
     weak_to_strong,
     what_if,
@@ -41,7 +42,7 @@ app = Commands(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for commands in (start, runs, results, datasets, what_if, diff, shipped, reference, models, upkeep, demo):
+for commands in (start, runs, results, datasets, what_if, diff, shipped, reference, models, ui, upkeep, demo):
     app.add_typer(commands.app)
 app.add_typer(models.models_app, name="models")
 app.add_typer(audit.audit_app, name="audit")
