@@ -122,6 +122,7 @@ class Workspace:
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
+        from curation.manifest.runs import two_meanings
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
         from pipelines.running.fit import fit
@@ -150,6 +151,8 @@ class Workspace:
                 before = record_asked(manifest, resolved.plan.run, label)
                 if before is not None:
                     tell(Notice(f"label '{label}' was run {before}'s"))
+            if (meanings := two_meanings(manifest, resolved.plan.run, loaded.recipe.name, label)) is not None:
+                tell(Notice(meanings))
         except OSError as failure:
             found = system_failure(failure)
             raise CurationError(Finding(found.code, found.message, found.hint)) from failure

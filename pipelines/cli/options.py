@@ -65,7 +65,11 @@ RunId = Annotated[
     typer.Option("--run", help="Label, dataset's name, run id or its beginning, or latest, which is the default."),
 ]
 Label = Annotated[
-    str | None, typer.Option("--label", help="A name for the run, for --run; another run that has it loses it.")
+    str | None,
+    typer.Option(
+        "--label",
+        help="A name for the run, for --run, where it goes before a dataset's name; another run that has it loses it.",
+    ),
 ]
 OutputFormat = Annotated[
     Format | None,
