@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from weak_reports import GAP, INTERVAL, report, student
 
