@@ -50,7 +50,7 @@ docs: $(VENV)/.docs ## build the documentation site: build/docs/index.html
 	@$(BIN)/python -m sphinx -W --keep-going -n -q -E -b html docs build/docs
 	@echo "build/docs/index.html"
 
-constraints: $(VENV)/.installed ## pin what is installed here: docker/constraints.txt
+constraints: $(VENV)/.docs ## pin what is installed here: docker/constraints.txt
 	@$(BIN)/python docker/constraints.py
 
 pages: ## build the report's and the page's script and styles: pipelines/pages/assets (needs npm)

@@ -1,7 +1,7 @@
 """Write constraints.txt: what this environment has of all that the project needs, pinned. Run by `make constraints`.
 
 First what `pip install curation-engine[s3]` brings, and setuptools, which builds it: all that the images install. Then
-what development needs beside it. Local versions are left out, so that one file serves the CPU build of torch and the
+what development and the documentation site need beside it. Local versions are left out, so that one file serves the CPU build of torch and the
 CUDA build, whose libraries torch pins itself.
 """
 
@@ -26,7 +26,8 @@ def asked() -> tuple[list[str], list[str]]:
     file = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     project, extras = file["project"], file["project"]["optional-dependencies"]
     images = [*file["build-system"]["requires"], *project["dependencies"], *extras["s3"]]
-    return images, [text for text in extras["dev"] if Requirement(text).name != project["name"]]
+    development = [*extras["dev"], *extras["docs"]]
+    return images, [text for text in development if Requirement(text).name != project["name"]]
 
 
 def closure(requirements: list[str]) -> dict[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from schemas.errors import CurationError, Finding
 
 MARKER = "workspace.json"
 OWN = (
@@ -23,7 +26,30 @@ def default_workspace(recipe: Path | None = None) -> str:
     """The workspace for a command that names none: the key `workspace` of its recipe, else the nearest upward as git
     finds its repository (a folder that is a workspace, or holds one of the usual name), else the usual one here."""
     named = _named_in(recipe) if recipe is not None else None
+    if recipe is not None and named is not None and lies_outside(recipe, named):
+        _refuse_foreign(recipe, named)
     return named or _upward() or USUAL
+
+
+def lies_outside(recipe: Path, workspace: str) -> bool:
+    """Whether a workspace is elsewhere than below its recipe's folder, links and `..` followed."""
+    return "://" in workspace or not Path(workspace).resolve().is_relative_to(recipe.parent.resolve())
+
+
+def _refuse_foreign(recipe: Path, workspace: str) -> None:
+    """Raise C030 where a recipe would put a workspace among files of something else, outside its own folder: recipes
+    come from others, too."""
+    folder = Path(workspace)
+    with suppress(OSError):
+        if "://" in workspace or (folder / MARKER).is_file() or not folder.exists():
+            return
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        message = (
+            f"{recipe} names the workspace {folder.resolve()}, which lies outside its folder and holds other things"
+        )
+        hint = f"if that is meant: -w {shlex.quote(workspace)}; else name another with -w"
+        raise CurationError(Finding("C030", message, hint))
 
 
 def workspaces_below(most: int = 3) -> list[str]:

@@ -123,6 +123,7 @@ class Workspace:
         Raises CurationError for a recipe or a workspace that cannot be used; what fails later is in the result.
         """
         from curation.flow import system_failure
+        from curation.manifest.runs import two_meanings
         from pipelines.pages.report import keep_report
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
@@ -152,6 +153,8 @@ class Workspace:
                 before = record_asked(manifest, resolved.plan.run, label)
                 if before is not None:
                     tell(Notice(f"label '{label}' was run {before}'s"))
+            if (meanings := two_meanings(manifest, resolved.plan.run, loaded.recipe.name, label)) is not None:
+                tell(Notice(meanings))
         except OSError as failure:
             found = system_failure(failure)
             raise CurationError(Finding(found.code, found.message, found.hint)) from failure

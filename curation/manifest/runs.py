@@ -48,6 +48,14 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
     raise CurationError(Finding("C032", f"run '{run}' {what}", f"list them: {listed}"))
 
 
+def two_meanings(manifest: Manifest, run: str, name: str, label: str | None) -> str | None:
+    """A sentence where what a run is called, by its label or its dataset's name, means another run, too."""
+    if label is not None and label in {name, *manifest.read("runs").column("name").to_pylist()}:
+        return f"'{label}' is a dataset's name, too: from now on `--run {label}` is run {run}, which has it for a label"
+    other = labelled_runs(manifest).get(name)
+    return None if other in (None, run) else f"`--run {name}` is run {other}, which has it for a label"
+
+
 def _latest(manifest: Manifest, runs: pa.Table) -> str | None:
     """The run that was asked for last: begun, or asked for once more when there was nothing to do."""
     attempts, asked = manifest.read("attempts"), manifest.read("asked")

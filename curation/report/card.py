@@ -44,7 +44,7 @@ def dataset_card(plan: Plan, manifest: Manifest, written: list[dict[str, Any]], 
         "",
         "## Funnel",
         "",
-        *table(["stage", "kind", "in", "dropped", "errored", "out", "gate"], _funnel(plan, tally, total)),
+        *table(["stage", "kind", "in", "kept", "dropped", "errored", "gate"], _funnel(plan, tally, total)),
         "",
         "## Why documents were dropped",
         "",
@@ -103,7 +103,7 @@ def _funnel(plan: Plan, tally: list[dict[str, Any]], total: int) -> list[list[st
         dropped, errored = ended[(stage.id, "dropped")], ended[(stage.id, "errored")]
         out = left - dropped - errored
         gate = code(stage.keep) if stage.keep else ""
-        rows.append([stage.id, stage.kind, f"{left:,}", f"{dropped:,}", f"{errored:,}", f"{out:,}", gate])
+        rows.append([stage.id, stage.kind, f"{left:,}", f"{out:,}", f"{dropped:,}", f"{errored:,}", gate])
         left = out
     return rows
 

@@ -39,12 +39,19 @@ def _file(context: typer.Context, output: Path | None) -> Path | None:
 
 def _workspace(context: typer.Context, named: str) -> str:
     """The workspace that is meant: as named by -w or the environment, else the default."""
-    from pipelines.nearest import default_workspace
+    from pipelines.nearest import default_workspace, lies_outside
 
     if named or context.resilient_parsing:
         return named
     written = context.params.get("recipe") or context.params.get("spec")
-    return default_workspace(written if isinstance(written, Path) else None)
+    if not isinstance(written, Path):
+        return default_workspace()
+    chosen, own = default_workspace(written), default_workspace()
+    if chosen != own and lies_outside(written, chosen) and not context.params.get("quiet"):
+        from pipelines.cli.render import tell
+
+        tell(f"workspace: {chosen}, which {written} names; -w names another")
+    return chosen
 
 
 RecipePath = Annotated[Path, typer.Argument(help="Recipe, a YAML file.", metavar="RECIPE")]
@@ -65,7 +72,11 @@ RunId = Annotated[
     typer.Option("--run", help="Label, dataset's name, run id or its beginning, or latest, which is the default."),
 ]
 Label = Annotated[
-    str | None, typer.Option("--label", help="A name for the run, for --run; another run that has it loses it.")
+    str | None,
+    typer.Option(
+        "--label",
+        help="A name for the run, for --run, where it goes before a dataset's name; another run that has it loses it.",
+    ),
 ]
 OutputFormat = Annotated[
     Format | None,

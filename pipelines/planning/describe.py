@@ -17,7 +17,17 @@ from curation.sources.files import format_of, input_format
 from curation.sources.find import InputFiles
 from curation.sources.streams import opened
 from curation.store import StoreError, is_url
-from pipelines.planning.kinds import DATA, KINDS, TITLES, Kind, all_named, columns_of, tell_kind, texts_of
+from pipelines.planning.kinds import (
+    DATA,
+    KINDS,
+    TITLES,
+    Kind,
+    all_named,
+    columns_of,
+    no_such_kind,
+    tell_kind,
+    texts_of,
+)
 from pipelines.planning.sampling import ROWS, Row, RowSample, sample_rows
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding
@@ -97,7 +107,7 @@ def describe_data(
     if not given:
         raise CurationError(Finding("C020", "no data was named", "name files, folders or patterns"))
     if kind is not None and kind not in KINDS:
-        raise CurationError(Finding("C004", f"there is no kind of data '{kind}'", f"known: {', '.join(KINDS)}"))
+        raise CurationError(no_such_kind(kind))
     progress.listen_to_numba()
     try:
         listing, notes = _files(given)

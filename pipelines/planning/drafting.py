@@ -42,6 +42,8 @@ def recipe_for(
     paths = [_path(path, home) for path in description.paths]
     path = paths[0] if len(paths) == 1 else "[" + ", ".join(paths) + "]"
     columns = ", ".join(f"{ours}: {_scalar(theirs)}" for ours, theirs in description.mapping.items())
+    stages = list(_stages(description))
+    ids = {str(default_id(entry)) for entry in yaml.safe_load("\n".join(stages))}
     lines = [
         *_head(description),
         f"name: {name or _name(description)}",
@@ -55,10 +57,9 @@ def recipe_for(
             else []
         ),
         "stages:",
-        *_stages(description),
+        *stages,
         "# Every column of the input is written, and scores stay in the workspace. To choose:",
-        "# output:",
-        *_wrapped("#   ", f"columns: [{', '.join(_output(description))}]"),
+        f"# output: {{columns: [{', '.join(_output(description, ids))}]}}",
     ]
     if description.faults:
         lines += [f"errors: {{documents: {_tolerated(description)}}} # more rows that cannot be read fail the run"]
@@ -148,8 +149,7 @@ def _of_texts(description: DataDescription) -> Iterator[str]:
         yield "  # for English alone:"
         yield _commented(fineweb["quality"])
     yield from (fineweb["exact"], fineweb["minhash"])
-    yield "  # what you will test on must not be trained on"
-    yield _shipped("diverse-10k")["decontaminate"]
+    yield from _tests(_shipped("diverse-10k"))
     yield fineweb["redact_pii"]
 
 
@@ -213,9 +213,13 @@ def _of_instructions(asked_again: bool) -> Iterator[str]:
         yield "  - dedup: exact\n    columns: [instruction, input, output]"
     else:
         yield from (superfilter["question"], superfilter["pair"])
-    yield "  # what you will test on must not be trained on; name the columns of its question"
-    yield diverse["decontaminate"]
+    yield from _tests(diverse)
     yield from _choices(superfilter, diverse)
+
+
+def _tests(diverse: dict[str, str]) -> Iterator[str]:
+    yield "  # what you will test on must not be trained on; name the columns of its question"
+    yield _commented(diverse["decontaminate"])
 
 
 def _choices(superfilter: dict[str, str], diverse: dict[str, str]) -> Iterator[str]:
@@ -223,7 +227,7 @@ def _choices(superfilter: dict[str, str], diverse: dict[str, str]) -> Iterator[s
     if not (models_folder() / SMALL_MODEL / WEIGHTS).is_file():
         yield f"  # which first needs: curate models pull {SMALL_MODEL}"
     yield _commented(superfilter["ifd"])
-    yield _commented(superfilter["superfiltering"])
+    yield f"  # and after it  - {_flow(superfilter['superfiltering'])}"
     yield "  # or those that stand for all others (`curate recipes diverse-10k`)"
     yield _commented(diverse["facility_location"])
 
@@ -234,8 +238,7 @@ def _of_chats() -> Iterator[str]:
     yield fineweb["exact"] + " # of whole conversations"
     yield superfilter["pair"].replace("[instruction, output]", "[text]").split(" # ")[0] + " # whole conversations"
     yield "    verify: 0.75"
-    yield "  # what you will test on must not be trained on; name the columns of its question"
-    yield _shipped("diverse-10k")["decontaminate"]
+    yield from _tests(_shipped("diverse-10k"))
     yield from _choices(superfilter, _shipped("diverse-10k"))
 
 
@@ -245,8 +248,9 @@ def _of_preferences() -> Iterator[str]:
     yield "  - dedup: exact\n    id: pair\n    columns: [prompt, chosen, rejected]"
     yield "  - dedup: minhash\n    id: near\n    columns: [prompt, chosen]\n    verify: 0.75"
     yield "  # only where one answer is much better, by a reward model of yours:"
-    yield "  # - scorer: margin\n  #   of: {scorer: classifier, model: path:models/reward}"
-    yield "  #   keep: margin.margin > 0.5"
+    yield _commented(
+        "- {scorer: margin, of: {scorer: classifier, model: path:models/reward}, keep: margin.margin > 0.5}"
+    )
 
 
 def _of_problems() -> Iterator[str]:
@@ -259,11 +263,10 @@ def _of_problems() -> Iterator[str]:
     )
     yield "  - scorer: verifiable # the solution's final answer is the known one, and can be read"
     yield "    reference: reference\n    response: output\n    keep: verifiable.pass_rate = 1"
-    yield "  # what you will test on must not be trained on"
-    yield diverse["decontaminate"]
-    yield "  # how hard each is for a model of yours: map a column of many tries as `tries`, and"
-    yield "  # - scorer: verifiable\n  #   id: hardness\n  #   reference: reference\n  #   samples: tries"
-    yield "  #   keep: hardness.pass_rate between 0.1 and 0.9"
+    yield from _tests(diverse)
+    yield "  # how hard each is for a model of yours: map a column of many tries as `tries`, and add"
+    yield "  # a stage  - {scorer: verifiable, id: hardness, reference: reference, samples: tries,"
+    yield "  #             keep: hardness.pass_rate between 0.1 and 0.9}"
 
 
 def _shipped(recipe: str) -> dict[str, str]:
@@ -291,15 +294,39 @@ def _shipped(recipe: str) -> dict[str, str]:
 
 
 def _commented(stage: str) -> str:
-    return "\n".join(line if line.startswith("  # ") else f"  # {line[2:]}" for line in stage.splitlines())
+    """A stage on one line, so that the recipe is one whatever line loses its `# `."""
+    return f"  # - {_flow(stage)}"
+
+
+def _flow(stage: str) -> str:
+    """A stage as it is written, commented out or not, on one line and without comments."""
+    written = "\n".join(re.sub(r"^  # ", "  ", line) for line in stage.splitlines())
+    [entry] = yaml.safe_load(written)
+    return _in_flow(entry)
+
+
+def _in_flow(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_in_flow(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_in_flow, value)) + "]"
+    return _scalar(value) if isinstance(value, str) else json.dumps(value)
 
 
 # --- scalars and lines ------------------------------------------------------------------------------------------------
 
 
-def _output(description: DataDescription) -> list[str]:
-    columns = [_scalar(name) for name in list(description.columns)[:12]]
-    return [*columns, "language.prob"] if description.kind in ("web", "text", "labels") else columns
+def _output(description: DataDescription, stages: set[str]) -> list[str]:
+    """Names for `output.columns`; a column that is called as a stage goes by the name that it is mapped to, or not."""
+    ours = {theirs: name for name, theirs in description.mapping.items()}
+    columns = []
+    for name in list(description.columns)[:12]:
+        if name not in stages:
+            columns.append(_scalar(name))
+        elif name in ours and ours[name] not in stages:
+            columns.append(f"{{{_scalar(name)}: {ours[name]}}}")
+    measured = description.kind in ("web", "text", "labels") and description.languages is not None
+    return [*columns, "language.prob"] if measured else columns
 
 
 def _tolerated(description: DataDescription) -> int:

@@ -62,6 +62,10 @@ class Told:
     convert: str | None = None
 
 
+def no_such_kind(kind: str) -> Finding:
+    return Finding("C004", f"there is no kind of data '{kind}'", f"known: {', '.join(KINDS)}")
+
+
 def tell_kind(columns: dict[str, str], rows: list[Row], kind: Kind | None) -> Told:
     """The first kind that fits, or the one that was asked for."""
     tests: dict[Kind, Callable[[dict[str, str], list[Row]], Told | None]] = {

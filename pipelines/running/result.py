@@ -103,7 +103,7 @@ class Result:
         shown = html_facts(self.name, facts | ({} if self.folder is None else {"folder": str(self.folder)}))
         if self.workspace is None or self.folder is None:
             return shown
-        columns = ["stage", "kind", "rows_in", "dropped", "errored", "rows_out"]
+        columns = ["stage", "kind", "rows_in", "rows_out", "dropped", "errored"]
         return shown + html_table(self.workspace.funnel(self.run), columns)
 
 

@@ -15,7 +15,7 @@ from curation.store import is_url, new_folder, open_store
 from curation.store.dataset import FOLDER
 from pipelines.planning.describe import DataDescription, describe_data
 from pipelines.planning.drafting import recipe_for
-from pipelines.planning.kinds import Kind
+from pipelines.planning.kinds import KINDS, TITLES, Kind, no_such_kind
 from pipelines.running.events import Notice
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
@@ -86,12 +86,16 @@ def prepare(
 ) -> tuple[Path, str]:
     """The recipe in a folder of `auto`: written, or the one that is there for the same data; and which, in a line."""
     recipe = folder / RECIPE
+    if kind is not None and kind not in KINDS:
+        raise CurationError(no_such_kind(kind))
     if recipe.is_file() and not anew:
         given = [str(data)] if isinstance(data, str | Path) else [str(path) for path in data]
         if _inputs(recipe) != {_absolute(path, Path.cwd()) for path in given}:
             hint = "name another folder with --into; --anew writes the recipe anew"
             raise CurationError(Finding("C037", f"{recipe} is about other data", hint))
-        return recipe, f"by {recipe}, as it is now; --anew writes it anew"
+        if kind is None:
+            return recipe, f"by {recipe}, as it is now; --anew writes it anew"
+        return recipe, f"by {recipe}, as it is now, whatever --kind says; --anew writes it anew, for {TITLES[kind]}"
     if folder.exists() and not recipe.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise CurationError(Finding("C037", f"{folder} holds something already", "name a new folder with --into"))
     root = str(workspace.store.root)

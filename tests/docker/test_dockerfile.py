@@ -109,7 +109,10 @@ def test_constraints_pin_everything_that_the_project_asks_for() -> None:
     assert not set(pins) & set(more)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for given, texts in ((pins, [*project["dependencies"], *extras["s3"]]), (pins | more, extras["dev"])):
+    for given, texts in (
+        (pins, [*project["dependencies"], *extras["s3"]]),
+        (pins | more, [*extras["dev"], *extras["docs"]]),
+    ):
         for wanted in map(Requirement, texts):
             name = re.sub(r"[-_.]+", "-", wanted.name).lower()
             if name != project["name"]:

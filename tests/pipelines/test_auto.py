@@ -16,7 +16,7 @@ import yaml
 
 from curation_engine import CurationError
 from pipelines.cli.main import _main
-from pipelines.start.auto import _lay_out, auto
+from pipelines.start.auto import _lay_out, auto, prepare
 from pipelines.start.diagnose import diagnose
 from pipelines.start.preview import preview
 from pipelines.start.unseen import visible
@@ -53,6 +53,10 @@ def test_auto_makes_a_dataset_and_runs_the_recipe_as_it_is_then(pairs: Path, tmp
     assert "keep: 'true'" in recipe.read_text(), "what a user wrote stays"
     again = auto(pairs, out, executor="local", force=True)
     assert (again.outcome, "keep: 'true'" in recipe.read_text()) == ("nothing-to-do", True), "as of `run`"
+    _, told = prepare(pairs, out, "chats", False, Workspace(out / "workspace"))
+    assert "whatever --kind says; --anew writes it anew, for conversations" in told
+    with pytest.raises(CurationError, match="no kind of data 'novel'"):
+        prepare(pairs, out, "novel", False, Workspace(out / "workspace"))  # type: ignore[arg-type]
     auto(pairs, out, executor="local", anew=True)
     assert "keep: 'true'" not in recipe.read_text()
 

@@ -21,7 +21,7 @@ from pipelines.cli.main import _main
 from pipelines.planning.describe import describe_data
 from pipelines.planning.drafting import recipe_for
 from pipelines.workspace import Workspace
-from schemas.errors import CurationError
+from schemas.errors import CurationError, Finding
 
 Row = dict[str, Any]
 
@@ -178,6 +178,26 @@ def test_the_kind_and_the_columns_are_told_and_the_recipe_is_without_findings(
     recipe.write_text(recipe_for(description, tmp_path))
     assert yaml.safe_load(recipe.read_text())["input"]["path"] == name, "relative to the recipe"
     workspace.check(recipe)
+    lines = recipe.read_text().splitlines()
+    commented = [number for number, line in enumerate(lines) if _COMMENTED.match(line)]
+    assert commented, "each draft offers something"
+    for number in commented:  # each by itself
+        lines_now = [*lines[:number], _COMMENTED.sub(r"\1\2", lines[number]), *lines[number + 1 :]]
+        recipe.write_text("\n".join(lines_now))
+        for finding in _findings(workspace, recipe):  # a model or a file that somebody else has
+            assert finding.code in ("C012", "C013"), lines[number]
+            assert re.search("is not installed|no such folder|does not exist", finding.message), finding
+
+
+def _findings(workspace: Workspace, recipe: Path) -> tuple[Finding, ...]:
+    try:
+        workspace.check(recipe)
+    except CurationError as refused:
+        return refused.findings
+    return ()
+
+
+_COMMENTED = re.compile(r"^( *)# (- |[a-z_]+: \S|[a-z_]+:$)")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ for all of them. `LAYOUTS=write python -m pytest tests/pipelines/test_layouts.py
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -16,11 +17,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from weak_reports import report, student
 
 from curation import escape
 from pipelines.cli.ending import report_end
 from pipelines.cli.main import _main
 from pipelines.cli.render import put_table
+from pipelines.running.gc import Usage
 from pipelines.running.result import Result
 from pipelines.tables.width import cells
 from pipelines.workspace import Workspace
@@ -95,9 +98,18 @@ COMMANDS: dict[str, list[str]] = {
     "models": ["models", "list"],
     "rules": ["rules", "fineweb-paper"],
     "recipes": ["recipes"],
+    "describe-a-stage": ["describe", "language"],
+    "show": ["show", "--run", "web", "-n", "4", "--columns", "url"],
+    "show-pairs": ["show", "--run", "instructions", "--kept", "-n", "2"],
+    "gc": ["gc", "--dry-run"],
+    "audit-report": ["audit", "report", "--run", "web"],
+    "weak-to-strong-report": ["weak-to-strong", "report"],
     "audit-sample": ["audit", "sample", "--rows", "15", "--run", "web", "--into", "audit.csv"],
 }
-READ_AS_TEXT = ("explain-dropped", "explain-kept", "selection", "sql-one-document")
+READ_AS_TEXT = (
+    "explain-dropped", "explain-kept", "selection", "sql-one-document", "show", "show-pairs", "weak-to-strong-report",
+    "describe-a-stage",
+)  # fmt: skip
 """No tables with a header: what they hold is not compared with a wide table."""
 
 
@@ -121,6 +133,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             label = "first-try" if recipe is WEB else None
             result = workspace.run(folder / f"{recipe['name']}.yaml", executor="local", workers=1, label=label)
             assert result.outcome == "done", result.failures
+        workspace.audit_sample(rows=15, into="labels.csv", run="web")
+        with open("labels.csv", newline="", encoding="utf-8-sig") as file:
+            sheet = [
+                row | {"label": "bad" if number % 3 == 0 else "good"} for number, row in enumerate(csv.DictReader(file))
+            ]
+        with open("labels.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(sheet[0]))
+            writer.writeheader()
+            writer.writerows(sheet)
+        workspace.audit_read("labels.csv", "web")
     finally:
         os.chdir(here)
     return folder
@@ -144,7 +166,12 @@ def render(place: Path, monkeypatch: pytest.MonkeyPatch) -> Render:
 
     for module in ("pipelines.cli.render", "pipelines.tables.people", "pipelines.tables.markdown"):
         monkeypatch.setattr(f"{module}.terminal", steady)
+    monkeypatch.setattr("pipelines.cli.show.terminal", steady)
     monkeypatch.setattr("pipelines.tables.human.moment", lambda value: "30 Nov 21:11")
+    used = {"datasets": 12_700, "manifest": 174_712, "manifest.duckdb": 2_600_000, "scores": 99, "workspace.json": 22}
+    usage = Usage(bytes=used, files={name: size % 40 for name, size in used.items()}, swept_files=5, swept_bytes=4_800)
+    monkeypatch.setattr(Workspace, "gc", lambda workspace, dry_run: usage)
+    monkeypatch.setattr(Workspace, "weak_to_strong_report", lambda workspace, run: report(students=[student()]))
 
     def at(width: int, call: Callable[[], object], *streams: str) -> str:
         monkeypatch.setenv("COLUMNS", str(width))

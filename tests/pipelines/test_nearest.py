@@ -115,3 +115,29 @@ def test_the_key_is_no_part_of_a_run(inside: Any, capsys: pytest.CaptureFixture[
         (folder / "web.yaml").write_text(RECIPE + key)
         runs.add(Workspace("elsewhere").plan("web.yaml").run)
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("named", ["../else", "{}/else", "link"])
+def test_a_recipe_puts_no_workspace_among_other_things_outside_its_folder(
+    named: str, inside: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside("project")
+    (tmp_path / "else").mkdir()
+    Path("link").symlink_to(tmp_path / "else")
+    Path("crawl").mkdir()
+    Path("crawl/a.jsonl").write_text('{"text": "some words"}\n')
+    Path("r.yaml").write_text(f"{RECIPE}workspace: {named.format(tmp_path)}\n")
+    (tmp_path / "else/mine").write_text("mine")
+    assert _main(["run", "r.yaml", "-q"]) == 2
+    said = capsys.readouterr().err
+    assert "error[C030]" in said
+    assert str(tmp_path / "else") in said
+    assert [path.name for path in (tmp_path / "else").iterdir()] == ["mine"]
+    (tmp_path / "else/mine").unlink()
+    assert _main(["check", "r.yaml"]) == 0  # an empty folder may become one, and is named first
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("workspace: ")
+    assert "which r.yaml names; -w names another" in first
+    Path("r.yaml").write_text(f"{RECIPE}workspace: crawl\n")
+    assert _main(["check", "r.yaml", "-w", "crawl"]) == 0
+    assert "workspace:" not in capsys.readouterr().err

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 import pipelines
 from pipelines import Workspace
+from pipelines.running.events import Notice
 from schemas.errors import CurationError
 
 Light = Callable[..., dict[str, Any]]
@@ -198,6 +200,15 @@ def test_a_run_that_had_nothing_to_do_is_the_latest_again_and_bears_its_label(tm
     workspace.run(recipes[1], executor="local", label="kept")
     assert [row["name"] for row in workspace.status().to_pylist() if row["labels"] == "kept"] == ["two"]
     assert len(list(workspace.show(run="kept"))) == 2
+    told: list[Any] = []
+    workspace.run(recipes[1], executor="local", label="one", report=told.append)
+    workspace.run(recipes[0], executor="local", report=told.append)
+    second = workspace.status().filter(pc.field("name") == "two")["run"][0].as_py()
+    notices = [event.text for event in told if isinstance(event, Notice) and "--run one" in event.text]
+    assert notices == [
+        f"'one' is a dataset's name, too: from now on `--run one` is run {second}, which has it for a label",
+        f"`--run one` is run {second}, which has it for a label",
+    ]
     for label in ("latest", "a b", "../x"):
         with pytest.raises(CurationError, match="C004"):
             workspace.run(recipes[0], label=label)

@@ -46,7 +46,14 @@ def test_a_run_ends_with_it_where_the_choice_is_mostly_length_and_was_not_to_be(
     rules = {"scorer": "rules", "id": "words", "profile": "gopher-quality@datatrove"}
     recipe = {"name": "r", "input": {"path": str(tmp_path / "texts.parquet")}, "stages": [rules, stage]}
     told: list[Event] = []
-    assert Workspace(tmp_path / "ws").run(recipe, executor="local", report=told.append).kept == 12
+    result = Workspace(tmp_path / "ws").run(recipe, executor="local", report=told.append)
+    assert result.kept == 12
+    assert result.folder
+    card = (result.folder / "README.md").read_text()
+    assert ("By length, as it was asked to." in card, "Mostly length" in card) == (select == "longest", select == "top")
+    assert "| stage | kind | in | kept | dropped | errored | gate |" in card
+    assert "| words | rules | 60 | 60 | 0 | 0 |" in card
+    assert "| 60 | 12 | 48 | 0 |" in card
     notices = [event.text for event in told if isinstance(event, Notice)]
     assert [text for text in notices if "Mostly length: 100% of the picks are among the longest" in text] == [
         text for text in notices if text.startswith("top: ")
