@@ -150,7 +150,7 @@ def test_every_command_has_its_line() -> None:
     """Of a module all commands are made at once: those that are named nowhere would be there, and not to be called."""
     root: Any = get_command(app)
     assert all(root.commands.values())
-    assert set(root.commands._made) == set(root.commands)
+    assert set(root.commands._commands) == set(root.commands)
 
 
 @pytest.mark.parametrize("module", ["workers.on_ray", "pipelines.running.run", "pipelines.planning.estimate"])
