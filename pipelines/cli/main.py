@@ -58,6 +58,8 @@ def main() -> None:
     """Entry point: errors become findings and exit codes."""
     from pipelines.cli.stdout import only_data, or_devnull
 
+    # else pydantic looks through every installed package for plugins of its own
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.stdout, sys.stderr = or_devnull(sys.stdout), or_devnull(sys.stderr)
     sys.stderr = Talk(sys.stderr)
     with only_data():

@@ -133,7 +133,9 @@ class Progress:
 
     def _joined(self, other: Joined) -> None:
         self._waiting = True
-        ago = phases.duration((datetime.now(UTC) - other.since).total_seconds())
+        from pipelines.tables.human import duration
+
+        ago = duration(round((datetime.now(UTC) - other.since).total_seconds()))
         who = f"process {other.pid} on {other.host}, since {other.since.astimezone():%H:%M:%S} ({ago} ago)"
         self.say(f"this run is under way: {who}, as attempt {other.attempt}")
         self.say("waiting for it; --force goes on beside it, and Ctrl-C leaves it alone")

@@ -65,16 +65,22 @@ def _compared(
     named: defaultdict[tuple[str, str, str], list[tuple[int, str]]] = defaultdict(list)
     matched = elsewhere = 0
     for join in _joins(manifest, a, b):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {join}")
-        counts = "SELECT count(*), count(*) FILTER (outcome_a = outcome_b AND dropped_by_a != dropped_by_b) FROM pairs"
-        [[pairs, moved_on]] = connection.execute(counts).fetchall()
-        matched, elsewhere = matched + pairs, elsewhere + moved_on
-        groups = f"""SELECT outcome_a || ' → ' || outcome_b, {_STAGE}, {rule_sql(_REASON)}, count(*),
+        # in one pass, since to store the pairs costs more than to find them; those of one outcome are only counted
+        groups = f"""SELECT change, stage, {rule_sql("reason")}, elsewhere, count(*),
                             min_by({{h: hash(path, row), p: path || '#' || row}}, hash(path, row), {max(1, examples)})
-                     FROM pairs WHERE outcome_a != outcome_b GROUP BY ALL"""
-        for change, stage, reason, count, some in connection.execute(groups).fetchall():
-            documents[change, stage, reason] += count
-            named[change, stage, reason] += [(example["h"], example["p"]) for example in some]
+                                FILTER (change IS NOT NULL)
+                     FROM (SELECT path, row, CASE WHEN moved THEN outcome_a || ' → ' || outcome_b END AS change,
+                                  CASE WHEN moved THEN {_STAGE} END AS stage,
+                                  CASE WHEN moved THEN {_REASON} END AS reason,
+                                  NOT moved AND dropped_by_a IS DISTINCT FROM dropped_by_b AS elsewhere
+                           FROM (SELECT *, outcome_a != outcome_b AS moved FROM ({join})))
+                     GROUP BY ALL"""
+        for change, stage, reason, is_elsewhere, count, some in connection.execute(groups).fetchall():
+            matched += count
+            elsewhere += count * is_elsewhere
+            if change is not None:
+                documents[change, stage, reason] += count
+                named[change, stage, reason] += [(example["h"], example["p"]) for example in some]
     order = sorted(documents, key=lambda group: (group[0], -documents[group], str(group[1]), str(group[2])))
     rows = [(*group, documents[group], [place for _, place in sorted(named[group])[:examples]]) for group in order]
     table = pa.Table.from_pylist([dict(zip(MOVED.names, row, strict=True)) for row in rows], schema=MOVED)

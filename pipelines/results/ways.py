@@ -108,6 +108,12 @@ class DecidedRun:
         files = {row["fingerprint"] for row in self.shards.values()}
         return [row for row in parts if row["file_fingerprint"] in files]
 
+    def parts_of_others(self, position: int) -> list[dict[str, Any]]:
+        """Those of `score_parts` that may hold documents which did not reach the stage in the run: what the run scored
+        there itself holds none."""
+        here = (self.run, self.ids[position])
+        return [row for row in self.score_parts(position) if (row["run"], row["step"]) != here]
+
 
 class Decisions:
     """What became of a run's documents, as it lies in the workspace."""
@@ -235,7 +241,7 @@ class OtherGates:
         )
         ends: Counter[int] = Counter()
         for position in range(first, len(run.ids)):
-            parts = run.score_parts(position) if run.is_scored(position) else []
+            parts = run.parts_of_others(position) if run.is_scored(position) else []
             if not parts:
                 ends[4 * position + (TO_SCORE if run.is_scored(position) else TO_DECIDE)] += _rows(connection)
                 return ends

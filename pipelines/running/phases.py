@@ -59,6 +59,8 @@ def sentence(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str
 
 def ended(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
     """What is said of a phase once it has ended."""
+    from pipelines.tables.human import duration  # brings Arrow
+
     facts = []
     if phase.step == "score" and state is not None:
         documents = state.documents or 0
@@ -71,7 +73,7 @@ def ended(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
             facts.append(f"{state.kept:.0%} kept")
     elif phase.step in ("", "fit", "write") and phase.total > 1:
         facts.append(f"{phase.total:,} {'files' if phase.step == 'write' else 'done'}")
-    return f"{title(phase)}: {', '.join([*facts, f'{seconds:.1f} s'])}"
+    return f"{title(phase)}: {', '.join([*facts, duration(seconds)])}"
 
 
 def stopping(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str:
@@ -92,15 +94,6 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or not value else f"{value:.2g}"
 
 
-def duration(seconds: float) -> str:
-    """`8 s`, `4 min`, `2 h 5 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-
-
 def _loading(state: Advanced) -> str:
     """A step's name is `stage` or `stage/requirement`."""
     return f"opening what {', '.join(sorted({step.partition('/')[0] for step in state.working}))} needs"
@@ -108,11 +101,13 @@ def _loading(state: Advanced) -> str:
 
 def _facts(phase: PhaseStarted, state: Advanced | None, seconds: float, short: bool) -> list[str]:
     """How far, how fast, and what else there is to say, the most needed first."""
+    from pipelines.tables.human import duration  # brings Arrow, which a run's first line does not wait for
+
     if state is None or state.to_score is None:
         if not phase.total:  # what comes before a run
-            return [duration(seconds)]
+            return [duration(round(seconds))]
         done = 0 if state is None else state.units
-        facts = [f"{done:,}{'/' if short else ' of '}{phase.total:,}", duration(seconds)]
+        facts = [f"{done:,}{'/' if short else ' of '}{phase.total:,}", duration(round(seconds))]
     else:
         about = "" if state.exact else "~"
         documents = "docs" if short else "documents"
@@ -120,7 +115,7 @@ def _facts(phase: PhaseStarted, state: Advanced | None, seconds: float, short: b
         if state.documents_per_second or seconds >= RATE_SECONDS:
             facts.append(f"{rate(state.documents_per_second or 0.0)}/s")
         if state.seconds_left is not None:
-            facts.append(f"{duration(state.seconds_left)} left")
+            facts.append(f"{duration(round(state.seconds_left))} left")
     if state is not None and state.tokens_per_second is not None:
         facts.append(f"{rate(state.tokens_per_second)} {'tok' if short else 'tokens'}/s")
     if state is not None and state.kept is not None:

@@ -31,11 +31,9 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0.4 s, 12.3 s, 2 min 05 s, 3 h 20 min."""
-    if seconds == 0:
-        return "0 s"
+    """0.4 s, 12.3 s, 2 min 05 s, 3 h 20 min; of whole seconds, as an estimate has them, 12 s."""
     if seconds < 59.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s" if seconds else "0 s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"

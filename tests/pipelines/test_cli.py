@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from holding import rest, stopping
 from typer.main import get_command
 
 from curation.flow import Failure
+from curation.rules import PROFILES
 from pipelines.cli.ending import summary
 from pipelines.cli.main import _main, app
 from pipelines.cli.progress import Progress
@@ -97,24 +98,59 @@ def examples(command: Any) -> list[str]:
     ids=lambda arguments: arguments[0],
 )
 def test_reading_commands_import_no_model_library_and_no_ray(arguments: list[str], finished: Any) -> None:
-    environment = {**os.environ, "CURATION_WORKSPACE": str(finished[1].root)}
+    assert _imported(arguments, HEAVY, finished[1].root) == []
+
+
+def _imported(arguments: list[str], modules: Iterable[str], workspace: Path | None = None) -> list[str]:
+    """Which of the modules a process has imported after a command that went well."""
+    environment = os.environ if workspace is None else {**os.environ, "CURATION_WORKSPACE": str(workspace)}
     code = (
-        "import sys; from pipelines.cli.main import _main; code = _main(sys.argv[1:]);"
-        f"print(code, sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
+        "import json, sys; from pipelines.cli.main import _main; code = _main(sys.argv[1:]);"
+        f"print(json.dumps([code, sorted(set({list(modules)}) & set(sys.modules))]), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
-    assert done.stderr.splitlines()[-1] == "0 []", done.stderr
-    assert done.stdout
+    imported: list[str]
+    end, imported = json.loads(done.stderr.splitlines()[-1])
+    assert end == 0, done.stderr
+    assert done.stdout or arguments[0] == "check"
+    return imported
+
+
+@pytest.mark.long
+def test_a_finished_run_imports_no_kernels(mine: Any, light: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(light()))
+    assert _imported(["run", str(tmp_path / "recipe.yaml")], HEAVY, mine[1].root) == []
 
 
 def test_help_imports_what_it_needs_and_no_more() -> None:
     """A tenth of a second in the place of half of one: a command's module imports Arrow inside its functions."""
-    code = (
-        "import sys; from pipelines.cli.main import _main; code = _main(sys.argv[1:]);"
-        "print(code, sorted({'numpy', 'pyarrow', 'duckdb', 'fsspec', 'ray', 'torch', 'yaml'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+    heavy = ("numpy", "pyarrow", "duckdb", "fsspec", "ray", "torch", "yaml", "pydantic")
+    assert _imported(["--help"], heavy) == []
+    others = [f"pipelines.cli.{name}" for name in ("start", "runs", "jobs", "models", "upkeep")]
+    assert _imported(["sql", "--help"], [*heavy, *others]) == []
+
+
+def test_a_query_takes_its_words_without_pydantic(tmp_path: Path) -> None:
+    (tmp_path / "workspace.json").write_text('{"format_version": 1}')
+    assert _imported(["sql", "SELECT 1", "-w", str(tmp_path)], ["pydantic", "yaml", "fsspec", "ray", *HEAVY]) == []
+
+
+def test_stages_are_described_without_their_kernels(tmp_path: Path) -> None:
+    """numba alone takes a fifth of a second, and `check` compiles nothing."""
+    (tmp_path / "a.txt").write_text("words")
+    kinds: list[dict[str, Any]] = [{"scorer": "rules", "profile": name} for name in PROFILES]
+    kinds += [{"scorer": "language"}, {"transform": "remove-lines"}, {"transform": "redact-pii"}]
+    kinds += [{"dedup": "exact"}, {"dedup": "minhash"}, {"select": "random", "count": 1}]
+    stages = [{**stage, "id": f"s{number}"} for number, stage in enumerate(kinds)]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"name": "all", "input": {"path": "a.txt"}, "stages": stages}))
+    assert _imported(["check", str(tmp_path / "recipe.yaml")], HEAVY, tmp_path / "ws") == []
+
+
+def test_every_command_has_its_line() -> None:
+    """Of a module all commands are made at once: those that are named nowhere would be there, and not to be called."""
+    root: Any = get_command(app)
+    assert all(root.commands.values())
+    assert set(root.commands._commands) == set(root.commands)
 
 
 @pytest.mark.parametrize("module", ["workers.on_ray", "pipelines.running.run", "pipelines.planning.estimate"])

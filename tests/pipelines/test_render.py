@@ -313,6 +313,7 @@ def test_numbers_have_four_significant_digits(value, text):
 def test_sizes_times_and_shares_are_as_people_say_them():
     assert [human.size(n) for n in (0, 812, 90_868_376, 5e12)] == ["0 B", "812 B", "90.9 MB", "5.0 TB"]
     assert [human.duration(s) for s in (0.04, 59.9, 59.96, 3725)] == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 02 min"]
+    assert [human.duration(s) for s in (0.0, 8, 65)] == ["0 s", "8 s", "1 min 05 s"]
     assert [human.share(s) for s in (0, 1, 0.99999, 0.00001, 0.497)] == ["0%", "100%", ">99.9%", "<0.1%", "49.7%"]
     old = datetime.datetime(2020, 1, 2, 3, tzinfo=datetime.UTC).astimezone()
     assert human.moment(old) == f"{old:%d %b %Y}"
