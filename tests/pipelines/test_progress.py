@@ -146,7 +146,8 @@ def test_who_waits_for_another_process_is_told_for_whom_and_how_not_to() -> None
         teller.stopping(30.0)
     who, how, unseen, *stopped = stream.getvalue().splitlines()
     assert re.fullmatch(
-        r"this run is under way: process 4711 on host-b, since [\d:]{8} \(4 min \d\d s ago\), as attempt 20261130T120000-ab",
+        r"this run is under way: process 4711 on host-b, since [\d:]{8} \(4 min \d\d s ago\), "
+        r"as attempt 20261130T120000-ab",
         who,
     )
     assert "--force" in how
