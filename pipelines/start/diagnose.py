@@ -21,8 +21,8 @@ from pipelines import recipes
 from pipelines.planning.describe import SHORT_WORDS, DataDescription, describe_data
 from pipelines.planning.drafting import facts, recipe_for
 from pipelines.planning.kinds import Kind
-from pipelines.running.phases import duration
 from pipelines.start.unseen import gone_afterwards
+from pipelines.tables.human import duration
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 
