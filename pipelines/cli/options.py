@@ -8,14 +8,7 @@ from typing import Annotated
 
 import typer
 
-
-class Format(StrEnum):
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-    markdown = "markdown"
-    parquet = "parquet"
+from pipelines.cli.stdout import Format as Format
 
 
 class Runner(StrEnum):

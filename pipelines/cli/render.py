@@ -10,16 +10,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from curation.escape import terminal
 from pipelines.cli.spared import refuse_spared
-from pipelines.cli.stdout import text_file
+from pipelines.cli.stdout import Format, text_file
 from pipelines.streams import coloured, plain, writable
 from schemas.errors import CurationError, Finding
-
-if TYPE_CHECKING:
-    from pipelines.cli.options import Format
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _BOLD, _RED, _BLUE, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[1;34m", "\x1b[1;36m", "\x1b[0m"

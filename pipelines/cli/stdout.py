@@ -9,10 +9,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any, TextIO
 
 from curation.plugins import inside
 from schemas.errors import Finding
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    markdown = "markdown"
+    parquet = "parquet"
+
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
