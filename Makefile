@@ -53,7 +53,7 @@ docs: $(VENV)/.docs ## build the documentation site: build/docs/index.html
 constraints: $(VENV)/.docs ## pin what is installed here: docker/constraints.txt
 	@$(BIN)/python docker/constraints.py
 
-pages: ## build the report's and the page's script and styles: pipelines/pages/assets (needs npm)
+pages: ## build the scripts and styles of report and page (npm)
 	@cd pipelines/pages && npm ci --silent --no-audit --no-fund && npm run --silent build
 
 check-image: ## run what the image installs, without Docker (minutes)

@@ -193,7 +193,7 @@ def test_the_card_has_front_matter_funnel_and_recipe(place):
         {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
     ]
     assert "30 of 30 documents, in 1 Parquet file" in card
-    assert "| rules | rules | 30 | 0 | 0 | 30 | `rules.words > 10` |" in card
+    assert "| rules | rules | 30 | 30 | 0 | 0 | `rules.words > 10` |" in card
     assert "profile: gopher-quality@datatrove" in card
 
 

@@ -75,12 +75,12 @@ def _compared(
                                   NOT moved AND dropped_by_a IS DISTINCT FROM dropped_by_b AS elsewhere
                            FROM (SELECT *, outcome_a != outcome_b AS moved FROM ({join})))
                      GROUP BY ALL"""
-        for change, stage, reason, is_elsewhere, count, some in connection.execute(groups).fetchall():
+        for change, stage, reason, is_elsewhere, count, samples in connection.execute(groups).fetchall():
             matched += count
             elsewhere += count * is_elsewhere
             if change is not None:
                 documents[change, stage, reason] += count
-                named[change, stage, reason] += [(example["h"], example["p"]) for example in some]
+                named[change, stage, reason] += [(example["h"], example["p"]) for example in samples]
     order = sorted(documents, key=lambda group: (group[0], -documents[group], str(group[1]), str(group[2])))
     rows = [(*group, documents[group], [place for _, place in sorted(named[group])[:examples]]) for group in order]
     table = pa.Table.from_pylist([dict(zip(MOVED.names, row, strict=True)) for row in rows], schema=MOVED)

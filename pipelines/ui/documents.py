@@ -71,11 +71,11 @@ def one_document(workspace: Workspace, name: str, doc: str) -> dict[str, Any]:
                 "verdict": stage.verdict,
                 "values": stage.values,
                 "gate": stage.keep,
-                "reason": told.reason if here else None,
-                "threshold": told.threshold if here else None,
-                "score": told.score if here else None,
+                "reason": told.reason if ends else None,
+                "threshold": told.threshold if ends else None,
+                "score": told.score if ends else None,
             }
-            for stage, here in zip(told.stages, ended, strict=True)
+            for stage, ends in zip(told.stages, ended, strict=True)
         ],
         "twin": twin,
         "diff": None,

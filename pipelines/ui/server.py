@@ -67,11 +67,11 @@ class Server:
         return web.Response(text=page(), content_type="text/html", headers={"Cache-Control": "no-cache"})
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
-        found = assets().get(request.match_info["name"])
-        if found is None:
+        file = assets().get(request.match_info["name"])
+        if file is None:
             raise web.HTTPNotFound
         forever = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return web.Response(body=found.content, content_type=found.type, charset="utf-8", headers=forever)
+        return web.Response(body=file.content, content_type=file.type, charset="utf-8", headers=forever)
 
     async def nothing(self, request: web.Request) -> web.StreamResponse:
         raise CurationError(Finding("C032", "there is no such address", None))

@@ -50,17 +50,17 @@ class Sliders:
                 self._runs.popitem(last=False)
         with opened.lock:
             told, moved = opened.judge(workspace, gates)
-            some = min(count, MOST_EXAMPLES)
+            shown = min(count, MOST_EXAMPLES)
             ids = {
-                "gained": moved.some_gained(some),
-                "lost": moved.some_lost(some),
-                "unscored": moved.some_unscored(some),
+                "gained": moved.some_gained(shown),
+                "lost": moved.some_lost(shown),
+                "unscored": moved.some_unscored(shown),
             }
             memory = moved.decisions.memory()
         answer = _answer(told, moved)
         answer["seconds"] = time.monotonic() - begun
         answer["memory"] = memory
-        answer["examples"] = {kind: documents_by_id(workspace, run, some) for kind, some in ids.items()}
+        answer["examples"] = {kind: documents_by_id(workspace, run, numbers) for kind, numbers in ids.items()}
         return answer
 
 
