@@ -59,7 +59,7 @@ class Progress:
         self._began = 0.0
         self._spent: Counter[str] = Counter()
         """Seconds of the phases so far that have one title."""
-        self._compiling = False
+        self._compiling = False  # said once, though each kernel of a stage begins anew
         self._waiting = False
         """Whether another process is waited for, whose phases are shown."""
         self._stop = threading.Event()
@@ -154,8 +154,8 @@ class Progress:
     def _advanced(self, state: Advanced) -> None:
         self._state = state
         if state.compiling and not self._compiling and not self.live:
+            self._compiling = True
             self._talk(phases.COMPILING)
-        self._compiling = state.compiling
 
     def _unit_ended(self, outcome: Outcome) -> None:
         self._done += 1
