@@ -143,14 +143,8 @@ class Workspace:
             tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
-                fit(
-                    resolved,
-                    item,
-                    self.store,
-                    executor_maker(executor, address, workers, resolved.plan, tell),
-                    tell,
-                    refit,
-                )
+                fits_on = executor_maker(executor, address, workers, resolved.plan, tell)
+                fit(resolved, item, self.store, fits_on, tell, refit)
                 resolved = resolve(loaded, Manifest(self.store), sample)  # a later fit may stand on this one
             if label is not None or manifest.has("datasets", resolved.plan.run):  # else its attempt says so
                 before = record_asked(manifest, resolved.plan.run, label)
