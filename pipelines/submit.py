@@ -26,12 +26,13 @@ from pipelines.planning.resolve import resolve
 from pipelines.recipe import bundle as bundles
 from pipelines.recipe.companions import unasked
 from pipelines.recipe.load import load
+from pipelines.running.asked import check_label
 from pipelines.running.records import record_asked
 from pipelines.running.result import finished
 from pipelines.weak_to_strong import plan as weak_plan
 from pipelines.weak_to_strong import result as weak_result
 from pipelines.weak_to_strong import spec as weak_spec
-from pipelines.workspace import Workspace, check_label
+from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 from workers.jobs import Job, Jobs, Submission, checked, on_loopback
 

@@ -5,8 +5,6 @@ Longer than most files: one method for each thing that can be done, and no more 
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -16,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curation.manifest.parts import Manifest
-from curation.manifest.runs import LATEST
 from curation.paths import require_text
-from curation.store import Store, StoreError, open_store
+from curation.store import open_store
 from pipelines.nearest import MARKER, workspaces_below
+from pipelines.running.asked import another_run, check_label, tell_passed_over
 from pipelines.running.events import Notice
+from pipelines.running.marker import check_format
 from schemas.errors import CurationError, Finding, command
-from schemas.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
     from pipelines.weak_to_strong import spec as weak_spec
     from pipelines.weak_to_strong.plan import PlannedUnits
 
-LARGE = 256 * 1024 * 1024
-"""Input bytes from which `executor="auto"` starts Ray."""
-
 
 class Workspace:
     """A folder that holds scores, decisions, datasets, and the manifest of them all. A recipe is a path or a mapping.
@@ -60,7 +55,7 @@ class Workspace:
     def __init__(self, path: str | Path) -> None:
         self.store = open_store(path)
         self.manifest = Manifest(self.store, strict=True)
-        _check_format(self.store)
+        check_format(self.store)
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.store.root)!r})"
@@ -75,7 +70,7 @@ class Workspace:
         loaded = self._load(recipe)
         resolved = resolve(loaded, Manifest(self.store))
         if report is not None:
-            _tell_passed_over(resolved, report)
+            tell_passed_over(resolved, report)
             for shard in resolved.plan.shards:
                 if shard.error:
                     report(Notice(f"warning: {shard.path} {shard.error}"))
@@ -115,7 +110,7 @@ class Workspace:
     ) -> Result:
         """Curate. Resumes what was begun, scores only what was never scored, does nothing when nothing is missing.
 
-        `executor`: "local" (threads here), "ray", or "auto": Ray for an address or LARGE input, else local.
+        `executor`: "local" (threads here), "ray", or "auto": Ray for an address or much input, else local.
         `expect` refuses a run of another id, such as of inputs that have changed since. `label` is a name for the run;
         one that another run has moves to this one. Where another process is at the same run, it is waited for, and its
         result is the result; with `force` both go on, and may score the same documents.
@@ -127,6 +122,7 @@ class Workspace:
         from pipelines.pages.report import keep_report
         from pipelines.planning.inputs import record_inputs
         from pipelines.planning.resolve import resolve
+        from pipelines.running.executors import executor_maker
         from pipelines.running.fit import fit
         from pipelines.running.in_notebook import notebook_progress
         from pipelines.running.records import record_asked
@@ -141,13 +137,14 @@ class Workspace:
             resolved = resolve(loaded, manifest, sample)
             if expect is not None and (resolved.unfitted or resolved.plan.run != expect):
                 came = "has a stage to be fitted first" if resolved.unfitted else f"would be {resolved.plan.run}"
-                raise CurationError(_another_run(expect, f"the recipe {came}"))
+                raise CurationError(another_run(expect, f"the recipe {came}"))
             self.create()
             record_inputs(manifest, resolved.fresh)
-            _tell_passed_over(resolved, tell)
+            tell_passed_over(resolved, tell)
             todo = resolved.unfitted if not refit else _all_fits(loaded, resolved)
             for item in todo:
-                fit(resolved, item, self.store, _executor(executor, address, workers, resolved.plan, tell), tell, refit)
+                fits_on = executor_maker(executor, address, workers, resolved.plan, tell)
+                fit(resolved, item, self.store, fits_on, tell, refit)
                 resolved = resolve(loaded, Manifest(self.store), sample)  # a later fit may stand on this one
             if label is not None or manifest.has("datasets", resolved.plan.run):  # else its attempt says so
                 before = record_asked(manifest, resolved.plan.run, label)
@@ -158,7 +155,7 @@ class Workspace:
         except OSError as failure:
             found = system_failure(failure)
             raise CurationError(Finding(found.code, found.message, found.hint)) from failure
-        runs_on = _executor(executor, address, workers, resolved.plan, tell)
+        runs_on = executor_maker(executor, address, workers, resolved.plan, tell)
         result = execute(resolved.plan, self.store, runs_on, tell, force)
         if result.run != resolved.plan.run:  # inputs were left out
             with suppress(OSError):
@@ -382,7 +379,7 @@ class Workspace:
 
         resolved = resolve(_specification(spec), Manifest(self.store))
         if expect is not None and resolved.run != expect:
-            raise CurationError(_another_run(expect, f"the specification would be {resolved.run}"))
+            raise CurationError(another_run(expect, f"the specification would be {resolved.run}"))
         self.create()
         shown = notebook_progress() if report is None else None
         tell = report if report is not None else shown or (lambda event: None)
@@ -443,21 +440,9 @@ class Workspace:
 
     def create(self) -> None:
         """Make the workspace, or see that it can be written to."""
-        try:
-            self.store.prepare()
-            if not self.exists:
-                marker = json.dumps({"format_version": FORMAT_VERSION}) + "\n"
-                self.store.write(MARKER, lambda path: _write_text(path, marker))
-        except StoreError as failure:
-            raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
-        except OSError as failure:
-            raise CurationError(
-                Finding(
-                    "C030",
-                    f"workspace {self.store.root} cannot be written: {failure.strerror or failure}",
-                    "choose another with --workspace",
-                )
-            ) from failure
+        from pipelines.running.marker import create
+
+        create(self.store)
 
     def _load(self, recipe: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
         from pipelines.recipe.load import Loaded, load, parse
@@ -472,88 +457,12 @@ class Workspace:
         return load(recipe)
 
 
-def _tell_passed_over(resolved: Any, tell: Report) -> None:
-    if resolved.ignored:
-        files = "1 file" if resolved.ignored == 1 else f"{resolved.ignored:,} files"
-        what = "not Parquet, JSON, CSV or text, or beside the data"
-        tell(Notice(f"warning: passed over {files} in the input folders: {what}"))
-    for line in resolved.notices:
-        tell(Notice(line))
-
-
-def check_label(label: str | None) -> None:
-    """Raise C004 for one that would not name a run."""
-    like_an_id = r"[0-9a-f]{4,16}"  # --run takes an id's beginning, too
-    if label is not None and (
-        label == LATEST
-        or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", label)
-        or re.fullmatch(like_an_id, label)
-    ):
-        hint = "letters, digits, dots, _ and -, such as before-pii, and not like a run's id"
-        raise CurationError(Finding("C004", f"label {label!r}: no name for a run", hint))
-
-
-def _another_run(expected: str, instead: str) -> Finding:
-    return Finding(
-        "C046",
-        f"run {expected} was asked for, and from here {instead}; nothing was begun",
-        "inputs have changed, or this machine sees others, or another workspace: submit again",
-    )
-
-
 def _specification(spec: str | Path | Mapping[str, Any] | weak_spec.Loaded) -> weak_spec.Loaded:
     from pipelines.weak_to_strong.spec import Loaded, load, parse
 
     if isinstance(spec, Loaded):
         return spec
     return parse(spec, Path.cwd()) if isinstance(spec, Mapping) else load(spec)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text)
-
-
-def _check_format(store: Store) -> None:
-    try:
-        version = int(json.loads(store.read(MARKER))["format_version"])
-    except FileNotFoundError:
-        return
-    except StoreError as failure:
-        raise CurationError(Finding("R010", str(failure), failure.hint)) from failure
-    except (OSError, ValueError, KeyError, TypeError) as failure:
-        message = failure.strerror or str(failure) if isinstance(failure, OSError) else None
-        why = message or "it is not the marker of a workspace"
-        hint = "choose another folder with --workspace; nothing was changed"
-        raise CurationError(Finding("C030", f"{store.uri(MARKER)} cannot be read: {why}", hint)) from failure
-    if version > FORMAT_VERSION:
-        raise CurationError(
-            Finding(
-                "C031",
-                f"workspace {store.root} has format {version}, and this version knows up to {FORMAT_VERSION}",
-                "use the version that wrote it, or a newer one; nothing was changed",
-            )
-        )
-
-
-def _executor(name: str, address: str | None, workers: int | None, plan: Any, tell: Report) -> Callable[[], Any]:
-    size = sum(shard.bytes for shard in plan.good_shards)
-    if name == "auto":
-        name = "ray" if address or size > LARGE else "local"
-    if name not in ("local", "ray"):
-        raise CurationError(Finding("C035", f"there is no executor '{name}'", "use local or ray"))
-    from pipelines.planning.cost import local_workers
-
-    def make() -> Any:
-        if name == "local":
-            from workers.local import LocalExecutor
-
-            return LocalExecutor(workers or local_workers(plan))
-        from workers.on_ray import RayExecutor
-
-        count = workers if address else workers or local_workers(plan)
-        return RayExecutor(address, count, lambda text: tell(Notice(text)), MARKER)
-
-    return make
 
 
 def _all_fits(loaded: Loaded, resolved: Any) -> list[Any]:

@@ -95,7 +95,8 @@ def _failures(result: Any) -> list[str]:
 
 
 def _scored(result: Any) -> str:
-    """`scored 742 documents by 2 stages`: those that got a score, where several did as many as the busiest has done."""
+    """`scored 742 documents by 2 stages`; where they did not score as many, what the busiest has done: which documents
+    several of them scored is not known here."""
     by_stage: dict[str, int] = {}
     for step, count in result.steps.items():
         stage = step.partition("/")[0]
@@ -105,6 +106,8 @@ def _scored(result: Any) -> str:
     if not by_stage:
         return f"read {counted(read, 'document')}, scored none" if read else "nothing had to be scored"
     documents = counted(min(max(by_stage.values()), result.rows or sys.maxsize), "document")
+    if len(set(by_stage.values())) > 1:
+        return f"scored up to {documents} by each of {len(by_stage):,} stages"
     return f"scored {documents} by {counted(len(by_stage), 'stage')}"
 
 

@@ -97,8 +97,14 @@ class PlanReport:
             workers = f"{self.cost.workers} worker{'s' if self.cost.workers > 1 else ''}"
             took = _durations(*self.cost.seconds)
             lines = [f"estimate: {took} on this machine ({workers}), from {self.timed_on}"]
-            if self.cost.unknown:
-                lines.append(f"not in it, since nothing says how long they take: {', '.join(self.cost.unknown)}")
+            dataset_wide = {stage.id for stage in self.plan.stages if stage.barrier}
+            together = [name for name in self.cost.unknown if name in dataset_wide]
+            untimed = [name for name in self.cost.unknown if name not in dataset_wide]
+            if untimed:
+                lines.append(f"not in it, since nothing says how long they take: {', '.join(untimed)}")
+            if together:
+                why = "which look at all documents at once: a first run tells their time, no sample does"
+                lines.append(f"not in it: {', '.join(together)}, {why}")
         sizes = f"memory about {size(self.cost.memory)}, disk about {size(self.cost.disk)}"
         return [*lines, sizes + (f", {self.cost.tokens:,} tokens" if self.cost.tokens else "")]
 

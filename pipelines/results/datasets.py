@@ -17,6 +17,7 @@ def finished_run(manifest: Manifest, run: str | None = None) -> Result:
     result = None if chosen is None else finished(manifest, chosen)
     if result is None:
         raise _missing(manifest, chosen)
+    result.outcome = "done"  # of the run; nobody asked for another
     return result
 
 

@@ -89,18 +89,30 @@ class WhatIf:
             for stage in self.stages
             if stage.to_score
         ]
-        changed = [stage for stage in self.stages if stage.again]
-        if changed:
+        changed = self._changed
+        if changed is not None and self._none_reaches(changed):
+            lines.append(f"no document would reach '{changed.stage}'")
+        elif changed is not None:
             new = f", {self.to_decide:,} of them new" if self.to_decide else ""
-            lines.append(f"other documents reach '{changed[0].stage}'{new}: a run computes its choice again")
+            lines.append(f"other documents reach '{changed.stage}'{new}: a run computes its choice again")
         if self.undecided_shards:
             lines.append(f"{self.undecided_shards:,} shards of this run are not decided yet, and not counted")
         return lines
 
     def _kept(self) -> str:
         waiting = self.to_score + self.to_decide
-        about = "about " if any(stage.again for stage in self.stages) else ""
+        about = "" if self._changed is None or self._none_reaches(self._changed) else "about "
         return f"{about}{self.kept:,}" + (f" to {self.kept + waiting:,}" if waiting else "")
+
+    @property
+    def _changed(self) -> StageCounts | None:
+        """The first dataset-wide stage that others than in the run reach."""
+        return next((stage for stage in self.stages if stage.again), None)
+
+    def _none_reaches(self, stage: StageCounts) -> bool:
+        """Of those that are known, and of those that wait for a score."""
+        before = self.stages[: self.stages.index(stage)]
+        return not stage.rows_in and not any(earlier.to_score for earlier in before)
 
 
 def what_if(manifest: Manifest, gates: Sequence[str], stage: str | None = None, run: str | None = None) -> WhatIf:
@@ -109,6 +121,9 @@ def what_if(manifest: Manifest, gates: Sequence[str], stage: str | None = None, 
     Raises CurationError: C009, C010, C011, C056 for a gate that cannot stand there, C032 for a run or a stage that is
     not there.
     """
+    if not gates:
+        hint = "give one, as in the recipe after keep: language.prob > 0.8"
+        raise CurationError(Finding("C004", "what-if without a gate to ask about", hint))
     chosen = choose_run(manifest, run)
     if chosen is None:
         start = command("run RECIPE", manifest.store.root)

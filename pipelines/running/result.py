@@ -96,7 +96,8 @@ class Result:
 
     def __repr__(self) -> str:
         counts = f"{self.rows:,} → {self.kept:,} documents, {self.dropped:,} dropped, {self.errored:,} errored"
-        return f"Result({self.name} {self.run}, {self.outcome}: {counts})"
+        outcome = "finished before" if self.outcome == "nothing-to-do" else self.outcome
+        return f"Result({self.name} {self.run}, {outcome}: {counts})"
 
     def _repr_html_(self) -> str:
         facts = {name: getattr(self, name) for name in ("run", "outcome", "rows", "kept", "dropped", "errored")}

@@ -185,7 +185,9 @@ def lines(diagnosis: Diagnosis) -> list[str]:
     page += [f"Leaked:    {share:.2%} of {name}" for name, share in diagnosis.contaminated.items()]
     for cost in diagnosis.costs:
         took = (
-            cost.why if cost.seconds is None else f"about {duration(cost.seconds)} of one worker, {cost.slowest} most"
+            cost.why
+            if cost.seconds is None
+            else f"about {duration(round(cost.seconds))} of one worker, {cost.slowest} most"
         )
         page.append(f"Cost:      {cost.recipe}: {took}")
     page.append("")

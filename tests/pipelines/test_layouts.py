@@ -224,7 +224,7 @@ def test_the_end_of_a_run_fits_too_but_for_commands_which_are_copied_whole(rende
     found = {width: render(width, lambda: report_end(result, workspace, "ws"), "stderr") for width in WIDTHS}
     for width, shown in found.items():
         assert all(cells(line) <= width for line in shown.splitlines() if not line.startswith("  curate "))
-        assert "scored 15 documents by 3 stages" in " ".join(shown.split())
+        assert "scored up to 15 documents by each of 3 stages" in " ".join(shown.split())
     compare("end-of-a-run", found)
 
 

@@ -66,6 +66,8 @@ def test_a_run_in_a_notebook_shows_how_far_it_is_and_its_result_is_safe(kernel: 
     assert kernel[1] == f"run {result.run}: 3 documents"
     assert kernel[-1].startswith(f"run {result.run}: done, ")
     assert repr(result) == f"Result(shown {result.run}, done: 3 → 2 documents, 1 dropped, 0 errored)"
+    assert repr(workspace.result()) == repr(result), "of the run, whoever asks"
+    assert ", finished before: 3 → 2 documents" in repr(workspace.run(recipe, executor="local", workers=1))
     shown = [
         result,
         result.dataset,

@@ -67,6 +67,9 @@ def test_what_a_dedup_would_say_of_others_is_not_foretold(finished: Any) -> None
     assert [stage.stage for stage in answer.stages if stage.again] == ["exact", "minhash", "top"]
     assert answer.lines()[-1] == "other documents reach 'exact': a run computes its choice again"
     assert "about" in answer.lines()[0]
+    nothing = workspace.what_if("gopher.words < 0")
+    assert nothing.lines()[-1] == "no document would reach 'exact'"
+    assert nothing.lines()[0].endswith("so it would be 0")
     behind = workspace.what_if("exact.cluster_size > 0")  # its duplicates are new to the next
     assert [stage.stage for stage in behind.stages if stage.again] == ["minhash", "top"]
     assert (behind.to_decide, behind.stages[5].to_decide) == (same.stages[4].dropped, same.stages[4].dropped)
@@ -81,6 +84,7 @@ def test_what_a_dedup_would_say_of_others_is_not_foretold(finished: Any) -> None
         (["gopher.words"], None, "C011"),
         (["exact.cluster_size < 2"], "gopher", "C010"),
         (["input.bytes > 3"], None, "C004"),
+        ([], None, "C004"),
         (["true"], "input", "C032"),
         (["gopher.words > 3", "gopher.words < 9"], None, "C004"),
         (["gopher.words > 3", "language.prob > 0"], "gopher", "C004"),
