@@ -1,8 +1,8 @@
 """Write constraints.txt: what this environment has of all that the project needs, pinned. Run by `make constraints`.
 
 First what `pip install curation-engine[s3]` brings, and setuptools, which builds it: all that the images install. Then
-what development and the documentation site need beside it. Local versions are left out, so that one file serves the CPU build of torch and the
-CUDA build, whose libraries torch pins itself.
+what development and the documentation site need beside it. Local versions are left out, so that one file serves the
+CPU build of torch and the CUDA build, whose libraries torch pins itself.
 """
 
 from __future__ import annotations
