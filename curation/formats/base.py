@@ -13,7 +13,7 @@ PARAGRAPH = "\n\n"
 """Stands between the messages of a conversation where they are read as one text."""
 
 
-class Rows(ABC):
+class FormatRows(ABC):
     """Some rows in a format. Columns are made when they are asked for."""
 
     faults: dict[int, str]
@@ -45,5 +45,5 @@ class Format(ABC):
     """Whether a row may hold more than one answer, so that answers are scored one by one."""
 
     @abstractmethod
-    def read(self, columns: dict[str, pa.Array]) -> Rows:
+    def read(self, columns: dict[str, pa.Array]) -> FormatRows:
         """Open rows. `columns` has what is mapped of `required` and `optional`: texts, or lists of objects."""

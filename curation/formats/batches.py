@@ -20,7 +20,7 @@ ROUNDS = 6
 Batch = dict[str, Any]
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """What batches are made of: `pipelines.dataset.Dataset`."""
 
     @property
@@ -57,7 +57,7 @@ class Batches(IterableDataset[Batch]):
 
     def __init__(
         self,
-        rows: Rows,
+        rows: RowSource,
         columns: Sequence[str] | None,
         batch_size: int,
         seed: int,

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.formats.base import Format, Rows
+from curation.formats.base import Format, FormatRows
 from curation.formats.instruction import Instruction
 from curation.formats.messages import Messages
 from curation.formats.preference import Preference
@@ -97,7 +97,7 @@ class Opened:
         self.batch = batch
 
     @cached_property
-    def rows(self) -> Rows:
+    def rows(self) -> FormatRows:
         """The rows in their format."""
         assert self.columns.format is not None
         return self.columns.format.read({name: self._valid(name)[0] for name in self.columns.parts})

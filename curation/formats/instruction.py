@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.formats.base import PARAGRAPH, Format, Rows
+from curation.formats.base import PARAGRAPH, Format, FormatRows
 from curation.formats.turns import ASSISTANT, SYSTEM, TOOL, USER, Turns, exchange, side_by_side
 from schemas.documents import TEXT
 
@@ -23,11 +23,11 @@ class Instruction(Format):
     optional = ("input", "system")
     gives = ("text", "prompt", "input", "system", "messages")
 
-    def read(self, columns: dict[str, pa.Array]) -> Rows:
+    def read(self, columns: dict[str, pa.Array]) -> FormatRows:
         return _Pairs(columns)
 
 
-class _Pairs(Rows):
+class _Pairs(FormatRows):
     def __init__(self, columns: dict[str, pa.Array]) -> None:
         self.columns = columns
         self.faults = {}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.formats.base import PARAGRAPH, Format, Rows
+from curation.formats.base import PARAGRAPH, Format, FormatRows
 from curation.formats.turns import ASSISTANT, SYSTEM, USER, Turns
 from schemas.documents import TEXT
 
@@ -27,11 +27,11 @@ class Messages(Format):
     role: ClassVar[str] = "role"
     content: ClassVar[str] = "content"
 
-    def read(self, columns: dict[str, pa.Array]) -> Rows:
+    def read(self, columns: dict[str, pa.Array]) -> FormatRows:
         return Conversations(columns[self.required[0]], self.role, self.content)
 
 
-class Conversations(Rows):
+class Conversations(FormatRows):
     def __init__(self, column: pa.Array, role: str, content: str) -> None:
         self.turns = Turns.read(column, role, content)
         self.faults = self.turns.faults

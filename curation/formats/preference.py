@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.formats.base import Format, Rows
+from curation.formats.base import Format, FormatRows
 from curation.formats.messages import column_of
 from curation.formats.turns import ASSISTANT, USER, Turns
 from curation.sources.texts import nested
@@ -33,11 +33,11 @@ class Preference(Format):
         "text", "instruction", "input", "output", "messages",
     )  # fmt: skip
 
-    def read(self, columns: dict[str, pa.Array]) -> Rows:
+    def read(self, columns: dict[str, pa.Array]) -> FormatRows:
         return Pairs(columns)
 
 
-class Pairs(Rows):
+class Pairs(FormatRows):
     """Two conversations each, and where they part: `prompt`, and by side what stands behind it in `rest`."""
 
     def __init__(self, columns: dict[str, pa.Array]) -> None:

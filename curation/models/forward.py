@@ -61,7 +61,7 @@ class States(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cost:
+class Operations:
     """Operations of one pass: `token` for each token, `pair` for each pair of tokens that attention compares."""
 
     token: float
@@ -308,7 +308,7 @@ def _attend_varlen(
     return out.unsqueeze(0)  # type: ignore[union-attr]
 
 
-def _cost(body: Any) -> Cost:
+def _cost(body: Any) -> Operations:
     """By the formula: two operations a weight that is no embedding, and attention's two products a layer."""
     import torch
 
@@ -324,7 +324,7 @@ def _cost(body: Any) -> Cost:
     heads = getattr(config, "num_attention_heads", 1)
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
     repeated = layers if config.model_type == "albert" else 1  # its layers share their weights
-    return Cost(2.0 * weights * repeated, 4.0 * width * layers)
+    return Operations(2.0 * weights * repeated, 4.0 * width * layers)
 
 
 def as_bounds(states: States) -> Sequence[tuple[int, int]]:

@@ -34,7 +34,7 @@ class UnusableError(Refusal):
         return super().__str__() if self.hint else self.message
 
 
-class Rows(NamedTuple):
+class FileRows(NamedTuple):
     """Some rows of a file."""
 
     columns: pa.RecordBatch
@@ -70,7 +70,7 @@ def names(path: Path, what: str = "") -> list[str] | None:
     return None
 
 
-def batches(path: Path, wanted: pa.Schema, what: str = "") -> Iterator[Rows]:
+def batches(path: Path, wanted: pa.Schema, what: str = "") -> Iterator[FileRows]:
     """All rows of Parquet, JSON or CSV, with the columns `wanted`, null where the file has none of a name.
 
     Raises UnusableError for a file that cannot be read as a whole.
@@ -171,7 +171,7 @@ class _Places(Sequence[str]):
         return f"{self.path}, {self.unit} {self.numbers[row]}"
 
 
-def _parquet(path: Path, wanted: pa.Schema, what: str) -> Iterator[Rows]:
+def _parquet(path: Path, wanted: pa.Schema, what: str) -> Iterator[FileRows]:
     file = inspect(str(path))
     if file.error:
         raise UnusableError(f"{what}{path} cannot be read: {file.error}", "mend it, or name another file")
@@ -184,8 +184,8 @@ def _parquet(path: Path, wanted: pa.Schema, what: str) -> Iterator[Rows]:
         raise UnusableError(f"{what}{failure.findings[0].message}", failure.findings[0].hint or "") from failure
 
 
-def _rows(columns: pa.RecordBatch, faults: dict[int, str], places: Sequence[str]) -> Rows:
-    return Rows(columns, {row: _reason(fault) for row, fault in sorted(faults.items())}, places)
+def _rows(columns: pa.RecordBatch, faults: dict[int, str], places: Sequence[str]) -> FileRows:
+    return FileRows(columns, {row: _reason(fault) for row, fault in sorted(faults.items())}, places)
 
 
 def _is_csv(kind: str | None) -> bool:

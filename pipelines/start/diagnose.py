@@ -54,7 +54,7 @@ class Concern:
 
 
 @dataclass(frozen=True)
-class Cost:
+class RecipeCost:
     """What a recipe would take for all rows, on one worker here."""
 
     recipe: str
@@ -85,7 +85,7 @@ class Diagnosis:
     """Share of documents with such, by type."""
     contaminated: dict[str, float]
     """Share of documents that have 13 words in a row of a benchmark, by its name."""
-    costs: list[Cost] = field(default_factory=list)
+    costs: list[RecipeCost] = field(default_factory=list)
     concerns: list[Concern] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def _measured(description: DataDescription, workspace: Workspace, rows: int, lea
 # --- costs and concerns -----------------------------------------------------------------------------------------------
 
 
-def _costs(description: DataDescription, home: Path, workspace: Workspace) -> list[Cost]:
+def _costs(description: DataDescription, home: Path, workspace: Workspace) -> list[RecipeCost]:
     drafted = yaml.safe_load(recipe_for(description, home))
     pairs = "text" not in description.mapping
     choices = [
@@ -289,7 +289,7 @@ def _costs(description: DataDescription, home: Path, workspace: Workspace) -> li
 
 def _cost(
     name: str, recipe: dict[str, Any], description: DataDescription, home: Path, workspace: Workspace, pairs: bool
-) -> Cost:
+) -> RecipeCost:
     columns = {ours: ours for ours in description.mapping if ours not in ("id", "url", "text")} if pairs else {}
     recipe["input"] = {"path": str(home / "sample.parquet"), "columns": columns or {"text": "text"}}
     recipe["stages"] = [stage for stage in recipe["stages"] if stage.get("scorer") != "imported"]
@@ -298,13 +298,13 @@ def _cost(
         report = workspace.plan(recipe, sample=TIMED, time=True)
     except CurationError as failure:
         first = failure.findings[0]
-        return Cost(name, None, f"{first.message}{f'; {first.hint}' if first.hint else ''}")
+        return RecipeCost(name, None, f"{first.message}{f'; {first.hint}' if first.hint else ''}")
     each = {stage.step: stage.seconds / stage.at_most for stage in report.stages if stage.seconds and stage.at_most}
     if not each:
-        return Cost(name, None, "nothing of it could be timed")
+        return RecipeCost(name, None, "nothing of it could be timed")
     if description.rows is None:
-        return Cost(name, None, "nothing says how many rows there are")
-    return Cost(name, sum(each.values()) * description.rows, "", max(each, key=lambda step: each[step]))
+        return RecipeCost(name, None, "nothing says how many rows there are")
+    return RecipeCost(name, sum(each.values()) * description.rows, "", max(each, key=lambda step: each[step]))
 
 
 def _concerns(diagnosis: Diagnosis) -> list[Concern]:

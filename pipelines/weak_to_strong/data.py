@@ -17,7 +17,7 @@ from curation.sources.jsonl import NESTED
 from curation.sources.texts import nameable, usable
 from curation.sources.texts import names as id_names
 from curation.weak_to_strong.label_model import ABSTAIN
-from curation.weak_to_strong.supervisors.base import Rows
+from curation.weak_to_strong.supervisors.base import TaskRows
 from curation.weak_to_strong.task import as_text, codes
 from curation.weak_to_strong.tuning import order_keys
 from pipelines.planning.inputs import inspect_files, sources_of, unify
@@ -50,7 +50,7 @@ class InputFiles:
 class Data:
     """All rows, n of them, in the order of the input."""
 
-    rows: Rows
+    rows: TaskRows
     gold: NDArray[np.int8]
     """ABSTAIN where it is unknown."""
     keys: NDArray[np.uint64]
@@ -145,7 +145,7 @@ def read(loaded: Loaded, files: InputFiles) -> Data:
     made_of = {name: mapping[name] for name in kept}
     identity = fingerprint([files.identity, task.model_dump(), sorted(made_of.items())])
     return Data(
-        Rows(text, columns.select(kept)),
+        TaskRows(text, columns.select(kept)),
         gold,
         order_keys(text),
         blank | empty,

@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from curation.training import multinomial
 from curation.weak_to_strong import supervisors
-from curation.weak_to_strong.supervisors.base import Rows, Votes
+from curation.weak_to_strong.supervisors.base import TaskRows, Votes
 from curation.weak_to_strong.task import codes
 from schemas.errors import CurationError
 from schemas.weak_to_strong import SUPERVISORS
@@ -26,10 +26,10 @@ def make(kind: str, base: Path = Path(), classes: tuple[str, ...] = CLASSES, **s
     return supervisors.make(kind, "s", SUPERVISORS[kind].model_validate(settings), classes, base)
 
 
-def rows(count: int = 200, **options: Any) -> tuple[Rows, np.ndarray]:
+def rows(count: int = 200, **options: Any) -> tuple[TaskRows, np.ndarray]:
     table = reviews(count, **options)
     text = table["text"].combine_chunks().cast(pa.large_string())
-    return Rows(text, table.select(["stars", "p_positive"])), codes(table["label"].combine_chunks(), CLASSES)
+    return TaskRows(text, table.select(["stars", "p_positive"])), codes(table["label"].combine_chunks(), CLASSES)
 
 
 def functions(*listed: dict[str, Any]) -> Any:
@@ -86,7 +86,7 @@ def test_what_sql_meets_is_told_without_a_row_s_text() -> None:
 def test_imported_labels_and_probabilities() -> None:
     data, _ = rows(4)
     columns = pa.table({"label": ["positive", None, "negative", "positive"], "p": [0.9, None, 0.0, 0.5]})
-    data = Rows(data.text, columns)
+    data = TaskRows(data.text, columns)
     assert make("imported", column="label").vote(data).votes[:, 0].tolist() == [1, -1, 0, 1]
     said = make("imported", probabilities={"positive": "p"}).vote(data)
     assert said.votes[:, 0].tolist() == [1, -1, 0, -1], "a tie is no vote"
@@ -96,7 +96,7 @@ def test_imported_labels_and_probabilities() -> None:
 
 @pytest.mark.parametrize(("value", "says"), [(float("nan"), "NaN or infinity for 1 of 2"), (1.5, "outside 0")])
 def test_an_imported_probability_that_is_none_is_a_fault_and_no_label(value: float, says: str) -> None:
-    data = Rows(pa.array(["a", "b"], pa.large_string()), pa.table({"p": [0.5, value]}))
+    data = TaskRows(pa.array(["a", "b"], pa.large_string()), pa.table({"p": [0.5, value]}))
     with pytest.raises(ValueError, match=says):
         make("imported", probabilities={"positive": "p"}).vote(data)
 
@@ -142,7 +142,7 @@ def test_zero_shot_is_the_probability_of_each_class_s_words(length: str, tmp_pat
     prompt = "{task}\nIt is"
     one = make("zero-shot", tmp_path, model="path:model", prompt=prompt, words=words, length=length)
     texts = ["The ferry leaves", "Whisk the eggs with sugar", "x" * 3000]
-    data = Rows(pa.array(texts, pa.large_string()), pa.table({"n": [1, 2, 3]}))
+    data = TaskRows(pa.array(texts, pa.large_string()), pa.table({"n": [1, 2, 3]}))
     said = one.vote(data)
     assert said.votes[:, 0].tolist()[2] == -1, "longer than the window"
     assert said.p is not None

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import orjson
 import pyarrow as pa
 
-from curation.formats.base import Rows
+from curation.formats.base import FormatRows
 from curation.formats.columns import Columns, Opened
 from curation.formats.preference import Pairs, Preference
 from curation.formats.turns import ROLES, USER, Turns
@@ -126,7 +126,7 @@ class Target(ABC):
         return found
 
 
-def _turns(rows: Rows) -> dict[str, Turns]:
+def _turns(rows: FormatRows) -> dict[str, Turns]:
     return {"prompt": rows.prompt, **rows.rest} if isinstance(rows, Pairs) else {"messages": rows.conversation()}
 
 

@@ -20,7 +20,7 @@ Inputs: TypeAlias = pa.LargeStringArray | NDArray[np.float16]
 
 
 @dataclass(frozen=True)
-class Rows:
+class TaskRows:
     """Rows as supervisors see them."""
 
     text: pa.LargeStringArray
@@ -35,8 +35,8 @@ class Rows:
         chunks = self.columns[name].chunks
         return chunks[0] if len(chunks) == 1 else pa.concat_arrays([*chunks, pa.array([], self.columns[name].type)])
 
-    def slice(self, begin: int, count: int) -> Rows:
-        return Rows(self.text.slice(begin, count), self.columns.slice(begin, count))
+    def slice(self, begin: int, count: int) -> TaskRows:
+        return TaskRows(self.text.slice(begin, count), self.columns.slice(begin, count))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Fixed(Supervisor):
     """A supervisor that learns nothing here: what it says of a row depends on the row alone."""
 
     @abstractmethod
-    def vote(self, rows: Rows) -> Votes:
+    def vote(self, rows: TaskRows) -> Votes:
         """Raises whatever it fails with."""
 
 

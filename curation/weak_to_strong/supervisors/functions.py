@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curation.gates import Gate, GateError, values
 from curation.weak_to_strong.label_model import ABSTAIN
-from curation.weak_to_strong.supervisors.base import Fixed, Rows, Votes
+from curation.weak_to_strong.supervisors.base import Fixed, TaskRows, Votes
 from curation.weak_to_strong.task import as_text, codes
 from schemas.errors import CurationError, Finding
 from schemas.weak_to_strong import Function, Functions
@@ -58,10 +58,10 @@ class FunctionsSupervisor(Fixed):
     def voters(self) -> Sequence[str]:
         return [f"{self.name}.{function.name}" for function in self.settings.functions]
 
-    def vote(self, rows: Rows) -> Votes:
+    def vote(self, rows: TaskRows) -> Votes:
         return Votes(np.stack([self._votes(function, rows) for function in self.settings.functions], axis=1))
 
-    def _votes(self, function: Function, rows: Rows) -> NDArray[np.int8]:
+    def _votes(self, function: Function, rows: TaskRows) -> NDArray[np.int8]:
         if function.regex is not None:
             text = rows.text if function.column is None else as_text(rows.column(function.column))
             return self._where(function, pc.match_substring_regex(text, function.regex))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.weak_to_strong.supervisors.base import Fixed, Rows, Votes
+from curation.weak_to_strong.supervisors.base import Fixed, TaskRows, Votes
 from curation.weak_to_strong.task import codes
 from schemas.weak_to_strong import Imported
 
@@ -33,7 +33,7 @@ class ImportedSupervisor(Fixed):
             raise ValueError(f"no column has the probability of {missing!r}")
         self.reads = tuple(given.values()) if given else (str(settings.column),)
 
-    def vote(self, rows: Rows) -> Votes:
+    def vote(self, rows: TaskRows) -> Votes:
         if self.settings.column is not None:
             votes = codes(rows.column(self.settings.column), self.classes)
             return Votes(votes[:, None])

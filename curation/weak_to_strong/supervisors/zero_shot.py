@@ -14,7 +14,7 @@ from curation.models.causal import Causal
 from curation.models.locate import locate
 from curation.models.sequences import Sequences
 from curation.models.tokens import Ids
-from curation.weak_to_strong.supervisors.base import Fixed, Rows, Votes
+from curation.weak_to_strong.supervisors.base import Fixed, TaskRows, Votes
 from curation.weak_to_strong.task import Template, as_text
 from schemas.weak_to_strong import ZeroShot
 
@@ -42,7 +42,7 @@ class ZeroShotSupervisor(Fixed):
     def identity(self) -> Any:
         return self.model.identity()
 
-    def vote(self, rows: Rows) -> Votes:
+    def vote(self, rows: TaskRows) -> Votes:
         columns = {name: as_text(rows.column(name)) for name in self.reads}
         columns["task"] = rows.text
         read = {name: pc.utf8_slice_codeunits(text, 0, self.settings.max_characters) for name, text in columns.items()}
