@@ -26,6 +26,7 @@ BUILTIN = {
         "takedown": "curation.scorers.takedown:Takedown",
         "decontaminate": "curation.scorers.decontaminate:Decontaminate",
         "fasttext": "curation.scorers.fasttext:FastText",
+        "ngram": "curation.scorers.ngram:Ngram",
         "dsir": "curation.scorers.dsir:Dsir",
         "contrast": "curation.scorers.contrast:Contrast",
         "classifier": "curation.scorers.classifier:SequenceClassifier",

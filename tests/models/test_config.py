@@ -205,6 +205,7 @@ STAGES: dict[str, dict[str, Any]] = {
     "fasttext": {"scorer": "fasttext", "model": "path:model"},
     "embedding-head": {"scorer": "embedding-head", "head": "path:model"},
     "ifd": {"scorer": "ifd", "model": "path:model"},
+    "ngram": {"scorer": "ngram", "model": "path:model"},
 }
 
 

@@ -65,7 +65,7 @@ def run(folder: Path, stage: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["head", "fasttext"])
+@pytest.mark.parametrize("method", ["head", "fasttext", "ngram"])
 @pytest.mark.parametrize(("label", "task", "column"), [("good", "binary", "prob"), ("stars", "ordinal", "score")])
 def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, column: str, folder: Path) -> None:
     into = folder / f"{method}-{label}"
@@ -74,7 +74,7 @@ def test_what_was_learned_scores_in_a_run(method: Any, label: str, task: str, co
     facts = json.loads((into / "scorer.json").read_text())
     assert (facts["task"], facts["label"]) == (task, label)
     assert "finding near-duplicates among the examples" in said
-    key = {"head": "head", "fasttext": "model"}[method]
+    key = {"head": "head"}.get(method, "model")
     stage = {"scorer": facts["kind"], key: f"path:{into}", "keep": f"s.{column} >= {facts['cut']}"}
     rows = run(folder, stage, into.name)
     scores = np.array([row[column] for row in rows])
@@ -92,7 +92,7 @@ def test_a_reload_gives_the_scores_that_were_measured(folder: Path) -> None:
     from safetensors.numpy import load_file
 
     from curation.training import logistic
-    from curation.training.scorer import head_scores
+    from curation.training.linear import head_scores
 
     into = folder / "reload"
     train_scorer(Source(str(folder / "rated.parquet"), "stars"), into)

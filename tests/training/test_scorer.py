@@ -12,7 +12,8 @@ from scipy.stats import kendalltau
 from curation.training import logistic
 from curation.training.examples import Examples, task_of
 from curation.training.held_out import agreement
-from curation.training.scorer import head_scores, train
+from curation.training.linear import head_scores
+from curation.training.scorer import train
 from pipelines.train import keep_from_of
 from schemas.documents import TEXT
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.text.compiling import njit
+from curation.text.compiling import njit, njit_inline
 
 LABEL = "__label__"
 """What label tokens begin with; those in a text are not read."""
@@ -138,14 +138,19 @@ def end_of_line(words):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def bucket_row(bucket, grams):  # type: ignore[no-untyped-def]
     """Row of a bucket, or -1 where it was pruned."""
-    slots = grams.kept.slots
-    if len(slots) == 0:
+    if len(grams.kept.slots) == 0:
         return np.int64(grams.first + np.int64(bucket))
-    spread = _spread(bucket)
-    if _absent(spread, grams.kept.bits):
+    return lookup(bucket, grams.kept.slots, grams.kept.bits)
+
+
+@njit_inline
+def lookup(key, slots, bits):  # type: ignore[no-untyped-def]
+    """Value of a key in a `Table`, or -1."""
+    spread = _spread(key)
+    if _absent(spread, bits):
         return np.int64(-1)
     slot = _scale(spread, len(slots))
-    while slots[slot, 1] >= 0 and slots[slot, 0] != np.int32(bucket):
+    while slots[slot, 1] >= 0 and slots[slot, 0] != np.int32(key):
         slot = (slot + np.uint64(1)) & np.uint64(len(slots) - 1)
     return np.int64(slots[slot, 1])
 
@@ -167,20 +172,20 @@ def find_entry(data, start, end, h, words):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@njit(nogil=True, cache=True)
+@njit_inline
 def _absent(spread, bits):  # type: ignore[no-untyped-def]
     """Whether the filter knows that a key is not there."""
     bit = _scale(spread, 32 * len(bits))
     return (bits[bit >> np.uint64(5)] >> np.uint32(bit & np.uint64(31))) & np.uint32(1) == 0
 
 
-@njit(nogil=True, cache=True)
+@njit_inline
 def _spread(key):  # type: ignore[no-untyped-def]
     """Fibonacci hashing of a 32-bit key: the high bits come to depend on all of it."""
     return np.uint64(np.uint32(np.uint32(key) * _GOLDEN))
 
 
-@njit(nogil=True, cache=True)
+@njit_inline
 def _scale(spread, size):  # type: ignore[no-untyped-def]
     """A place from 0 to `size` - 1, a power of two, by the high bits."""
     return (spread * np.uint64(size)) >> np.uint64(32)

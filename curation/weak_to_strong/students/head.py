@@ -14,8 +14,8 @@ from curation.paths import expanded
 from curation.scorers.base import HEAD
 from curation.scorers.embedding_head import FACTS
 from curation.training import multinomial
+from curation.training.linear import PENALTIES
 from curation.training.multinomial import Heads
-from curation.training.scorer import PENALTIES
 from curation.weak_to_strong.crossfit import keyed
 from curation.weak_to_strong.features import Pooling, View
 from curation.weak_to_strong.students.base import Fitted, Student, TrainingSet
