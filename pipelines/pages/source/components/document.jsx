@@ -45,7 +45,9 @@ function Why({data}) {
 
 /** The text, as the source has it, with its marks. */
 export function DocumentText({data, label}) {
-  const marked = [...new Set(data.pieces.filter(({mark}) => mark).map(({mark}) => said(mark)))];
+  const marks = data.pieces.map(({mark}) => mark).filter(Boolean);
+  const marked = [...new Set(marks.filter(({what}) => what !== "edit").map(said))];
+  const edited = marks.some(({what}) => what === "edit");
   return (
     <>
       {data.shown > 0 && (
@@ -57,6 +59,7 @@ export function DocumentText({data, label}) {
         </Block>
       )}
       {data.characters === 0 && !data.note && <p class="note">The text is empty.</p>}
+      {edited && <p class="note">Struck out: what a transform took out. Underlined: what it put there.</p>}
       {marked.length > 0 && <p class="note">Marked: <Line text={marked.slice(0, 8).join("; ")} />.</p>}
       <Note text={data.note} />
     </>
@@ -83,8 +86,8 @@ function Piece({piece: {text, mark}}) {
 }
 
 function said({what, label, stage}) {
-  const words = what === "edit" ? "edited" : what === "loss" ? "loss of each token" : WHAT[what];
-  return `${words}${label && what !== "loss" && what !== "edit" ? ` (${label})` : ""}${stage ? ` by ${stage}` : ""}`;
+  const words = what === "loss" ? "loss of each token" : WHAT[what];
+  return `${words}${label && what !== "loss" ? ` (${label})` : ""}${stage ? ` by ${stage}` : ""}`;
 }
 
 function Scores({scores}) {

@@ -129,8 +129,8 @@ function drawing({edges, scale, type}, bars, bounds, width) {
     marginLeft: 44,
     marginRight: 12,
     marginBottom: 28,
-    x: {...scaleOf({scale, edges}, Math.min(6, width / 70)), label: null, tickFormat: compactTick, ...(type === "boolean" && twoBins(edges))},
-    y: {label: null, ticks: 3, tickFormat: compact, nice: true},
+    x: {...scaleOf({scale, edges}, Math.min(6, width / 70)), label: null, tickFormat: type === "whole" ? whole(compactTick) : compactTick, ...(type === "boolean" && twoBins(edges))},
+    y: {label: null, ticks: 3, tickFormat: whole(compact), nice: true},
     marks: [
       Plot.rect(fails, {x1: "x1", x2: "x2", fill: "var(--dropped-soft)"}),
       Plot.gridY({ticks: 3, stroke: COLOURS.line, strokeOpacity: 1}),
@@ -155,5 +155,7 @@ function drawing({edges, scale, type}, bars, bounds, width) {
 const anchor = (value, first, last) => ((value - first) / (last - first) < 0.15 ? "start" : (value - first) / (last - first) > 0.85 ? "end" : "middle");
 
 const twoBins = ([first, second, third]) => ({ticks: [(first + second) / 2, (second + third) / 2], tickFormat: (_, bin) => ["false", "true"][bin]});
+/** Nothing lies between whole numbers. */
+const whole = (show) => (value) => (Number.isInteger(value) ? show(value) : "");
 const compactTick = (value) => (Math.abs(value) >= 10_000 ? compact(value) : number(value));
 const sum = (values) => values.reduce((total, value) => total + value, 0);

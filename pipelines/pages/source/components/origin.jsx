@@ -82,8 +82,16 @@ const MODELS = [
   {name: "address", label: "model", show: ({address, revision}) => <Line text={revision ? `${address} at ${revision}` : address} />},
   {name: "licence", show: ({licence}) => <Line text={licence ?? "not stated"} />},
   {name: "bytes", label: "size", numeric: true, show: ({bytes: size}) => bytes(size)},
-  {name: "file"},
-  {name: "sha256", show: ({sha256}) => <Hash text={sha256} />},
+  {
+    name: "file",
+    label: "file and sha256",
+    show: ({file, sha256}) => (
+      <>
+        <Line text={file} />
+        <Hash text={sha256} />
+      </>
+    ),
+  },
 ];
 const INPUTS = [
   {name: "path"},

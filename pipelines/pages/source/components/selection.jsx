@@ -111,7 +111,6 @@ function map({x, y}, chosen, width, colour) {
 
 function Tenths({data}) {
   const rows = data.length_tenths.map((value, position) => ({tenth: position + 1, value}));
-  const rising = data.length_tenths[0] < data.length_tenths.at(-1);
   const overall = data.documents ? data.selected / data.documents : 0;
   return (
     <figure class="figure">
@@ -124,6 +123,7 @@ function Tenths({data}) {
         options={() => ({
           height: 170,
           marginLeft: 44,
+          marginRight: 64,
           marginTop: 16,
           x: {type: "band", label: null, tickFormat: (tenth) => (tenth === 1 ? "shortest" : tenth === 10 ? "longest" : ""), tickSize: 0},
           y: {domain: [0, Math.max(...data.length_tenths, overall, 0.01)], nice: true, ticks: 3, tickFormat: tickShare, label: null},
@@ -131,7 +131,7 @@ function Tenths({data}) {
             Plot.gridY({ticks: 3, stroke: COLOURS.line, strokeOpacity: 1}),
             Plot.barY(rows, {x: "tenth", y: "value", fill: COLOURS.kept, title: ({value}) => share(value)}),
             Plot.ruleY([overall], {stroke: COLOURS.ink, strokeDasharray: "3,3"}),
-            Plot.text([overall], {y: (value) => value, frameAnchor: rising ? "left" : "right", text: () => `all: ${share(overall)}`, dx: rising ? 4 : -4, dy: -9, fill: COLOURS.ink, stroke: COLOURS.paper, strokeWidth: 4}),
+            Plot.text([overall], {y: (value) => value, frameAnchor: "right", text: () => `all ${share(overall)}`, dx: 6, textAnchor: "start", fill: COLOURS.ink}),
           ],
         })}
       />

@@ -7,7 +7,7 @@ const TITLES = {language: "Languages", source: "Sources", length: "Lengths", dom
 
 /** What changed from input to output. `data` is a Shift of schemas/charts.py. */
 export function Shift({data, heading: Heading = "h3"}) {
-  const panels = data.panels.filter(({rows}) => rows.length);
+  const panels = data.panels.filter(({rows}) => rows.length > 1).map(shortened);
   return (
     <>
       <Legend
@@ -21,7 +21,7 @@ export function Shift({data, heading: Heading = "h3"}) {
           <div class="piece" key={panel.of}>
             <Heading>{TITLES[panel.of]}</Heading>
             <p class="lead">{sentence(panel)}</p>
-            <Chart label={`${TITLES[panel.of]} in input and output`} inputs={[panel]} options={(width) => (panel.of === "length" ? lengths(panel) : changes(panel, width))} />
+            <Chart label={`${TITLES[panel.of]} in input and output`} inputs={[panel]} options={(width) => (panel.of === "length" ? lengths(panel, width) : changes(panel, width))} />
             <Note text={panel.note} />
           </div>
         ))}
@@ -29,6 +29,21 @@ export function Shift({data, heading: Heading = "h3"}) {
       <Note text={data.note} />
     </>
   );
+}
+
+const MOST = 20;
+const LEAST = 0.001; // a smaller share, before and after, is not drawn
+
+/** Without what is rare on both sides, which is counted in the note. */
+function shortened(panel) {
+  if (panel.of === "length") return panel;
+  const drawn = parts(panel)
+    .filter(({was, is}) => Math.max(was, is) >= LEAST)
+    .slice(0, MOST)
+    .map(({row}) => row);
+  const rows = drawn.length ? drawn : panel.rows.slice(0, MOST);
+  const left = panel.rows.length - rows.length;
+  return {...panel, rows, note: [left && `${count(left)} rarer ones are not drawn.`, panel.note].filter(Boolean).join(" ") || null};
 }
 
 const parts = ({rows, before, after}) =>
@@ -50,8 +65,9 @@ const PITCH = 22;
 /** Each name with its share before and after, and how it went between. */
 function changes(panel, width) {
   const rows = parts(panel);
-  const names = Math.min(Math.max(...rows.map(({name}) => name.length)) * 6.6 + 14, width * 0.42);
-  const room = Math.floor((names - 14) / 6.6);
+  const longest = Math.max(...rows.map(({name}) => [...name].length), 4);
+  const names = Math.min(longest * 7 + 16, width * 0.42);
+  const room = names < longest * 7 + 16 ? Math.floor((names - 16) / 7) : longest;
   return {
     height: rows.length * PITCH + 34,
     marginLeft: names,
@@ -70,18 +86,21 @@ function changes(panel, width) {
   };
 }
 
-function lengths(panel) {
+function lengths(panel, width) {
   const rows = parts(panel);
+  const bar = (width - 56) / rows.length;
+  const step = Math.ceil(58 / bar);
+  const label = (name, index) => (step === 1 ? name : index % step ? "" : name.split(" to ")[0]);
   return {
     height: 220,
     marginLeft: 44,
-    marginBottom: 46,
-    x: {type: "band", domain: rows.map(({name}) => name), label: null, tickRotate: rows.length > 8 ? -40 : 0, padding: 0.15},
+    marginBottom: 28,
+    x: {type: "band", domain: rows.map(({name}) => name), label: null, tickFormat: label, padding: 0.12},
     y: {label: null, ticks: 3, tickFormat: tickShare, nice: true},
     marks: [
       Plot.gridY({ticks: 3, stroke: COLOURS.line, strokeOpacity: 1}),
       Plot.barY(rows, {x: "name", y: "was", fill: COLOURS.neutral, title: ({row}) => `${count(row.before)} before`}),
-      Plot.barY(rows, {x: "name", y: "is", fill: COLOURS.kept, insetLeft: 5, insetRight: 5, title: ({row}) => `${count(row.after)} after`}),
+      Plot.barY(rows, {x: "name", y: "is", fill: COLOURS.kept, insetLeft: bar * 0.2, insetRight: bar * 0.2, title: ({row}) => `${count(row.after)} after`}),
       Plot.ruleY([0], {stroke: "var(--line-strong)"}),
     ],
   };
