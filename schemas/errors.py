@@ -55,6 +55,8 @@ CODES = {
     "C058": "output name with two meanings",
     "C061": "Ray is in use in this process",
     "C062": "file never sent",
+    "C063": "request refused",
+    "C064": "page cannot be served",
     "R001": "file unreadable",
     "R002": "source file changed",
     "R003": "stage failed",
