@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import duckdb
@@ -30,11 +30,15 @@ from schemas.errors import CurationError, Finding, command
 DROPPED, FAULTY, TO_SCORE, TO_DECIDE = range(4)
 """How a way ends at a stage: `4 * position + how`. The way of what is kept ends at KEPT."""
 KEPT = -1
+SETTINGS = ("SET TimeZone = 'UTC'", "SET disabled_optimizers = 'common_subexpressions'")
+"""As in `curation.gates.database`."""
 DATASET_WIDE = ("dedup", "select")
 """Families that decide among all documents; `curation.plan` says the same, and takes longer to import than this to run.
 """
 FILE, ROW, END, OUTCOME = '"what-if file"', '"what-if row"', '"what-if end"', '"what-if outcome"'
 STAGE = '"what-if stage"'
+EXAMPLES = 100
+"""Documents that are named, of those that other runs' scores keep."""
 NEW, NEXT = '"what-if new"', '"what-if next"'
 """Columns and tables of ours have a space in their names, which no stage can have."""
 
@@ -71,21 +75,31 @@ class DecidedRun:
         """Whether a stage judges each document by its own score; else it is dataset-wide."""
         return self.stages[position]["family"] not in DATASET_WIDE
 
-    def has_faults(self, position: int) -> bool:
-        """Whether documents errored at a stage."""
-        entries = (entry for row in self.decided for entry in row["tally"] if entry["stage"] == self.ids[position])
-        return any(entry["outcome"] == "errored" for entry in entries)
-
-    def reached(self) -> list[int]:
-        """Documents that reached each stage in the run, and after the last those that were kept."""
-        ended: Counter[str] = Counter()
+    @cached_property
+    def ended(self) -> dict[tuple[str, str], int]:
+        """Documents whose way ended at a stage, dropped or errored."""
+        ended: Counter[tuple[str, str]] = Counter()
         for row in self.decided:
             for entry in row["tally"]:
                 if entry["stage"] is not None:
-                    ended[entry["stage"]] += entry["rows"]
+                    ended[entry["stage"], entry["outcome"]] += entry["rows"]
+        return ended
+
+    def has_faults(self, position: int) -> bool:
+        """Whether documents errored at a stage."""
+        return bool(self.ended.get((self.ids[position], "errored")))
+
+    def status_counts(self, position: int) -> bool:
+        """Whether there may be documents whose way a stage ended by their status."""
+        if not self.is_scored(position):
+            return False
+        return self.stages[position]["family"] == "transform" or self.has_faults(position)
+
+    def reached(self) -> list[int]:
+        """Documents that reached each stage in the run, and after the last those that were kept."""
         left = [sum(row["rows"] for row in self.decided)]
         for name in self.ids:
-            left.append(left[-1] - ended[name])
+            left.append(left[-1] - sum(self.ended.get((name, how), 0) for how in ("dropped", "errored")))
         return left
 
     def score_parts(self, position: int) -> list[dict[str, Any]]:
@@ -95,17 +109,40 @@ class DecidedRun:
         return [row for row in parts if row["file_fingerprint"] in files]
 
 
+class Decisions:
+    """What became of a run's documents, as it lies in the workspace."""
+
+    def __init__(self, run: DecidedRun) -> None:
+        self.run = run
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        return open_decisions(self.run.manifest.store)
+
+    def limits(self) -> Limits:
+        return Limits.of()
+
+    def sql(self, filename: bool = False) -> str:
+        """What `FROM` reads: `row`, `dropped_by`, `outcome`, a struct for each stage, perhaps `filename`."""
+        uris = [self.run.manifest.store.uri(row["data"]) for row in self.run.decided]
+        return scan(uris, filename=filename)
+
+
 @dataclass(frozen=True)
 class OtherGates:
     """Gates in place of those of a run's stages, by position."""
 
     run: DecidedRun
     gates: dict[int, Gate]
+    decisions: Decisions | None = None
+    """Where decisions are read from; those in the workspace for None."""
+    let_in: list[tuple[str, int]] | None = None
+    """Taken where it is a list: fingerprint of the file, and row, of some documents that scores of other runs keep."""
 
     def count(self) -> tuple[list[Group], Counter[int]]:
         """Documents by where their way ends by the run's own scores; and by where it ends by all that are stored."""
-        with open_decisions(self.run.manifest.store) as connection:
-            watch = Watch(connection, Limits.of())
+        decisions = self._source
+        with decisions.open() as connection:
+            watch = Watch(connection, decisions.limits())
             groups: list[Group] = self._answer(watch, connection, self._groups)
             ends: Counter[int] = Counter()
             for group in groups:
@@ -119,6 +156,10 @@ class OtherGates:
                     ends[come] -= sum(group.documents for group in groups if group.way == come)
                     ends.update(self._answer(watch, connection, partial(self._follow, first=position, groups=groups)))
         return groups, ends
+
+    @property
+    def _source(self) -> Decisions:
+        return self.decisions or Decisions(self.run)
 
     def _answer(self, watch: Watch, connection: Any, ask: Callable[[Any, bool], Any]) -> Any:
         """What a query says; asked once more, with each gate by itself for each document, where a gate fails."""
@@ -170,7 +211,7 @@ class OtherGates:
     def _status(self, position: int) -> str:
         """SQL: the status by which a stage itself ended a document's way; read only where there are such documents."""
         stage = self.run.stages[position]
-        if not self.run.is_scored(position) or not (stage["family"] == "transform" or self.run.has_faults(position)):
+        if not self.run.status_counts(position):
             return "NULL"
         whatever = FAULTS if stage["family"] == "scorer" else (*FAULTS, EMPTY)
         status = f'{_name(stage["stage"])}."status"'
@@ -178,8 +219,7 @@ class OtherGates:
 
     def _decisions(self, filename: bool = False) -> str:
         """SQL of the run's decisions; their table's name hides no stage's."""
-        uris = [self.run.manifest.store.uri(row["data"]) for row in self.run.decided]
-        return f'{scan(uris, filename=filename)} AS "what if"'
+        return f'{self._source.sql(filename)} AS "what if"'
 
     def _follow(self, connection: Any, tried: bool, first: int, groups: list[Group]) -> Counter[int]:
         """Ends of the documents that come to a stage anew, by its stored scores and those of the stages after it."""
@@ -217,6 +257,10 @@ class OtherGates:
             left = f"SELECT * EXCLUDE ({END}) FROM {NEXT} WHERE {END} = {KEPT}"
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {NEW} AS {left}")
         ends[KEPT] += _rows(connection)
+        if self.let_in is not None:
+            self.let_in += connection.execute(
+                f"SELECT {FILE}, {ROW} FROM {NEW} ORDER BY hash({FILE}, {ROW}), {FILE}, {ROW} LIMIT {EXAMPLES}"
+            ).fetchall()
         return ends
 
     def _end_at(self, position: int, tried: bool) -> str:
@@ -254,18 +298,16 @@ class OtherGates:
 
 def open_decisions(store: Store) -> duckdb.DuckDBPyConnection:
     """A locked connection that reads a workspace's files, as gates are evaluated in a run."""
-    setup = (
-        "SET TimeZone = 'UTC'",  # this and the next as in `curation.gates.database`
-        "SET disabled_optimizers = 'common_subexpressions'",
-    )
+    threads = os.cpu_count() or 1
+    return open_locked(SETTINGS, [store.root], threads=threads, attach=partial(register_store, store=store))
 
-    def attach(connection: duckdb.DuckDBPyConnection) -> None:
-        if store.far:
-            from curation.store.files import StoreFiles  # brings what speaks to stores
 
-            connection.register_filesystem(StoreFiles(store))
+def register_store(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Let a connection read the files of a workspace on an object store."""
+    if store.far:
+        from curation.store.files import StoreFiles  # brings what speaks to stores
 
-    return open_locked(setup, [store.root], threads=os.cpu_count() or 1, attach=attach)
+        connection.register_filesystem(StoreFiles(store))
 
 
 def _verdict(gate: Gate, tried: bool) -> str:

@@ -118,15 +118,19 @@ def what_if(manifest: Manifest, gates: Sequence[str], stage: str | None = None, 
     decided = DecidedRun(manifest, chosen)
     placed: dict[int, Gate] = {}
     for sql in gates:
-        position, gate = _placed(decided, sql, stage)
+        position, gate = placed_gate(decided, sql, stage)
         if position in placed:
             raise CurationError(Finding("C004", f"two gates for stage '{decided.ids[position]}'", "join them with AND"))
         placed[position] = gate
-    groups, ends = OtherGates(decided, placed).count()
-    name = manifest.where("runs", run=chosen).column("name")[0].as_py()
+    return outcome(decided, placed, *OtherGates(decided, placed).count())
+
+
+def outcome(decided: DecidedRun, placed: dict[int, Gate], groups: list[Group], ends: Counter[int]) -> WhatIf:
+    """What `OtherGates(decided, placed).count()` comes to."""
+    name = decided.manifest.where("runs", run=decided.run).column("name")[0].as_py()
     asked = {decided.ids[position]: gate.sql for position, gate in placed.items()}
     waiting = len(decided.shards) - len(decided.decided)
-    return WhatIf(chosen, name, asked, _counts(decided, placed, groups, ends), waiting)
+    return WhatIf(decided.run, name, asked, _counts(decided, placed, groups, ends), waiting)
 
 
 def _counts(decided: DecidedRun, gates: dict[int, Gate], groups: list[Group], ends: Counter[int]) -> list[StageCounts]:
@@ -152,8 +156,11 @@ def _differ(group: Group, first: int) -> bool:
     return waits or (group.end == KEPT or group.end >= first) != (group.way == KEPT or group.way >= first)
 
 
-def _placed(decided: DecidedRun, sql: str, stage: str | None) -> tuple[int, Gate]:
-    """A gate, and the position of the stage behind which it is to stand."""
+def placed_gate(decided: DecidedRun, sql: str, stage: str | None) -> tuple[int, Gate]:
+    """A gate, and the position of the stage behind which it is to stand: the last that it reads, or `stage`.
+
+    Raises CurationError as `what_if` does.
+    """
     try:
         gate = Gate.parse(sql)
         position = _position(decided, gate, stage)

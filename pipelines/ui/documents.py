@@ -85,6 +85,11 @@ def one_document(workspace: Workspace, name: str, doc: str) -> dict[str, Any]:
     }
 
 
+def documents_by_id(workspace: Workspace, run: str, ids: list[int]) -> list[dict[str, Any]]:
+    """Documents in the order of their doc_ids, with the beginning of their texts."""
+    return documents_of(workspace, run, _rows(workspace, run, ids))
+
+
 def documents_of(
     workspace: Workspace, run: str, rows: list[dict[str, Any]], characters: int = MOST_CHARACTERS
 ) -> list[dict[str, Any]]:
@@ -153,6 +158,8 @@ def _document(item: dict[str, Any], row: dict[str, Any], characters: int, note: 
 
 
 def _rows(workspace: Workspace, run: str, ids: list[int]) -> list[dict[str, Any]]:
+    if not ids:
+        return []
     query = f"SELECT doc_id, twin, similarity FROM documents WHERE doc_id IN ({', '.join(map(str, ids))})"
     with connect(workspace.manifest, run, limits(), "documents") as connection:
         rows = {row["doc_id"]: row for row in run_select(connection, query, limits()).to_pylist()}

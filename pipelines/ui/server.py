@@ -14,6 +14,7 @@ from pipelines.ui.events import Events
 from pipelines.ui.page import assets, page
 from pipelines.ui.runs import Heartbeats
 from pipelines.ui.security import MOST_BYTES, Door, guard
+from pipelines.ui.slider import Sliders
 from pipelines.ui.work import Work
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
@@ -28,6 +29,7 @@ class Server:
         self.door = door
         self.work = Work(path)
         self.heartbeats = Heartbeats()
+        self.sliders = Sliders(path)
         self.events = Events(self.work, self.heartbeats)
 
     def app(self) -> web.Application:
@@ -40,6 +42,7 @@ class Server:
                 web.get("/api/runs/{run}", self.asked(self._run)),
                 web.get("/api/runs/{run}/documents", self.asked(self._documents)),
                 web.get("/api/runs/{run}/documents/{doc}", self.asked(self._document)),
+                web.post("/api/runs/{run}/gates", self.told(self.sliders.judge)),
                 web.post("/api/sql", self.told(sql.query)),
                 web.get("/assets/{name}", self.asset),
                 web.route("*", "/api/{rest:.*}", self.nothing),
