@@ -17,6 +17,10 @@ class Mark:
     """`edit`, or what a stage found there: a type of PII, the name of an evaluation set."""
     put: str = ""
     """Of an edit, what takes its place."""
+    stage: str | None = None
+    """Which found it."""
+    weight: float | None = None
+    """What it adds to a score."""
 
 
 def marks_of(edits: Sequence[dict[str, Any]], spans: Sequence[tuple[Sequence[dict[str, Any]], Any]]) -> list[Mark]:
@@ -25,12 +29,25 @@ def marks_of(edits: Sequence[dict[str, Any]], spans: Sequence[tuple[Sequence[dic
     `edits` are those of all transforms together. `spans`: for each stage that has some, the edits of the transforms
     before it, and what it found, in the text that these made.
     """
-    marks = [Mark(edit["start"], edit["end"], "edit", edit["replacement"]) for edit in edits]
-    for before, found in spans:
-        for span in found or ():
-            what = next((value for name, value in span.items() if name not in ("start", "end")), None)
-            start, end = in_source(span["start"], before), in_source(span["end"], before)
-            marks.append(Mark(start, end, str(what or "found")))
+    return disjoint([*edit_marks(edits), *(mark for span in spans for mark in span_marks(*span))])
+
+
+def edit_marks(edits: Sequence[dict[str, Any]]) -> list[Mark]:
+    return [Mark(edit["start"], edit["end"], "edit", edit["replacement"]) for edit in edits]
+
+
+def span_marks(before: Sequence[dict[str, Any]], spans: Any, stage: str | None = None) -> list[Mark]:
+    """What one stage found in the text that the edits `before` it made."""
+    marks = []
+    for span in spans or ():
+        what = next((value for name, value in span.items() if name not in ("start", "end")), None)
+        start, end = in_source(span["start"], before), in_source(span["end"], before)
+        marks.append(Mark(start, end, str(what or "found"), stage=stage))
+    return marks
+
+
+def disjoint(marks: Sequence[Mark]) -> list[Mark]:
+    """Ascending, of marks that meet the first, and an edit before what was found in it."""
     taken: list[Mark] = []
     for mark in sorted(marks, key=lambda mark: (mark.start, mark.what != "edit", mark.end)):
         if not taken or mark.start >= taken[-1].end:

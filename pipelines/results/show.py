@@ -17,6 +17,7 @@ from schemas.manifest import DOCUMENT
 
 if TYPE_CHECKING:
     from curation.flow.documents import Documents
+    from curation.flow.score_index import Shards
     from curation.flow.units import ShardWork
     from curation.manifest.parts import Manifest
     from curation.plan import Plan, StagePlan
@@ -156,25 +157,33 @@ def _score_columns(manifest: Manifest, run: str | None, fields: dict[str, list[s
 def _read(
     manifest: Manifest, run: str, rows: list[dict[str, Any]], columns: Sequence[str], details: bool
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """What the source has of some documents, by (path, row)."""
     from curation.flow.score_index import Shards
     from pipelines.planning.resolve import resolve_recorded
 
     if not rows:
         return {}
-    plan = resolve_recorded(manifest, run)
+    return read_documents(Shards.recorded(manifest, resolve_recorded(manifest, run)), rows, columns, details)
+
+
+def read_documents(
+    recorded: Shards, rows: Sequence[dict[str, Any]], columns: Sequence[str] = (), details: bool = True
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """What the source has of some documents, which are given by `path` and `row`, by (path, row): `text`, `edited`, and
+    `columns` of the input; with `details` also `parts` (of rows in a format), `edits` (all), and `before` (by stage
+    that finds spans, the edits before it)."""
+    plan = recorded.plan
     sources = _source_columns(plan, columns)
     wanted: defaultdict[int, list[int]] = defaultdict(list)
     there = {shard.path for shard in plan.shards}
     for row in rows:
         if row["path"] not in there:
-            message = f"{row['path']} is gone since run {run}"
+            message = f"{row['path']} is gone since run {plan.run}"
             raise CurationError(Finding("R002", message, "its text can no longer be shown", row["path"]))
         for shard in plan.shards:
             if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
                 wanted[shard.index].append(row["row"])
     documents: dict[tuple[str, int], dict[str, Any]] = {}
-    for shard_work in Shards.recorded(manifest, plan).of(plan.shards[number] for number in wanted):
+    for shard_work in recorded.of(plan.shards[number] for number in wanted):
         places = np.array(wanted[shard_work.shard.index])
         documents.update(_read_shard(shard_work, np.unique(places - shard_work.shard.row_start), sources, details))
     return documents
