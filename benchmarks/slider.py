@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.manifest.parts import now
+from pipelines.ui.open_runs import OpenRuns
 from pipelines.ui.slider import Sliders
 from pipelines.workspace import Workspace
 from schemas.documents import STATUS
@@ -142,7 +143,7 @@ def _struct(arrays: list[pa.Array], names: list[str], missing: np.ndarray | None
 def measure(documents: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         workspace = make_workspace(Path(folder) / "ws", documents)
-        sliders = Sliders(str(workspace.store.root))
+        sliders = Sliders(str(workspace.store.root), OpenRuns(str(workspace.store.root)))
         begun = time.monotonic()
         memory = sliders.judge(workspace, RUN, {"gates": {}})["memory"]
         figures: dict[str, object] = {"documents": documents, "load": time.monotonic() - begun, "memory": memory}

@@ -17,7 +17,7 @@ from curation.manifest.limits import Limits, Watch
 from curation.manifest.sql import open_locked
 from curation.manifest.views import check_data
 from curation.store.scan import quoted, scan
-from pipelines.results.ways import KEPT, SETTINGS, TO_SCORE, Decisions, DecidedRun, Group, OtherGates, register_store
+from pipelines.results.ways import KEPT, SETTINGS, TO_SCORE, DecidedRun, Decisions, Group, OtherGates, register_store
 from schemas.errors import CurationError, Finding
 
 TABLE, SHARD = '"resident decisions"', '"resident shard"'
@@ -47,7 +47,8 @@ class ResidentDecisions(Decisions):
                 attach=lambda connection: register_store(connection, store),
             )
         except duckdb.OutOfMemoryException:
-            what = f"{sum(row['rows'] for row in run.decided):,} documents take more than {limits.memory:g} MB of memory"
+            documents = sum(row["rows"] for row in run.decided)
+            what = f"{documents:,} documents take more than {limits.memory:g} MB of memory"
             raise CurationError(Finding("C057", what, "allow more: CURATION_SQL_MEMORY=8192, in MB")) from None
         except duckdb.Error as failure:
             raise CurationError(Finding("C034", str(failure).splitlines()[0])) from None
@@ -87,12 +88,10 @@ class ResidentDecisions(Decisions):
     def _copy(self) -> str:
         run, uri = self.run, self.run.manifest.store.uri
         ids = ", ".join(map(quoted, run.ids))
-        structs = "".join(
-            f", struct_pack({', '.join(f'{_name(field)} := d.{_name(stage)}.{_name(field)}' for field in sorted(names))})"
-            f" AS {_name(stage)}"
-            for stage, names in self.fields.items()
-            if names
-        )
+        structs = ""
+        for stage, names in self.fields.items():
+            packed = (f"{_name(field)} := d.{_name(stage)}.{_name(field)}" for field in sorted(names))
+            structs += f", struct_pack({', '.join(packed)}) AS {_name(stage)}" if names else ""
         files = ", ".join(f"({quoted(uri(row['data']))}, {row['shard']})" for row in run.decided)
         decided = scan([uri(row["data"]) for row in run.decided], filename=True)
         return (
@@ -181,4 +180,3 @@ def _is_unscored(group: Group) -> bool:
 
 def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
-

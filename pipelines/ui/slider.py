@@ -13,6 +13,7 @@ from pipelines.results.resident import Fields, MovedGates, ResidentDecisions, fi
 from pipelines.results.ways import DecidedRun
 from pipelines.results.what_if import WhatIf, outcome, placed_gate
 from pipelines.ui.documents import documents_by_id
+from pipelines.ui.open_runs import OpenRuns
 from pipelines.ui.runs import find_run
 from pipelines.ui.work import limits
 from pipelines.workspace import Workspace
@@ -27,8 +28,9 @@ Gates = Mapping[str, str]
 class Sliders:
     """Answers about other gates for runs of one workspace; a run's are made one after another."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, open_runs: OpenRuns) -> None:
         self.path = path
+        self._open_runs = open_runs
         self._runs: OrderedDict[str, _Run] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -60,7 +62,10 @@ class Sliders:
         answer = _answer(told, moved)
         answer["seconds"] = time.monotonic() - begun
         answer["memory"] = memory
-        documents = documents_by_id(workspace, run, list(dict.fromkeys(doc for some in ids.values() for doc in some)))
+        documents = []
+        if wanted := list(dict.fromkeys(doc for some in ids.values() for doc in some)):
+            with self._open_runs.lend(workspace, run) as open_run:
+                documents = documents_by_id(open_run, wanted)
         document_of = {document["doc"]: document for document in documents}
         answer["examples"] = {kind: [document_of[str(doc)] for doc in some] for kind, some in ids.items()}
         return answer
