@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
+from curation.text.compiling import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+from curation.text.compiling import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]

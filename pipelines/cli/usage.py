@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "path": "datasets",
     },
     "Look": {
+        "ui": "ui",
         "status": "runs",
         "funnel": "results",
         "show": "results",

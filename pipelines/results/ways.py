@@ -264,8 +264,9 @@ class OtherGates:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {NEW} AS {left}")
         ends[KEPT] += _rows(connection)
         if self.let_in is not None:
-            examples = f"SELECT {FILE}, {ROW} FROM {NEW} ORDER BY hash({FILE}, {ROW}), {FILE}, {ROW} LIMIT {EXAMPLES}"
-            self.let_in.extend(connection.execute(examples).fetchall())
+            self.let_in += connection.execute(
+                f"SELECT {FILE}, {ROW} FROM {NEW} ORDER BY hash({FILE}, {ROW}), {FILE}, {ROW} LIMIT {EXAMPLES}"
+            ).fetchall()
         return ends
 
     def _end_at(self, position: int, tried: bool) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from pipelines.ui import documents, runs, sql
+from pipelines.ui import charts, documents, runs, sql
 from pipelines.ui.answers import answer
 from pipelines.ui.events import Events
+from pipelines.ui.open_runs import OpenRuns
 from pipelines.ui.page import assets, page
 from pipelines.ui.runs import Heartbeats
 from pipelines.ui.security import MOST_BYTES, Door, guard
@@ -29,7 +31,8 @@ class Server:
         self.door = door
         self.work = Work(path)
         self.heartbeats = Heartbeats()
-        self.sliders = Sliders(path)
+        self.open_runs = OpenRuns(path)
+        self.sliders = Sliders(path, self.open_runs)
         self.events = Events(self.work, self.heartbeats)
 
     def app(self) -> web.Application:
@@ -42,6 +45,8 @@ class Server:
                 web.get("/api/runs/{run}", self.asked(self._run)),
                 web.get("/api/runs/{run}/documents", self.asked(self._documents)),
                 web.get("/api/runs/{run}/documents/{doc}", self.asked(self._document)),
+                web.get("/api/runs/{run}/{piece:" + "|".join(charts.PIECES) + "}", self.piece),
+                web.get("/api/diff", self.asked(charts.compare)),
                 web.post("/api/runs/{run}/gates", self.told(self.sliders.judge)),
                 web.post("/api/sql", self.told(sql.query)),
                 web.get("/assets/{name}", self.asset),
@@ -67,11 +72,11 @@ class Server:
         return web.Response(text=page(), content_type="text/html", headers={"Cache-Control": "no-cache"})
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
-        file = assets().get(request.match_info["name"])
-        if file is None:
+        found = assets().get(request.match_info["name"])
+        if found is None:
             raise web.HTTPNotFound
         forever = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return web.Response(body=file.content, content_type=file.type, charset="utf-8", headers=forever)
+        return web.Response(body=found.content, content_type=found.type, charset="utf-8", headers=forever)
 
     async def nothing(self, request: web.Request) -> web.StreamResponse:
         raise CurationError(Finding("C032", "there is no such address", None))
@@ -80,6 +85,11 @@ class Server:
 
     async def workspace(self, request: web.Request) -> web.StreamResponse:
         return answer(await self.work.ask(_about))
+
+    async def piece(self, request: web.Request) -> web.StreamResponse:
+        names, query = dict(request.match_info), dict(request.query)
+        make = partial(charts.piece, self.open_runs)
+        return answer(await self.work.ask(make, names, query, seconds=charts.SECONDS))
 
     def asked(self, function: Callable[..., Any]) -> Handler:
         """A handler of a GET: the function is given the workspace, names from the path, and the query."""
@@ -105,10 +115,10 @@ class Server:
         return runs.one_run(workspace, names["run"], self.heartbeats)
 
     def _documents(self, workspace: Workspace, names: dict[str, str], query: dict[str, str]) -> Any:
-        return documents.list_documents(workspace, names["run"], query)
+        return documents.list_documents(self.open_runs, workspace, names["run"], query)
 
     def _document(self, workspace: Workspace, names: dict[str, str], query: dict[str, str]) -> Any:
-        return documents.one_document(workspace, names["run"], names["doc"])
+        return documents.one_document(self.open_runs, workspace, names["run"], names["doc"])
 
     async def _close(self, app: web.Application) -> None:
         await self.events.close()

@@ -13,6 +13,7 @@ from pipelines.results.resident import Fields, MovedGates, ResidentDecisions, fi
 from pipelines.results.ways import DecidedRun
 from pipelines.results.what_if import WhatIf, outcome, placed_gate
 from pipelines.ui.documents import documents_by_id
+from pipelines.ui.open_runs import OpenRuns
 from pipelines.ui.runs import find_run
 from pipelines.ui.work import limits
 from pipelines.workspace import Workspace
@@ -27,8 +28,9 @@ Gates = Mapping[str, str]
 class Sliders:
     """Answers about other gates for runs of one workspace; a run's are made one after another."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, open_runs: OpenRuns) -> None:
         self.path = path
+        self._open_runs = open_runs
         self._runs: OrderedDict[str, _Run] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -49,18 +51,23 @@ class Sliders:
             while len(self._runs) > RUNS:
                 self._runs.popitem(last=False)
         with opened.lock:
-            told, moved = opened.judge(workspace, gates)
-            shown = min(count, MOST_EXAMPLES)
+            told, moved = opened.judge(gates)
+            most = min(count, MOST_EXAMPLES)
             ids = {
-                "gained": moved.some_gained(shown),
-                "lost": moved.some_lost(shown),
-                "unscored": moved.some_unscored(shown),
+                "gained": moved.some_gained(most),
+                "lost": moved.some_lost(most),
+                "unscored": moved.some_unscored(most),
             }
             memory = moved.decisions.memory()
         answer = _answer(told, moved)
         answer["seconds"] = time.monotonic() - begun
         answer["memory"] = memory
-        answer["examples"] = {kind: documents_by_id(workspace, run, numbers) for kind, numbers in ids.items()}
+        documents = []
+        if wanted := list(dict.fromkeys(doc for some in ids.values() for doc in some)):
+            with self._open_runs.lend(workspace, run) as open_run:
+                documents = documents_by_id(open_run, wanted)
+        document_of = {document["doc"]: document for document in documents}
+        answer["examples"] = {kind: [document_of[str(doc)] for doc in some] for kind, some in ids.items()}
         return answer
 
 
@@ -72,12 +79,13 @@ class _Run:
         self._workspace = Workspace(path)  # of its own, since the threads change
         self._run = run
         self._decided: DecidedRun | None = None
+        self._gates: dict[int, Gate] = {}
         self._decisions: ResidentDecisions | None = None
 
-    def judge(self, workspace: Workspace, gates: Gates) -> tuple[WhatIf, MovedGates]:
+    def judge(self, gates: Gates) -> tuple[WhatIf, MovedGates]:
         decided = self._current()
-        others = _other_gates(decided, gates)
-        wanted = fields_of(decided, [*gates_of(decided).values(), *others.values()])
+        others = _other_gates(decided, self._gates, gates)
+        wanted = fields_of(decided, [*self._gates.values(), *others.values()])
         decisions = self._resident(decided, wanted)
         moved = MovedGates(decisions, others)
         return outcome(decided, others, moved.groups, moved.ends), moved
@@ -88,6 +96,7 @@ class _Run:
         keys = [key for key in manifest.keys("decisions") if key.startswith(f"{self._run}-")]
         if self._decided is None or len(keys) != len(self._decided.decided):
             self._decided = DecidedRun(manifest, self._run)
+            self._gates = gates_of(self._decided)
             self._close()
         return self._decided
 
@@ -113,9 +122,8 @@ def read_gates(asked: dict[str, Any]) -> dict[str, str]:
     return gates
 
 
-def _other_gates(decided: DecidedRun, gates: Gates) -> dict[int, Gate]:
-    """By position, those that are not the run's own."""
-    before = gates_of(decided)
+def _other_gates(decided: DecidedRun, before: dict[int, Gate], gates: Gates) -> dict[int, Gate]:
+    """By position, those that are not the run's own, which are `before`."""
     others = {}
     for stage, text in gates.items():
         position, gate = placed_gate(decided, text if text.strip() else "true", stage)
