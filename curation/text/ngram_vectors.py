@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from curation.text.compiling import njit
 from numpy.typing import NDArray
 
 from curation.text.arrow import buffers
 from curation.text.characters import CATEGORIES, CATEGORY, SPACE, classes, decode, lower
-from curation.text.compiling import njit_inline
+from curation.text.compiling import njit, njit_inline
 from curation.text.fasttext.dictionary import Table, frozen, lookup, table
 from curation.text.hashing import mix64
 from schemas.errors import Refusal

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from curation.text.compiling import njit
 from numpy.typing import NDArray
+
+from curation.text.compiling import njit
 
 Floats = NDArray[np.float64]
 

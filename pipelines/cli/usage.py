@@ -35,7 +35,6 @@ GROUPS: dict[str, dict[str, str]] = {
         "diff": "diff",
         "stats": "results",
         "report": "report",
-        "ui": "ui",
         "selection": "results",
         "sql": "results",
         "audit": "audit:audit_app",
