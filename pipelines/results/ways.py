@@ -264,9 +264,8 @@ class OtherGates:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {NEW} AS {left}")
         ends[KEPT] += _rows(connection)
         if self.let_in is not None:
-            self.let_in += connection.execute(
-                f"SELECT {FILE}, {ROW} FROM {NEW} ORDER BY hash({FILE}, {ROW}), {FILE}, {ROW} LIMIT {EXAMPLES}"
-            ).fetchall()
+            examples = f"SELECT {FILE}, {ROW} FROM {NEW} ORDER BY hash({FILE}, {ROW}), {FILE}, {ROW} LIMIT {EXAMPLES}"
+            self.let_in.extend(connection.execute(examples).fetchall())
         return ends
 
     def _end_at(self, position: int, tried: bool) -> str:
