@@ -52,7 +52,7 @@ def finished(run: str, manifest: Manifest) -> Result | None:
 
 
 def find_report(manifest: Manifest, run: str | None) -> dict[str, Any]:
-    """The report of a finished run: the latest, or one by id, label, name or prefix. Raises C032 for none, or several."""
+    """The report of a finished run: the latest, or one by id, label, name, prefix. Raises C032 for none, or several."""
     rows = manifest.read("weak_results").sort_by("created_at").to_pylist()
     labelled = labelled_runs(manifest).get(str(run))
     chosen = [row for row in rows if labelled is not None and row["run"] == labelled][-1:]
