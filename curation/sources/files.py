@@ -186,10 +186,10 @@ def stamp(path: str) -> Stamp:
     return Stamp(here.st_size, here.st_mtime_ns, here.st_ctime_ns, here.st_ino)
 
 
-def has_fingerprint(path: str, there: Stamp, name: str, fingerprint: str) -> bool:
+def has_fingerprint(path: str, current: Stamp, name: str, fingerprint: str) -> bool:
     """Whether a file has this fingerprint, of its bytes or of them read as this format: runs of earlier versions know
     CSV and whole texts by the first. Raises OSError."""
-    of_bytes = fingerprint_at(path, there)
+    of_bytes = fingerprint_at(path, current)
     return fingerprint in (of_bytes, identity(of_bytes, name))
 
 

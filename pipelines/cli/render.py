@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from curation.escape import terminal
 from pipelines.cli.spared import refuse_spared
-from pipelines.cli.stdout import Format, text_file
+from pipelines.cli.stdout import text_file
 from pipelines.streams import coloured, plain, writable
 from schemas.errors import CurationError, Finding
 
