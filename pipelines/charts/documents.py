@@ -22,6 +22,8 @@ THRESHOLDS, REASONS = 12, 16
 """Groups of each sort."""
 CHARACTERS = 1_500
 """Of a text that are shown."""
+SEARCHED = 20_000
+"""Characters of a text in which repeated words are looked for."""
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "=": "!=", "!=": "="}
 
 
@@ -216,7 +218,7 @@ def _marks(run: OpenRun, row: dict[str, Any], read: dict[str, Any], moved: list[
     marks = with_finds(disjoint([*edit_marks(read["edits"]), *finds]), finds)
     reason = row["reason"] or ""
     if run.kinds.get(row["dropped_by"] or "") == "rules" and any(word in reason for word in ("dup", "top_", "repet")):
-        moved = [*moved, *repeated(read["text"] or "", row["dropped_by"])]
+        moved = [*moved, *repeated((read["text"] or "")[:SEARCHED], row["dropped_by"])]
     if not moved:
         return marks
     taken = [(mark.start, mark.end) for mark in marks]
