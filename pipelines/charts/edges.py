@@ -13,6 +13,8 @@ BINS = 48
 """At most, about."""
 FAR = 64.0
 """Between a twentieth and nineteen twentieths of the documents: beyond it, bins grow with their values."""
+TAILS = 10.0
+"""How often as wide as the middle nine tenths of the documents a tail may be that is drawn with equal bins."""
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 TENTHS = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
 """The series R10 of ISO 3: ten steps that grow alike, from one power of ten to the next."""
@@ -74,20 +76,25 @@ def edges_of(spread: Spread | None, whole: bool, boolean: bool, thresholds: Sequ
         return Edges("linear", [0.0, 1.0, 2.0])
     if spread is None:
         return Edges("linear", [0.0, 1.0])
-    low, high = _range(spread, thresholds)
-    if low > 0 and high / low > 10 and spread.p95 > FAR * spread.p05 > 0:
+    positive = [value for value in thresholds if value > 0]
+    if spread.p05 > 0 and spread.p95 > FAR * spread.p05:
+        low, high = _range(spread, positive)
+        if low <= 0:  # few are zero: they stand below
+            low = min([spread.p05 / 10, *positive])
         return Edges("log", _log_edges(low, high, bins))
-    if low <= 0 < spread.p05 and spread.p95 > FAR * spread.p05:  # few are zero: they stand below
-        return Edges("log", _log_edges(min([spread.p05 / 10, *(t for t in thresholds if t > 0)]), high, bins))
-    return Edges("linear", _linear_edges(low, high, whole, bins, thresholds))
+    return Edges("linear", _linear_edges(*_range(spread, thresholds), whole, bins, thresholds))
 
 
 def _range(spread: Spread, thresholds: Sequence[float]) -> tuple[float, float]:
     """Without the outermost documents where these lie far out, and with thresholds that don't."""
+    middle = spread.p95 - spread.p05
+    if 0 < middle < math.inf:  # of few documents, a thousandth is none
+        floor, ceiling = spread.p05 - TAILS * middle, spread.p95 + TAILS * middle
+        spread = spread._replace(low=max(spread.low, floor), high=min(spread.high, ceiling))
     wide = spread.high / 2 - spread.low / 2
     low = spread.least if spread.low / 2 - spread.least / 2 <= wide else spread.low
     high = spread.most if spread.most / 2 - spread.high / 2 <= wide else spread.high
-    near = [value for value in thresholds if low - 4 * wide <= value <= high + 4 * wide]
+    near = [value for value in thresholds if low - 2 * wide <= value <= high + 2 * wide]
     return min([low, *near]), max([high, *near])
 
 

@@ -41,6 +41,7 @@ CASES = {
     "infinite": ([math.inf, -math.inf, math.nan, 1.0, 2.0], [1.5]),
     "nothing finite": ([math.inf, math.nan], [0.5]),
     "far out": ([*RANDOM.normal(0, 1, 2000).tolist(), 1e12], [1.0]),
+    "positive, with thresholds that are not": (RANDOM.lognormal(5, 2, 300).tolist(), [0.0, -3.0, 40.0]),
     "zeros and large": ([0.0] * 3 + RANDOM.lognormal(8, 2, 400).tolist(), [10.0]),
 }
 
