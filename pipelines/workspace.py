@@ -24,6 +24,8 @@ from schemas.errors import CurationError, Finding, command
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
+    from pipelines.charts.picture import Chart
+    from pipelines.charts.run import OpenRun
     from pipelines.dataset import Dataset
     from pipelines.pages.page import Page
     from pipelines.planning.estimate import PlanReport
@@ -214,6 +216,40 @@ class Workspace:
         [4, 3, 3]
         """
         return self.sql("SELECT * FROM funnel", run)
+
+    def histogram(self, measurement: str, run: str | None = None, source: str | None = None) -> Chart:
+        """A measurement such as `gopher.words` in bins, with its thresholds; of all sources, or of one.
+
+        >>> Workspace(folder).histogram("language.prob")["documents"]
+        3
+        """
+        from pipelines.charts.histogram import histogram
+
+        return self._chart(run, lambda opened: histogram(opened, measurement, source))
+
+    def scatter(self, x: str, y: str, run: str | None = None) -> Chart:
+        """Two measurements against each other."""
+        from pipelines.charts.scatter import scatter
+
+        return self._chart(run, lambda opened: scatter(opened, x, y))
+
+    def clusters(self, stage: str, run: str | None = None) -> Chart:
+        """What a dedup found: sizes, the largest clusters with what their members have in common, what was near."""
+        from pipelines.charts.clusters import clusters
+
+        return self._chart(run, lambda opened: clusters(opened, stage))
+
+    def selection_map(self, stage: str, run: str | None = None) -> Chart:
+        """What a selection chose, on a map of its documents' vectors."""
+        from pipelines.charts.selection import selection_map
+
+        return self._chart(run, lambda opened: selection_map(opened, stage))
+
+    def shift(self, run: str | None = None) -> Chart:
+        """Languages, sources, lengths, domains and words of what came in, and of what was kept."""
+        from pipelines.charts.shift import shift
+
+        return self._chart(run, shift)
 
     def show(
         self,
@@ -437,6 +473,14 @@ class Workspace:
     @property
     def exists(self) -> bool:
         return self.store.exists(MARKER)
+
+    def _chart(self, run: str | None, draw: Callable[[OpenRun], Any]) -> Chart:
+        from pipelines.charts.picture import Chart
+        from pipelines.charts.run import OpenRun
+
+        self.require()
+        with OpenRun(self.manifest, run) as opened:
+            return Chart(draw(opened))
 
     def require(self) -> None:
         """Raise C030 unless the workspace is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 READ = 1 << 30
 """Bytes of input from which texts are drawn: all of it may have to be read for a hundred documents."""
+SETTINGS = ("SET TimeZone = 'UTC'",)
+"""Of a connection in which no gate is evaluated."""
 DOC = "(f.file_no << 32) | d.row"
 """SQL of a document's doc_id, where `decisions` is read."""
 
@@ -43,7 +46,7 @@ class OpenRun(DecidedRun):
             raise CurationError(Finding("C032", "nothing was run here yet", hint))
         super().__init__(manifest, chosen)
         check_data(manifest, chosen, "documents")
-        self.connection = open_decisions(manifest.store)
+        self.connection = open_decisions(manifest.store, SETTINGS)
         self.watch = Watch(self.connection, Limits.of())
 
     def __enter__(self) -> OpenRun:
@@ -181,6 +184,18 @@ class OpenRun(DecidedRun):
         )
 
     @cached_property
+    def cuts(self) -> list[tuple[str, str, float, bool]]:
+        """Where rankings cut the order of a column: stage, column, value, and whether what lies over it was dropped."""
+        cuts = []
+        for row in self.stages:
+            by = json.loads(row["settings"] or "{}").get("by") if row["family"] == "select" else None
+            if isinstance(by, str):
+                query = f"""SELECT d.threshold, d.score > d.threshold AS over FROM {self.decisions}
+                    WHERE d.dropped_by = {quoted(row["stage"])} AND d.score != d.threshold GROUP BY ALL ORDER BY ALL"""
+                cuts += [(row["stage"], by, value, over) for value, over in self.rows(query)]
+        return cuts
+
+    @cached_property
     def kinds(self) -> dict[str, str]:
         """By stage."""
         return {row["stage"]: row["kind"] for row in self.stages}
@@ -201,6 +216,13 @@ class OpenRun(DecidedRun):
         """SQL condition: the document came to the stage."""
         later = ", ".join(quoted(name) for name in self.ids[self.ids.index(stage) :])
         return f"(d.dropped_by IS NULL OR d.dropped_by IN ({later}))"
+
+    def measured(self, stage: str, **measurements: Measurement) -> str:
+        """SQL: `FROM` this, in which `d` has the measurements by the names given, outcome, dropped_by, row, file_no and
+        source of each document that came to the stage."""
+        values = ", ".join(f"{item.sql} AS {name}" for name, item in measurements.items())
+        columns = "d.outcome, d.dropped_by, d.row, f.file_no, f.source"
+        return f"(SELECT {values}, {columns} FROM {self.decisions} WHERE {self.reaches(stage)}) d"
 
     def measurement(self, name: str) -> Measurement:
         """By `stage.field`, as SQL would take it. Raises CurationError C025 for one that is not there or no number."""

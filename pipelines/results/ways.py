@@ -301,10 +301,10 @@ class OtherGates:
         return reads
 
 
-def open_decisions(store: Store) -> duckdb.DuckDBPyConnection:
-    """A locked connection that reads a workspace's files, as gates are evaluated in a run."""
+def open_decisions(store: Store, settings: Sequence[str] = SETTINGS) -> duckdb.DuckDBPyConnection:
+    """A locked connection that reads a workspace's files; unless told otherwise, as gates are evaluated in a run."""
     threads = os.cpu_count() or 1
-    return open_locked(SETTINGS, [store.root], threads=threads, attach=partial(register_store, store=store))
+    return open_locked(settings, [store.root], threads=threads, attach=partial(register_store, store=store))
 
 
 def register_store(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
