@@ -313,6 +313,18 @@ PARTS: dict[str, pa.Schema] = {
         ("note", pa.string()),
         ("labelled_at", _TIME),
     ),
+    # beside them, in one sequence of numbers: `mark` is unsure, or undone, which takes number `undoes` of the kind `of`
+    # back for that document
+    "audit_marks": _schema(
+        ("run", pa.string()),
+        ("number", pa.int64()),
+        ("doc_id", pa.int64()),
+        ("mark", pa.string()),
+        ("note", pa.string()),
+        ("undoes", pa.int64()),
+        ("of", pa.string()),
+        ("labelled_at", _TIME),
+    ),
     # runs of `curate weak-to-strong`: what was asked
     "weak_runs": _schema(
         ("run", pa.string()),

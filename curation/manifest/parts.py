@@ -36,7 +36,7 @@ KEY = "_part"
 """Column of a compacted file that names the part behind each record."""
 OF_A_RUN = (
     "runs", "stages", "shards", "scorers", "decisions", "sketches", "written", "datasets", "barriers", "entrants",
-    "audit_labels", "weak_runs", "weak_labels", "weak_supervisors", "weak_results",
+    "audit_labels", "audit_marks", "weak_runs", "weak_labels", "weak_supervisors", "weak_results",
 )  # fmt: skip
 """Kinds whose parts are named by their run."""
 _damaged: dict[str, Finding] = {}

@@ -25,7 +25,7 @@ from schemas.errors import command
 if TYPE_CHECKING:
     from pipelines.results.audit import Answer
 
-KEYS: dict[str, Answer] = {"g": "good", "b": "bad", "s": "skip", "q": "quit"}
+KEYS: dict[str, Answer] = {"g": "good", "b": "bad", "u": "unsure", "s": "skip", "q": "quit"}
 
 audit_app = typer.Typer(
     help="Is the recipe right? Label a sample by hand: precision, recall, false drops.",
@@ -54,7 +54,7 @@ def audit_sample(
     """Choose documents to label: half of them kept, half dropped, some of each stage and reason.
 
     The same ones each time. The CSV does not say what became of a document: write good or bad (yes/no, 1/0, keep/drop)
-    into its column `label`, and give it to `curate audit read`.
+    or unsure into its column `label`, and give it to `curate audit read`.
     """
     import pyarrow as pa
 
@@ -77,7 +77,10 @@ def audit_label(
     output: OutputFile = None,
     wide: Wide = False,
 ) -> None:
-    """Label the latest sample here: g good, b bad, s skip, q quit. Answers are kept as they come; it goes on there."""
+    """Label the latest sample here: g good, b bad, u unsure, s skip, q quit.
+
+    Answers are kept as they come; it goes on there.
+    """
     _report(open_workspace(workspace).audit_label(_ask, run=run), format, output, wide)
 
 
@@ -116,7 +119,7 @@ def _report(report: Any, format: Format | None, output: Path | None, wide: bool)
 
 
 def _ask(document: dict[str, Any], left: int) -> Answer:
-    """Show a document on stderr and wait for g, b, s or q: a key on a terminal, else a line of stdin."""
+    """Show a document on stderr and wait for g, b, u, s or q: a key on a terminal, else a line of stdin."""
     from pipelines.cli.show import put_behind_bar
     from pipelines.results.audit import PARTS
 
@@ -127,7 +130,7 @@ def _ask(document: dict[str, Any], left: int) -> Answer:
             tell(f"[{name}]")
         put_behind_bar(text or "", (), 0, False, sys.stderr)
     while True:
-        tell_text("[g]ood [b]ad [s]kip [q]uit: ", end="")
+        tell_text("[g]ood [b]ad [u]nsure [s]kip [q]uit: ", end="")
         key = typer.getchar() if sys.stdin.isatty() else sys.stdin.readline() or "q"
         tell(key.strip())
         if key[:1].lower() in KEYS:

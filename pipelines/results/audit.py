@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import parquet
-from curation.manifest.parts import Manifest, later, now
+from curation.manifest.parts import Manifest, later
 from curation.reasons import rules_of
 from curation.report.audit import Measure, Stratum, allocate, cut, measures
 from pipelines.results.audit_csv import exists, given_labels, read_rows, refused, write
+from pipelines.results.labels import GOOD, give, labels_of
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding, command
 
@@ -33,7 +34,7 @@ SALT = int.from_bytes(b"audit")
 """Keeps the sample apart from others by the same hash: documents that a stage was fitted on would flatter it."""
 PARTS = ("prompt", "output", "rejected")
 """Of rows in a format: what stands beside `text`, where the format has it."""
-Answer = Literal["good", "bad", "skip", "quit"]
+Answer = Literal["good", "bad", "unsure", "skip", "quit"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Report:
     measures: list[Measure]
     relabelled: int
     """Documents that were labelled otherwise before; their latest label counts."""
+    unsure: int = 0
+    """Documents that somebody has looked at and could not tell: they count as without a label."""
 
     def table(self) -> pa.Table:
         """One row a measure: `estimate` is null where a stratum without labels could move it."""
@@ -79,6 +82,8 @@ class Report:
         strata = self.sample.strata
         labelled, sampled = (sum(getattr(item, name) for item in strata) for name in ("labelled", "sampled"))
         lines = [f"audit {self.sample.audit}: {labelled:,} of {sampled:,} sampled documents have a label"]
+        if self.unsure:
+            lines.append(f"{self.unsure:,} were looked at and left as unsure; they count as without a label")
         if self.relabelled:
             lines.append(f"{self.relabelled:,} were labelled otherwise before; the latest label counts")
         unlabelled = [f"{item.name} ({item.size:,} documents)" for item in strata if not item.labelled]
@@ -165,15 +170,15 @@ def label(manifest: Manifest, run: str | None, ask: Callable[[dict[str, Any], in
 
     records = _latest(manifest, run)
     chosen = records[0]["run"]
-    known = _labels(manifest, chosen)
-    todo = [record["doc_id"] for record in records if record["doc_id"] not in known]
+    before = labels_of(manifest, chosen)
+    todo = [record["doc_id"] for record in records if record["doc_id"] not in before]
     documents = _documents(manifest, resolve_recorded(manifest, chosen), todo).to_pylist() if todo else []
     for place, document in enumerate(documents):
         answer = ask(document, len(todo) - place)
         if answer == "quit":
             break
         if answer != "skip":
-            _commit(manifest, chosen, [(document["doc_id"], answer == "good", None)])
+            give(manifest, chosen, [(document["doc_id"], GOOD[answer], None)])
     return report(manifest, chosen, records[0]["audit"])
 
 
@@ -197,12 +202,12 @@ def read(manifest: Manifest, path: Path, run: str | None) -> Taken:
     placed = zip(_places(manifest, doc_ids), doc_ids, strict=True)
     names = {str(doc_id): doc_id for doc_id in doc_ids} | {f"{place}#{row}": doc_id for (place, row), doc_id in placed}
     given, blank = given_labels(path, lines, names)
-    before = _labels(manifest, chosen)
+    before = labels_of(manifest, chosen)
     fresh = {doc: value for doc, value in given.items() if doc not in before}
-    other = {doc: value for doc, value in given.items() if doc in before and before[doc][0] != value[0]}
-    noted = {doc: value for doc, value in given.items() if doc in before and value[1] not in (None, before[doc][1])}
+    other = {doc: value for doc, value in given.items() if doc in before and before[doc].good != value[0]}
+    noted = {doc: value for doc, value in given.items() if doc in before and value[1] not in (None, before[doc].note)}
     if fresh or other or noted:
-        _commit(manifest, chosen, [(doc, *value) for doc, value in (fresh | other | noted).items()])
+        give(manifest, chosen, [(doc, *value) for doc, value in (fresh | other | noted).items()])
     return Taken(named[0], chosen, len(fresh), len(other), len(given) - len(fresh) - len(other), blank)
 
 
@@ -210,12 +215,13 @@ def report(manifest: Manifest, run: str | None, audit: str | None = None) -> Rep
     """What the labels of a run say: of its latest sample, or of `audit`. Raises C032 where nothing was sampled."""
     records = _latest(manifest, run, audit)
     chosen = records[0]["run"]
-    labels = _labels(manifest, chosen)
+    labels = labels_of(manifest, chosen)
     answers_of: dict[tuple[str | None, str | None, int, int], list[bool]] = {}
     for record in records:
         key = (record["stage"], record["reason"], record["size"], record["sampled"])
         answers = answers_of.setdefault(key, [])
-        answers += [labels[record["doc_id"]][0]] if record["doc_id"] in labels else []
+        label = labels.get(record["doc_id"])
+        answers += [label.good] if label is not None and label.good is not None else []
     order = {row["stage"]: row["position"] for row in manifest.where("stages", run=chosen).to_pylist()}
     order_of = {
         stratum: (order.get(stratum[0] or "", -1), stratum[1] is None, -stratum[2], stratum[1])
@@ -224,8 +230,9 @@ def report(manifest: Manifest, run: str | None, audit: str | None = None) -> Rep
     sizes = sorted(answers_of, key=lambda stratum: order_of[stratum])
     strata = [Stratum(*key, labelled=len(answers_of[key]), good=sum(answers_of[key])) for key in sizes]
     _, _, *left_out = _counted(manifest, chosen, _decisions(manifest, chosen))
-    relabelled = sum(labels[record["doc_id"]][2] for record in records if record["doc_id"] in labels)
-    return Report(Sample(records[0]["audit"], chosen, strata, *left_out), measures(strata), relabelled)
+    given = [labels[record["doc_id"]] for record in records if record["doc_id"] in labels]
+    relabelled, unsure = sum(item.relabelled for item in given), sum(item.good is None for item in given)
+    return Report(Sample(records[0]["audit"], chosen, strata, *left_out), measures(strata), relabelled, unsure)
 
 
 # --- what a run decided --------------------------------------------------------------------------------------------
@@ -377,29 +384,3 @@ def _latest(manifest: Manifest, run: str | None, audit: str | None = None) -> li
         raise CurationError(Finding("C032", f"run {chosen} has no audit", f"begin: {begin}"))
     audit = audit or max(records, key=lambda record: (record["created_at"], record["audit"]))["audit"]
     return sorted((record for record in records if record["audit"] == audit), key=lambda record: record["place"])
-
-
-def _labels(manifest: Manifest, run: str) -> dict[int, tuple[bool, str | None, bool]]:
-    """By doc_id: the latest label, its note, and whether it was another before."""
-    label_of: dict[int, tuple[bool, str | None, bool]] = {}
-    for row in manifest.where("audit_labels", run=run).sort_by("number").to_pylist():
-        before = label_of.get(row["doc_id"])
-        other = before is not None and (before[2] or before[0] != row["good"])
-        label_of[row["doc_id"]] = (row["good"], row["note"], other)
-    return label_of
-
-
-def _commit(manifest: Manifest, run: str, labels: list[tuple[int, bool, str | None]]) -> None:
-    """One part, numbered after all there are: the order is the manifest's, not a clock's."""
-    numbers = [int(key.rpartition("-")[2]) for key in manifest.keys("audit_labels") if key.startswith(f"{run}-")]
-    number = max(numbers, default=0) + 1
-    moment = now()
-    while not manifest.commit(
-        "audit_labels",
-        f"{run}-{number:08d}",
-        [
-            {"run": run, "number": number, "doc_id": doc, "good": good, "note": note, "labelled_at": moment}
-            for doc, good, note in labels
-        ],
-    ):
-        number += 1

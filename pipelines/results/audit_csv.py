@@ -20,9 +20,10 @@ from schemas.errors import CurationError, Finding, advice
 
 CHARACTERS = 16_000
 """Most of a text in the file: a spreadsheet's cell holds 32,767 UTF-16 units, and a character may take two."""
-ANSWERS = {
+ANSWERS: dict[str, bool | None] = {
     **dict.fromkeys(("good", "yes", "1", "1.0", "keep"), True),
     **dict.fromkeys(("bad", "no", "0", "0.0", "drop"), False),
+    "unsure": None,
 }
 """In any case. 1.0 and 0.0 are what a column of 1, 0 and blanks becomes in pandas."""
 LINES = 10
@@ -95,9 +96,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def given_labels(
     path: Path, lines: list[tuple[int, dict[str, str]]], names: dict[str, int]
-) -> tuple[dict[int, tuple[bool, str | None]], int]:
+) -> tuple[dict[int, tuple[bool | None, str | None]], int]:
     """Label and note by document, and how many rows have no label. Raises C041 with every line that is wrong."""
-    given: dict[int, tuple[bool, str | None]] = {}
+    given: dict[int, tuple[bool | None, str | None]] = {}
     unread, unknown, twice = [], [], []
     blank = 0
     for line, row in lines:
@@ -118,7 +119,7 @@ def given_labels(
         else:
             given[names[name]] = (ANSWERS[label], row.get("note") or None)
     findings = [
-        _wrong(path, unread, "is no label", "write good or bad (or yes/no, 1/0, keep/drop), or leave it empty"),
+        _wrong(path, unread, "is no label", "write good, bad (or yes/no, 1/0, keep/drop) or unsure, or leave it empty"),
         _wrong(path, unknown, "was not sampled for this audit", "leave doc_id as it was written"),
         _wrong(path, twice, "has two labels", "leave one of the lines"),
     ]

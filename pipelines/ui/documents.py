@@ -9,6 +9,7 @@ from curation.manifest.sql import run_select
 from curation.manifest.views import connect
 from curation.store.scan import quoted
 from pipelines.results.explain import explain
+from pipelines.results.labels import answers
 from pipelines.ui.charts import document_number
 from pipelines.ui.open_runs import OpenRuns
 from pipelines.ui.runs import find_run
@@ -101,8 +102,11 @@ def _text(document: Document) -> str:
 
 
 def _labels(workspace: Workspace, run: str, doc_id: int) -> list[dict[str, Any]]:
-    rows = workspace.manifest.where("audit_labels", run=run, doc_id=doc_id).sort_by("number").to_pylist()
-    return [{"good": row["good"], "note": row["note"], "at": row["labelled_at"]} for row in rows]
+    return [
+        {"good": item.good, "note": item.note, "labelled": item.labelled_at}
+        for item in answers(workspace.manifest, run)
+        if item.doc_id == doc_id
+    ]
 
 
 def _condition(workspace: Workspace, run: str, asked: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from datetime import datetime
@@ -16,6 +17,8 @@ from pipelines.running.join import STALE_SECONDS
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding, command
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+"""Of runs, labels and datasets. Records are files, so that nothing else may come near their names."""
 KINDS = ("runs", "attempts", "ends", "asked", "datasets", "decisions")
 """Of parts that say how runs stand."""
 
@@ -83,6 +86,8 @@ def weak_runs(manifest: Manifest) -> list[dict[str, Any]]:
 def find_run(workspace: Workspace, name: str) -> str:
     """Id of the run that is meant by an id, a label, a dataset's name, the beginning of an id, or `latest`. Raises C032
     where there is none."""
+    if not _NAME.fullmatch(name):
+        raise CurationError(Finding("C032", "no run has such a name", "letters, digits, dots, _ and -"))
     chosen = choose_run(workspace.manifest, name)
     if chosen is None:
         start = command("run RECIPE", workspace.store.root)

@@ -117,10 +117,8 @@ def guard(door: Door) -> Middleware:
         except CurationError as failure:
             answer = refusal(failure)
         except web.HTTPException as failure:
-            answer = failure
-            if request.path.startswith("/api/"):
-                answer = refusal(CurationError(Finding("C063", f"the request is refused: {failure.reason}")))
-                answer.set_status(failure.status)
+            answer = refusal(_refused(failure.reason))
+            answer.set_status(failure.status)
         if not answer.prepared:
             answer.headers.update(HEADERS)
         return answer

@@ -9,14 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from pipelines.ui import charts, documents, runs, sql
+from pipelines.ui import charts, documents, labels, runs, sql
 from pipelines.ui.answers import answer
 from pipelines.ui.events import Events
 from pipelines.ui.open_runs import OpenRuns
 from pipelines.ui.page import assets, page
 from pipelines.ui.runs import Heartbeats
 from pipelines.ui.security import MOST_BYTES, Door, guard
-from pipelines.ui.slider import Sliders
+from pipelines.ui.slider import Sliders, write_recipe
 from pipelines.ui.work import Work
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
@@ -48,6 +48,11 @@ class Server:
                 web.get("/api/runs/{run}/{piece:" + "|".join(charts.PIECES) + "}", self.piece),
                 web.get("/api/diff", self.asked(charts.compare)),
                 web.post("/api/runs/{run}/gates", self.told(self.sliders.judge)),
+                web.post("/api/runs/{run}/recipe", self.told(write_recipe)),
+                web.get("/api/runs/{run}/audit", self.asked(labels.state)),
+                web.post("/api/runs/{run}/audit", self.told(labels.draw)),
+                web.post("/api/runs/{run}/labels", self.told(labels.label)),
+                web.post("/api/runs/{run}/labels/undo", self.told(labels.take_back)),
                 web.post("/api/sql", self.told(sql.query)),
                 web.get("/assets/{name}", self.asset),
                 web.route("*", "/api/{rest:.*}", self.nothing),
@@ -66,17 +71,18 @@ class Server:
             if not self.door.is_token(word):
                 raise CurationError(Finding("C063", "the request is refused: the token is another"))
             rest = [(name, value) for name, value in request.query.items() if name != "token"]
-            away = web.HTTPSeeOther(request.rel_url.with_query(rest))
+            address = "/" + str(request.rel_url.with_query(rest)).lstrip("/")  # of this server, whatever it begins with
+            away = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
             away.set_cookie(self.door.cookie, self.door.token, httponly=True, samesite="Strict", path="/")
             return away
         return web.Response(text=page(), content_type="text/html", headers={"Cache-Control": "no-cache"})
 
     async def asset(self, request: web.Request) -> web.StreamResponse:
-        found = assets().get(request.match_info["name"])
-        if found is None:
-            raise web.HTTPNotFound
+        file = assets().get(request.match_info["name"])
+        if file is None:
+            raise CurationError(Finding("C032", "there is no such asset", "load the page again"))
         forever = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return web.Response(body=found.content, content_type=found.type, charset="utf-8", headers=forever)
+        return web.Response(body=file.content, content_type=file.type, charset="utf-8", headers=forever)
 
     async def nothing(self, request: web.Request) -> web.StreamResponse:
         raise CurationError(Finding("C032", "there is no such address", None))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.gates import Gate
+from pipelines.recipe.gates import with_gates
 from pipelines.results.resident import Fields, MovedGates, ResidentDecisions, fields_of, gates_of
 from pipelines.results.ways import DecidedRun
 from pipelines.results.what_if import WhatIf, outcome, placed_gate
@@ -69,6 +70,16 @@ class Sliders:
         document_of = {document["doc"]: document for document in documents}
         answer["examples"] = {kind: [document_of[str(doc)] for doc in some] for kind, some in ids.items()}
         return answer
+
+
+def write_recipe(workspace: Workspace, name: str, asked: dict[str, Any]) -> dict[str, str]:
+    """{gates: {stage: expression}} → {recipe}: the run's own recipe with these gates, comments kept; nothing is
+    written. Raises C009 and C011 for what is no gate, C032 for a stage that is not there, C039 as `with_gates`."""
+    gates = {stage: text.strip() or "true" for stage, text in read_gates(asked).items()}
+    for text in gates.values():
+        Gate.parse(text)
+    [record] = workspace.manifest.where("runs", run=find_run(workspace, name)).to_pylist()
+    return {"recipe": with_gates(record["recipe"], gates)}
 
 
 class _Run:
