@@ -16,7 +16,7 @@ from curation.manifest.limits import Limits, Watch
 from curation.manifest.parts import Manifest
 from curation.manifest.runs import choose_run
 from curation.manifest.views import check_data
-from curation.store.scan import quoted, scan
+from curation.store.scan import quoted
 from pipelines.results.ways import DecidedRun, open_decisions
 from schemas.errors import CurationError, Finding, command
 
@@ -76,17 +76,15 @@ class OpenRun(DecidedRun):
     def decisions(self) -> str:
         """SQL: `FROM` this, in which `d` is the decisions, one row a document, and `f` has file_no, file (its
         fingerprint), path and source (a number in `sources`)."""
-        uri = self.manifest.store.uri
         numbers = {name: number for number, name in enumerate(self.sources)}
         files = []
         for row in self.decided:
             shard = self.shards[row["shard"]]
-            values = (uri(row["data"]), shard["fingerprint"], shard["path"])
+            values = (self.name_of(row), shard["fingerprint"], shard["path"])
             files.append(f"({', '.join(map(quoted, values))}, {shard['file_no']}::BIGINT, {numbers[shard['source']]})")
         names = ("filename", "file", "path", "file_no", "source")
         table = ", ".join(f"col{number} AS {name}" for number, name in enumerate(names))
-        decided = scan((uri(row["data"]) for row in self.decided), filename=True)
-        return f"{decided} d JOIN (SELECT {table} FROM (VALUES {', '.join(files)})) f USING (filename)"
+        return f"{self.scanned()} d JOIN (SELECT {table} FROM (VALUES {', '.join(files)})) f USING (filename)"
 
     @cached_property
     def sources(self) -> list[str]:
@@ -156,8 +154,7 @@ class OpenRun(DecidedRun):
     def readable(self) -> str:
         """SQL condition on decisions `d`: the document is in one of some shards, drawn by hash, whose texts are few
         enough to be read for a page; with it `sampled` says how many."""
-        uri = self.manifest.store.uri
-        listed = ", ".join(quoted(uri(row["data"])) for row in self.sampled)
+        listed = ", ".join(quoted(self.name_of(row)) for row in self.sampled)
         return "true" if len(self.sampled) == len(self.decided) else f"filename IN ({listed})"
 
     @cached_property
