@@ -163,7 +163,8 @@ class Workspace:
             with suppress(OSError):
                 record_asked(Manifest(self.store), result.run, label)
         if resolved.plan.output.report and result.folder is not None:
-            keep_report(Manifest(self.store), result.run, result.outcome == "done", lambda text: tell(Notice(text)))
+            new, warn = result.outcome == "done", lambda text: tell(Notice(text))
+            result.report_file = keep_report(Manifest(self.store), result.run, new, warn)
         result.workspace = self
         if shown is not None:
             shown.close(result.outcome)

@@ -32,6 +32,8 @@ def report_end(result: Any, workspace: Any, path: str) -> None:
         chosen = "select" in workspace.manifest.where("stages", run=result.run).column("family").to_pylist()
         commands = next_commands(result, funnel.to_pylist(), chosen, path)
         tell("next:", *(f"  {line}" for line in commands), stream=stream)
+        if result.report_file is not None:
+            tell(f"report: {result.report_file}", stream=stream)
 
 
 def _tell(line: str, stream: TextIO) -> None:

@@ -51,23 +51,26 @@ def write_report(manifest: Manifest, run: str | None = None, into: Path | None =
     return manifest.store.location(name)
 
 
-def keep_report(manifest: Manifest, run: str, new: bool, tell: Callable[[str], None]) -> None:
+def keep_report(manifest: Manifest, run: str, new: bool, tell: Callable[[str], None]) -> Path | str | None:
     """Write the report of a run that has ended, unless it is there and nothing is `new`, or CURATION_REPORT is 0.
 
-    The dataset is there by now, so that nothing that goes wrong here is more than a warning.
+    Returns where it is; None where none was written. The dataset is there by now, so that nothing that goes wrong here
+    is more than a warning.
     """
     if os.environ.get("CURATION_REPORT") == "0":
-        return
+        return None
     try:
         name = _name(manifest, run)
-        if name is not None and (new or not manifest.store.exists(name)):
-            write_report(manifest, run)
+        if name is None or (not new and manifest.store.exists(name)):
+            return None if name is None else manifest.store.location(name)
+        return write_report(manifest, run)
     except Exception as failure:
         told = isinstance(failure, CurationError) and failure.findings
         why = told[0].message if told else f"{type(failure).__name__}: {failure}"
         again = command(f"report {run}", manifest.store.root)
         with suppress(OSError):
             tell(f"warning: the report was not written: {why}; try again: {again}")
+        return None
 
 
 def _name(manifest: Manifest, run: str) -> str | None:

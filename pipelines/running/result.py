@@ -50,6 +50,8 @@ class Result:
     failures: list[tuple[str, Failure]] = field(default_factory=list)
     folder: Any = None
     """Path of the dataset's folder, or its URL on an object store; None where there is none."""
+    report_file: Any = field(default=None, compare=False)
+    """Path or URL of the report that this invocation wrote, or saw beside the dataset."""
     duplicate_ids: int = 0
     seconds: float = 0.0
     workspace: Any = field(default=None, compare=False)

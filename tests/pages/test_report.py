@@ -116,7 +116,8 @@ def test_it_can_be_written_again_and_elsewhere(made: Made, tmp_path: Path) -> No
 def test_a_run_that_has_nothing_to_do_writes_one_that_is_gone(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CURATION_REPORT")
     (made.folder / REPORT).unlink()
-    assert made.workspace.run(made.recipe, executor="local").outcome == "nothing-to-do"
+    done = made.workspace.run(made.recipe, executor="local")
+    assert (done.outcome, done.report_file) == ("nothing-to-do", made.folder / REPORT)
     first = (made.folder / REPORT).stat().st_mtime_ns
     made.workspace.run(made.recipe, executor="local")
     assert (made.folder / REPORT).stat().st_mtime_ns == first
@@ -129,7 +130,7 @@ def test_a_recipe_leaves_it_out_and_the_run_is_the_same(
     without = dict(made.recipe, output={"report": False})
     assert made.workspace.run(without, executor="local").run == made.folder.name
     other = Workspace(tmp_path / "ws").run(without, executor="local", workers=1)
-    assert other.run == made.folder.name
+    assert (other.run, other.report_file) == (made.folder.name, None)
     assert sorted(path.name for path in Path(other.folder).iterdir()) == ["README.md", "data"]
     assert REPORT not in (Path(other.folder) / "README.md").read_text()
 
