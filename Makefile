@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-instructions docs test test-all check chaos peers parity bench constraints pages check-image wheel clean help
+.PHONY: demo demo-instructions docs test test-all check chaos peers parity bench constraints pages screenshots check-image wheel clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | while IFS='	' read -r target text; do printf '  make %-17s %s\n' "$$target" "$$text"; done
@@ -55,6 +55,9 @@ constraints: $(VENV)/.docs ## pin what is installed here: docker/constraints.txt
 
 pages: ## build the scripts and styles of report and page (npm)
 	@cd pipelines/pages && npm ci --silent --no-audit --no-fund && npm run --silent build
+
+screenshots: demo ## pictures of report and page for README and docs, from the demo (needs Chromium)
+	@$(BIN)/python docs/screenshots.py demo/workspace
 
 check-image: ## run what the image installs, without Docker (minutes)
 	@docker/check-install.sh

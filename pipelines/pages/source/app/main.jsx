@@ -1,4 +1,8 @@
 import "../style/index.css";
+import "../style/app.css";
 import {render} from "preact";
+import {App} from "./app.jsx";
 
-render(<h1>Workspace</h1>, document.getElementById("page"));
+const page = document.getElementById("page");
+page.replaceChildren(); // what stands there for readers without JavaScript
+render(<App />, page);

@@ -71,10 +71,11 @@ const Figure = ({title, about, children}) => (
   </figure>
 );
 
-export function Cluster({data}) {
+export function Cluster({data, open = false}) {
   const [best] = data.members;
   return (
     <More
+      open={open}
       summary={
         <>
           {counted(data.size, "document")}, {count(data.dropped)} dropped{" "}

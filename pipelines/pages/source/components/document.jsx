@@ -1,4 +1,6 @@
+import {useContext} from "preact/hooks";
 import {More, Note} from "./controls.jsx";
+import {Links} from "./links.js";
 import {bytes, count, number, share} from "./format.js";
 import {Block, Line, visible} from "./text.jsx";
 
@@ -7,11 +9,13 @@ const WHAT = {pii: "personal data", contaminated: "in an evaluation set", repeat
 /** A document: what became of it and why, and its text with what stages marked there. `data` is a Document. */
 export function DocumentCard({data, heading: Heading = "h4", href, children}) {
   const name = data.id ?? `${data.path}#${data.row}`;
+  const links = useContext(Links);
+  const address = href ?? links?.document(data.doc);
   return (
     <article class="document" aria-label={`document ${data.doc}`}>
       <header>
         <Outcome outcome={data.outcome} />
-        <Heading>{href ? <a href={href}><Line text={name} /></a> : <Line text={name} />}</Heading>
+        <Heading>{address ? <a href={address}><Line text={name} /></a> : <Line text={name} />}</Heading>
         <span class="faint">
           {data.id != null && (
             <>
@@ -33,12 +37,19 @@ export function DocumentCard({data, heading: Heading = "h4", href, children}) {
 export const Outcome = ({outcome}) => <span class={`tag ${outcome}`}>{outcome}</span>;
 
 function Why({data}) {
+  const links = useContext(Links);
   return (
     <p class="why">
       <Line text={data.stage} />
       {": "}
       <Line text={data.reason ?? data.rule} />
       {data.similarity != null && ` · ${share(data.similarity)} alike`}
+      {data.twin && links && (
+        <>
+          {" · "}
+          <a href={links.document(data.twin)}>the one that stays</a>
+        </>
+      )}
     </p>
   );
 }

@@ -11,9 +11,10 @@ const FAILS = {"<": "are not below", "<=": "are above", ">": "are not above", ">
 
 /**
  * One measurement: how many documents have which value, before and after, and where gates cut. `data` is a Histogram of
- * schemas/charts.py. `bounds` are drawn in place of the data's, such as those of a slider that moves.
+ * schemas/charts.py. `bounds` are drawn in place of the data's, such as those of a slider that moves;
+ * such a slider, under the drawing, is a child.
  */
-export function Histogram({data, bounds = data.bounds, legend = true, heading: Heading = "h3", children}) {
+export function Histogram({data, bounds = data.bounds, lead = sentence(data), legend = true, heading: Heading = "h3", children}) {
   const [source, setSource] = useState(null);
   const bars = data.by_source.find((entry) => entry.source === source) ?? data.bars;
   const constant = !data.bounds.length && data.minimum === data.maximum;
@@ -23,8 +24,7 @@ export function Histogram({data, bounds = data.bounds, legend = true, heading: H
       <Heading>
         <Line text={data.name} />
       </Heading>
-      <p class="lead">{sentence(data)}</p>
-      {children}
+      {lead && <p class="lead">{lead}</p>}
       {data.by_source.length > 0 && <Sources data={data} source={source} setSource={setSource} />}
       {constant ? null : inside ? (
         <Chart
@@ -35,6 +35,7 @@ export function Histogram({data, bounds = data.bounds, legend = true, heading: H
       ) : (
         <p class="note">No document {source == null ? "has a value" : "of this source has a value"}.</p>
       )}
+      {children}
       {legend && <HistogramLegend gates={bounds.length > 0} />}
       <Note text={[outside(data), data.note].filter(Boolean).join(" ") || null} />
       <More summary="Numbers">

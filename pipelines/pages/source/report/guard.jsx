@@ -6,6 +6,10 @@ export class Guard extends Component {
     return {error};
   }
 
+  componentDidCatch(error) {
+    console.error(error);
+  }
+
   render({children}, {error}) {
     return error ? <p class="note">This part could not be drawn: {String(error.message ?? error)}</p> : children;
   }

@@ -58,18 +58,22 @@ function Summary({data}) {
         .
       </p>
       <Outcomes data={data} />
-      {data.striking.length > 0 && (
-        <ul class="striking">
-          {data.striking.map((sentence, index) => (
-            <li key={index}>
-              <Line text={sentence} />
-            </li>
-          ))}
-        </ul>
-      )}
+      <Striking data={data} />
     </>
   );
 }
+
+/** What should be looked at before the dataset is used. */
+export const Striking = ({data}) =>
+  data.striking.length > 0 && (
+    <ul class="striking">
+      {data.striking.map((sentence, index) => (
+        <li key={index}>
+          <Line text={sentence} />
+        </li>
+      ))}
+    </ul>
+  );
 
 const OUTCOMES = ["kept", "dropped", "errored"];
 
@@ -95,7 +99,8 @@ function Outcomes({data}) {
   );
 }
 
-function sectionsOf(data) {
+/** [{id, title, content}] */
+export function sectionsOf(data) {
   const gated = data.histograms.filter(({bounds}) => bounds.length);
   const others = data.histograms.filter(({bounds}) => !bounds.length);
   const reasons = reasonsOf(data.funnel);
