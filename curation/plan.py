@@ -13,7 +13,8 @@ import pyarrow as pa
 import xxhash
 
 from curation.formats.columns import Columns
-from curation.sources import Shard
+from curation.sources import AnyShard, Bundle, Shard
+from curation.sources.bundles import bundled
 from schemas.documents import EDITS, STATUS
 from schemas.recipe import Errors, Output, Resources
 
@@ -214,18 +215,30 @@ class Plan:
     def good_shards(self) -> list[Shard]:
         return [shard for shard in self.shards if not shard.error]
 
+    @cached_property
+    def bundles(self) -> tuple[AnyShard, ...]:
+        """Good shards as units take them: small neighbours together."""
+        return tuple(bundled(self.good_shards))
+
     @property
     def rows(self) -> int:
         if self.sample is not None:
             return sum(len(rows) for rows in self.sample.values())
         return sum(shard.rows for shard in self.good_shards)
 
-    def sampled(self, shard: Shard) -> tuple[int, ...] | None:
+    def sampled(self, shard: AnyShard) -> tuple[int, ...] | None:
         """Of a sample run, rows of a shard (counted in it) that are in the sample; None where all are."""
-        return None if self.sample is None else self.sample.get(shard.index, ())
+        if self.sample is None:
+            return None
+        if isinstance(shard, Bundle):
+            pairs = zip(shard.members, shard.starts.tolist(), strict=False)
+            return tuple(start + row for member, start in pairs for row in self.sample.get(member.index, ()))
+        return self.sample.get(shard.index, ())
 
-    def rows_of(self, shard: Shard) -> int:
+    def rows_of(self, shard: AnyShard) -> int:
         """How many documents of a shard take part."""
+        if isinstance(shard, Bundle):
+            return sum(map(self.rows_of, shard.members))
         sampled = self.sampled(shard)
         return shard.rows if sampled is None else len(sampled)
 

@@ -24,6 +24,8 @@ from schemas.errors import CurationError, Finding, command
 
 if TYPE_CHECKING:
     from curation.scorers.attribution import Attribution
+    from pipelines.charts.picture import Chart
+    from pipelines.charts.run import OpenRun
     from pipelines.dataset import Dataset
     from pipelines.pages.page import Page
     from pipelines.planning.estimate import PlanReport
@@ -194,9 +196,11 @@ class Workspace:
                       attempts, last_started_at, dataset, labels, 'run' AS kind FROM runs r
                UNION ALL BY NAME
                SELECT run, name, CASE WHEN p.path IS NULL THEN 'unfinished' ELSE 'done' END AS status, rows,
-                      created_at AS last_started_at, p.path AS dataset, 'weak-to-strong' AS kind
+                      created_at AS last_started_at, p.path AS dataset, 'weak-to-strong' AS kind, a.labels
                FROM _weak_runs LEFT JOIN (SELECT run, any_value(path) AS path FROM _weak_results GROUP BY run) p
-               USING (run) ORDER BY last_started_at"""
+               USING (run) LEFT JOIN (SELECT run, string_agg(label, ', ' ORDER BY number) AS labels FROM (
+                   SELECT label, arg_max(run, number) AS run, max(number) AS number FROM _asked
+                   WHERE label IS NOT NULL GROUP BY label) GROUP BY run) a USING (run) ORDER BY last_started_at"""
         )
         alive = set(running(self.manifest).values())
         states = [
@@ -212,6 +216,40 @@ class Workspace:
         [4, 3, 3]
         """
         return self.sql("SELECT * FROM funnel", run)
+
+    def histogram(self, measurement: str, run: str | None = None, source: str | None = None) -> Chart:
+        """A measurement such as `gopher.words` in bins, with its thresholds; of all sources, or of one.
+
+        >>> Workspace(folder).histogram("language.prob")["documents"]
+        3
+        """
+        from pipelines.charts.histogram import histogram
+
+        return self._chart(run, lambda opened: histogram(opened, measurement, source))
+
+    def scatter(self, x: str, y: str, run: str | None = None) -> Chart:
+        """Two measurements against each other."""
+        from pipelines.charts.scatter import scatter
+
+        return self._chart(run, lambda opened: scatter(opened, x, y))
+
+    def clusters(self, stage: str, run: str | None = None) -> Chart:
+        """What a dedup found: sizes, the largest clusters with what their members have in common, what was near."""
+        from pipelines.charts.clusters import clusters
+
+        return self._chart(run, lambda opened: clusters(opened, stage))
+
+    def selection_map(self, stage: str, run: str | None = None) -> Chart:
+        """What a selection chose, on a map of its documents' vectors."""
+        from pipelines.charts.selection import selection_map
+
+        return self._chart(run, lambda opened: selection_map(opened, stage))
+
+    def shift(self, run: str | None = None) -> Chart:
+        """Languages, sources, lengths, domains and words of what came in, and of what was kept."""
+        from pipelines.charts.shift import shift
+
+        return self._chart(run, shift)
 
     def show(
         self,
@@ -365,24 +403,30 @@ class Workspace:
         *,
         workers: int = 2,
         expect: str | None = None,
+        label: str | None = None,
         report: Report | None = None,
     ) -> weak_result.Result:
         """Label rows by weak supervisors, teach students, measure the gain: `pipelines.weak_to_strong`.
 
         Resumes what was begun; a finished run is a no-op. Raises CurationError for what cannot be used; supervisors and
         students that fail later are in the result. `expect` refuses a run of another id, as of inputs that changed.
+        `label` is a name for the run; another run that has it loses it.
         """
         from pipelines.running.in_notebook import notebook_progress
+        from pipelines.running.records import record_asked
         from pipelines.weak_to_strong.plan import resolve
         from pipelines.weak_to_strong.run import execute
         from workers.local import LocalExecutor
 
+        check_label(label)
         resolved = resolve(_specification(spec), Manifest(self.store))
         if expect is not None and resolved.run != expect:
             raise CurationError(another_run(expect, f"the specification would be {resolved.run}"))
         self.create()
         shown = notebook_progress() if report is None else None
         tell = report if report is not None else shown or (lambda event: None)
+        if label is not None and (before := record_asked(Manifest(self.store), resolved.run, label)) is not None:
+            tell(Notice(f"label '{label}' was run {before}'s"))
         result = execute(resolved, self.store, lambda: LocalExecutor(workers), tell)
         if shown is not None:
             shown.close(result.outcome)
@@ -429,6 +473,14 @@ class Workspace:
     @property
     def exists(self) -> bool:
         return self.store.exists(MARKER)
+
+    def _chart(self, run: str | None, draw: Callable[[OpenRun], Any]) -> Chart:
+        from pipelines.charts.picture import Chart
+        from pipelines.charts.run import OpenRun
+
+        self.require()
+        with OpenRun(self.manifest, run) as opened:
+            return Chart(draw(opened))
 
     def require(self) -> None:
         """Raise C030 unless the workspace is there."""

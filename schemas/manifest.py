@@ -74,6 +74,8 @@ PARTS: dict[str, pa.Schema] = {
         ("rows", pa.int64()),
         ("bytes", pa.int64()),
         ("error", pa.string()),
+        # of a run with bundles of small shards, the first shard of the one that this is in; else null
+        ("bundle", pa.int32()),
     ),
     "scores": _schema(
         ("run", pa.string()),
@@ -462,6 +464,9 @@ DECISION = [
     *TWIN,
 ]
 """A decision, before one struct for each stage. `outcome` is kept, dropped or errored; `row` counts in the file."""
+
+SHARD = "shard index"
+"""Column of decisions of a run with bundles of small shards: which shard each row is of. No stage has such a name."""
 
 DOCUMENT = (
     *("run", "doc_id", "id", "path", "row", "kept", "outcome", "dropped_by", "reason", "score", "threshold", "details"),

@@ -24,9 +24,13 @@ OVER_A_WORKSPACE = re.compile(
 PRIVATE = re.compile("/" + r"(work/(main|shared|\.library)|home/(?!curation\b)\w+|Users/\w+|root/\.)")
 
 
+MADE = {"__pycache__", "node_modules"}
+"""Folders that tools fill."""
+
+
 def project_files() -> list[Path]:
     folders = (*PACKAGES, "tests", "benchmarks", "examples", "docker", "docs", ".ci", ".github")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if MADE.isdisjoint(path.parts)]
     files += [path for path in ROOT.iterdir() if not path.name.startswith(".git")]
     return [path for path in files if path.is_file() and path.suffix in TEXT_SUFFIXES]
 

@@ -178,9 +178,13 @@ def test_a_dependency_is_a_range_from_what_was_tested_to_the_next_major() -> Non
 
 
 def shipped() -> set[str]:
-    """What the wheel has to hold of the packages' folders: code, tables, views, recipes and what marks them typed."""
+    """What the wheel has to hold of the packages' folders: code, tables, views, recipes, what marks them typed, and
+    what the pages' sources are built into."""
     endings = (".py", ".sql", ".npz", ".tsv", ".yaml", ".jsonl", ".typed")
-    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*") if file.suffix in endings]
+    every_file = [
+        file for package in PACKAGES for file in (ROOT / package).rglob("*") if "node_modules" not in file.parts
+    ]
+    files = [file for file in every_file if file.suffix in endings or file.parent.name == "assets"]
     return {file.relative_to(ROOT).as_posix() for file in files} | {"schemas/errors.md"}
 
 
@@ -192,7 +196,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "docs/errors.md", *PACKAGES):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copyfile(source, tree / name)
     stale = (

@@ -19,7 +19,7 @@ from curation.flow.verdicts import StageVerdicts
 from curation.selection.base import NOT_SELECTED, Choice, Choosing, Pool
 from curation.selection.report import MOST, SEED, Outcome, selection_report
 from curation.selection.vectors import Vectors, exact, nearest
-from curation.sources.shards import hash_rows, scramble
+from curation.sources import hash_rows, scramble
 
 
 class ChoosingFamily(SelectionFamily):

@@ -17,27 +17,43 @@ def once(
     make: Callable[[], tuple[dict[str, Any], list[str]]],
     stands: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
-    """The record `key` of a unit: an earlier one if it `stands`, else that of what `make` makes now.
+    """The record `key` of a unit, of one row: as `once_all`."""
 
-    `make` writes the unit's files and returns its record, without who made it and when, and the files' names. Where
+    def make_rows() -> tuple[list[dict[str, Any]], list[str]]:
+        record, files = make()
+        return [record], files
+
+    return once_all(work, kind, key, make_rows, stands)[0]
+
+
+def once_all(
+    work: Work,
+    kind: str,
+    key: str,
+    make: Callable[[], tuple[list[dict[str, Any]], list[str]]],
+    stands: Callable[[], bool] = lambda: True,
+) -> list[dict[str, Any]]:
+    """The rows of the record `key` of a unit: an earlier one's if it `stands`, else of what `make` makes now.
+
+    `make` writes the unit's files and returns the rows, without who made them and when, and the files' names. Where
     somebody was first, their record counts, and our files go.
     """
     manifest = work.manifest
-    earlier = _record(manifest, kind, key)
+    earlier = _rows(manifest, kind, key)
     if earlier is not None and stands():
         return earlier
-    record, files = make()
+    rows, files = make()
     failpoints.hit("after-data")
-    record |= {"attempt": work.attempt, "created_at": now()}
-    if manifest.commit(kind, key, [record]):
-        return record
+    rows = [row | {"attempt": work.attempt, "created_at": now()} for row in rows]
+    if manifest.commit(kind, key, rows):
+        return rows
     for name in files:
         work.store.remove(name)
-    earlier = _record(manifest, kind, key)
+    earlier = _rows(manifest, kind, key)
     assert earlier is not None
     return earlier
 
 
-def _record(manifest: Manifest, kind: str, key: str) -> dict[str, Any] | None:
+def _rows(manifest: Manifest, kind: str, key: str) -> list[dict[str, Any]] | None:
     table = manifest.get(kind, key)
-    return None if table is None else table.to_pylist()[0]
+    return None if table is None else table.to_pylist()

@@ -21,7 +21,7 @@ from curation.flow.objects import stage_object
 from curation.flow.units import ResolveWork, ShardWork
 from curation.flow.verdicts import StageVerdicts
 from curation.plan import StagePlan, fingerprint
-from curation.sources import Shard
+from curation.sources import AnyShard
 
 FAMILIES = {
     "curation.dedup.base:Dedup": "curation.flow.duplicates:DedupFamily",
@@ -86,12 +86,13 @@ class Family(ABC):
         """Whether the sources of documents do."""
         return True
 
-    def key(self, ranges: int, stages: tuple[StagePlan, ...], entered: Iterable[tuple[Shard, str]]) -> str:
+    def key(self, ranges: int, stages: tuple[StagePlan, ...], entered: Iterable[tuple[AnyShard, str]]) -> str:
         """Names the stage's result: the same for the same entrants. `entered`: shards, and hashes of what entered."""
         by_source = self.depends_on_source()
         shards = [
-            [shard.index, shard.key, shard.file, content, *([shard.source] if by_source else [])]
+            [member.index, member.key, member.file, content, *([member.source] if by_source else [])]
             for shard, content in entered
+            for member in shard.members
         ]
         return fingerprint([self.stage.fingerprint, max(1, ranges), *self.depends_on(stages), shards])
 

@@ -1,4 +1,4 @@
-"""Write down what became of each document of one shard."""
+"""Write down what became of each document of one shard, or of each shard of a bundle."""
 
 from __future__ import annotations
 
@@ -9,70 +9,75 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import failpoints, parquet
-from curation.flow.commit import once
-from curation.flow.ledger import KEPT, OUTCOMES, OUTSIDE, Ledger
+from curation.flow.commit import once_all
+from curation.flow.ledger import DROPPED, ERRORED, KEPT, OUTCOMES, OUTSIDE, Ledger
 from curation.flow.replay import replay
-from curation.flow.units import DecideWork
+from curation.flow.units import DecideWork, Work
 from curation.manifest.sketch import sketch_struct
-from curation.plan import StagePlan
 from curation.reasons import rules_of
+from curation.sources import AnyShard, Bundle
 from schemas.errors import CurationError, Finding
-from schemas.manifest import DECISION
+from schemas.manifest import DECISION, SHARD
+
+COUNTED = {"kept": KEPT, "dropped": DROPPED, "errored": ERRORED}
 
 
-def decide_shard(task: DecideWork) -> dict[str, Any]:
-    """Commit the shard's `decisions` record and return it: in = kept + dropped + errored, or an error."""
+def decide_shard(task: DecideWork) -> list[dict[str, Any]]:
+    """Commit the `decisions` record, with a row for each shard, and return these: in = kept + dropped + errored, or an
+    error."""
     failpoints.hit("in-decide")
     work = task.work
     key = f"{work.run}-{task.shard.index:08d}"
     sketched = lambda: work.manifest.has("sketches", key)  # noqa: E731
-    return once(work, "decisions", key, lambda: _decided(task, key), sketched)
+    return once_all(work, "decisions", key, lambda: _decided(task, key), sketched)
 
 
-def _decided(task: DecideWork, key: str) -> tuple[dict[str, Any], list[str]]:
+def _decided(task: DecideWork, key: str) -> tuple[list[dict[str, Any]], list[str]]:
     shard_work, work = task.shard_work, task.work
     ledger = replay(shard_work, len(work.stages))
     inside = np.flatnonzero(ledger.outcome != OUTSIDE)
     counts = ledger.counts()
     if counts["pending"] or len(inside) != counts["kept"] + counts["dropped"] + counts["errored"]:
-        raise CurationError(
-            Finding(
-                "R003", f"{task.shard.path} rows {task.shard.row_start}..{task.shard.row_end}: {counts} do not add up"
-            )
-        )
+        raise CurationError(Finding("R003", f"shard {task.shard.index}, {task.shard.path}: {counts} do not add up"))
     ids = pc.struct_field(shard_work.stored(work.stages[0].steps[-1], ["id"]).struct, "id")
-    table = _table(task.shard.row_start, ledger, inside, work.stages, ids)
+    table = _table(task.shard, ledger, inside, work, ids)
     data = f"decisions/{work.run}/{task.shard.index:08d}-{work.mark()}.parquet"
     store = work.store
     written = store.add(data, lambda path: parquet.write(table, path, compression_level=1, row_group_size=65_536))
     size = shard_work.stored(work.stages[0].steps[-1], ["bytes"]).struct
-    kept = pa.array(ledger.outcome == KEPT)
-    record = {
-        "run": work.run,
-        "shard": task.shard.index,
-        "data": written.name,
-        "rows": len(inside),
-        "kept": counts["kept"],
-        "dropped": counts["dropped"],
-        "errored": counts["errored"],
-        "kept_bytes": pc.sum(pc.struct_field(size, "bytes").filter(kept)).as_py() or 0,
-        "bytes": written.bytes,
-        "content": written.content,
-        "tally": _tally(table),
-        "lost": _lost(table),
-    }
+    sizes = pc.fill_null(pc.struct_field(size, "bytes"), 0).to_numpy(zero_copy_only=False)
+    member = task.shard.member_at(inside) if isinstance(task.shard, Bundle) else np.zeros(len(inside), np.int64)
+    ends = np.searchsorted(member, np.arange(len(task.shard.members) + 1))
+    records = []
+    for number, shard in enumerate(task.shard.members):
+        of_shard = slice(ends[number], ends[number + 1])
+        outcome = ledger.outcome[inside[of_shard]]
+        part = table.slice(of_shard.start, of_shard.stop - of_shard.start)
+        records.append(
+            {
+                "run": work.run,
+                "shard": shard.index,
+                "data": written.name,
+                "rows": len(outcome),
+                **{name: int((outcome == code).sum()) for name, code in COUNTED.items()},
+                "kept_bytes": int(sizes[inside[of_shard]][outcome == KEPT].sum()),
+                "bytes": written.bytes * len(outcome) // max(1, len(inside)),
+                "content": written.content,
+                "tally": _tally(part),
+                "lost": _lost(part),
+            }
+        )
     # Before the decision, so that a decided shard has its sketches; those of somebody who was killed here are the same.
     work.manifest.commit("sketches", key, _sketches(task, table))
-    return record, [written.name]
+    return records, [written.name]
 
 
-def _table(
-    row_start: int, ledger: Ledger, inside: np.ndarray, stages: tuple[StagePlan, ...], ids: pa.Array
-) -> pa.Table:
+def _table(shard: AnyShard, ledger: Ledger, inside: np.ndarray, work: Work, ids: pa.Array) -> pa.Table:
+    stages = work.stages
     names = np.array([stage.id for stage in stages] + [None], dtype=object)
     taken = pa.array(inside)
     columns: dict[str, Any] = {
-        "row": pa.array(row_start + inside),
+        "row": pa.array(shard.located(inside)[1]),
         "id": ids.take(taken),
         "outcome": pa.array(np.array(OUTCOMES, dtype=object)[ledger.outcome[inside]].tolist(), pa.string()),
         "dropped_by": pa.array(names[ledger.stage[inside]].tolist(), pa.string()),
@@ -91,6 +96,11 @@ def _table(
             else:
                 columns[item.name] = pa.array(values[inside], mask=values[inside] < 0).cast(item.type)
     fields = list(DECISION)
+    if work.bundled:
+        fields.append(pa.field(SHARD, pa.int32()))
+        numbers = [member.index for member in shard.members]
+        of_row = shard.member_at(inside) if isinstance(shard, Bundle) else np.zeros(len(inside), dtype=np.int64)
+        columns[SHARD] = pa.array(np.array(numbers, dtype=np.int32)[of_row])
     for stage in stages:
         struct = ledger.structs.get(stage.id)
         if struct is None:  # no document reached it

@@ -16,13 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curation.flow.faults import faults_of
 from curation.flow.stored import StoredColumns
 from curation.flow.units import ShardWork, Work
 from curation.formats.columns import Columns, Opened
 from curation.plan import Plan, StagePlan
 from curation.scorers.alone import run
 from curation.scorers.base import Scorer
-from curation.sources import Batch, Shard, read_batches
+from curation.sources import AnyShard, Batch, Bundle, Shard, read_batches
+from curation.sources.reading import BATCH_BYTES, BATCH_ROWS
 from curation.text.analysis import take
 
 Rows = NDArray[np.int64]
@@ -31,9 +33,10 @@ Rows = NDArray[np.int64]
 class Documents:
     """Some rows of one batch of a shard, n of them. Only `text` is ever edited."""
 
-    def __init__(self, columns: Columns, batch: Batch, rows: Rows) -> None:
-        """`rows` counts in the batch, ascending."""
-        self.rows = rows + batch.start
+    def __init__(self, columns: Columns, batch: Batch, rows: Rows, counted: Rows | None = None) -> None:
+        """`rows` counts in the batch, ascending; `counted` says which rows of the shard they are, where the batch is
+        none of consecutive ones."""
+        self.rows = rows + batch.start if counted is None else counted
         """[n]: counted in the shard."""
         self._taken, self._faults, self._replaced = rows, batch.faults, batch.replaced
         whole = len(rows) == batch.columns.num_rows
@@ -143,15 +146,61 @@ def _edited(reading: Iterator[Documents], stored: StoredColumns | None) -> Itera
         yield documents
 
 
-def source_rows(shard: Shard, rows: Rows, columns: Columns, wanted: pa.Schema) -> Iterator[Documents]:
-    """The same as the first stage sees them: as they are in the source."""
+def source_rows(shard: AnyShard, rows: Rows, columns: Columns, wanted: pa.Schema) -> Iterator[Documents]:
+    """The same as the first stage sees them: as they are in the source. Of a bundle, files' documents together."""
+    if isinstance(shard, Bundle):
+        yield from _of_bundle(shard, rows, columns, wanted)
+        return
+    for batch, taken in _batches(shard, rows, wanted):
+        yield Documents(columns, batch, taken)
+
+
+def _batches(shard: Shard, rows: Rows, wanted: pa.Schema) -> Iterator[tuple[Batch, Rows]]:
+    """Batches of a shard that hold some of `rows`, with these counted in the batch."""
     mask = np.zeros(shard.rows, dtype=bool)
     mask[rows] = True
     needed: Callable[[int, int], bool] = lambda start, count: bool(mask[start : start + count].any())  # noqa: E731
     for batch in read_batches(shard, wanted, needed):
         taken = np.flatnonzero(mask[batch.start : batch.start + batch.columns.num_rows])
         if len(taken):
-            yield Documents(columns, batch, taken)
+            yield batch, taken
+
+
+def _of_bundle(bundle: Bundle, rows: Rows, columns: Columns, wanted: pa.Schema) -> Iterator[Documents]:
+    """Documents of several files, read one file after another and handed on by BATCH_ROWS and BATCH_BYTES."""
+    waiting: list[Batch] = []
+    counted: list[Rows] = []
+    size = count = 0
+    bounds = np.searchsorted(rows, bundle.starts)
+    for number, shard in enumerate(bundle.members):
+        of_shard = rows[bounds[number] : bounds[number + 1]] - bundle.starts[number]
+        if not len(of_shard):
+            continue
+        for batch, taken in faults_of(shard, _batches(shard, of_shard, wanted)):
+            part = batch
+            if len(taken) < batch.columns.num_rows:
+                faults, replaced = renumbered(batch.faults, taken), renumbered(batch.replaced, taken)
+                part = Batch(0, batch.columns.take(pa.array(taken)), faults, replaced)
+            waiting.append(part)
+            counted.append(taken + (batch.start + bundle.starts[number]))
+            size, count = size + part.columns.nbytes, count + len(taken)
+        if size >= BATCH_BYTES or count >= BATCH_ROWS:
+            yield _joined(waiting, counted, columns)
+            waiting, counted, size, count = [], [], 0, 0
+    if waiting:
+        yield _joined(waiting, counted, columns)
+
+
+def _joined(batches: list[Batch], counted: list[Rows], columns: Columns) -> Documents:
+    faults: dict[int, str] = {}
+    replaced: dict[int, int] = {}
+    start = 0
+    for batch in batches:
+        faults |= {start + row: why for row, why in batch.faults.items()}
+        replaced |= {start + row: many for row, many in batch.replaced.items()}
+        start += batch.columns.num_rows
+    together = Batch(0, pa.concat_batches([batch.columns for batch in batches]), faults, replaced)
+    return Documents(columns, together, np.arange(start), np.concatenate(counted))
 
 
 def wanted_columns(read_by: Plan | Work, names: Iterable[str]) -> pa.Schema:

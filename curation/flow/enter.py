@@ -1,4 +1,4 @@
-"""List the documents of one shard that reach a dataset-wide stage, in the few columns that it needs."""
+"""List the documents of one shard, or bundle, that reach a dataset-wide stage, in the few columns that it needs."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import pyarrow as pa
 
@@ -52,6 +54,17 @@ class Entrants:
         if not len(nodes):
             return np.zeros(0, np.int32), np.zeros(0, np.int64)
         shards = self.shard_at(nodes)
-        file = np.array([item.shard.file for item in self.task.shards], dtype=np.int32)
-        first = np.array([item.shard.row_start for item in self.task.shards], dtype=np.int64)
-        return file[shards], first[shards] + self.rows[nodes]
+        file, shift, base, start = self._members
+        rows = self.rows[nodes]
+        member = np.searchsorted(start, base[shards] + rows, side="right") - 1
+        return file[member], base[shards] + rows - shift[member]
+
+    @cached_property
+    def _members(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of all shards, those of bundles too, on one line of rows: file; where the file would begin on the line; of
+        each shard or bundle of the task where it begins; where each shard begins."""
+        every = [member for item in self.task.shards for member in item.shard.members]
+        base = np.cumsum([0, *(item.shard.rows for item in self.task.shards)])
+        start = np.cumsum([0, *(member.rows for member in every)])[:-1]
+        file = np.array([member.file for member in every], dtype=np.int32)
+        return file, start - np.array([member.row_start for member in every], dtype=np.int64), base, start

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from curation.plugins import kind_of
-from curation.sources import Shard
+from curation.sources import AnyShard, Shard
 from curation.store import StoreError
 
 MACHINE = ("R005", "R006", "R007", "R008", "R010", "R011", "R017", "R019")
@@ -39,6 +39,8 @@ class Failure:
     """Index of the input at fault; None where none is."""
     more: tuple[Failure, ...] = ()
     """Of a unit of several inputs: those of the others that are at fault, too."""
+    done: Any = None
+    """Of such a unit: its value for those that are not at fault, whose work is committed."""
 
 
 class WorkerLostError(Exception):
@@ -55,14 +57,16 @@ class Outcome:
 
 
 @contextmanager
-def fault_of(shard: Shard) -> Iterator[None]:
-    """Around what depends on one input's content: what is raised is that input's fault, but for a machine's."""
+def fault_of(shard: AnyShard) -> Iterator[None]:
+    """Around what depends on one input's content: what is raised is that input's fault, but for a machine's. Of a
+    bundle, whose it is cannot be said."""
     try:
         yield
     except (MemoryError, StoreError):
         raise
     except Exception as failure:
-        if not (isinstance(failure, OSError) and failure.errno in FULL) and faulty(failure) is None:
+        machine = isinstance(failure, OSError) and failure.errno in FULL
+        if isinstance(shard, Shard) and not machine and faulty(failure) is None:
             with suppress(AttributeError):
                 failure.faulty_shard = shard.index  # type: ignore[attr-defined]
         raise
@@ -73,7 +77,7 @@ def faulty(failure: BaseException) -> int | None:
     return getattr(failure, "faulty_shard", None)
 
 
-def faults_of(shard: Shard, reading: Iterator[T]) -> Iterator[T]:
+def faults_of(shard: AnyShard, reading: Iterator[T]) -> Iterator[T]:
     """What is read of an input, its failures being the input's."""
     with fault_of(shard):
         yield from reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from curation.flow.isolate import ScorerError
 from curation.flow.objects import scorer_object, tokenising_object
 from curation.flow.pair import pair_prefix
 from curation.flow.resolve import resolve_group
-from curation.flow.score import score_shard
+from curation.flow.score import Scored, score_shard
 from curation.flow.units import (
     DecideWork,
     EnterWork,
@@ -40,6 +41,7 @@ from curation.models.locate import ModelError
 from curation.plan import Step
 from curation.plugins import contained, kind_of
 from curation.progress import StoppedError
+from curation.sources import Bundle
 from curation.store import StoreError
 from schemas.errors import CurationError, Finding
 
@@ -66,12 +68,28 @@ def perform(unit: Unit | Performable, scoring: Scoring) -> Any:
         raise
     except Exception as failure:
         report = _failure(unit, failure)
+        if isinstance(unit, ScoreWork) and isinstance(unit.shard, Bundle) and report.code not in MACHINE:
+            return _one_by_one(unit, scoring)
         if isinstance(unit, WriteWork) and report.shard is not None:
             others = faults_of_others(unit, report.shard)
             report = replace(report, more=(*report.more, *(_failure(unit, other) for other in others)))
         return report
     finally:
         pa.default_memory_pool().release_unused()  # or each worker would keep the largest unit it ever saw
+
+
+def _one_by_one(unit: ScoreWork, scoring: Scoring) -> Any:
+    """Score the shards of a bundle each by itself: what is at fault is found, and the others are committed."""
+    done: list[Scored] = []
+    failures: list[Failure] = []
+    for alone in unit.shard_work.apart():
+        outcome = perform(ScoreWork(alone, unit.number), scoring)
+        (failures if isinstance(outcome, Failure) else done).append(outcome)
+    scored = reduce(Scored.__add__, done) if done else None
+    if not failures:
+        return scored
+    first, *others = (replace(other, more=()) for failure in failures for other in (failure, *failure.more))
+    return replace(first, more=tuple(others), done=scored)
 
 
 def _done(unit: Unit | Performable, scoring: Scoring) -> Any:
@@ -108,7 +126,8 @@ def _of_file(unit: Unit | Performable, failure: Exception) -> list[int | None]:
         return []
     if not isinstance(unit, Unit):
         return []
-    return [item.shard.index for item in unit.shards if item.shard.path == failure.findings[0].file]
+    of_all = (member for item in unit.shards for member in item.shard.members)
+    return [member.index for member in of_all if member.path == failure.findings[0].file]
 
 
 def _in_words(unit: Unit | Performable, failure: Exception) -> Failure:

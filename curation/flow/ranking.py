@@ -18,8 +18,10 @@ from curation.flow.units import ResolveWork, ShardWork, database
 from curation.flow.verdicts import StageVerdicts
 from curation.selection.base import SELECTED, Cut, Ranking, RankPosition
 from curation.selection.report import MOST, SEED, Outcome, selection_report
-from curation.sources.shards import hash_rows, scramble
+from curation.sources import hash_rows, scramble
 from curation.store.scan import scan
+
+PLACES = pa.schema([("file", pa.int32()), ("row_start", pa.int64()), ("path", pa.string()), ("begin", pa.int64())])
 
 
 class RankingFamily(SelectionFamily):
@@ -48,9 +50,9 @@ class RankingFamily(SelectionFamily):
         if cut.first is None or cut.last is None:
             selected = np.zeros(shard.rows, dtype=bool)
         else:
-            row = shard.row_start + np.arange(shard.rows)
-            above = _before(sign * values, shard.file, row, cut.first, itself=False)
-            selected = _before(sign * values, shard.file, row, cut.last, itself=True) & ~above
+            file, row = shard.located(np.arange(shard.rows))
+            above = _before(sign * values, file, row, cut.first, itself=False)
+            selected = _before(sign * values, file, row, cut.last, itself=True) & ~above
             threshold[:] = np.where(above, sign * cut.first.score, sign * cut.last.score)
         struct = pa.StructArray.from_arrays([pa.array(selected)], fields=[SELECTED])
         return StageVerdicts(struct, ~selected, self.chosen.reason, values, threshold, {})
@@ -62,16 +64,11 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
     if not paths:
         return Cut(None, None)
     with database(store, f"groups/{task.group}", task.work.mark()) as connection:
-        connection.execute("CREATE TABLE place(file INTEGER, row_start BIGINT, path VARCHAR)")
-        connection.executemany(
-            "INSERT INTO place VALUES (?, ?, ?)",
-            [
-                (item.shard.file, item.shard.row_start, store.uri(record["data"]))
-                for item, record in zip(task.shards, task.entrants, strict=True)
-            ],
-        )
+        connection.register("place", _places(task))
+        # of a bundle, whose rows count on from file to file, the last shard that begins at a row or before is the row's
         ranked = (
-            f"{scan(paths, filename=True)} entrant JOIN place ON entrant.filename = place.path WHERE value IS NOT NULL"
+            f"{scan(paths, filename=True)} entrant ASOF JOIN place ON entrant.filename = place.path"
+            " AND entrant.row >= place.begin WHERE value IS NOT NULL"
         )
         order = "value DESC, file, row_start + entrant.row"
 
@@ -97,6 +94,19 @@ def _cut(task: ResolveWork, chosen: Ranking, rows: int) -> Cut:
         return Cut(position_of(span.skip), position_of(span.skip + count - 1), count)
 
 
+def _places(task: ResolveWork) -> pa.Table:
+    """Of each shard, those of bundles too, the file of its entrants, the row from which they are counted there, and
+    what makes rows in the input's file of those."""
+    rows = []
+    for item, record in zip(task.shards, task.entrants, strict=True):
+        begin = 0
+        for member in item.shard.members:
+            path = task.work.store.uri(record["data"])
+            rows.append({"file": member.file, "row_start": member.row_start - begin, "path": path, "begin": begin})
+            begin += member.rows
+    return pa.Table.from_pylist(rows, schema=PLACES)
+
+
 def _report(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) -> dict[str, Any]:
     share = MOST / max(rows, 1)
     values, lengths, keys, files, rows_in_file, source = [], [], [], [], [], []
@@ -112,8 +122,9 @@ def _report(task: ResolveWork, chosen: Ranking, cut: Cut, rows: int) -> dict[str
         values.append(pc.fill_null(table.column("value"), float("nan")).to_numpy()[sampled])
         lengths.append(table.column("length").to_numpy()[sampled])
         keys.append(key[sampled])
-        files.append(np.full(int(sampled.sum()), item.shard.file))
-        rows_in_file.append(item.shard.row_start + row[sampled])
+        located = item.shard.located(row[sampled])
+        files.append(located[0].astype(np.int64))
+        rows_in_file.append(located[1])
         source.append(np.full(int(sampled.sum()), sources[number]))
     value, file, row_in_file = joined(values, np.float64), joined(files, np.int64), joined(rows_in_file, np.int64)
     order = np.lexsort((row_in_file, file, np.where(np.isnan(value), np.inf, -value)))
@@ -147,10 +158,7 @@ def _up_to(order: Rows, value: np.ndarray, file: Rows, row: Rows, end: RankPosit
     return int(before.sum())
 
 
-def _before(ranked: np.ndarray, file: int, row: np.ndarray, bound: RankPosition, itself: bool) -> np.ndarray:
-    """Which rows of a file (bool [n]) rank before a place, or are the place itself; NaN ranks nowhere."""
-    if file != bound.file:
-        tied = np.full(len(row), file < bound.file)
-    else:
-        tied = row <= bound.row if itself else row < bound.row
+def _before(ranked: np.ndarray, file: np.ndarray, row: np.ndarray, bound: RankPosition, itself: bool) -> np.ndarray:
+    """Which rows of files (bool [n]) rank before a place, or are the place itself; NaN ranks nowhere."""
+    tied = (file < bound.file) | ((file == bound.file) & (row < bound.row + itself))
     return np.asarray((ranked > bound.score) | ((ranked == bound.score) & tied))

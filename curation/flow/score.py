@@ -24,6 +24,7 @@ from curation.flow.units import ScoreWork, Scoring
 from curation.plan import Pass, StagePlan, Step
 from curation.progress import UnitProgress
 from curation.scorers.input import examine
+from curation.sources import AnyShard, Bundle
 from curation.text import seconds_compiling
 from curation.text.analysis import forget
 from schemas.documents import EMPTY, INPUT, OK
@@ -47,10 +48,25 @@ class Scored:
     """What scorers raised on single documents, and where in their code: how often. Told, and not stored."""
     kept: int = 0
     """Of `rows`, those that the pass's gates let pass."""
+    reused: int = 0
+    """Shards that lacked nothing."""
+
+    def __add__(self, other: Scored) -> Scored:
+        """Of two units together."""
+        return Scored(
+            self.rows + other.rows,
+            self.alive + other.alive,
+            dict(Counter(self.by_step) + Counter(other.by_step)),
+            self.seconds + other.seconds,
+            self.committed or other.committed,
+            dict(Counter(self.raised) + Counter(other.raised)),
+            self.kept + other.kept,
+            self.reused + other.reused,
+        )
 
 
 def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
-    """Bring the score store up to date for one shard and pass. Commits nothing where nothing is missing."""
+    """Bring the score store up to date for one shard, or bundle, and pass. Commits nothing where nothing is missing."""
     began = time.monotonic()
     before = replay(task.shard_work, task.part.first)
     stored = _stored(task)
@@ -60,7 +76,7 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
         stored = _stored(task)
         todo, alive = missing_of_pass(before, task.part, stored)
     if not todo.any():
-        return Scored(0, alive, {}, time.monotonic() - began, False)
+        return Scored(0, alive, {}, time.monotonic() - began, False, reused=len(task.shard.members))
     shard, work = task.shard, task.work
     counts = progress.current() or UnitProgress()
     counts.to_score = int(todo.sum())
@@ -76,16 +92,26 @@ def score_shard(task: ScoreWork, scoring: Scoring) -> Scored:
             scored += scoring_pass.score(documents, counts)
         for step in task.part.steps:
             verify_object(step)
-        files = [writer.close() for writer in scoring_pass.writers.values()]
+        files = [file for writer in scoring_pass.writers.values() for file in writer.close()]
     finally:
         forget()
         for writer in scoring_pass.writers.values():
             writer.abandon()
     seconds = time.monotonic() - began
     failpoints.hit("after-data")
-    committed = commit_parts(task, [file for file in files if file])
-    steps = {file["step"]: file["rows"] for file in files if file}
-    return Scored(scored, alive, steps, seconds, committed, dict(scoring_pass.raised), counts.kept)
+    committed = commit_parts(task, files)
+    steps: Counter[str] = Counter()
+    for file in files:
+        steps[file["step"]] += file["rows"]
+    reused = _untouched(task.shard, todo)
+    return Scored(scored, alive, dict(steps), seconds, committed, dict(scoring_pass.raised), counts.kept, reused)
+
+
+def _untouched(shard: AnyShard, todo: np.ndarray) -> int:
+    """Members of a bundle that lack nothing."""
+    if not isinstance(shard, Bundle):
+        return 0
+    return len(shard.members) - len(np.unique(shard.member_at(np.flatnonzero(todo))))
 
 
 def _stored(task: ScoreWork) -> dict[str, StoredColumns]:
@@ -114,7 +140,7 @@ class _ScoringPass:
         self.scoring = scoring
         self.raised: Counter[str] = Counter()
         self.weights = _weights(task.part)
-        self.writers = {step.fingerprint: StepWriter(work, mark, step, task.shard.key) for step in task.part.steps}
+        self.writers = {step.fingerprint: StepWriter(work, mark, step, task.shard) for step in task.part.steps}
 
     def score(self, documents: Documents, counts: UnitProgress) -> int:
         """Send documents, which all lack some score, through the pass; how many of them got one."""
@@ -136,7 +162,7 @@ class _ScoringPass:
                     # without what is compiled once on a machine: estimates are made of this
                     writer.seconds += max(0.0, time.perf_counter() - began - (seconds_compiling() - compiled))
                     stored[step.fingerprint] = stored[step.fingerprint].fill(missing, struct)
-                    writer.add(self.task.shard.row_start + documents.rows[missing], struct)
+                    writer.add(documents.rows[missing], struct)
                     touched[missing] = True
                 behind += self.weights[step.fingerprint]
             if stage.barrier:

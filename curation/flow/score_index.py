@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.flow.stored import Parts
 from curation.flow.units import ShardWork, Work
 from curation.manifest.parts import Manifest
 from curation.plan import Plan
-from curation.sources import Shard
+from curation.sources import AnyShard, Shard
+from curation.sources.bundles import rebundled
 
 FILE_SHIFT = 33
 """Rows of all files on one line: a file's row is below 2^32, and the end of its last at most that."""
@@ -70,6 +72,15 @@ class ScoreIndex:
         return by_shard
 
 
+def recorded_bundles(manifest: Manifest, plan: Plan) -> Iterator[AnyShard]:
+    """A plan's good shards in bundles: as its run recorded them, and before that as the plan has them."""
+    recorded = manifest.get("shards", plan.run)
+    if recorded is None:
+        return iter(plan.bundles)
+    columns = zip(*(recorded.column(name).to_pylist() for name in ("shard", "bundle")), strict=True)
+    return rebundled(plan.good_shards, {shard: first for shard, first in columns if first is not None})
+
+
 @dataclass(frozen=True)
 class Shards:
     """Some of a plan's shards, from which units are made one at a time, as they are wanted."""
@@ -77,20 +88,28 @@ class Shards:
     work: Work
     plan: Plan
     stored: ScoreIndex
-    shards: list[Shard]
+    shards: list[AnyShard]
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def recorded(cls, manifest: Manifest, plan: Plan, groups: dict[str, dict[str, Any]] | None = None) -> Shards:
         """All good ones of a plan, for those who only look."""
         work = Work.of(plan, manifest.store)
-        return cls(work, plan, ScoreIndex(manifest, plan), plan.good_shards, groups or {})
+        shards = list(recorded_bundles(manifest, plan))
+        return cls(work, plan, ScoreIndex(manifest, plan), shards, groups or {})
 
-    def of(self, shards: Iterable[Shard]) -> Iterator[ShardWork]:
+    def of(self, shards: Iterable[AnyShard]) -> Iterator[ShardWork]:
         """Each of some shards with what is stored about it."""
         rest = iter(shards)
         while chunk := list(islice(rest, AT_ONCE)):
-            for shard, scores in zip(chunk, self.stored.of(chunk), strict=True):
+            by_member = iter(self.stored.of([member for shard in chunk for member in shard.members]))
+            for shard in chunk:
+                scores: dict[str, Parts] = {}
+                for number, stored in enumerate(islice(by_member, len(shard.members))):
+                    for fingerprint, names in stored.items():
+                        parts = scores.setdefault(fingerprint, {})
+                        for name in names:
+                            parts[name] = (*parts.get(name, ()), number)
                 yield ShardWork(self.work, shard, scores, self.groups, self.plan.sampled(shard))
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curation import parquet
 from curation.plan import Step
+from curation.sources import AnyShard, Bundle
 from curation.store import Store
 
 
@@ -56,27 +57,48 @@ class StoredColumns:
         return StoredColumns(index, pa.concat_arrays([_widened(self.data, struct.type), struct]))
 
 
-def load_stored(
-    store: Store, files: list[str], step: Step, row_start: int, rows: int, columns: list[str] | None = None
-) -> StoredColumns:
-    """Read the parts of one step for rows [row_start, row_start + rows) of a file; of a row scored twice, the first.
+Parts = dict[str, tuple[int, ...]]
+"""Score parts of one step, relative to the workspace, in the order of their commits' names; each with the numbers of
+the members of a bundle of which it may hold rows, of a shard by itself (0,)."""
+FILE = "file fingerprint"
+"""Column of a score part of several files: whose row it is, by the file's fingerprint."""
+_NONE = np.zeros(0, dtype=np.int64)
 
-    Scores are the same bits whoever computed them, so the order of `files` decides nothing but which copy is read.
+
+def load_stored(
+    store: Store, parts: Parts, step: Step, shard: AnyShard, columns: list[str] | None = None
+) -> StoredColumns:
+    """Read the parts of one step for the rows of a shard; of a row scored twice, the first.
+
+    Scores are the same bits whoever computed them, so the order of `parts` decides nothing but which copy is read.
     """
     schema = step.columns if columns is None else pa.schema([step.columns.field(name) for name in columns])
-    index = np.full(rows, -1, dtype=np.int64)
+    index = np.full(shard.rows, -1, dtype=np.int64)
     tables: list[pa.Table] = []
     base = 0
-    for name in files:
+    for name, numbers in parts.items():
         with store.reading(name) as source, parquet.opened(source) as file:
-            table = file.read(columns=["row", *schema.names], use_threads=False)
-        position = table.column("row").to_numpy() - row_start
-        inside = (position >= 0) & (position < rows)
-        if not inside.all():  # a part of another cut of the same file
-            table, position = table.filter(pa.array(inside)), position[inside]
-        fresh = index[position] < 0
-        index[position[fresh]] = base + np.flatnonzero(fresh)
-        tables.append(table.select(schema.names))
+            shared = FILE in file.schema_arrow.names
+            table = file.read(columns=["row", *([FILE] if shared else []), *schema.names], use_threads=False)
+        row = table.column("row").to_numpy()
+        whose = _by_file(table.column(FILE)) if shared else {}
+        start = 0
+        taken = []
+        for number in numbers:
+            member = shard.members[number]
+            of_file = whose.get(member.fingerprint, _NONE) if shared else np.arange(len(row))
+            position = row[of_file] - member.row_start
+            inside = (position >= 0) & (position < member.rows)  # the others are of another cut of the same file
+            of_file, position = of_file[inside], position[inside] + start_of(shard, number)
+            fresh = index[position] < 0
+            index[position[fresh]] = base + start + np.flatnonzero(fresh)
+            taken.append(of_file)
+            start += len(of_file)
+        chosen = taken[0] if len(taken) == 1 else np.concatenate(taken)
+        table = table.select(schema.names)
+        if len(chosen) != len(row) or not np.array_equal(chosen, np.arange(len(row))):
+            table = table.take(pa.array(chosen))
+        tables.append(table)
         base += table.num_rows
     if not tables:
         return StoredColumns(index, empty_struct(schema, 0))
@@ -84,6 +106,22 @@ def load_stored(
     return StoredColumns(
         index, pa.StructArray.from_arrays([_one(column) for column in table.columns], fields=list(schema))
     )
+
+
+def _by_file(files: pa.ChunkedArray) -> dict[str, NDArray[np.int64]]:
+    """By fingerprint, where the rows of each file are. Two files that are copies have one fingerprint."""
+    runs = pc.run_end_encode(files.cast(pa.string()).combine_chunks())
+    ends = runs.run_ends.to_pylist()
+    of_file: dict[str, NDArray[np.int64]] = {}
+    for name, start, end in zip(runs.values.to_pylist(), [0, *ends], ends, strict=False):
+        rows = np.arange(start, end)
+        of_file[name] = np.concatenate([of_file[name], rows]) if name in of_file else rows
+    return of_file
+
+
+def start_of(shard: AnyShard, number: int) -> int:
+    """The first row of a member, counted in the bundle; 0 of a shard by itself."""
+    return int(shard.starts[number]) if isinstance(shard, Bundle) else 0
 
 
 def empty_struct(schema: pa.Schema, rows: int) -> pa.StructArray:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from curation.flow.stored import StoredColumns, load_stored
+from curation.flow.stored import Parts, StoredColumns, load_stored
 from curation.formats.columns import Columns
 from curation.manifest.parts import Manifest
 from curation.plan import OutputColumn, Pass, Plan, StagePlan, Step, passes_of
-from curation.sources import Shard
+from curation.sources import AnyShard
 from curation.store import TEMPORARY, Store, open_store
 
 Scoring = Callable[[Step, pa.RecordBatch], pa.RecordBatch]
@@ -37,9 +37,11 @@ class Work:
     output_columns: tuple[OutputColumn, ...]
     row_group_rows: int
     hardware: str
+    bundled: bool = False
+    """Whether small shards are taken together, so that decisions say of which shard each row is."""
 
     @classmethod
-    def of(cls, plan: Plan, store: Store, attempt: str = "", hardware: str = "") -> Work:
+    def of(cls, plan: Plan, store: Store, attempt: str = "", hardware: str = "", bundled: bool = False) -> Work:
         """A plan's; those who only look need no attempt."""
         return cls(
             root=str(store.root),
@@ -52,6 +54,7 @@ class Work:
             output_columns=plan.output_columns,
             row_group_rows=plan.output.row_group_rows,
             hardware=hardware,
+            bundled=bundled,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,26 +92,36 @@ def _opened(packed: bytes) -> Work:
 
 @dataclass(frozen=True)
 class ShardWork:
-    """A shard with everything stored about it that the unit needs."""
+    """A shard, or a bundle of small ones, with everything stored about it that the unit needs."""
 
     work: Work
-    shard: Shard
-    scores: dict[str, list[str]]
-    """Step fingerprint: score parts that may hold rows of this shard, relative to the workspace."""
+    shard: AnyShard
+    scores: dict[str, Parts]
+    """By step fingerprint."""
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Stage id: the `groups` record of a dataset-wide stage that is resolved."""
     sample: tuple[int, ...] | None = None
 
+    def apart(self) -> Iterator[ShardWork]:
+        """Each shard of a bundle by itself."""
+        start = 0
+        for number, member in enumerate(self.shard.members):
+            scores: dict[str, Parts] = {
+                step: {name: (0,) for name, numbers in parts.items() if number in numbers}
+                for step, parts in self.scores.items()
+            }
+            end = start + member.rows
+            rows = None if self.sample is None else tuple(row - start for row in self.sample if start <= row < end)
+            yield replace(self, shard=member, scores=scores, sample=rows)
+            start = end
+
     def stored(self, step: Step, columns: list[str] | None = None) -> StoredColumns:
-        shard = self.shard
-        return load_stored(
-            self.work.store, self.scores.get(step.fingerprint, []), step, shard.row_start, shard.rows, columns
-        )
+        return load_stored(self.work.store, self.scores.get(step.fingerprint, {}), step, self.shard, columns)
 
 
 @dataclass(frozen=True)
 class ShardUnit:
-    """A unit about one shard."""
+    """A unit about one shard, or one bundle of them."""
 
     shard_work: ShardWork
 
@@ -117,7 +130,7 @@ class ShardUnit:
         return self.shard_work.work
 
     @property
-    def shard(self) -> Shard:
+    def shard(self) -> AnyShard:
         return self.shard_work.shard
 
     @property

@@ -15,8 +15,10 @@ from curation.flow.documents import rows_at
 from curation.flow.faults import fault_of, faults_of, faulty
 from curation.flow.units import ShardWork, Work, WriteWork
 from curation.selection.base import COPIES
+from curation.sources import AnyShard, Bundle
 from curation.sources.texts import binary, repaired, stringlike
 from schemas.documents import TEXT
+from schemas.manifest import SHARD
 
 GROUP_BYTES = 32 * 1024 * 1024
 """A row group ends at `row_group_rows` documents or this many bytes, whichever comes first."""
@@ -69,7 +71,14 @@ def output_schema(work: Work) -> pa.Schema:
 
 def _kept(task: WriteWork, schema: pa.Schema) -> Iterator[pa.Table]:
     for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
-        yield from _kept_of(shard_work, decisions, schema)
+        try:
+            yield from _kept_of(shard_work, decisions, schema)
+        except Exception as failure:
+            if isinstance(shard_work.shard, Bundle) and faulty(failure) is None:
+                for alone in shard_work.apart():  # raises what is at fault by itself
+                    for _ in _kept_of(alone, decisions, schema):
+                        pass
+            raise
 
 
 def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -77,9 +86,14 @@ def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterat
     repeating = [stage.id for stage in work.stages if any(item.name == COPIES for item in stage.fields)]
     structs = list(dict.fromkeys([*(column.stage for column in work.output_columns if column.stage), *repeating]))
     with work.store.reading(decisions) as opened:
-        table = parquet.read(opened, columns=["row", "outcome", *structs])
-    table = table.filter(pc.equal(table.column("outcome"), "kept")).combine_chunks()
-    rows = table.column("row").to_numpy() - shard_work.shard.row_start
+        several = [SHARD] if work.bundled else []
+        table = parquet.read(opened, columns=["row", "outcome", *several, *structs])
+    table = table.filter(pc.equal(table.column("outcome"), "kept"))
+    if several:
+        indices = [member.index for member in shard_work.shard.members]
+        table = table.filter(pc.is_in(table.column(SHARD), pa.array(indices, pa.int32())))
+    table = table.combine_chunks()
+    rows = rows_in(shard_work.shard, table)
     copies = np.ones(len(rows), dtype=np.int64)
     for name in repeating:
         copies *= pc.fill_null(pc.struct_field(table.column(name), COPIES), 1).to_numpy()
@@ -87,11 +101,20 @@ def _kept_of(shard_work: ShardWork, decisions: str, schema: pa.Schema) -> Iterat
         yield from _documents(shard_work, schema, table, rows, copies)
 
 
+def rows_in(shard: AnyShard, decided: pa.Table) -> np.ndarray:
+    """Rows of a table of decisions, counted in the shard or bundle."""
+    rows: np.ndarray = decided.column("row").to_numpy()
+    if isinstance(shard, Bundle):
+        return shard.rows_of(decided.column(SHARD).to_numpy(), rows)
+    return rows - shard.row_start
+
+
 def faults_of_others(task: WriteWork, failed: int) -> list[Exception]:
     """What else would have failed a part that the input `failed` has failed, so that all are known at once."""
     schema = output_schema(task.work)
     failures: list[Exception] = []
-    for shard_work, decisions in zip(task.shards, task.decisions, strict=True):
+    pairs = zip(task.shards, task.decisions, strict=True)
+    for shard_work, decisions in ((one, decided) for item, decided in pairs for one in item.apart()):
         try:
             if shard_work.shard.index != failed:
                 for _ in _kept_of(shard_work, decisions, schema):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -27,7 +28,7 @@ def select_of(expression: str) -> dict[str, Any] | Unparsed:
     """The tree of `SELECT <expression>`."""
     text = PREFIX + expression
     try:
-        tree = json.loads(fetch("SELECT json_serialize_sql($1)", [text]))
+        tree = json.loads(_serialized(text))
     except (duckdb.Error, UnicodeError) as error:
         return Unparsed(str(error).split("\n")[0], None)
     if tree["error"]:
@@ -38,6 +39,11 @@ def select_of(expression: str) -> dict[str, Any] | Unparsed:
             message = "it is more than one expression"
         return Unparsed(message, offset if offset is not None and 0 <= offset <= len(expression) else None)
     return tree  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)  # a gate's parts are read several times while it is checked
+def _serialized(select: str) -> str:
+    return str(fetch("SELECT json_serialize_sql($1)", [select]))
 
 
 def is_bare(node: dict[str, Any]) -> bool:

@@ -209,10 +209,9 @@ class Manifest:
                     lost.append(("barriers", f"{run}-{stage['stage']}"))
                 elif self.get("groups", barrier.column("group")[0].as_py()) is None:
                     lost.append(("groups", barrier.column("group")[0].as_py()))
-        decided = [
-            f"{run}-{shard:08d}"
-            for shard in shards.filter(shards.column("error").is_null()).column("shard").to_pylist()
-        ]
+        good = shards.filter(shards.column("error").is_null())
+        first = pc.unique(pc.coalesce(good.column("bundle"), good.column("shard"))).to_pylist()
+        decided = [f"{run}-{shard:08d}" for shard in first]
         whole = set(self.whole("decisions", decided))
         lost += [("decisions", key) for key in decided if key not in whole]
         sketched = set(self.keys("sketches"))

@@ -59,6 +59,7 @@ def two_meanings(manifest: Manifest, run: str, name: str, label: str | None) -> 
 def _latest(manifest: Manifest, runs: pa.Table) -> str | None:
     """The run that was asked for last: begun, or asked for once more when there was nothing to do."""
     attempts, asked = manifest.read("attempts"), manifest.read("asked")
+    asked = asked.filter(pc.is_in(asked.column("run"), runs.column("run")))  # not those of weak-to-strong
     if asked.num_rows:
         last = asked.sort_by([("number", "descending")]).slice(0, 1).to_pylist()[0]
         if last["run"] is not None and (last["after"] or 0) >= attempts_so_far(attempts):

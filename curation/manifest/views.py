@@ -22,7 +22,7 @@ from curation.store import Store
 from curation.store.scan import quoted, scan
 from curation.store.seal import mend
 from schemas.errors import CurationError, Finding
-from schemas.manifest import DECISION, PARTS, TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
+from schemas.manifest import DECISION, PARTS, SHARD, TEMPLATE_MEMBERS, TEMPLATE_SIMILARITY
 
 EVERY_RUN = (
     "attempts",
@@ -172,7 +172,8 @@ def statements(manifest: Manifest, run: str | None) -> list[str]:
     sql += [
         f"""CREATE TABLE _numbers AS SELECT DISTINCT file, file_no FROM _shards WHERE run = {quoted(run)}""",
         f"""CREATE TABLE _decided AS
-            SELECT {quoted(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no
+            SELECT {quoted(manifest.store.uri("") + "/")} || d.data AS filename, s.path, s.file_no,
+                   CASE WHEN s.bundle IS NULL THEN -1 ELSE s.shard END AS part
             FROM _decisions d JOIN _shards s USING (run, shard) WHERE run = {quoted(run)}""",
     ]
     sql.append(f"CREATE MACRO _rule(reason) AS {rule_sql('reason')}")
@@ -184,11 +185,13 @@ def _chosen(manifest: Manifest, run: str) -> dict[str, str]:
     """What the templates of one run's views need."""
     stages = manifest.where("stages", run=run).sort_by("position").to_pylist()
     structs = {row["stage"]: pa.ipc.read_schema(pa.py_buffer(row["fields"])) for row in stages}
-    decided = manifest.where("decisions", run=run).sort_by("shard").column("data").to_pylist()
+    decided = manifest.where("decisions", run=run).sort_by("shard").column("data").unique().to_pylist()
     store = manifest.store
     columns = [*((item.name, duck_type(item.type)) for item in DECISION)]
     columns += [(name, duck_type(pa.struct(list(fields)))) for name, fields in structs.items()]
-    empty = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, ("filename", "VARCHAR")])
+    empty = ", ".join(
+        f"NULL::{kind} AS {_name(name)}" for name, kind in [*columns, (SHARD, "INTEGER"), ("filename", "VARCHAR")]
+    )
     source = f"(SELECT {empty} WHERE false)"
     if decided:  # by name: an older run's decisions lack the columns that came later
         decisions = scan((store.uri(name) for name in decided), filename=True)

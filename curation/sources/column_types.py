@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation.sources.identity import is_named
 from curation.sources.json_values import Numeral, Raw, prints_alike
 from curation.sources.shapes import plain
 
@@ -67,7 +68,11 @@ def still_typed(format: str, schema: pa.Schema | None, max_document_bytes: int) 
         return True
     metadata = schema.metadata or {}
     unread = int(metadata.get(UNREAD, b"0"))
-    return metadata.get(b"reader") == READER[b"reader"] and (not unread or unread == max_document_bytes)
+    return (
+        is_named(format, metadata)
+        and metadata.get(b"reader") == READER[b"reader"]
+        and (not unread or unread == max_document_bytes)
+    )
 
 
 def first_line(field: pa.Field, *kinds: str) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.sources.column_types import EXACT, TOO_LARGE, Seen, kind_of, schema_of
+from curation.sources.identity import MARK, identity
 from curation.sources.json_array import MalformedError
 from curation.sources.json_values import Numeral, replaced
 from curation.sources.jsonl import BATCH_ROWS, READ, Facts
@@ -114,7 +115,9 @@ def inspect(path: str, name: str, limit: int = MAX_DOCUMENT_BYTES) -> Facts:
             error = "is empty (0 bytes)"
     finally:
         source.close()
-    return Facts(fingerprint, 0 if error else count, size, schema_of(seen, longest, limit), error)
+    schema = schema_of(seen, longest, limit)
+    schema = schema.with_metadata({**(schema.metadata or {}), **MARK})
+    return Facts(identity(fingerprint, name), 0 if error else count, size, schema, error)
 
 
 def numbered(

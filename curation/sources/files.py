@@ -18,6 +18,7 @@ import xxhash
 
 from curation import parquet
 from curation.sources import csv_rows, jsonl, text_files
+from curation.sources.identity import identity
 from curation.sources.streams import MAX_DOCUMENT_BYTES, PACKED
 from curation.store import StoreError, digest, is_url, remote
 from curation.store.local import feed
@@ -185,11 +186,17 @@ def stamp(path: str) -> Stamp:
     return Stamp(here.st_size, here.st_mtime_ns, here.st_ctime_ns, here.st_ino)
 
 
+def has_fingerprint(path: str, current: Stamp, name: str, fingerprint: str) -> bool:
+    """Whether a file has this fingerprint, of its bytes or of them read as this format: runs of earlier versions know
+    CSV and whole texts by the first. Raises OSError."""
+    of_bytes = fingerprint_at(path, current)
+    return fingerprint in (of_bytes, identity(of_bytes, name))
+
+
 @lru_cache(maxsize=1 << 14)
-def fingerprint_at(path: str, there: Stamp, name: str = "") -> str:
-    """XXH3-128 of all bytes of a file, of lines of text what `text_files.identity` makes of it; hashed once a process
-    while it stays as it is. Raises OSError."""
-    return text_files.identity(remote.digest(path) if is_url(path) else digest(Path(path)), name)
+def fingerprint_at(path: str, there: Stamp) -> str:
+    """XXH3-128 of all bytes of a file; hashed once a process while it stays as it is. Raises OSError."""
+    return remote.digest(path) if is_url(path) else digest(Path(path))
 
 
 def chunks(meta: Any, group: int, columns: Iterable[int]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from curation import parquet
 from curation.sources import csv_rows, jsonl, text_files
 from curation.sources.column_types import TOO_LARGE
-from curation.sources.files import chunk_print, chunks, fingerprint_at, first_line, stamp
+from curation.sources.files import chunk_print, chunks, first_line, has_fingerprint, stamp
 from curation.sources.json_texts import as_json
 from curation.sources.shapes import fitted, light_slices, plain, weight
 from curation.sources.shards import Shard
@@ -89,7 +89,7 @@ def verify_unchanged(shard: Shard) -> None:
         current = stamp(shard.path)
         if current == shard.stamp:
             return
-        same = current.size == shard.size and fingerprint_at(shard.path, current, shard.format) == shard.fingerprint
+        same = current.size == shard.size and has_fingerprint(shard.path, current, shard.format, shard.fingerprint)
     except (FileNotFoundError, NotADirectoryError):
         same = False
     except StoreError:
@@ -237,7 +237,8 @@ def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _lines(shard: Shard, wanted: pa.Schema, needed: Callable[[int, int], bool]) -> Iterator[Batch]:
-    if not is_url(shard.path) and fingerprint_at(shard.path, stamp(shard.path), shard.format) != shard.fingerprint:
+    path, named = shard.path, shard.fingerprint
+    if not is_url(path) and not has_fingerprint(path, stamp(path), shard.format, named):
         raise _changed(shard)  # no time told it: not every file system moves a file's times with its content
     start = 0
     limit = shard.max_document_bytes

@@ -52,6 +52,15 @@ class Shard:
         return self.row_start + self.rows
 
     @property
+    def members(self) -> tuple[Shard, ...]:
+        """Itself: of a bundle (`curation.sources.bundles`) there are several."""
+        return (self,)
+
+    def located(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Index of the file in the run's order, and row in the file, of rows counted in the shard."""
+        return np.full(len(rows), self.file, dtype=np.int32), self.row_start + rows
+
+    @property
     def key(self) -> str:
         """Names the shard's content: file fingerprint, first row, rows."""
         return f"{self.fingerprint[:20]}-{self.row_start}-{self.rows}"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import xxhash
 
 from curation.sources.column_types import READER, TOO_LARGE, UNREAD
+from curation.sources.identity import MARK, identity
 from curation.sources.jsonl import BATCH_ROWS, Facts
 from curation.sources.streams import MAX_DOCUMENT_BYTES, UNREADABLE, Hashed, lines, opened, text_stream
 from curation.store import StoreError
@@ -46,14 +46,8 @@ def inspect(path: str, name: str, limit: int = MAX_DOCUMENT_BYTES) -> Facts:
     finally:
         source.close()
     fingerprint = identity(fingerprint, name)
-    schema = pa.schema([pa.field("text", pa.large_string())], READER | {UNREAD: b"0"})
+    schema = pa.schema([pa.field("text", pa.large_string())], READER | MARK | {UNREAD: b"0"})
     return Facts(fingerprint, 0 if error else rows, size, schema, error)
-
-
-def identity(fingerprint: str, name: str) -> str:
-    """The fingerprint of a file's bytes as this format has it: row 0 of lines is another document than the file, and
-    what is stored of the one must not be taken for the other's."""
-    return xxhash.xxh3_128(f"{fingerprint} a line".encode()).hexdigest() if _is_by_line(name) else fingerprint
 
 
 def read(path: str, name: str, batch_bytes: int, limit: int) -> Iterator[list[Content]]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from curation.gates import Gate
 from curation.rules import resolve
-from curation.store.scan import quoted
 from pipelines.charts.run import OpenRun
 
 PASSES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
@@ -87,12 +86,7 @@ def _of_profile(run: OpenRun, stage: str, gate: Gate, verdict: str) -> Iterator[
 def _of_rankings(run: OpenRun) -> Iterator[Threshold]:
     """Where selections cut the order of a measurement, as their drops say."""
     names = {item.name.casefold(): item.name for item in run.measurements()}
-    for row in run.stages:
-        by = json.loads(row["settings"] or "{}").get("by") if row["family"] == "select" else None
-        name = names.get(by.casefold()) if isinstance(by, str) else None
-        if name is None:
-            continue
-        query = f"""SELECT d.threshold, d.score > d.threshold AS over FROM {run.decisions}
-                    WHERE d.dropped_by = {quoted(row["stage"])} AND d.score != d.threshold GROUP BY ALL ORDER BY ALL"""
-        for value, over in run.rows(query):
-            yield Threshold(name, row["stage"], "<=" if over else ">=", value, f"select: {row['kind']} by {by}")
+    for stage, by, value, over in run.cuts:
+        if by.casefold() in names:
+            told = f"select: {run.kinds[stage]} by {by}"
+            yield Threshold(names[by.casefold()], stage, "<=" if over else ">=", value, told)

@@ -22,6 +22,8 @@ THRESHOLDS, REASONS = 12, 16
 """Groups of each sort."""
 CHARACTERS = 1_500
 """Of a text that are shown."""
+SEARCHED = 20_000
+"""Characters of a text in which repeated words are looked for."""
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "=": "!=", "!=": "="}
 
 
@@ -56,22 +58,24 @@ def _near(run: OpenRun) -> Drawn:
     asked = [item for item in thresholds(run) if item.operator in OPPOSITE][:THRESHOLDS]
     if not asked:
         return []
-    columns = []
-    for item in asked:
-        value = run.measurement(item.name).sql
-        came = f"{run.reaches(item.stage)} AND isfinite({value})"
-        nearness = f"{{a: abs({value} - {item.value!r}::DOUBLE), b: hash({DOC}, 1)}}"
-        for side in (item.sql(value), f"NOT {item.sql(value)}"):
-            columns.append(f"min_by({DOC}, {nearness}, {NEAREST}) FILTER ({came} AND {side})")
-            columns.append(f"count(*) FILTER ({came} AND {side})")
+    sides = [
+        (f"abs({value} - {item.value!r}::DOUBLE)", f"{run.reaches(item.stage)} AND isfinite({value}) AND {side}")
+        for item in asked
+        for value in [run.measurement(item.name).sql]
+        for side in (item.sql(value), f"NOT {item.sql(value)}")
+    ]
+    # distances first, since few documents are near enough to be told apart when they are equally near
+    columns = [f"min({distance}, {NEAREST}) FILTER ({side}), count(*) FILTER ({side})" for distance, side in sides]
     [row] = run.rows(f"SELECT {', '.join(columns)} FROM {run.decisions} WHERE {run.readable}")
-    drawn: Drawn = []
-    for number, item in enumerate(asked):
-        for side, start in (("passing", 4 * number), ("failing", 4 * number + 2)):
-            docs, total = row[start], row[start + 1]
-            if docs:
-                drawn.append((_near_group(item, side, total), docs))
-    return drawn
+    distances, totals = row[::2], row[1::2]
+    columns = []
+    for (distance, side), least in zip(sides, distances, strict=True):
+        near = f"{side} AND {distance} <= {least[-1]!r}::DOUBLE" if least else "false"
+        columns.append(f"min_by({DOC}, {{a: {distance}, b: hash({DOC}, 1)}}, {NEAREST}) FILTER ({near})")
+    [row] = run.rows(f"SELECT {', '.join(columns)} FROM {run.decisions} WHERE {run.readable}")
+    named = [(item, side) for item in asked for side in ("passing", "failing")]
+    groups = zip(named, totals, row, strict=True)
+    return [(_near_group(item, side, total), docs) for (item, side), total, docs in groups if docs]
 
 
 def _near_group(item: Threshold, side: str, total: int) -> DocumentGroup:
@@ -216,7 +220,7 @@ def _marks(run: OpenRun, row: dict[str, Any], read: dict[str, Any], moved: list[
     marks = with_finds(disjoint([*edit_marks(read["edits"]), *finds]), finds)
     reason = row["reason"] or ""
     if run.kinds.get(row["dropped_by"] or "") == "rules" and any(word in reason for word in ("dup", "top_", "repet")):
-        moved = [*moved, *repeated(read["text"] or "", row["dropped_by"])]
+        moved = [*moved, *repeated((read["text"] or "")[:SEARCHED], row["dropped_by"])]
     if not moved:
         return marks
     taken = [(mark.start, mark.end) for mark in marks]

@@ -81,10 +81,10 @@ class Summary:
 
 
 def summarize(run: OpenRun, measurement: Measurement, of: list[Threshold], source: str | None = None) -> Summary:
-    value, reached = "m.value", run.reaches(measurement.stage)
+    value = "d.value"
     finite = f"FILTER (isfinite({value}))"
     every = -(-run.documents // RANKED)
-    ranked = finite if every == 1 else f"FILTER (isfinite({value}) AND hash(d.row, f.file_no) % {every} = 0)"
+    ranked = finite if every == 1 else f"FILTER (isfinite({value}) AND hash(d.row, d.file_no) % {every} = 0)"
     columns = [
         "count(*)",
         f"count(*) - count({value})",
@@ -97,10 +97,8 @@ def summarize(run: OpenRun, measurement: Measurement, of: list[Threshold], sourc
         asked = f"{run.reaches(item.stage)} AND NOT isnan({value})"
         columns += [f"count(*) FILTER ({asked} AND {item.sql(value)})"]
         columns += [f"count(*) FILTER ({asked} AND NOT {item.sql(value)})"]
-    [row] = run.rows(
-        f"SELECT {', '.join(columns)} FROM {run.decisions}, LATERAL (SELECT {measurement.sql} AS value) m"
-        f" WHERE {reached}{_of_source(run, source)}"
-    )
+    of_stage = run.measured(measurement.stage, value=measurement)
+    [row] = run.rows(f"SELECT {', '.join(columns)} FROM {of_stage}{_of_source(run, source)}")
     return Summary(row, of, None if every == 1 else run.documents // every)
 
 
@@ -112,9 +110,9 @@ def _bars(
     total: HistogramBars = {"source": None, "before": [0] * count, "after": [0] * count}
     by_source: dict[int, HistogramBars] = {}
     outside = [0, 0]
-    query = f"""SELECT f.source, {bins.bin_sql("m.value")} AS bin, count(*), count(*) FILTER (d.outcome = 'kept')
-                FROM {run.decisions}, LATERAL (SELECT {measurement.sql} AS value) m
-                WHERE {run.reaches(measurement.stage)}{_of_source(run, source)} GROUP BY ALL ORDER BY ALL"""
+    query = f"""SELECT d.source, {bins.bin_sql("d.value")} AS bin, count(*), count(*) FILTER (d.outcome = 'kept')
+                FROM {run.measured(measurement.stage, value=measurement)}{_of_source(run, source)}
+                GROUP BY ALL ORDER BY ALL"""
     for number, bin_, before, after in run.rows(query):
         name = run.sources[number]
         bars_of_source = by_source.setdefault(number, {"source": name, "before": [0] * count, "after": [0] * count})
@@ -132,4 +130,4 @@ def _bars(
 def _of_source(run: OpenRun, source: str | None) -> str:
     if source is None:
         return ""
-    return f" AND f.source = {run.sources.index(source) if source in run.sources else -1}"
+    return f" WHERE d.source = {run.sources.index(source) if source in run.sources else -1}"

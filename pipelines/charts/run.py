@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from curation.manifest.limits import Limits, Watch
 from curation.manifest.parts import Manifest
 from curation.manifest.runs import choose_run
 from curation.manifest.views import check_data
-from curation.store.scan import quoted, scan
+from curation.store.scan import quoted
 from pipelines.results.ways import DecidedRun, open_decisions
 from schemas.errors import CurationError, Finding, command
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 READ = 1 << 30
 """Bytes of input from which texts are drawn: all of it may have to be read for a hundred documents."""
+SETTINGS = ("SET TimeZone = 'UTC'",)
+"""Of a connection in which no gate is evaluated."""
 DOC = "(f.file_no << 32) | d.row"
 """SQL of a document's doc_id, where `decisions` is read."""
 
@@ -43,7 +46,7 @@ class OpenRun(DecidedRun):
             raise CurationError(Finding("C032", "nothing was run here yet", hint))
         super().__init__(manifest, chosen)
         check_data(manifest, chosen, "documents")
-        self.connection = open_decisions(manifest.store)
+        self.connection = open_decisions(manifest.store, SETTINGS)
         self.watch = Watch(self.connection, Limits.of())
 
     def __enter__(self) -> OpenRun:
@@ -73,17 +76,15 @@ class OpenRun(DecidedRun):
     def decisions(self) -> str:
         """SQL: `FROM` this, in which `d` is the decisions, one row a document, and `f` has file_no, file (its
         fingerprint), path and source (a number in `sources`)."""
-        uri = self.manifest.store.uri
         numbers = {name: number for number, name in enumerate(self.sources)}
         files = []
         for row in self.decided:
             shard = self.shards[row["shard"]]
-            values = (uri(row["data"]), shard["fingerprint"], shard["path"])
+            values = (self.name_of(row), shard["fingerprint"], shard["path"])
             files.append(f"({', '.join(map(quoted, values))}, {shard['file_no']}::BIGINT, {numbers[shard['source']]})")
         names = ("filename", "file", "path", "file_no", "source")
         table = ", ".join(f"col{number} AS {name}" for number, name in enumerate(names))
-        decided = scan((uri(row["data"]) for row in self.decided), filename=True)
-        return f"{decided} d JOIN (SELECT {table} FROM (VALUES {', '.join(files)})) f USING (filename)"
+        return f"{self.scanned()} d JOIN (SELECT {table} FROM (VALUES {', '.join(files)})) f USING (filename)"
 
     @cached_property
     def sources(self) -> list[str]:
@@ -153,8 +154,7 @@ class OpenRun(DecidedRun):
     def readable(self) -> str:
         """SQL condition on decisions `d`: the document is in one of some shards, drawn by hash, whose texts are few
         enough to be read for a page; with it `sampled` says how many."""
-        uri = self.manifest.store.uri
-        listed = ", ".join(quoted(uri(row["data"])) for row in self.sampled)
+        listed = ", ".join(quoted(self.name_of(row)) for row in self.sampled)
         return "true" if len(self.sampled) == len(self.decided) else f"filename IN ({listed})"
 
     @cached_property
@@ -181,6 +181,18 @@ class OpenRun(DecidedRun):
         )
 
     @cached_property
+    def cuts(self) -> list[tuple[str, str, float, bool]]:
+        """Where rankings cut the order of a column: stage, column, value, and whether what lies over it was dropped."""
+        cuts = []
+        for row in self.stages:
+            by = json.loads(row["settings"] or "{}").get("by") if row["family"] == "select" else None
+            if isinstance(by, str):
+                query = f"""SELECT d.threshold, d.score > d.threshold AS over FROM {self.decisions}
+                    WHERE d.dropped_by = {quoted(row["stage"])} AND d.score != d.threshold GROUP BY ALL ORDER BY ALL"""
+                cuts += [(row["stage"], by, value, over) for value, over in self.rows(query)]
+        return cuts
+
+    @cached_property
     def kinds(self) -> dict[str, str]:
         """By stage."""
         return {row["stage"]: row["kind"] for row in self.stages}
@@ -201,6 +213,13 @@ class OpenRun(DecidedRun):
         """SQL condition: the document came to the stage."""
         later = ", ".join(quoted(name) for name in self.ids[self.ids.index(stage) :])
         return f"(d.dropped_by IS NULL OR d.dropped_by IN ({later}))"
+
+    def measured(self, stage: str, **measurements: Measurement) -> str:
+        """SQL: `FROM` this, in which `d` has the measurements by the names given, outcome, dropped_by, row, file_no and
+        source of each document that came to the stage."""
+        values = ", ".join(f"{item.sql} AS {name}" for name, item in measurements.items())
+        columns = "d.outcome, d.dropped_by, d.row, f.file_no, f.source"
+        return f"(SELECT {values}, {columns} FROM {self.decisions} WHERE {self.reaches(stage)}) d"
 
     def measurement(self, name: str) -> Measurement:
         """By `stage.field`, as SQL would take it. Raises CurationError C025 for one that is not there or no number."""

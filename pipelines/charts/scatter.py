@@ -26,10 +26,9 @@ def scatter(run: OpenRun, x: str, y: str) -> Scatter:
     one, other = run.measurement(x), run.measurement(y)
     across, upwards = _axis(run, one), _axis(run, other)
     stage = max(one.stage, other.stage, key=run.ids.index)
-    values = f"LATERAL (SELECT {one.sql} AS x, {other.sql} AS y) m"
-    query = f"""SELECT {across[0].bin_sql("m.x")} AS i, {upwards[0].bin_sql("m.y")} AS j,
-                       count(*), count(*) FILTER (d.outcome = 'kept')
-                FROM {run.decisions}, {values} WHERE {run.reaches(stage)} GROUP BY i, j ORDER BY i, j"""
+    values = run.measured(stage, x=one, y=other)
+    query = f"""SELECT {across[0].bin_sql("d.x")} AS i, {upwards[0].bin_sql("d.y")} AS j,
+                       count(*), count(*) FILTER (d.outcome = 'kept') FROM {values} GROUP BY i, j ORDER BY i, j"""
     cells, outside, total = [], 0, 0
     for i, j, before, after in run.rows(query):
         total += before
@@ -49,7 +48,7 @@ def scatter(run: OpenRun, x: str, y: str) -> Scatter:
         "cells": cells,
         "documents": total,
         "outside": outside,
-        "spearman": _spearman(run, values, stage),
+        "spearman": _spearman(run, values),
     }
 
 
@@ -61,11 +60,11 @@ def _axis(run: OpenRun, measurement: Measurement) -> tuple[Edges, Axis]:
     return edges, {"name": measurement.name, "scale": edges.scale, "edges": edges.edges, "bounds": summary.bounds}
 
 
-def _spearman(run: OpenRun, values: str, stage: str) -> float | None:
+def _spearman(run: OpenRun, values: str) -> float | None:
     """Rank correlation, of documents that have both numbers; of many, of those of about RANKED by hash."""
     every = -(-run.documents // RANKED)
-    query = f"""SELECT m.x AS x, m.y AS y FROM {run.decisions}, {values} WHERE {run.reaches(stage)}
-                AND isfinite(m.x) AND isfinite(m.y) AND hash(d.row, f.file_no) % {every} = 0"""
+    query = f"""SELECT d.x, d.y FROM {values}
+                WHERE isfinite(d.x) AND isfinite(d.y) AND hash(d.row, d.file_no) % {every} = 0"""
     columns = run.numpy(query)
     value = spearman(columns["x"], columns["y"]) if len(columns["x"]) > 1 else math.nan
     return round(value, 6) if math.isfinite(value) else None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.flow.stored import FILE
 from curation.report.selection import length_verdict
 from curation.selection.report import QUANTILES
 from curation.store.scan import quoted, scan
@@ -112,19 +113,25 @@ def _points(run: OpenRun, stage: str) -> Points | None:
     parts = [row for row in records if any(_overlaps(row, shard) for shard in shards)]
     if not parts:
         return None
-    files = ", ".join(f"({quoted(uri(row['data']))}, {quoted(row['file_fingerprint'])})" for row in parts)
+    of_one = {
+        uri(row["data"]): row["file_fingerprint"] for row in parts
+    }  # a part of several files says itself of which
+    files = ", ".join(f"({quoted(name)}, {quoted(file)})" for name, file in of_one.items())
+    several = f'"{FILE}"'
+    scanned = scan(of_one, filename=True, union_by_name=True)
+    scanned = f"(SELECT NULL::VARCHAR AS {several} WHERE false UNION ALL BY NAME FROM {scanned})"
     size = next((f for f in ("answer_bytes", "bytes") if f in run.columns[0].names), None)
     length = "0" if size is None else f"coalesce(d.input.{size}, 0)"
-    listed = ", ".join(quoted(uri(row["data"])) for row in decided)
+    listed = ", ".join(quoted(run.name_of(row)) for row in decided)
     table = f"""SELECT {DOC} AS doc, f.file AS file, d.row AS row, {length}::BIGINT AS length,
                        d.dropped_by IS DISTINCT FROM {quoted(stage)} AS chosen
                 FROM {run.decisions} WHERE {run.reaches(stage)} AND filename IN ({listed})
                 ORDER BY hash({DOC}, 2), doc LIMIT {POINTS}"""
     query = f"""SELECT t.doc, t.length, t.chosen, v.vector::FLOAT[] AS vector FROM ({table}) t JOIN (
-                    SELECT f.file, p.row, any_value(p.vector) AS vector
-                    FROM {scan((uri(row["data"]) for row in parts), filename=True, union_by_name=True)} p
+                    SELECT coalesce(p.{several}, f.file) AS file, p.row, any_value(p.vector) AS vector
+                    FROM {scanned} p
                     JOIN (SELECT col0 AS filename, col1 AS file FROM (VALUES {files})) f USING (filename)
-                    SEMI JOIN ({table}) s ON s.file = f.file AND s.row = p.row
+                    SEMI JOIN ({table}) s ON s.file = coalesce(p.{several}, f.file) AND s.row = p.row
                     WHERE p.vector IS NOT NULL GROUP BY ALL) v ON v.file = t.file AND v.row = t.row ORDER BY t.doc"""
     drawn = run.rows(query)
     if len(drawn) < 3:

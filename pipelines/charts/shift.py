@@ -150,14 +150,14 @@ def _read(run: OpenRun) -> list[ShiftPanel]:
 
 def _sampled(run: OpenRun) -> tuple[list[dict[str, Any]], int]:
     """Documents, whether they stand for all and for what was kept; and how many shards they are of."""
-    uri, size = run.manifest.store.uri, 0
+    size = 0
     records: list[dict[str, Any]] = []
     for record in run.sampled:
         size += run.shards[record["shard"]]["bytes"] or 0
         if records and size > READ:
             break
         records.append(record)
-    listed = ", ".join(quoted(uri(record["data"])) for record in records)
+    listed = ", ".join(quoted(run.name_of(record)) for record in records)
     columns = "f.path AS path, d.row AS row, d.outcome = 'kept' AS is_kept"
     query = f"""SELECT path, row, bool_or(side = 0) AS "any", bool_or(side = 1) AS kept FROM (
                     (SELECT 0 AS side, {columns} FROM {run.decisions} WHERE filename IN ({listed})

@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
 from curation.escape import terminal
 from pipelines.cli.spared import refuse_spared
-from pipelines.cli.stdout import Format, text_file
+from pipelines.cli.stdout import text_file
 from pipelines.streams import coloured, plain, writable
 from schemas.errors import CurationError, Finding
 
@@ -169,7 +170,7 @@ ENDINGS = {
 """What `--output` writes where no format is given."""
 
 
-def format_of(format: Format | None, output: Path | None, default: str = "table") -> str:
+def format_of(format: StrEnum | None, output: Path | None, default: str = "table") -> str:
     """What was asked for; raises C004 for a file whose ending says nothing."""
     if format is not None:
         return str(format.value)
@@ -182,7 +183,7 @@ def format_of(format: Format | None, output: Path | None, default: str = "table"
 
 
 def put_table(
-    table: Any, format: Format | None, output: Path | None = None, wide: bool = False, layout: str | None = None
+    table: Any, format: StrEnum | None, output: Path | None = None, wide: bool = False, layout: str | None = None
 ) -> None:
     """An Arrow table or reader, on stdout or in a file: see `pipelines.tables.print_table`. `layout` is the name of one
     in `pipelines.cli.layouts`."""

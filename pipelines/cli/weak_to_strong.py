@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.jobs import submit_specification
-from pipelines.cli.options import WORKSPACE, Folder, Format, OutputFile, OutputFormat, Quiet, Wide
+from pipelines.cli.options import WORKSPACE, Folder, Format, Label, OutputFile, OutputFormat, Quiet, Wide
 from pipelines.cli.render import counted, format_of, put_json, put_table, put_verdicts, tell, writing_to
 from pipelines.cli.stopping import print_result, until_stopped
 from pipelines.cli.talk import open_workspace
@@ -50,12 +50,13 @@ def plan(
 
 
 @app.command(
-    epilog="Examples: curate weak-to-strong run spec.yaml -w ws; curate weak-to-strong run spec.yaml --workers 4"
+    epilog="Examples: curate weak-to-strong run spec.yaml -w ws; curate weak-to-strong run spec.yaml --label two-judges"
 )
 def run(
     spec: SpecPath,
     workspace: Folder = WORKSPACE,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Units of work at a time; networks run singly.")] = 2,
+    label: Label = None,
     sent_from: Annotated[Path | None, typer.Option("--sent-from", hidden=True)] = None,
     expect: Annotated[str | None, typer.Option("--expect", hidden=True)] = None,
     quiet: Quiet = False,
@@ -74,7 +75,8 @@ def run(
     try:
         with until_stopped(progress):
             progress.prepare("reading the specification and its inputs")
-            result = open_workspace(workspace).weak_to_strong(given, workers=workers, expect=expect, report=progress)
+            options = {"workers": workers, "expect": expect, "label": label}
+            result = open_workspace(workspace).weak_to_strong(given, report=progress, **options)
     finally:
         progress.close()
     if not quiet and result.report is not None:
@@ -105,7 +107,7 @@ app.command(
 def report(
     workspace: Folder = WORKSPACE,
     run: Annotated[
-        str | None, typer.Option("--run", help="Name, run id or its beginning, or latest, which is the default.")
+        str | None, typer.Option("--run", help="Label, name, run id or its beginning, or latest, which is the default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
     format: Annotated[Format | None, typer.Option("--format", "-f", help="json. Default: to read.")] = None,

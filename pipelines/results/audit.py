@@ -26,6 +26,7 @@ from pipelines.results.audit_csv import exists, given_labels, read_rows, refused
 from pipelines.results.labels import GOOD, give, labels_of
 from schemas.documents import INPUT
 from schemas.errors import CurationError, Finding, command
+from schemas.manifest import SHARD
 
 if TYPE_CHECKING:
     from curation.plan import Plan
@@ -257,7 +258,13 @@ def _decisions(manifest: Manifest, run: str) -> list[dict[str, Any]]:
         hint = f"finish it first: {command(f'retry {run}', manifest.store.root)}"
         raise CurationError(Finding("C041", f"run {run} is not decided to its end, so its strata may change", hint))
     return [
-        {**row, "path": shards[row["shard"]]["path"], "file_no": shards[row["shard"]]["file_no"]} for row in decided
+        {
+            **row,
+            "path": shards[row["shard"]]["path"],
+            "file_no": shards[row["shard"]]["file_no"],
+            "bundled": shards[row["shard"]]["bundle"] is not None,
+        }
+        for row in decided
     ]
 
 
@@ -299,12 +306,17 @@ def _draw(
     numbers = np.array(list(codes.values()), dtype=np.int64)
     key = np.zeros(0, dtype=np.uint64)
     stratum, shard, row = np.zeros((3, 0), dtype=np.int64)
+    opened = ""
     for index, record in enumerate(decided):
         if record["path"] not in files:
             raise _gone(record["path"], record["run"])
-        columns = ["row", "outcome", "dropped_by", "reason"]
-        with manifest.store.reading(record["data"]) as source:
-            table = parquet.read(source, columns=columns)
+        columns = ["row", "outcome", "dropped_by", "reason", *([SHARD] if record["bundled"] else [])]
+        if record["data"] != opened:  # that of a bundle is many shards'
+            with manifest.store.reading(record["data"]) as source:
+                every = parquet.read(source, columns=columns)
+            opened = record["data"]
+        of_shard = pc.equal(every.column(SHARD), record["shard"]) if record["bundled"] else None
+        table = every if of_shard is None else every.filter(of_shard)
         table = table.filter(pc.not_equal(table.column("outcome"), "errored"))
         ends = [pc.fill_null(column, "") for column in (table.column("dropped_by"), rules_of(table.column("reason")))]
         stratum_of_name = pc.index_in(pc.binary_join_element_wise(*ends, "\0"), names)

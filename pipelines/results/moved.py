@@ -16,6 +16,7 @@ from curation.reasons import rule_sql
 from curation.store.scan import quoted, scan
 from pipelines.results.ways import DecidedRun, open_decisions
 from schemas.errors import CurationError, Finding
+from schemas.manifest import SHARD
 
 MOVED = pa.schema(
     [
@@ -148,15 +149,21 @@ def _within(of_file: Parts, portion: Portion) -> list[tuple[str, dict[str, Any]]
 def _decisions(manifest: Manifest, parts: list[tuple[str, dict[str, Any]]], portion: Portion) -> str:
     """SQL: what became of the documents of a portion."""
     uris = [manifest.store.uri(data) for data, _ in parts]
-    files = _values([(uri, shard["path"], shard["file_no"]) for uri, (_, shard) in zip(uris, parts, strict=True)])
+    files = _values(
+        [(uri, shard["path"], shard["file_no"], shard["shard"]) for uri, (_, shard) in zip(uris, parts, strict=True)]
+    )
+    bundled = any(shard["bundle"] is not None for _, shard in parts)
+    keys = f'filename, "{SHARD}"' if bundled else "filename"
+    decisions = scan(dict.fromkeys(uris), filename=True)
     bounds = [f"d.row >= {portion.start}"] if portion.start is not None else []
     bounds += [f"d.row < {portion.end}"] if portion.end is not None else []
     return (
-        f"SELECT f.path, f.file_no, d.row, d.id, d.outcome, d.dropped_by, d.reason FROM {scan(uris, filename=True)} d"
-        f" JOIN (SELECT col0 AS filename, col1 AS path, col2 AS file_no FROM (VALUES {files})) f USING (filename)"
+        f"SELECT f.path, f.file_no, d.row, d.id, d.outcome, d.dropped_by, d.reason FROM {decisions} d"
+        f' JOIN (SELECT col0 AS filename, col1 AS path, col2 AS file_no, col3 AS "{SHARD}"'
+        f" FROM (VALUES {files})) f USING ({keys})"
         f" WHERE {' AND '.join(bounds) or 'true'}"
     )
 
 
-def _values(rows: Sequence[tuple[str, str, int]]) -> str:
-    return ", ".join(f"({quoted(uri)}, {quoted(path)}, {number})" for uri, path, number in rows)
+def _values(rows: Sequence[tuple[str, str, int, int]]) -> str:
+    return ", ".join(f"({quoted(uri)}, {quoted(path)}, {number}, {shard})" for uri, path, number, shard in rows)

@@ -16,7 +16,7 @@ from curation.gates import Gate
 from curation.manifest.limits import Limits, Watch
 from curation.manifest.sql import open_locked
 from curation.manifest.views import check_data
-from curation.store.scan import quoted, scan
+from curation.store.scan import quoted
 from pipelines.results.ways import KEPT, SETTINGS, TO_SCORE, DecidedRun, Decisions, Group, OtherGates, register_store
 from schemas.errors import CurationError, Finding
 
@@ -62,8 +62,7 @@ class ResidentDecisions(Decisions):
     def sql(self, filename: bool = False) -> str:
         if not filename:
             return TABLE
-        uri = self.run.manifest.store.uri
-        files = ", ".join(f"({row['shard']}, {quoted(uri(row['data']))})" for row in self.run.decided)
+        files = ", ".join(f"({row['shard']}, {quoted(self.run.name_of(row))})" for row in self.run.decided)
         return f"(SELECT t.*, f.col1 AS filename FROM {TABLE} t JOIN (VALUES {files}) f ON f.col0 = t.{SHARD})"
 
     def has(self, fields: Fields) -> bool:
@@ -86,18 +85,17 @@ class ResidentDecisions(Decisions):
         self._connection.close()
 
     def _copy(self) -> str:
-        run, uri = self.run, self.run.manifest.store.uri
+        run = self.run
         ids = ", ".join(map(quoted, run.ids))
         structs = ""
         for stage, names in self.fields.items():
             packed = (f"{_name(field)} := d.{_name(stage)}.{_name(field)}" for field in sorted(names))
             structs += f", struct_pack({', '.join(packed)}) AS {_name(stage)}" if names else ""
-        files = ", ".join(f"({quoted(uri(row['data']))}, {row['shard']})" for row in run.decided)
-        decided = scan([uri(row["data"]) for row in run.decided], filename=True)
+        files = ", ".join(f"({quoted(run.name_of(row))}, {row['shard']})" for row in run.decided)
         return (
             f"CREATE TABLE {TABLE} AS SELECT d.dropped_by::ENUM({ids}) AS dropped_by,"
             f" d.outcome::ENUM('kept', 'dropped', 'errored') AS outcome, f.col1::INTEGER AS {SHARD},"
-            f" d.row::UINTEGER AS row{structs} FROM {decided} d JOIN (VALUES {files}) f ON f.col0 = d.filename"
+            f" d.row::UINTEGER AS row{structs} FROM {run.scanned()} d JOIN (VALUES {files}) f ON f.col0 = d.filename"
         )
 
 

@@ -184,8 +184,9 @@ def read_documents(
                 wanted[shard.index].append(row["row"])
     documents: dict[tuple[str, int], dict[str, Any]] = {}
     for shard_work in recorded.of(plan.shards[number] for number in wanted):
-        places = np.array(wanted[shard_work.shard.index])
-        documents.update(_read_shard(shard_work, np.unique(places - shard_work.shard.row_start), sources, details))
+        shard = plan.shards[shard_work.shard.index]
+        chosen = np.unique(np.array(wanted[shard.index]) - shard.row_start)
+        documents.update(_read_shard(shard_work, chosen, sources, details))
     return documents
 
 
@@ -227,8 +228,8 @@ def _read_shard(
             values["parts"] = [{name: part[number] for name, part in parts.items()} for number in range(len(edited))]
             values["edits"] = _edits(documents)
             values["before"] = _edits_before(shard_work, documents)
-        for number, row in enumerate(documents.rows.tolist()):
-            yield (shard.path, row + shard.row_start), {name: column[number] for name, column in values.items()}
+        for number, row in enumerate(shard.located(documents.rows)[1].tolist()):
+            yield (shard.path, row), {name: column[number] for name, column in values.items()}
 
 
 def _edits(documents: Documents) -> list[list[dict[str, Any]]]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from curation.flow.stored import FILE as SEVERAL_FILES
 from curation.gates import ERRORED, PASSED, Gate
 from curation.gates.evaluation import decision
 from curation.manifest.limits import Limits, Watch
@@ -26,6 +27,7 @@ from curation.store import Store
 from curation.store.scan import quoted, scan
 from schemas.documents import EMPTY, FAULTS
 from schemas.errors import CurationError, Finding, command
+from schemas.manifest import SHARD
 
 DROPPED, FAULTY, TO_SCORE, TO_DECIDE = range(4)
 """How a way ends at a stage: `4 * position + how`. The way of what is kept ends at KEPT."""
@@ -37,6 +39,7 @@ DATASET_WIDE = ("dedup", "select")
 """
 FILE, ROW, END, OUTCOME = '"what-if file"', '"what-if row"', '"what-if end"', '"what-if outcome"'
 STAGE = '"what-if stage"'
+SEVERAL = f'"{SEVERAL_FILES}"'
 EXAMPLES = 100
 """Documents that are named, of those that other runs' scores keep."""
 NEW, NEXT = '"what-if new"', '"what-if next"'
@@ -66,10 +69,29 @@ class DecidedRun:
         self.columns = [pa.ipc.read_schema(pa.py_buffer(row["fields"])) for row in self.stages]
         """Of each stage, as gates see it."""
         self.shards = {row["shard"]: row for row in manifest.where("shards", run=run).to_pylist() if not row["error"]}
+        self.bundled = any(row["bundle"] is not None for row in self.shards.values())
+        """Whether a file of decisions is about several shards, and says of which each row is."""
         self.decided = manifest.where("decisions", run=run).sort_by("shard").to_pylist()
         if not self.decided:
             go_on = command(f"retry {run}", manifest.store.root)
             raise CurationError(Finding("C032", f"run {run} has decided nothing yet", f"let it go on: {go_on}"))
+
+    @property
+    def files(self) -> list[str]:
+        """URIs of the decisions, each once."""
+        return [self.manifest.store.uri(name) for name in dict.fromkeys(row["data"] for row in self.decided)]
+
+    def name_of(self, record: dict[str, Any]) -> str:
+        """What `scanned` has as `filename` of the documents of a record of `decided`."""
+        name: str = self.manifest.store.uri(record["data"])
+        return f"{name}#{record['shard']}" if self.bundled else name
+
+    def scanned(self, filename: bool = True) -> str:
+        """SQL: what `FROM` reads, of all decisions or of some files of them."""
+        decided = scan(self.files, filename=filename)
+        if not (filename and self.bundled):
+            return decided
+        return f"(SELECT * REPLACE (filename || '#' || {_name(SHARD)} AS filename) FROM {decided})"
 
     def is_scored(self, position: int) -> bool:
         """Whether a stage judges each document by its own score; else it is dataset-wide."""
@@ -129,8 +151,7 @@ class Decisions:
 
     def sql(self, filename: bool = False) -> str:
         """What `FROM` reads: `row`, `dropped_by`, `outcome`, a struct for each stage, perhaps `filename`."""
-        uris = [self.run.manifest.store.uri(row["data"]) for row in self.run.decided]
-        return scan(uris, filename=filename)
+        return self.run.scanned(filename)
 
 
 @dataclass(frozen=True)
@@ -233,7 +254,7 @@ class OtherGates:
         reads = self._read_from(first)
         structs = "".join(f", {_name(name)}" for name in reads if run.ids.index(name) < first)
         new = " OR ".join(f"({group.condition})" for group in groups if group.way == 4 * first + TO_SCORE)
-        files = _files([(uri(row["data"]), run.shards[row["shard"]]["fingerprint"]) for row in run.decided])
+        files = _files([(run.name_of(row), run.shards[row["shard"]]["fingerprint"]) for row in run.decided])
         connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE {NEW} AS SELECT f.file AS {FILE}, row AS {ROW}{structs}
                 FROM (SELECT filename, row{structs} FROM {self._decisions(filename=True)} WHERE {new})
@@ -247,15 +268,17 @@ class OtherGates:
                 return ends
             columns = dict.fromkeys([*reads.get(run.ids[position], ()), "status"])
             packed = ", ".join(f"{_name(name)} := p.{_name(name)}" for name in columns)
-            scores = scan([uri(row["data"]) for row in parts], filename=True, union_by_name=True)
-            files = _files([(uri(row["data"]), row["file_fingerprint"]) for row in parts])
+            names = dict.fromkeys(uri(row["data"]) for row in parts)
+            scores = scan(names, filename=True, union_by_name=True)
+            scores = f"(SELECT NULL::VARCHAR AS {SEVERAL} WHERE false UNION ALL BY NAME FROM {scores})"
+            files = _files(list({uri(row["data"]): row["file_fingerprint"] for row in parts}.items()))
             connection.execute(
                 f"""CREATE OR REPLACE TEMP TABLE {NEXT} AS SELECT *, {self._end_at(position, tried)} AS {END} FROM (
                         SELECT n.*, s.{STAGE} AS {_name(run.ids[position])} FROM {NEW} n LEFT JOIN (
-                            SELECT DISTINCT ON ({FILE}, {ROW}) f.file AS {FILE}, p.row AS {ROW},
+                            SELECT DISTINCT ON ({FILE}, {ROW}) coalesce(p.{SEVERAL}, f.file) AS {FILE}, p.row AS {ROW},
                                    struct_pack({packed}) AS {STAGE}
                             FROM {scores} p JOIN ({files}) f USING (filename)
-                            SEMI JOIN {NEW} n ON n.{FILE} = f.file AND n.{ROW} = p.row
+                            SEMI JOIN {NEW} n ON n.{FILE} = coalesce(p.{SEVERAL}, f.file) AND n.{ROW} = p.row
                         ) s USING ({FILE}, {ROW}))"""
             )
             counts = connection.execute(f"SELECT {END}, count(*) FROM {NEXT} WHERE {END} != {KEPT} GROUP BY ALL")
@@ -301,10 +324,10 @@ class OtherGates:
         return reads
 
 
-def open_decisions(store: Store) -> duckdb.DuckDBPyConnection:
-    """A locked connection that reads a workspace's files, as gates are evaluated in a run."""
+def open_decisions(store: Store, settings: Sequence[str] = SETTINGS) -> duckdb.DuckDBPyConnection:
+    """A locked connection that reads a workspace's files; unless told otherwise, as gates are evaluated in a run."""
     threads = os.cpu_count() or 1
-    return open_locked(SETTINGS, [store.root], threads=threads, attach=partial(register_store, store=store))
+    return open_locked(settings, [store.root], threads=threads, attach=partial(register_store, store=store))
 
 
 def register_store(connection: duckdb.DuckDBPyConnection, store: Store) -> None:

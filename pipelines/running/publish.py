@@ -10,15 +10,15 @@ from curation.flow.units import database
 from curation.manifest.parts import Manifest, later
 from curation.plan import Plan
 from curation.report.card import dataset_card
-from curation.sources import Shard
+from curation.sources import AnyShard
 from curation.store.dataset import file_name
 from curation.store.scan import scan
 from pipelines.running.latest import point_latest
 
 
-def output_files(decided: list[tuple[Shard, dict[str, Any]]], file_bytes: int) -> list[list[tuple[Shard, str]]]:
+def output_files(decided: list[tuple[AnyShard, dict[str, Any]]], file_bytes: int) -> list[list[tuple[AnyShard, str]]]:
     """Shards and their decisions by output file: neighbours share one up to `file_bytes` of kept text."""
-    files: list[list[tuple[Shard, str]]] = []
+    files: list[list[tuple[AnyShard, str]]] = []
     size = 0
     for shard, record in decided:
         if not record["kept"]:
@@ -68,7 +68,8 @@ def _duplicate_ids(plan: Plan, manifest: Manifest, attempt: str) -> int:
     """How many documents carry an id that an earlier one has; 0 where no id is mapped."""
     if "id" not in plan.columns.mapping:
         return 0
-    paths = [manifest.store.checked(record["data"]) for record in manifest.where("decisions", run=plan.run).to_pylist()]
+    names = manifest.where("decisions", run=plan.run).column("data").unique().to_pylist()
+    paths = [manifest.store.checked(name) for name in names]
     if not paths:
         return 0
     with database(manifest.store, "groups", attempt) as connection:

@@ -58,6 +58,8 @@ def announce_run(manifest: Manifest, plan: Plan) -> None:
     the files that a job was sent stand below the first."""
     numbers = allot_numbers(manifest, plan.shards)
     key = plan.run
+    bundles = plan.bundles if len(plan.bundles) < len(plan.good_shards) else ()
+    bundle_of = {member.index: bundle.index for bundle in bundles for member in bundle.members}
     stage_rows = [
         {
             "run": key,
@@ -86,6 +88,7 @@ def announce_run(manifest: Manifest, plan: Plan) -> None:
             "rows": plan.rows_of(shard),
             "bytes": shard.bytes,
             "error": shard.error,
+            "bundle": bundle_of.get(shard.index),
         }
         for shard in plan.shards
     ]

@@ -77,6 +77,26 @@ class Result:
         counted = "SELECT stage, rule AS reason, count(*) AS documents FROM drops GROUP BY stage, rule"
         return self.sql(f"{counted} ORDER BY documents DESC, stage, reason")
 
+    def histogram(self, measurement: str, source: str | None = None) -> Any:
+        """A measurement in bins, which a notebook draws: `Workspace.histogram`; so are the four that follow.
+
+        >>> Workspace(folder).run(recipe).histogram("language.prob")["documents"]
+        3
+        """
+        return self.workspace.histogram(measurement, self.run, source)
+
+    def scatter(self, x: str, y: str) -> Any:
+        return self.workspace.scatter(x, y, self.run)
+
+    def clusters(self, stage: str) -> Any:
+        return self.workspace.clusters(stage, self.run)
+
+    def selection_map(self, stage: str) -> Any:
+        return self.workspace.selection_map(stage, self.run)
+
+    def shift(self) -> Any:
+        return self.workspace.shift(self.run)
+
     def show(self, **options: Any) -> Documents:
         """Some documents with their text: `Workspace.show` has the options, such as `dropped_by="language"`."""
         return Documents(self.workspace.show(run=self.run, **options))

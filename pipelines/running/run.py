@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from curation.flow import Failure, Outcome, system_failure
 from curation.flow.dataset_wide import family_of
 from curation.flow.documents import last_transform
 from curation.flow.faults import to_be_stored, unforeseen
-from curation.flow.score_index import ScoreIndex, Shards
+from curation.flow.score_index import ScoreIndex, Shards, recorded_bundles
 from curation.flow.units import DecideWork, EnterWork, PairWork, ResolveWork, ScoreWork, ShardWork, Work, WriteWork
 from curation.manifest.parts import TOGETHER, Manifest
 from curation.manifest.snapshot import publish_missing
@@ -27,7 +28,7 @@ from curation.plan import Pass, Plan, StagePlan, Step
 from curation.registry import blames
 from curation.report.duplicates import striking
 from curation.report.selection import choices_by_length
-from curation.sources import Shard
+from curation.sources import AnyShard, Shard
 from curation.store import DamagedFileError, Store
 from pipelines.running.checks import check_hardware, deaths
 from pipelines.running.events import (
@@ -324,14 +325,13 @@ class _Invocation:
             number = len(self.result.failures)
             record_failure(self.manifest, self.plan.run, self.attempt, number, failed_shard, step, one)
 
-    @property
-    def work(self) -> Work:
-        return Work.of(self.plan, self.store, self.attempt, self.hardware)
-
     def _shards(self) -> Shards:
-        """Good shards that have not failed, with what is stored about each by now."""
-        good = [shard for shard in self.plan.good_shards if shard.index not in self.failed]
-        return Shards(self.work, self.plan, ScoreIndex(self.manifest, self.plan), good, dict(self.groups))
+        """Good shards, small ones in bundles, that have not failed, with what is stored about each by now."""
+        bundles = list(recorded_bundles(self.manifest, self.plan))
+        together = len(bundles) < len(self.plan.good_shards)
+        work = Work.of(self.plan, self.store, self.attempt, self.hardware, together)
+        good = [shard for shard in bundles if self.failed.keys().isdisjoint(_indices(shard))]
+        return Shards(work, self.plan, ScoreIndex(self.manifest, self.plan), good, dict(self.groups))
 
     def _perform(
         self,
@@ -353,7 +353,7 @@ class _Invocation:
         pace.finish()
         self.report(PhaseEnded(phase.name))
 
-    def _rows(self, shards: Iterable[Shard]) -> int:
+    def _rows(self, shards: Iterable[AnyShard]) -> int:
         return sum(self.plan.rows_of(shard) for shard in shards)
 
     def _rows_of(self, unit: Any) -> int | None:
@@ -368,12 +368,12 @@ class _Invocation:
         phase = PhaseStarted(f"score {name}", len(shards), "score", documents=self._rows(shards.shards))
         for outcome in self._perform(phase, units, part.steps, part.tasks):
             if outcome.failure:
-                self._fail(outcome.unit.shard, outcome.failure, name)
-            else:
-                scored = outcome.value
+                self._fail(outcome.unit.shard.members[0], outcome.failure, name)
+            scored = outcome.failure.done if outcome.failure else outcome.value
+            if scored is not None:
                 self.result.scored += scored.rows
                 self.result.steps.update(scored.by_step)
-                self.result.reused += scored.rows == 0
+                self.result.reused += scored.reused
                 raised.update(scored.raised)
         for what, count in raised.most_common(MOST_RAISED):
             self.report(Notice(f"{what} on {count:,} document{'s' if count > 1 else ''}"))
@@ -423,7 +423,7 @@ class _Invocation:
         prefix: str,
         unit: Callable[[ShardWork], Any],
     ) -> pa.Table:
-        """The record of each shard, in their order, but for those that fail. What is not recorded yet is performed."""
+        """The records of all shards, in their order, but for those that fail. What is not recorded yet is performed."""
         keys = {shard.index: f"{prefix}-{shard.index:08d}" for shard in shards.shards}
         recorded = set(self.manifest.whole(kind, keys.values()))
         if kind == "decisions":  # a decided shard has its sketches
@@ -438,14 +438,15 @@ class _Invocation:
         for outcome in self._perform(phase, map(unit, shards.of(todo)), (), [resources]):
             shard = outcome.unit.shard
             if outcome.failure:
-                self._fail(shard, outcome.failure, step)
+                self._fail(shard.members[0], outcome.failure, step)
                 continue
-            learned[keys[shard.index]] = [outcome.value]
+            learned[keys[shard.index]] = outcome.value if kind == "decisions" else [outcome.value]
             if len(learned) == TOGETHER:
                 self.manifest.add_cached(kind, learned)
                 learned = {}
         self.manifest.add_cached(kind, learned)
-        return self.manifest.read(kind, [key for index, key in keys.items() if index not in self.failed])
+        done = [keys[shard.index] for shard in shards.shards if self.failed.keys().isdisjoint(_indices(shard))]
+        return self.manifest.read(kind, done)
 
     def _resolve(
         self,
@@ -478,15 +479,17 @@ class _Invocation:
             self._fail(None, outcome.failure, stage.id)
         return None if outcome.failure else outcome.value
 
-    def _decide(self) -> list[tuple[Shard, dict[str, Any]]]:
+    def _decide(self) -> list[tuple[AnyShard, dict[str, Any]]]:
+        """What was decided in each shard or bundle, summed up."""
         shards = self._shards()
         table = self._recorded("decisions", None, shards, self.plan.run, DecideWork)
-        decided = [shard for shard in shards.shards if shard.index not in self.failed]
-        columns = ["rows", "kept", "dropped", "errored", "kept_bytes", "data"]
+        decided = [shard for shard in shards.shards if self.failed.keys().isdisjoint(_indices(shard))]
+        columns = ["shard", "rows", "kept", "dropped", "errored", "kept_bytes", "data"]
         records = table.select(columns).to_pylist()
-        for shard, record in zip(decided, records, strict=True):
+        for shard, record in zip((member for one in decided for member in one.members), records, strict=True):
             rows = self.plan.rows_of(shard)
-            if not rows == record["rows"] == record["kept"] + record["dropped"] + record["errored"]:
+            right = shard.index == record["shard"] and rows == record["rows"]
+            if not right or rows != record["kept"] + record["dropped"] + record["errored"]:
                 raise AssertionError(f"shard {shard.index} of run {self.plan.run}: {record} for {rows} rows")
         totals = counts(table)
         for name, value in totals.items():
@@ -494,9 +497,15 @@ class _Invocation:
                 setattr(self.result, name, value)
         if not self.failed and totals["rows"] != self.plan.rows:
             raise AssertionError(f"run {self.plan.run}: {totals['rows']} decisions for {self.plan.rows} rows")
-        return list(zip(decided, records, strict=True))
+        rest = iter(records)
+        of_each = [(shard, list(islice(rest, len(shard.members)))) for shard in decided]
+        summed = ("kept", "kept_bytes")
+        return [
+            (shard, {name: sum(row[name] for row in rows) for name in summed} | {"data": rows[0]["data"]})
+            for shard, rows in of_each
+        ]
 
-    def _write(self, decided: list[tuple[Shard, dict[str, Any]]]) -> list[dict[str, Any]]:
+    def _write(self, decided: list[tuple[AnyShard, dict[str, Any]]]) -> list[dict[str, Any]]:
         parts = output_files(decided, self.plan.output.file_bytes)
         shards = self._shards()
         keys = {f"{self.plan.run}-{number:05d}": number for number in range(len(parts))}
@@ -521,6 +530,10 @@ class _Invocation:
 
     def _end(self, outcome: str) -> None:
         record_end(self.manifest, self.attempt, outcome, self.result)
+
+
+def _indices(shard: AnyShard) -> list[int]:
+    return [member.index for member in shard.members]
 
 
 def _phase(stage: StagePlan, step: str, units: int) -> PhaseStarted:

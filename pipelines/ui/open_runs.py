@@ -48,7 +48,7 @@ class OpenRuns:
     def _take(self, run: str, decided: int) -> OpenRun | None:
         with self._lock:
             for number, opened in enumerate(self._idle):
-                if opened.run == run and len(opened.decided) == decided:
+                if opened.run == run and len(opened.files) == decided:
                     return self._idle.pop(number)
         return None
 

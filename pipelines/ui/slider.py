@@ -105,7 +105,7 @@ class _Run:
         """The run as it is decided by now."""
         manifest = self._workspace.manifest
         keys = [key for key in manifest.keys("decisions") if key.startswith(f"{self._run}-")]
-        if self._decided is None or len(keys) != len(self._decided.decided):
+        if self._decided is None or len(keys) != len(self._decided.files):
             self._decided = DecidedRun(manifest, self._run)
             self._gates = gates_of(self._decided)
             self._close()

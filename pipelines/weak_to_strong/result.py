@@ -9,7 +9,7 @@ from typing import Any
 
 from curation.flow import Failure
 from curation.manifest.parts import Manifest
-from curation.manifest.runs import LATEST
+from curation.manifest.runs import LATEST, labelled_runs
 from curation.store import Store
 from schemas.errors import CurationError, Finding, command
 
@@ -52,9 +52,11 @@ def finished(run: str, manifest: Manifest) -> Result | None:
 
 
 def find_report(manifest: Manifest, run: str | None) -> dict[str, Any]:
-    """The report of a finished run: the latest, or one by id, prefix or name. Raises C032 for none, or several."""
+    """The report of a finished run: the latest, or one by id, label, name, prefix. Raises C032 for none, or several."""
     rows = manifest.read("weak_results").sort_by("created_at").to_pylist()
-    chosen = [row for row in rows if run in (None, LATEST) or row["name"] == run][-1:]
+    labelled = labelled_runs(manifest).get(str(run))
+    chosen = [row for row in rows if labelled is not None and row["run"] == labelled][-1:]
+    chosen = chosen or [row for row in rows if run in (None, LATEST) or row["name"] == run][-1:]
     chosen = chosen or [row for row in rows if row["run"].startswith(str(run))]
     if len({row["run"] for row in chosen}) != 1:
         what = "no finished weak-to-strong run" if not chosen else f"several runs that begin with '{run}'"

@@ -18,6 +18,7 @@ import yaml
 from reviews import FUNCTIONS, reviews, specification, write
 from weak_runs import FASTTEXT, HEAD, IMPORTED, run, table, three
 
+from curation.manifest.runs import choose_run
 from curation.weak_to_strong.labels import answers
 from pipelines import recipes
 from pipelines.weak_to_strong.report import errors
@@ -148,7 +149,12 @@ def test_a_finished_run_is_a_no_op_and_a_changed_student_costs_no_supervisor(
 ) -> None:
     workspace, result = done
     spec = three(folder)
-    again = workspace.weak_to_strong(spec)
+    again = workspace.weak_to_strong(spec, label="first")
+    assert workspace.weak_to_strong_report("first") == result.report
+    assert [row["labels"] for row in workspace.status().to_pylist() if row["run"] == result.run] == ["first"]
+    assert choose_run(workspace.manifest, None) is None, "it is no run of a recipe"
+    with pytest.raises(CurationError, match="C004"):
+        workspace.weak_to_strong(spec, label="latest")
     assert (again.outcome, again.folder, again.report) == ("nothing-to-do", result.folder, result.report)
     before = set(workspace.manifest.keys("weak_units"))
     changed = workspace.weak_to_strong({**spec, "students": [{**HEAD, "l2": 2.0}]})

@@ -14,8 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 
 from curation.sources import Shard, cut_shards, files, inspect, read_batches, stamp, verify_unchanged
+from curation.sources.column_types import still_typed
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -224,3 +226,38 @@ def test_of_a_file_that_did_not_move_nothing_is_hashed_twice(tmp_path: Path, mon
     before = files.chunk_print.cache_info().misses
     assert len(read(shard)) == 60
     assert (hashed, files.chunk_print.cache_info().misses) == ([], before)
+
+
+def test_the_same_bytes_read_as_another_format_are_other_documents(tmp_path: Path) -> None:
+    content = 'text\n"hello" world of, text one two\nsecond, line of a text\n'
+    named = {}
+    for ending in ("csv", "tsv", "txt", "jsonl", "json"):
+        (tmp_path / f"a.{ending}").write_text(content)
+        named[ending] = files.inspect(str(tmp_path / f"a.{ending}")).fingerprint
+    named["a line"] = files.inspect(str(tmp_path / "a.txt"), unit="line").fingerprint
+    of_bytes = xxhash.xxh3_128(content.encode()).hexdigest()
+    assert named["jsonl"] == named["json"] == of_bytes, "as ever"
+    assert len(set(named.values())) == len(named) - 1
+    workspace = Workspace(tmp_path / "ws")
+    kept = {}
+    for ending in ("csv", "tsv"):
+        recipe = {"name": ending, "input": {"path": str(tmp_path / f"a.{ending}")}, "stages": [{"dedup": "exact"}]}
+        kept[ending] = workspace.run({**recipe, "errors": {"documents": 9}}, executor="local", workers=1).kept
+    assert kept == {"csv": 0, "tsv": 2}
+
+
+def test_what_an_earlier_version_knew_by_its_bytes_is_looked_at_anew_and_its_runs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\none\ntwo\n")
+    now = files.inspect(str(path))
+    before = xxhash.xxh3_128(path.read_bytes()).hexdigest()
+    assert now.schema is not None
+    old = now.schema.with_metadata({name: value for name, value in now.schema.metadata.items() if name != b"named"})
+    assert still_typed("csv", now.schema, 1 << 20)
+    assert not still_typed("csv", old, 1 << 20)
+    for fingerprint in (before, now.fingerprint):
+        [shard] = cut_shards([replace(now, fingerprint=fingerprint)], 1 << 20)
+        assert sum(batch.columns.num_rows for batch in read_batches(shard, WANTED)) == 2
+    path.write_text("text\none\ntwx\n")
+    with pytest.raises(CurationError, match="R002"):
+        list(read_batches(*cut_shards([replace(now, fingerprint=before)], 1 << 20), WANTED))

@@ -108,14 +108,14 @@ function Scores({scores}) {
 }
 
 /** Groups of documents; one is open at a time where there are many. `data` is Documents. */
-export function DocumentGroups({data}) {
+export function DocumentGroups({data, heading = "h3"}) {
   return (
     <>
       {data.groups.map((group, index) => (
         <More key={index} open={index === 0} summary={<GroupTitle group={group} />}>
           <div class="documents">
             {group.documents.map((document) => (
-              <DocumentCard key={document.doc} data={document} />
+              <DocumentCard key={document.doc} data={document} heading={heading} />
             ))}
           </div>
         </More>

@@ -15,6 +15,7 @@ export function Chart({options, label, inputs = [], ...rest}) {
     const {x, y, ...rest} = options(width);
     const style = {fontFamily: "inherit", fontSize: "12px"};
     const drawing = Plot.plot({className: "plot", style, x: {tickSize: 0, ...x}, y: {tickSize: 0, ...y}, ...rest, width});
+    drawing.querySelectorAll("[aria-label]").forEach((part) => part.removeAttribute("aria-label")); // one image, one label
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", label);
     box.current.replaceChildren(drawing);
