@@ -250,6 +250,7 @@ VARIABLES = {
     "CURATION_GATE_MEMORY": "MB that evaluating a gate may take (C057). Default: 1024.",
     "CURATION_GATE_SECONDS": "Seconds of a gate for each 10,000 documents (C057). Default: 10.",
     "CURATION_REPORT": "`0`: runs write no report, as `output: {report: false}` says it of one recipe.",
+    "CURATION_UI_TOKEN": "Of `curate ui`: the word that whoever asks has to know, as `--token`.",
     "NO_COLOR": "Anything: no colours.",
     "COLUMNS": "Width of tables, where no terminal says it.",
 }

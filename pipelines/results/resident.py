@@ -119,19 +119,19 @@ class MovedGates:
         return self.ends[KEPT] - sum(group.documents for group in self.groups if group.end == group.way == KEPT)
 
     def some_lost(self, count: int) -> list[int]:
-        return self._some(_is_lost, count)
+        return self._sample(_is_lost, count)
 
     def some_gained(self, count: int) -> list[int]:
         shards = self.decisions.run.shards.values()
         number_of_file = {shard["fingerprint"]: shard["file_no"] for shard in shards}
         others = [number_of_file[file] << 32 | row for file, row in self._let_in]
-        return (self._some(_is_gained, count) + others)[:count]
+        return (self._sample(_is_gained, count) + others)[:count]
 
     def some_unscored(self, count: int) -> list[int]:
         """Documents that go on where the run dropped them, some of which are not scored there yet."""
-        return self._some(_is_unscored, count)
+        return self._sample(_is_unscored, count)
 
-    def _some(self, wanted: Callable[[Group], bool], count: int) -> list[int]:
+    def _sample(self, wanted: Callable[[Group], bool], count: int) -> list[int]:
         groups = self._chosen(wanted)
         if not groups or count < 1:
             return []

@@ -64,11 +64,11 @@ class Sliders:
         answer["seconds"] = time.monotonic() - begun
         answer["memory"] = memory
         documents = []
-        if wanted := list(dict.fromkeys(doc for some in ids.values() for doc in some)):
+        if wanted := list(dict.fromkeys(doc for docs in ids.values() for doc in docs)):
             with self._open_runs.lend(workspace, run) as open_run:
                 documents = documents_by_id(open_run, wanted)
         document_of = {document["doc"]: document for document in documents}
-        answer["examples"] = {kind: [document_of[str(doc)] for doc in some] for kind, some in ids.items()}
+        answer["examples"] = {kind: [document_of[str(doc)] for doc in docs] for kind, docs in ids.items()}
         return answer
 
 

@@ -46,7 +46,7 @@ stages:
         {"n": "n.score >= 10 AND n.score < 190", "m": "m.score > 50"},
         {"m": ""},
         {"n": "n.score >= 0", "m": "n.score > 100 OR m.score < 20"},
-        {"m": "(CASE WHEN m.score > 50 THEN '1' ELSE 'x' END)::int > 0"},
+        {"m": "(CASE WHEN m.score < 10 THEN 'x' ELSE '1' END)::int > 0"},
         {"exact": "exact.cluster_size < 2"},
     ],
 )
