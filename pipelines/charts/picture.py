@@ -61,12 +61,12 @@ def histogram_svg(chart: Histogram) -> str:
     most = max([1, *bars["before"]])
     shapes = []
     for side, colour in (("before", BEFORE), ("after", AFTER)):
-        for place, count in enumerate(bars[side]):  # type: ignore[literal-required]
+        for number_of_bin, count in enumerate(bars[side]):  # type: ignore[literal-required]
             if count:
-                x, end = scale(edges[place]), scale(edges[place + 1])
+                x, end = scale(edges[number_of_bin]), scale(edges[number_of_bin + 1])
                 height = count / most * (HEIGHT - BOTTOM - 20)
                 shapes.append(
-                    _box(x, HEIGHT - BOTTOM - height, end - x - 0.5, height, colour, _bar_title(chart, place))
+                    _box(x, HEIGHT - BOTTOM - height, end - x - 0.5, height, colour, _bar_title(chart, number_of_bin))
                 )
     shapes += _lines(chart["bounds"], scale, edges)
     kept = sum(bars["after"])
@@ -147,10 +147,10 @@ def _scale(kind: str, edges: Sequence[float], start: float, end: float) -> Scale
     of: Scale = math.log if kind == "log" else float
     low, high = of(edges[0]) / 2, of(edges[-1]) / 2  # the widest range is no number
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         return start + (of(value) / 2 - low) / (high - low or 1.0) * (end - start)
 
-    return place
+    return position
 
 
 def _even(values: Sequence[float], start: float, end: float) -> Scale:
@@ -169,15 +169,15 @@ def _lines(bounds: Sequence[Bound], scale: Scale, edges: Sequence[float], uprigh
     shapes = []
     for bound in bounds:
         if edges[0] <= bound["value"] <= edges[-1]:
-            at, title = scale(bound["value"]), page(f"{bound['expression']}: {bound['passing']:,} pass")
-            ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="14" y2="{HEIGHT - BOTTOM}"'
+            x, title = scale(bound["value"]), page(f"{bound['expression']}: {bound['passing']:,} pass")
+            ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="14" y2="{HEIGHT - BOTTOM}"'
             if not upright:
-                ends = f'x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{at:.1f}" y2="{at:.1f}"'
+                ends = f'x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{x:.1f}" y2="{x:.1f}"'
             shapes.append(
                 f'<line {ends} stroke="{LINE}" stroke-width="1.5" stroke-dasharray="4 2"><title>{title}</title></line>'
             )
             if upright:
-                shapes.append(_text(at, 11, f"{bound['operator']} {number(bound['value'])}", LINE))
+                shapes.append(_text(x, 11, f"{bound['operator']} {number(bound['value'])}", LINE))
     return shapes
 
 
@@ -197,14 +197,14 @@ def _svg(shapes: Sequence[str], title: str) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {STYLE}>{"".join(shapes)}{told}</svg>'
 
 
-def _bar_title(chart: Histogram, place: int) -> str:
-    before, after = chart["bars"]["before"][place], chart["bars"]["after"][place]
+def _bar_title(chart: Histogram, number_of_bin: int) -> str:
+    before, after = chart["bars"]["before"][number_of_bin], chart["bars"]["after"][number_of_bin]
     edges = chart["edges"]
-    return f"{number(edges[place])} to {number(edges[place + 1])}: {before:,} documents, {after:,} kept"
+    return f"{number(edges[number_of_bin])} to {number(edges[number_of_bin + 1])}: {before:,} documents, {after:,} kept"
 
 
-def _between(axis: Axis, place: int) -> str:
-    return f"{axis['name']} {number(axis['edges'][place])} to {number(axis['edges'][place + 1])}"
+def _between(axis: Axis, number_of_bin: int) -> str:
+    return f"{axis['name']} {number(axis['edges'][number_of_bin])} to {number(axis['edges'][number_of_bin + 1])}"
 
 
 def _sparkline(chart: Histogram) -> str:

@@ -106,3 +106,15 @@ def test_texts_that_are_gone_are_told(charted: Path, tmp_path: Path) -> None:
     assert all("cannot be shown" in str(d["note"]) and not d["pieces"] for d in shown)
     assert [missing["piece"] for missing in report["missing"]] == ["striking"]
     assert report["histograms"]
+
+
+def test_of_many_bytes_some_shards_are_read_and_that_is_said(opened: OpenRun, monkeypatch: Any) -> None:
+    monkeypatch.setattr("pipelines.charts.run.READ", 1)
+    chart = documents(opened, attributions=False)
+    [shard] = opened.sampled
+    assert chart["note"] == (
+        f"Drawn from 1 of 2 shards, chosen by hash: {shard['rows']:,} of {opened.documents:,} documents."
+    )
+    drawn = {document["path"] for group in chart["groups"] for document in group["documents"]}
+    assert drawn == {opened.shards[shard["shard"]]["path"]}
+    assert sum(g["total"] or 0 for g in chart["groups"] if g["by"] == "random") == shard["rows"]

@@ -18,6 +18,7 @@ from curation.manifest.sql import run_select
 from curation.manifest.views import VIEWS, connect
 from curation.store import open_store, remote
 from object_store import new_bucket, upload
+from pipelines.charts.report import report_data
 from pipelines.cli.main import _main
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
@@ -238,3 +239,13 @@ def test_a_store_that_is_not_there_is_one_finding(bucket: str, capsys: pytest.Ca
     assert "is not a workspace" in capsys.readouterr().err
     assert _main(["status", "-w", f"{bucket}-none/nothing"]) == 2
     assert "error[C030]" in capsys.readouterr().err
+
+
+def test_a_report_is_made_of_a_workspace_on_a_store(finished: Finished) -> None:
+    report = report_data(Workspace(finished.workspace).manifest, finished.run)
+    assert (report["missing"], report["kept"], report["state"]) == ([], finished.kept, "done")
+    shown = [document for group in report["documents_shown"]["groups"] for document in group["documents"]]
+    assert all(document["path"].startswith(finished.bucket) for document in shown)
+    assert any(document["pieces"] for document in shown)
+    assert [(c["stage"], len(c["largest"]) > 0) for c in report["clusters"]] == [("minhash", True)]
+    assert [s["selected"] for s in report["selections"]] == [finished.kept]
