@@ -15,22 +15,27 @@ from pipelines.pages.plain import plain
 from schemas.errors import CurationError, Finding, command
 
 
-def report(manifest: Manifest, run: str | None = None) -> Page:
-    """The page of a run by id, its beginning, a label or a dataset's name; of the latest run. Raises C032 for none."""
+def report(manifest: Manifest, run: str | None = None, attributions: bool = True) -> Page:
+    """The page of a run by id, its beginning, a label or a dataset's name; of the latest run. Raises C032 for none.
+
+    With `attributions` small models are run on some documents, to say what moved their scores.
+    """
     from pipelines.charts.report import report_data
 
-    data = report_data(manifest, run)
+    data = report_data(manifest, run, attributions)
     return Page(data, f"{data['name']}: report of run {data['run']}", plain(data))
 
 
-def write_report(manifest: Manifest, run: str | None = None, into: Path | None = None) -> Path | str:
+def write_report(
+    manifest: Manifest, run: str | None = None, into: Path | None = None, attributions: bool = True
+) -> Path | str:
     """Write a run's report to the file `into`, or beside its dataset's card; returns its path or URL.
 
     Raises C032 for a run that is not there, or without `into` one that has no dataset; C004 where `into` cannot be
     written.
     """
     if into is not None:
-        page = report(manifest, run)
+        page = report(manifest, run, attributions)
         try:
             into.write_bytes(page.html)
         except OSError as failure:
@@ -46,13 +51,15 @@ def write_report(manifest: Manifest, run: str | None = None, into: Path | None =
             )
         what = f"run {chosen} has no dataset, beside which its report would lie"
         raise CurationError(Finding("C032", what, "name a file: --into report.html"))
-    html = report(manifest, chosen).html
+    html = report(manifest, chosen, attributions).html
     manifest.store.write(name, lambda path: path.write_bytes(html))
     return manifest.store.location(name)
 
 
 def keep_report(manifest: Manifest, run: str, new: bool, tell: Callable[[str], None]) -> Path | str | None:
     """Write the report of a run that has ended, unless it is there and nothing is `new`, or CURATION_REPORT is 0.
+
+    Without attributions, for which models would be loaded once more.
 
     Returns where it is; None where none was written. The dataset is there by now, so that nothing that goes wrong here
     is more than a warning.
@@ -63,7 +70,7 @@ def keep_report(manifest: Manifest, run: str, new: bool, tell: Callable[[str], N
         name = _name(manifest, run)
         if name is None or (not new and manifest.store.exists(name)):
             return None if name is None else manifest.store.location(name)
-        return write_report(manifest, run)
+        return write_report(manifest, run, attributions=False)
     except Exception as failure:
         told = isinstance(failure, CurationError) and failure.findings
         why = told[0].message if told else f"{type(failure).__name__}: {failure}"
