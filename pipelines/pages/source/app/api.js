@@ -37,16 +37,25 @@ async function ask(path, options) {
   throw new Problem(answer?.error ?? {message: `the server answered ${response.status}`}, response.status);
 }
 
-/** What stands at `path`: {data, error, loading, again}. The earlier answer stays until the next is there. Null asks nothing. */
-export function useAnswer(path) {
-  const [state, setState] = useState({});
+let remembered = {}; // the last answer that was to be kept: {path, data}
+
+/**
+ * What stands at `path`: {data, error, loading, again}. The earlier answer stays until the next is there. Null asks
+ * nothing. With `keep`, for what costs seconds and does not change, whoever comes back finds it without asking.
+ */
+export function useAnswer(path, keep = false) {
+  const [state, setState] = useState(() => (remembered.path === path ? {data: remembered.data} : {}));
   const [times, setTimes] = useState(0);
   useEffect(() => {
     if (path == null) return setState({});
+    if (keep && remembered.path === path && !times) return;
     const abort = new AbortController();
     setState(({data}) => ({data, loading: true}));
     get(path, abort.signal).then(
-      (data) => setState({data, at: path}),
+      (data) => {
+        if (keep) remembered = {path, data};
+        setState({data});
+      },
       (error) => error.name === "AbortError" || setState({error})
     );
     return () => abort.abort();

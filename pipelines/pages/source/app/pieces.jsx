@@ -4,10 +4,10 @@ import {Waiting} from "./parts.jsx";
 
 /** The pieces of the run's report, one section at a time. */
 export function Pieces({run, params, facts}) {
-  const answer = useAnswer(`runs/${run}/report`);
+  const answer = useAnswer(`runs/${run}/report`, facts.state === "done");
   return (
     <Waiting answer={answer} what="Drawing the report, which reads the whole run">
-      {(report) => <Sections run={run} report={report} chosen={params.section} facts={facts} />}
+      {(report) => <Sections run={run} report={report} chosen={params.section} />}
     </Waiting>
   );
 }
