@@ -166,6 +166,7 @@ def test_a_slider_tells_what_sql_does(site: Site) -> None:
     slider.focus()
     for key in ("PageUp", "PageUp", "ArrowRight"):
         slider.press(key)
+    site.page.wait_for_timeout(500)  # until the last key is drawn
     bound = float(site.page.get_by_role("spinbutton", name="gopher.words >=").input_value())
     assert bound > WORDS
     passing = f"gopher.words >= {bound} AND gopher.stop_words >= 2"
