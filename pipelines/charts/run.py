@@ -94,7 +94,7 @@ class OpenRun(DecidedRun):
         # a table, since to parse the names of thousands of files takes longer than most queries
         self.connection.register("decided files", pa.Table.from_pylist(files, schema=FILES))
         if self.bundled:
-            return f'{self.scanned(filename=False)} d JOIN "decided files" f USING ("{SHARD}")'
+            return f'(FROM {self.scanned(filename=False)}) d JOIN "decided files" f USING ("{SHARD}")'
         return f'{self.scanned()} d JOIN (SELECT * EXCLUDE ("{SHARD}") FROM "decided files") f USING (filename)'
 
     @cached_property

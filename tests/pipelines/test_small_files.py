@@ -17,6 +17,7 @@ from lengths import mostly_long
 
 from curation import failpoints
 from curation.sources import bundles
+from pipelines.charts.report import report_data
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
 
@@ -136,7 +137,19 @@ def test_what_looks_at_a_run_finds_each_document(together: Workspace, apart: Wor
         workspace.audit_sample(rows=30, into=path)
         texts.append(path.read_text())
     assert texts[0] == texts[1]
+    pages = [report_data(workspace.manifest, attributions=False) for workspace in (together, apart)]
+    for piece in ("documents", "shift", "clusters", "histograms"):
+        assert pages[0][piece] == pages[1][piece]  # type: ignore[literal-required]
     assert together.verify().damaged == []
+
+
+@pytest.mark.long
+def test_on_ray_it_is_the_same(together: Workspace, folder: Path) -> None:
+    made = Workspace(folder / "on-ray")
+    result = made.run(located(folder), executor="ray", workers=2)
+    assert result.outcome == "done"
+    assert dataset(made) == dataset(together)
+    assert units(made, "decisions") == units(together, "decisions")
 
 
 def test_files_that_come_and_go_leave_the_scores_of_the_others(together: Workspace, folder: Path) -> None:
