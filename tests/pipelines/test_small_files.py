@@ -18,8 +18,10 @@ from lengths import mostly_long
 from curation import failpoints
 from curation.sources import bundles
 from pipelines.charts.report import report_data
+from pipelines.nearest import MARKER
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
+from schemas.manifest import BUNDLES_FORMAT, FIRST_FORMAT
 
 FILES = 48
 RECIPE: dict[str, Any] = {
@@ -114,6 +116,8 @@ def test_small_files_share_commits_and_the_dataset_is_the_same(together: Workspa
     assert units(together, "decisions") == units(together, "sketches") <= FILES / 2
     assert units(together, "scores") <= FILES
     assert dataset(together) == dataset(apart)
+    formats = [json.loads((one.store.root / MARKER).read_text())["format_version"] for one in (together, apart)]
+    assert formats == [BUNDLES_FORMAT, FIRST_FORMAT]  # earlier versions would misread bundles, and nothing else
     runs = [workspace.sql("SELECT run, kept, dropped FROM runs").to_pylist() for workspace in (together, apart)]
     assert runs[0] == runs[1]
 
