@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the workspace's layout. A reader refuses a newer one."""
+FIRST_FORMAT, BUNDLES_FORMAT = 1, 2
+"""What a workspace begins as, and what it becomes with the first run that puts small files together."""
 
 LIST = "list:"
 """Begins the address of a file in `models` that is no model: a blocklist, an evaluation set."""

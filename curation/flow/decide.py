@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,11 @@ def _decided(task: DecideWork, key: str) -> tuple[list[dict[str, Any]], list[str
     sizes = pc.fill_null(pc.struct_field(size, "bytes"), 0).to_numpy(zero_copy_only=False)
     member = task.shard.member_at(inside) if isinstance(task.shard, Bundle) else np.zeros(len(inside), np.int64)
     ends = np.searchsorted(member, np.arange(len(task.shard.members) + 1))
+    tally, lost = _tally(table, member), _lost(table, member)
     records = []
     for number, shard in enumerate(task.shard.members):
         of_shard = slice(ends[number], ends[number + 1])
         outcome = ledger.outcome[inside[of_shard]]
-        part = table.slice(of_shard.start, of_shard.stop - of_shard.start)
         records.append(
             {
                 "run": work.run,
@@ -63,8 +64,8 @@ def _decided(task: DecideWork, key: str) -> tuple[list[dict[str, Any]], list[str
                 "kept_bytes": int(sizes[inside[of_shard]][outcome == KEPT].sum()),
                 "bytes": written.bytes * len(outcome) // max(1, len(inside)),
                 "content": written.content,
-                "tally": _tally(part),
-                "lost": _lost(part),
+                "tally": tally[number],
+                "lost": lost[number],
             }
         )
     # Before the decision, so that a decided shard has its sketches; those of somebody who was killed here are the same.
@@ -119,35 +120,40 @@ def _sketches(task: DecideWork, table: pa.Table) -> list[dict[str, Any]]:
     ]
 
 
-def _tally(table: pa.Table) -> list[dict[str, Any]]:
-    """Counts by stage, outcome and reason, these without the values that make each document's its own."""
-    keys = ["dropped_by", "outcome", "reason"]
+def _tally(table: pa.Table, member: np.ndarray) -> defaultdict[int, list[dict[str, Any]]]:
+    """By member, counts by stage, outcome and reason, these without the values that make each document's its own."""
+    keys = ["member", "dropped_by", "outcome", "reason"]
     index = table.schema.get_field_index("reason")
     table = table.set_column(index, "reason", rules_of(table.column("reason")))
-    counts = table.select(keys).group_by(keys, use_threads=False).aggregate([([], "count_all")])
-    rows = [
-        {"stage": stage, "outcome": outcome, "reason": reason, "rows": number}
-        for stage, outcome, reason, number in zip(*(column.to_pylist() for column in counts.columns), strict=True)
-    ]
-    return sorted(rows, key=lambda row: (str(row["stage"]), row["outcome"], str(row["reason"])))
+    table = table.append_column("member", pa.array(member)).select(keys)
+    counts = table.group_by(keys, use_threads=False).aggregate([([], "count_all")])
+    by_member: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for number, *row in zip(*(column.to_pylist() for column in counts.columns), strict=True):
+        by_member[number].append(dict(zip(("stage", "outcome", "reason", "rows"), row, strict=True)))
+    for rows in by_member.values():
+        rows.sort(key=lambda row: (str(row["stage"]), row["outcome"], str(row["reason"])))
+    return by_member
 
 
-def _lost(table: pa.Table) -> list[dict[str, Any]]:
-    """What is lost by the drops of each dedup: a gate may keep some of its duplicates."""
-    losses = table.select(["dropped_by", "loss"]).filter(pc.is_valid(table.column("loss")))
+def _lost(table: pa.Table, member: np.ndarray) -> defaultdict[int, list[dict[str, Any]]]:
+    """By member, what is lost by the drops of each dedup: a gate may keep some of its duplicates."""
+    losses = table.select(["dropped_by", "loss"]).append_column("member", pa.array(member))
+    losses = losses.filter(pc.is_valid(losses.column("loss")))
     losses = losses.append_column("nothing", pc.equal(losses.column("loss"), 0.0).cast(pa.int64()))
-    sums = losses.group_by("dropped_by", use_threads=False).aggregate(
+    sums = losses.group_by(["member", "dropped_by"], use_threads=False).aggregate(
         [("loss", "sum"), ("loss", "count"), ("nothing", "sum")]
     )
-    return [
-        {
-            "stage": row["dropped_by"],
-            "rows": row["loss_count"],
-            "loss": row["loss_sum"],
-            "nothing_lost": row["nothing_sum"],
-        }
-        for row in sorted(sums.to_pylist(), key=lambda row: str(row["dropped_by"]))
-    ]
+    by_member: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(sums.to_pylist(), key=lambda row: str(row["dropped_by"])):
+        by_member[row["member"]].append(
+            {
+                "stage": row["dropped_by"],
+                "rows": row["loss_count"],
+                "loss": row["loss_sum"],
+                "nothing_lost": row["nothing_sum"],
+            }
+        )
+    return by_member
 
 
 def _floats(values: np.ndarray) -> pa.Array:

@@ -285,8 +285,8 @@ def _evidence(nodes: Entrants, wanted: np.ndarray, scratch: Path) -> Iterator[np
     try:
         matrix = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(len(wanted), width))
         shard = nodes.shard_at(wanted)
-        for number in np.unique(shard):
-            of_shard = np.flatnonzero(shard == number)
+        for number, begin in zip(*np.unique(shard, return_index=True), strict=True):
+            of_shard = np.arange(begin, np.searchsorted(shard, number, side="right"))
             taken = nodes.task.shards[number].stored(step, ["evidence"]).rows(nodes.rows[wanted[of_shard]])
             matrix[of_shard] = binary_matrix(pc.struct_field(taken, "evidence"))
         yield matrix

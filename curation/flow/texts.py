@@ -67,8 +67,8 @@ def _in_order(
     waiting: deque[tuple[np.ndarray, Future[Grams]]] = deque()
     threads = min(AT_ONCE, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        for number in np.unique(shards):
-            numbers = np.flatnonzero(shards == number)
+        for number, begin in zip(*np.unique(shards, return_index=True), strict=True):
+            numbers = np.arange(begin, np.searchsorted(shards, number, side="right"))
             rows = nodes.rows[wanted[numbers]]
             for come, text in _texts(task, task.shards[number], rows, columns):
                 waiting.append((numbers[come], pool.submit(grams_of, text, n)))

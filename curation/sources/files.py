@@ -31,6 +31,7 @@ FORMATS = {
     **{end + packed: name + kind for end, name in LINES.items() for packed, kind in {"": "", **PACKED}.items()},
 }
 _BY_LENGTH = sorted(FORMATS, key=len, reverse=True)
+_ENDINGS = tuple(FORMATS)
 LONGEST = max(map(len, FORMATS))
 UNKNOWN = "0" * 32
 """The fingerprint of a file that could not be read at all."""
@@ -39,6 +40,7 @@ OFTEN_OTHER = ("json", "csv", "tsv")
 passed over."""
 TEXTS = {".txt": "txt", **{f".txt{packed}": f"txt{kind}" for packed, kind in PACKED.items()}}
 """Endings of files that are text and nothing else."""
+_TEXTS = tuple(TEXTS)
 ENDINGS = f"{', '.join(['.parquet', *LINES])}, and the others packed as {', '.join(PACKED)}"
 SETTLING_NS = 2_000_000_000
 """A file changed less than this before it was read may change again with the same timestamp: it is read again."""
@@ -87,13 +89,15 @@ class SourceFile:
 def format_of(path: str) -> str | None:
     """The format that a file's name ends in, or None."""
     lower = path[-LONGEST:].lower()
-    return next((FORMATS[end] for end in _BY_LENGTH if lower.endswith(end)), None)
+    if not lower.endswith(_ENDINGS):
+        return None
+    return next(FORMATS[end] for end in _BY_LENGTH if lower.endswith(end))
 
 
 def input_format(path: str, unit: str = "file") -> str | None:
     """The format that an input file's name ends in, text among them, or None. `unit`: what a document is in a text."""
     lower = path[-LONGEST:].lower()
-    text = next((kind for end, kind in TEXTS.items() if lower.endswith(end)), None)
+    text = next((kind for end, kind in TEXTS.items() if lower.endswith(end)), None) if lower.endswith(_TEXTS) else None
     return format_of(path) if text is None else text.replace("txt", text_files.FORMATS[unit], 1)
 
 

@@ -19,6 +19,7 @@ from curation.manifest.views import check_data
 from curation.store.scan import quoted
 from pipelines.results.ways import DecidedRun, open_decisions
 from schemas.errors import CurationError, Finding, command
+from schemas.manifest import SHARD
 
 if TYPE_CHECKING:
     from curation.flow.score_index import Shards
@@ -27,6 +28,12 @@ READ = 1 << 30
 """Bytes of input from which texts are drawn: all of it may have to be read for a hundred documents."""
 SETTINGS = ("SET TimeZone = 'UTC'",)
 """Of a connection in which no gate is evaluated."""
+FILES = pa.schema(
+    [
+        ("filename", pa.string()), (SHARD, pa.int32()), ("file", pa.string()), ("path", pa.string()),
+        ("file_no", pa.int64()), ("source", pa.int32()),
+    ]
+)  # fmt: skip
 DOC = "(f.file_no << 32) | d.row"
 """SQL of a document's doc_id, where `decisions` is read."""
 
@@ -80,11 +87,15 @@ class OpenRun(DecidedRun):
         files = []
         for row in self.decided:
             shard = self.shards[row["shard"]]
-            values = (self.name_of(row), shard["fingerprint"], shard["path"])
-            files.append(f"({', '.join(map(quoted, values))}, {shard['file_no']}::BIGINT, {numbers[shard['source']]})")
-        names = ("filename", "file", "path", "file_no", "source")
-        table = ", ".join(f"col{number} AS {name}" for number, name in enumerate(names))
-        return f"{self.scanned()} d JOIN (SELECT {table} FROM (VALUES {', '.join(files)})) f USING (filename)"
+            facts = {"file": shard["fingerprint"], "path": shard["path"], "file_no": shard["file_no"]}
+            files.append(
+                {"filename": self.name_of(row), SHARD: row["shard"], "source": numbers[shard["source"]], **facts}
+            )
+        # a table, since to parse the names of thousands of files takes longer than most queries
+        self.connection.register("decided files", pa.Table.from_pylist(files, schema=FILES))
+        if self.bundled:
+            return f'(FROM {self.scanned(filename=False)}) d JOIN "decided files" f USING ("{SHARD}")'
+        return f'{self.scanned()} d JOIN (SELECT * EXCLUDE ("{SHARD}") FROM "decided files") f USING (filename)'
 
     @cached_property
     def sources(self) -> list[str]:

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.flow.isolate import complete, score_rows
 from curation.flow.missing import missing_rows
@@ -220,9 +221,10 @@ def _groups(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 
 def _stored(manifest: Manifest, plan: Plan, fingerprint: str) -> int:
-    files = {shard.fingerprint for shard in plan.shards}
+    files = pa.array(list({shard.fingerprint for shard in plan.shards}), pa.string())
     table = manifest.where("scores", fingerprint=fingerprint)
-    return sum(row["rows"] for row in table.to_pylist() if row["file_fingerprint"] in files)
+    rows = table.column("rows").filter(pc.is_in(table.column("file_fingerprint"), files))
+    return int(pc.sum(rows).as_py() or 0)
 
 
 def _rates(manifest: Manifest) -> dict[str, float]:

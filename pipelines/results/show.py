@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from curation.flow.units import ShardWork
     from curation.manifest.parts import Manifest
     from curation.plan import Plan, StagePlan
+    from curation.sources import Shard
 
 SHOWN = pa.schema(
     [
@@ -174,13 +175,15 @@ def read_documents(
     plan = recorded.plan
     sources = _source_columns(plan, columns)
     wanted: defaultdict[int, list[int]] = defaultdict(list)
-    there = {shard.path for shard in plan.shards}
+    of_path: defaultdict[str, list[Shard]] = defaultdict(list)
+    for shard in plan.shards:
+        of_path[shard.path].append(shard)
     for row in rows:
-        if row["path"] not in there:
+        if row["path"] not in of_path:
             message = f"{row['path']} is gone since run {plan.run}"
             raise CurationError(Finding("R002", message, "its text can no longer be shown", row["path"]))
-        for shard in plan.shards:
-            if shard.path == row["path"] and shard.row_start <= row["row"] < shard.row_end:
+        for shard in of_path[row["path"]]:
+            if shard.row_start <= row["row"] < shard.row_end:
                 wanted[shard.index].append(row["row"])
     documents: dict[tuple[str, int], dict[str, Any]] = {}
     for shard_work in recorded.of(plan.shards[number] for number in wanted):

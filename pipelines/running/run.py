@@ -44,12 +44,14 @@ from pipelines.running.events import (
 )
 from pipelines.running.join import Heartbeat, alone, join, tell_beside
 from pipelines.running.latest import point_latest
+from pipelines.running.marker import raise_format
 from pipelines.running.pace import Pace, paced
 from pipelines.running.publish import output_files, publish
 from pipelines.running.records import announce_attempt, announce_run, new_attempt, record_end, record_failure
 from pipelines.running.result import Result, check_finished, counts, finished
 from pipelines.running.verify import mend_run
 from schemas.errors import CurationError, command
+from schemas.manifest import BUNDLES_FORMAT
 from schemas.recipe import Resources
 from workers.executor import Executor
 
@@ -222,6 +224,8 @@ class _Invocation:
 
     def _announce(self) -> None:
         plan = self.plan
+        if len(plan.bundles) < len(plan.good_shards):
+            raise_format(self.store, BUNDLES_FORMAT)
         announce_run(self.manifest, plan)
         announce_attempt(self.manifest, plan.run, self.attempt, self.executor.name, self.hardware)
         if not (self.force or alone(self.manifest, plan.run, self.gone, self.attempt)):

@@ -50,7 +50,9 @@ def test_a_portion_at_a_time_is_the_same(rows: int, strict_and_loose: Any, monke
 
 def test_each_decision_file_of_a_large_file_is_read_for_its_own_portion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moved, "AT_ONCE", 10)
-    shards = {n: {"file_no": 0, "path": "in", "row_start": 5 * n, "rows": 5, "shard": n} for n in range(20)}
+    shards = {
+        n: {"file_no": 0, "path": "in", "row_start": 5 * n, "rows": 5, "shard": n, "bundle": None} for n in range(20)
+    }
     manifest: Any = SimpleNamespace(store=SimpleNamespace(uri=lambda name: name))
 
     def decided(*numbers: int) -> Any:

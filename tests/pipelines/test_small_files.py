@@ -17,8 +17,11 @@ from lengths import mostly_long
 
 from curation import failpoints
 from curation.sources import bundles
+from pipelines.charts.report import report_data
+from pipelines.nearest import MARKER
 from pipelines.running.result import Result
 from pipelines.workspace import Workspace
+from schemas.manifest import BUNDLES_FORMAT, FIRST_FORMAT
 
 FILES = 48
 RECIPE: dict[str, Any] = {
@@ -113,6 +116,8 @@ def test_small_files_share_commits_and_the_dataset_is_the_same(together: Workspa
     assert units(together, "decisions") == units(together, "sketches") <= FILES / 2
     assert units(together, "scores") <= FILES
     assert dataset(together) == dataset(apart)
+    formats = [json.loads((one.store.root / MARKER).read_text())["format_version"] for one in (together, apart)]
+    assert formats == [BUNDLES_FORMAT, FIRST_FORMAT]  # earlier versions would misread bundles, and nothing else
     runs = [workspace.sql("SELECT run, kept, dropped FROM runs").to_pylist() for workspace in (together, apart)]
     assert runs[0] == runs[1]
 
@@ -136,7 +141,19 @@ def test_what_looks_at_a_run_finds_each_document(together: Workspace, apart: Wor
         workspace.audit_sample(rows=30, into=path)
         texts.append(path.read_text())
     assert texts[0] == texts[1]
+    pages = [report_data(workspace.manifest, attributions=False) for workspace in (together, apart)]
+    for piece in ("documents", "shift", "clusters", "histograms"):
+        assert pages[0][piece] == pages[1][piece]  # type: ignore[literal-required]
     assert together.verify().damaged == []
+
+
+@pytest.mark.long
+def test_on_ray_it_is_the_same(together: Workspace, folder: Path) -> None:
+    made = Workspace(folder / "on-ray")
+    result = made.run(located(folder), executor="ray", workers=2)
+    assert result.outcome == "done"
+    assert dataset(made) == dataset(together)
+    assert units(made, "decisions") == units(together, "decisions")
 
 
 def test_files_that_come_and_go_leave_the_scores_of_the_others(together: Workspace, folder: Path) -> None:
