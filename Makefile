@@ -56,7 +56,7 @@ constraints: $(VENV)/.docs ## pin what is installed here: docker/constraints.txt
 pages: ## build the scripts and styles of report and page (npm)
 	@cd pipelines/pages && npm ci --silent --no-audit --no-fund && npm run --silent build
 
-screenshots: demo ## pictures of report and page, from the demo (needs Chromium)
+screenshots: demo ## pictures of report and page, from the demo (Chromium)
 	@$(BIN)/python docs/screenshots.py demo/workspace
 
 check-image: ## run what the image installs, without Docker (minutes)
