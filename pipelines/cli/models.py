@@ -28,6 +28,7 @@ class HowToLearn(StrEnum):
     head = "head"
     fasttext = "fasttext"
     ngram = "ngram"
+    stack = "stack"
     auto = "auto"
 
 
@@ -72,7 +73,7 @@ def train_scorer(
         typer.Option(
             "--method",
             help="head: a linear head on an encoder. fasttext: words, ngram: characters and words, no encoder. auto: "
-            "the best of all.",
+            "the best of these. stack: all of these, rules and length together.",
         ),
     ] = HowToLearn.head,
     task: Annotated[
@@ -80,6 +81,12 @@ def train_scorer(
     ] = WhatToLearn.auto,
     model: Annotated[str | None, typer.Option("--model", help="Encoder of a head. Default: all-MiniLM-L6-v2.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=3, help="Tokens read of each text.")] = None,
+    stages: Annotated[
+        Path | None,
+        typer.Option(
+            "--stages", help="Of a stack: recipe with the scorers that it reads. Default: rules of all profiles."
+        ),
+    ] = None,
     cut: Annotated[
         float | None, typer.Option("--cut", help="Label from which a text is good. Default: above the median.")
     ] = None,
@@ -91,7 +98,7 @@ def train_scorer(
 
     What is held out to test on shares no near-duplicate with what is learned from; every figure stands beside what
     length alone achieves. Use it with `scorer: embedding-head` and `head: path:FOLDER`, or `scorer: fasttext` or
-    `scorer: ngram` and `model: path:FOLDER`: its card says which.
+    `scorer: ngram` or `scorer: stack` and `model: path:FOLDER`: its card says which.
     """
     from pipelines.train import ENCODER, Source
     from pipelines.train import train_scorer as learn
@@ -105,6 +112,7 @@ def train_scorer(
         task=None if task is WhatToLearn.auto else task.value,  # type: ignore[arg-type]
         cut=cut,
         max_tokens=max_tokens,
+        stages=stages,
         test_share=test_share,
         seed=seed,
         say=(lambda line: None) if quiet else tell,

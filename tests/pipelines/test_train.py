@@ -123,6 +123,33 @@ def test_seeds_and_pairs(folder: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_stack_of_a_recipes_scorers_and_of_models_learned_with_it(folder: Path, tmp_path: Path) -> None:
+    """Good is what is of cooking and long: n-grams, whose vectors have one length, know the one and rules the other."""
+    random = np.random.default_rng(3)
+    cooking, size = random.random(240) < 0.5, random.integers(2, 30, 240)
+    text = [
+        ", then ".join(f"{random.choice(COOKING if side else NEWS)} {random.integers(10**6)}" for _ in range(count))
+        + "."
+        for side, count in zip(cooking, size, strict=True)
+    ]
+    good = cooking & (size > 12)
+    pq.write_table(pa.table({"text": text, "good": good}), tmp_path / "in.parquet")
+    stages = [{"scorer": "rules", "id": "gopher", "profile": "gopher-quality@datatrove"}]
+    (tmp_path / "stages.yaml").write_text(json.dumps({"name": "x", "input": {"path": "in.parquet"}, "stages": stages}))
+    source, into = Source(str(tmp_path / "in.parquet"), "good"), tmp_path / "stack"
+    train_scorer(source, into, method="stack", max_tokens=16, stages=tmp_path / "stages.yaml")
+    facts = json.loads((into / "scorer.json").read_text())
+    assert facts["members"]["ngram"] == {"scorer": "ngram", "model": "path:ngram"}
+    rows = run(folder, {"scorer": "stack", "model": f"path:{into}", "keep": "s.prob >= 0.5"}, "stack")
+    assert [row["status"] for row in rows] == ["ok"] * 40
+    card = card_of(str(into), folder / "ws")
+    assert "| columns | alone | with length, more than length |" in card
+    (tmp_path / "stages.yaml").write_text(json.dumps({"name": "x", "input": {"path": "in.parquet"}, "stages": []}))
+    with pytest.raises(CurationError, match="has no scorer"):
+        train_scorer(source, tmp_path / "none", method="stack", stages=tmp_path / "stages.yaml")
+
+
+@pytest.mark.long
 def test_the_card_has_the_annotators_ceiling(folder: Path) -> None:
     source = Source(str(folder / "rated.parquet"), "stars", annotators=("r0", "r1", "r2"))
     train_scorer(source, folder / "rated", method="fasttext")
