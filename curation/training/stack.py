@@ -67,10 +67,10 @@ class Columns:
             chosen, unit = reading, np.ones(count)
         columns = cls(chosen, bounds[0], bounds[1], unit, np.zeros(count), np.ones(count))
         read = columns.read(X)
-        there = ~np.isnan(read)
-        number = np.maximum(there.sum(axis=0), 1)
-        centre = np.where(there, read, 0).sum(axis=0) / number
-        spread = np.sqrt(np.where(there, (read - centre) ** 2, 0).sum(axis=0) / number)
+        valued = ~np.isnan(read)
+        number = np.maximum(valued.sum(axis=0), 1)
+        centre = np.where(valued, read, 0).sum(axis=0) / number
+        spread = np.sqrt(np.where(valued, (read - centre) ** 2, 0).sum(axis=0) / number)
         return cls(
             chosen, bounds[0], bounds[1], unit, centre, np.where(spread > 1e-9 * (1 + np.abs(centre)), spread, 0.0)
         )
@@ -192,20 +192,20 @@ def best_stack(
         left_out.append(chosen[least].group.name)
         say(f"without {left_out[-1]}: {figure_name(task)} {tried[least][1]['figure']:.3f}, hardly worse")
         chosen, best = fewer[least], tried[least]
-    linear, made, unseen = best
-    say(f"{' + '.join(item.group.name for item in chosen)}: {figure_name(task)} {made['figure']:.3f}")
+    linear, how, unseen = best
+    say(f"{' + '.join(item.group.name for item in chosen)}: {figure_name(task)} {how['figure']:.3f}")
 
-    def difference(one: Floats, other: Floats) -> dict[str, float | None]:
+    def difference(one: Floats, other: Floats) -> dict[str, float]:
         ahead = bootstrap(
             lambda r: main_figure(one[r], y[r], task, cut) - main_figure(other[r], y[r], task, cut), clusters
         )
-        return {name: None if np.isnan(value) else value for name, value in ahead._asdict().items()}
+        return {name: 0.0 if np.isnan(value) else value for name, value in ahead._asdict().items()}
 
     length = next(item for item in judgements if item.group.name == LENGTH)
     gain = difference(unseen, length.unseen)
-    if not (gain["low"] or 0) > 0:
+    if not gain["low"] > 0:
         raise Refusal(
-            f"the columns are not shown to add to length: {figure_name(task)} {made['figure']:.3f} where length has "
+            f"the columns are not shown to add to length: {figure_name(task)} {how['figure']:.3f} where length has "
             f"{alone[LENGTH]:.3f}, a gain of {gain['value']:.3f} [{gain['low']:.3f}, {gain['high']:.3f}]",
             "give more examples, or other columns",
         )
@@ -221,7 +221,7 @@ def best_stack(
         }
         for item in judgements
     }
-    facts = {**made, "groups": adds, "left_out": left_out, "gain_over_length": gain}
+    facts = {**how, "groups": adds, "left_out": left_out, "gain_over_length": gain}
     return _multiplied_out(linear, chosen, task), facts, unseen
 
 
