@@ -88,7 +88,7 @@ def train(
         )
     if cut is None:
         cut = 0.5 if task in ("binary", "pairwise") else _middle(learned_from.target)
-    training = _Training(learned_from, held, groups, task, cut, embed, measure, test_share, seed, say)
+    training = Training(learned_from, held, groups, task, cut, embed, measure, test_share, seed, say)
     fitted, contest = _contest(training) if method == "auto" else (training.learn(method), {})
     keep_from = _advised(fitted.unseen, learned_from.target >= cut)
     card = {
@@ -113,7 +113,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class Learned:
     """A model of one family, and how it scores."""
 
     family: Family
@@ -124,15 +124,15 @@ class _Fitted:
     seen: bool
     held: Floats
     """Scores of the held-out examples."""
-    members: tuple[_Fitted, ...] = ()
+    members: tuple[Learned, ...] = ()
 
 
-def _settings(fitted: _Fitted) -> dict[str, Any]:
+def _settings(fitted: Learned) -> dict[str, Any]:
     return fitted.model.settings() if isinstance(fitted.model, Ngrams | Stack) else {}
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """What every family learns from."""
 
     learned_from: Examples
@@ -146,13 +146,20 @@ class _Training:
     share: float
     seed: int
     say: Callable[[str], None]
+    _learned: dict[Family, Learned] = field(default_factory=dict)
 
     @property
     def clusters(self) -> NDArray[np.int64]:
         """Those of the training examples."""
         return self.groups[: len(self.learned_from.target)]
 
-    def learn(self, family: Family) -> _Fitted:
+    def learn(self, family: Family) -> Learned:
+        """A model of that family, learned once."""
+        if family not in self._learned:
+            self._learned[family] = self._learn(family)
+        return self._learned[family]
+
+    def _learn(self, family: Family) -> Learned:
         y, task, cut, say = self.learned_from.target, self.task, self.cut, self.say
         text, held = self.learned_from.text, self.held_out.text
         if family == "stack":
@@ -163,7 +170,7 @@ class _Training:
             X, H = _features(self.learned_from, self.embed), _features(self.held_out, self.embed)
             head, chosen, unseen = best_head(X, y, self.clusters, task, cut, say)
             seen = bool(np.isnan(unseen).all())
-            return _Fitted(family, head, chosen, head.scores(X) if seen else unseen, seen, head.scores(H))
+            return Learned(family, head, chosen, head.scores(X) if seen else unseen, seen, head.scores(H))
         model: Ngrams | Bag
         if family == "ngram":
             model, chosen, unseen = best_ngrams(text, y, self.clusters, task, cut, say)
@@ -171,9 +178,9 @@ class _Training:
             inner = split(text, self.clusters, self.share, self.seed + 1)
             model, chosen, unseen = best_bag(text, y, inner, task, cut, say)
         seen = bool(np.isnan(unseen).all())
-        return _Fitted(family, model, chosen, model.scores(text) if seen else unseen, seen, model.scores(held))
+        return Learned(family, model, chosen, model.scores(text) if seen else unseen, seen, model.scores(held))
 
-    def _stack(self) -> _Fitted:
+    def _stack(self) -> Learned:
         """Of measurements, of models learned here from the same labels, and of length."""
         text, held = self.learned_from.text, self.held_out.text
         y, binary = self.learned_from.target, self.task == "binary"
@@ -201,10 +208,10 @@ class _Training:
         kept = [group.name for group in groups if chosen["groups"][group.name]["kept"]]
         scores = stack.scores(np.concatenate([held_values[name] for name in kept], axis=1))
         left = tuple(part for part in members if part.family in kept)
-        return _Fitted("stack", stack, chosen, unseen, bool(np.isnan(unseen).all()), scores, left)
+        return Learned("stack", stack, chosen, unseen, bool(np.isnan(unseen).all()), scores, left)
 
 
-def _contest(training: _Training) -> tuple[_Fitted, dict[str, Any]]:
+def _contest(training: Training) -> tuple[Learned, dict[str, Any]]:
     """The family that does best on training examples that it did not see, and by how much it beats the others there.
 
     Each family is given its own best way first, which is chosen on the same examples: the winner's figure there is
@@ -242,7 +249,7 @@ def _contest(training: _Training) -> tuple[_Fitted, dict[str, Any]]:
     return fitted[best], {"families": figures, "ahead_of": margins}
 
 
-def _cross_fitted(training: _Training, chosen: dict[str, Any]) -> Floats:
+def _cross_fitted(training: Training, chosen: dict[str, Any]) -> Floats:
     """Scores of the training examples by fastText models, of the chosen way, that did not see them."""
     text, y = training.learned_from.text, training.learned_from.target
     fold, unseen = folds(training.clusters), np.full(len(y), np.nan)
