@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from curation.statistics import metrics
 from curation.statistics.metrics import Interval, bootstrap
+from curation.training.cut import curve
 from curation.training.examples import Examples, Floats, Task
 
 
@@ -65,7 +66,9 @@ def figures_on(
             figures[f"{name}_of_length"] = _plain(bootstrap(baseline, groups))
             gain: Callable[[NDArray[np.int64]], float] = lambda rows, a=ours, b=baseline: a(rows) - b(rows)  # type: ignore[misc]  # noqa: E731
             figures[f"{name}_gain_over_length"] = _plain(bootstrap(gain, groups))
-    report = {"held_out": figures, "share_of_good_examples": float(good.mean())}
+    report: dict[str, Any] = {"held_out": figures, "share_of_good_examples": float(good.mean())}
+    if task != "pairwise" and 0 < good.sum() < len(good):
+        report["curve"] = curve(scores, good)
     if held.annotators is not None:
         report["ceiling"] = {"annotators_with_the_others": agreement(held.annotators)}
     return report

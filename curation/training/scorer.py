@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curation.duplicates.groups import clusters, split
 from curation.statistics.metrics import bootstrap
 from curation.training.bag import Bag, best_bag
+from curation.training.cut import Wish, cut_for
 from curation.training.examples import Examples, Floats, Task
 from curation.training.held_out import figure_name, figures_on, main_figure, words_of
 from curation.training.linear import Linear, best_head, folds, learnable
@@ -60,6 +61,7 @@ def train(
     embed: Embed | None = None,
     measure: Measure | None = None,
     cut: float | None = None,
+    wish: Wish | None = None,
     test: Examples | None = None,
     test_share: float = 0.2,
     seed: int = 0,
@@ -67,7 +69,8 @@ def train(
 ) -> Trained:
     """Learn from `examples`; `embed` is what a head stands on. Without `test`, about `test_share` of the clusters is
     held out; with it, what is near to a training example there does not count. `cut`: the label from which an example
-    is a good one, for F1 and AUC of grades and numbers (default: above the median).
+    is a good one, for F1 and AUC of grades and numbers (default: above the median). `wish`: what the advised score is
+    to reach.
 
     `method` auto learns all families, the head where there is `embed`, and takes the one that does best on training
     examples that it did not see.
@@ -90,7 +93,8 @@ def train(
         cut = 0.5 if task in ("binary", "pairwise") else _middle(learned_from.target)
     training = Training(learned_from, held, groups, task, cut, embed, measure, test_share, seed, say)
     fitted, contest = _contest(training) if method == "auto" else (training.learn(method), {})
-    keep_from = _advised(fitted.unseen, learned_from.target >= cut)
+    wish = wish or Wish()
+    keep_from = cut_for(fitted.unseen, learned_from.target >= cut, wish)
     card = {
         "task": task,
         "method": fitted.family,
@@ -101,6 +105,7 @@ def train(
         **contest,
         "cut": cut,
         "keep_from": keep_from,
+        "keep_from_is": str(wish),
         "keep_from_scores_of_seen_examples": fitted.seen,
         **figures_on(fitted.held, learned_from, held, groups[len(learned_from.target) :], task, cut, keep_from, say),
     }
@@ -260,20 +265,6 @@ def _cross_fitted(training: Training, chosen: dict[str, Any]) -> Floats:
             unseen[out] = bag.scores(text.filter(pa.array(out)))
     # Without a known word: as good as any.
     return np.where(np.isnan(unseen), np.nanmean(unseen), unseen) if not np.isnan(unseen).all() else unseen
-
-
-def _advised(scores: Floats, good: NDArray[np.bool_]) -> float:
-    """The score from which keeping examples has the highest F1, of scores [n] by models that did not see them, NaN for
-    none: rounded down to four digits, so that what is printed keeps what was counted."""
-    scored = ~np.isnan(scores)
-    scores, good = scores[scored], good[scored]
-    order = np.argsort(-scores, kind="stable")
-    right = np.cumsum(good[order])
-    last = np.append(np.diff(scores[order]) != 0, True)  # of equal scores all are kept, or none
-    f1 = np.where(last, 2 * right / (np.arange(1, len(order) + 1) + max(int(good.sum()), 1)), -1.0)
-    value = float(scores[order][int(np.argmax(f1))])
-    step = 10.0 ** (np.floor(np.log10(abs(value))) - 3) if value else 1.0
-    return float(f"{np.floor(value / step) * step:.6g}")
 
 
 def _parts(

@@ -90,6 +90,10 @@ def train_scorer(
     cut: Annotated[
         float | None, typer.Option("--cut", help="Label from which a text is good. Default: above the median.")
     ] = None,
+    precision: Annotated[
+        float | None, typer.Option("--precision", help="Precision that the advised score is to have.")
+    ] = None,
+    recall: Annotated[float | None, typer.Option("--recall", help="Or recall. Default: the highest F1.")] = None,
     test_share: Annotated[float, typer.Option("--test-share", min=0.01, max=0.9, help="Part to hold out.")] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which part is held out.")] = 0,
     quiet: Quiet = False,
@@ -111,6 +115,8 @@ def train_scorer(
         model=model or ENCODER,
         task=None if task is WhatToLearn.auto else task.value,  # type: ignore[arg-type]
         cut=cut,
+        precision=precision,
+        recall=recall,
         max_tokens=max_tokens,
         stages=stages,
         test_share=test_share,
