@@ -66,7 +66,7 @@ def train_scorer(
         raise CurationError(Finding("C038", *advice(failure))) from failure
     examples, test, files = _read(source, say)
     chosen = task or task_of(examples.target, examples.other is not None)
-    embedding = _embedding(model, max_tokens) if method in ("head", "auto", "stack") else None
+    embedding = embedding_of(model, max_tokens) if method in ("head", "auto", "stack") else None
     measures = Measures(stages) if method == "stack" else None
     texts = sum(len(part.target) * (1 if part.other is None else 2) for part in (examples, test) if part is not None)
     try:
@@ -74,7 +74,7 @@ def train_scorer(
             examples,
             task=chosen,
             method=method,
-            embed=None if embedding is None else _Embedder(embedding, texts, say),
+            embed=None if embedding is None else Embedder(embedding, texts, say),
             measure=measures,
             cut=cut,
             wish=wish,
@@ -135,7 +135,7 @@ def _facts(trained: Trained, source: Source, embedding: Embedding | None) -> dic
         "kind": KINDS[trained.family],
         **trained.settings,
         "label": source.label or "likeness to the seeds",
-        **(_encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
+        **(encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
     }
 
 
@@ -148,7 +148,7 @@ def _members(trained: Trained, measures: Measures) -> dict[str, dict[str, Any]]:
     return {name: member for name, member in (measures.members | learned).items() if name in named}
 
 
-class _Embedder:
+class Embedder:
     """Vectors as a run will store them, float16, in portions, with a word every few seconds about how far it is."""
 
     def __init__(self, embedding: Embedding, texts: int, say: Callable[[str], None]) -> None:
@@ -175,7 +175,7 @@ class _Embedder:
         return np.concatenate(parts)
 
 
-def _embedding(model: str, max_tokens: int | None) -> Embedding:
+def embedding_of(model: str, max_tokens: int | None) -> Embedding:
     from curation.models.locate import ModelError
 
     try:
@@ -186,7 +186,7 @@ def _embedding(model: str, max_tokens: int | None) -> Embedding:
     return embedding
 
 
-def _encoder_facts(embedding: Embedding) -> dict[str, Any]:
+def encoder_facts(embedding: Embedding) -> dict[str, Any]:
     settings, identity = embedding.settings, embedding.identity()
     model = settings.model
     if model.startswith("path:"):  # relative paths count from the recipe's folder, which is not known here
@@ -210,10 +210,10 @@ def _read(source: Source, say: Callable[[str], None]) -> tuple[Examples, Example
         return _from_seeds(source.seeds, source.background)
     if source.data is None or source.label is None:
         raise CurationError(Finding("C038", "no labels: name a file and its --label, or --seeds and --background"))
-    examples, files = _labelled(source, source.data, say)
+    examples, files = labelled(source, source.data, say)
     if source.test is None:
         return examples, None, files
-    test, more = _labelled(source, source.test, say)
+    test, more = labelled(source, source.test, say)
     return examples, test, [*files, *more]
 
 
@@ -231,7 +231,7 @@ def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple
     return Examples(pa.array([*wanted, *others], TEXT), target), None, files
 
 
-def _labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
+def labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
     inputs = find([pattern], Path.cwd())
     if inputs.findings:
         raise CurationError(*inputs.findings)

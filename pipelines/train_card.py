@@ -14,6 +14,12 @@ SOUGHT: dict[Family, str] = {"head": "head", "fasttext": "model", "ngram": "mode
 """Key of a stage that names the folder."""
 
 
+LIMITS = (
+    "It knows what its labels knew, on texts like those that it was learned from. The figures are of the same source;"
+    " on another, measure again."
+)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where labelled examples come from: a file or glob with a label column, or two files of texts."""
@@ -115,10 +121,49 @@ def card(
         "",
         "## Limits",
         "",
-        "It knows what its labels knew, on texts like those that it was learned from. The figures are of the same"
-        " source; on another, measure again.",
+        LIMITS,
         "",
     ]
+    return "\n".join(lines)
+
+
+def properties_card(
+    into: Path, parts: dict[str, Trained], facts: dict[str, Any], files: list[tuple[str, int, str]]
+) -> str:
+    """The card of several heads on one vector, by label."""
+    gates = [f"  # keep: properties.{name} >= {part.settings['keep_from']:g}" for name, part in parts.items()]
+    lines = [
+        f"# {markdown(into.name)}",
+        "",
+        f"A `properties` scorer: {len(parts)} heads on one vector, learned by `curate train-scorer`.",
+        "",
+        "## Use",
+        "",
+        *fenced("\n".join([f"- scorer: properties\n  head: path:{into.as_posix()}", *gates]), "yaml"),
+        "",
+        "## Held-out figures",
+        "",
+        "Each on examples none of which it was learned from, with no near-duplicate among these. Intervals: 95 %,"
+        " bootstrap over clusters. F1, precision and recall are those of keeping from the score above, the one with the"
+        " highest F1 on examples of the training part.",
+    ]
+    for name, part in parts.items():
+        examples = part.card["examples"]
+        lines += [
+            "",
+            f"### {inline(name)}",
+            "",
+            f"{part.settings['task']}; {examples['learned_from']:,} examples to learn from,"
+            f" {examples['held_out']:,} held out.",
+            "",
+            "| figure | value | by length alone | gain over length |",
+            "|---|---|---|---|",
+            *_figures(part.card["held_out"]),
+        ]
+    lines += ["", "## Made from", "", f"Encoder: {code(facts['model'])}, {facts['encoder']['dtype']}, frozen.", ""]
+    lines += ["| file | examples | fingerprint |", "|---|---|---|"]
+    lines += [f"| {inline(Path(path).name)} | {rows:,} | `{digest}` |" for path, rows, digest in files]
+    lines += ["", "## Limits", "", LIMITS, ""]
     return "\n".join(lines)
 
 
@@ -137,7 +182,7 @@ def _groups(chosen: dict[str, Any]) -> list[str]:
     kept = ", ".join(name for name, facts in chosen["groups"].items() if facts["kept"])
     left = ", ".join(chosen["left_out"]) or "none"
     return [
-        f"It reads {kept}. Left out, since the stack does hardly worse without them: {left}. On examples of the"
+        f"It reads {kept}. Left out, since the stack does better without them: {left}. On examples of the"
         f" training part, scored by models that had not seen them, it has {chosen['figure']:.3f}, by"
         f" {interval(chosen['gain_over_length'])} more than length. The groups were chosen on the same examples.",
         "",

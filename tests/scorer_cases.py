@@ -150,6 +150,8 @@ def write_files(folder: Path) -> None:
     (folder / "news.txt").write_text("\n".join(news(40)))
     write_ngram(folder / "ngram")
     write_stack(folder / "stack")
+    write_properties(folder / "properties")
+    write_properties(folder / "short", max_tokens=32)
     (folder / "ids.txt").write_text("id-3\nid-17\nremoved")
     (folder / "domains.txt").write_text("spam.example")
     (folder / "eval.jsonl").write_text(json.dumps({"question": EVAL}) + "\n")
@@ -196,6 +198,28 @@ def write_stack(folder: Path) -> None:
     }
     facts = {"format": 1, "kind": "stack", "task": "binary", "members": members, **stack.settings()}
     (folder / "scorer.json").write_text(json.dumps(facts))
+
+
+def write_properties(folder: Path, max_tokens: int | None = None) -> None:
+    """What `curate train-scorer --labels` leaves: of two labels, the one the first coordinate itself."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from curation.scorers.base import Context
+    from curation.scorers.embedding import Embedding, EmbeddingSettings
+    from pipelines.train import encoder_facts
+
+    folder.mkdir()
+    heads = {"first": "regression", "kind": "binary"}
+    tensors = {}
+    for name in heads:
+        weight = np.zeros(384)
+        weight[0] = 1
+        tensors |= {f"{name}.weight": weight, f"{name}.bias": np.zeros(1), f"{name}.values": np.zeros(0)}
+    save_file(tensors, folder / "head.safetensors")
+    facts = {"kind": "properties", "properties": [{"name": name, "task": task} for name, task in heads.items()]}
+    encoder = encoder_facts(Embedding(EmbeddingSettings(model=MINILM, max_tokens=max_tokens), Context(folder)))
+    (folder / "scorer.json").write_text(json.dumps({"format": 1, **facts, **encoder}))
 
 
 def cases(models: dict[str, str]) -> dict[str, Case]:
@@ -269,6 +293,13 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
             field="logit",
             good=planted_cooking,
             bad=planted_news,
+        ),
+        "properties": Case(
+            {"scorer": "properties", "head": "path:properties"},
+            oracles.first_coordinate,
+            field="first",
+            long=({"head": "path:short"}, sun, 32),
+            tolerance=2e-3,
         ),
         "dsir": Case({"scorer": "dsir", **files}, oracles.dsir, good=planted_cooking, bad=planted_news),
         "contrast": Case(

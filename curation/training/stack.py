@@ -3,7 +3,7 @@
 Stacked generalisation (Wolpert 1992) with linear parts. Each group of columns is made one score first, by a ridge head
 of its own; a learned member is one already. All of them are scores of examples that their makers had not seen. A head
 on these scores, shrunk towards equal weights rather than towards none, is the stack; multiplied out, it is one weight
-for each column. A group without which the stack does hardly worse is left out.
+for each column. A group without which the stack does better is left out.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ SKEWED = 3.0
 """Columns without negative values whose highest is above so many times their median are read on a log scale."""
 EQUAL = 10.0
 """How much cheaper, in the penalty, weight is that all groups have alike."""
-WORTH = 0.002
-"""What a group has to add to the figure to stay: less is luck, and costs a scorer in every run."""
+HARM = 0.002
+"""What a group has to take from the figure to be left out. One that adds little stays: on few examples its gain is not
+told from luck, and stacks without it did worse on others."""
 SURE = 1e-5
 """Probabilities are kept so far from 0 and 1."""
 
@@ -187,10 +188,10 @@ def best_stack(
         fewer = [[other for other in chosen if other is not item] for item in chosen]
         tried = [attempt(several) for several in fewer]
         least = max(range(len(tried)), key=lambda number: tried[number][1]["figure"])
-        if tried[least][1]["figure"] < best[1]["figure"] - WORTH:
+        if tried[least][1]["figure"] <= best[1]["figure"] + HARM:
             break
         left_out.append(chosen[least].group.name)
-        say(f"without {left_out[-1]}: {figure_name(task)} {tried[least][1]['figure']:.3f}, hardly worse")
+        say(f"without {left_out[-1]}: {figure_name(task)} {tried[least][1]['figure']:.3f}, better")
         chosen, best = fewer[least], tried[least]
     linear, how, unseen = best
     say(f"{' + '.join(item.group.name for item in chosen)}: {figure_name(task)} {how['figure']:.3f}")
@@ -209,10 +210,10 @@ def best_stack(
             f"{alone[LENGTH]:.3f}, a gain of {gain['value']:.3f} [{gain['low']:.3f}, {gain['high']:.3f}]",
             "give more examples, or other columns",
         )
-    if len(chosen) == 1:
-        name = chosen[0].group.name
-        way = f"the method {name}" if chosen[0].group.learned else f"a gate on the columns of {name}"
-        raise Refusal(f"{name} alone does as well as all columns together", f"use {way}")
+    single = max((item.group for item in judgements), key=lambda group: alone[group.name])
+    if alone[single.name] >= how["figure"]:
+        way = f"the method {single.name}" if single.learned else f"a gate on the columns of {single.name}"
+        raise Refusal(f"{single.name} alone does as well as all columns together", f"use {way}")
     adds = {
         item.group.name: {
             "alone": alone[item.group.name],

@@ -53,6 +53,9 @@ def train_scorer(
     ] = None,
     into: Annotated[Path, typer.Option("--into", help="New folder for weights and card.")] = Path("model"),
     label: Annotated[str | None, typer.Option("--label", help="Column of numbers or booleans to foretell.")] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Several such columns, a,b,c: a head for each on one encoder.")
+    ] = None,
     text: Annotated[str, typer.Option("--text", help="Column with the text.")] = "text",
     other: Annotated[
         str | None,
@@ -107,6 +110,21 @@ def train_scorer(
     from pipelines.train import ENCODER, Source
     from pipelines.train import train_scorer as learn
 
+    if labels is not None:
+        from pipelines.train_properties import train_properties
+
+        folder = train_properties(
+            Source(data, None, text, test=test),
+            [name.strip() for name in labels.split(",")],
+            into,
+            model=model or ENCODER,
+            max_tokens=max_tokens,
+            test_share=test_share,
+            seed=seed,
+            say=(lambda line: None) if quiet else tell,
+        )
+        put(str(folder))
+        return
     columns = tuple(name.strip() for name in annotators.split(",")) if annotators else ()
     folder = learn(
         Source(data, label, text, other, columns, test, seeds, background),

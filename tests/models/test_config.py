@@ -207,6 +207,7 @@ STAGES: dict[str, dict[str, Any]] = {
     "ifd": {"scorer": "ifd", "model": "path:model"},
     "ngram": {"scorer": "ngram", "model": "path:model"},
     "stack": {"scorer": "stack", "model": "path:model"},
+    "properties": {"scorer": "properties", "head": "path:model"},
 }
 
 
