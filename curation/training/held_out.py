@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from curation.statistics import metrics
 from curation.statistics.metrics import Interval, bootstrap
+from curation.training.cut import curve
 from curation.training.examples import Examples, Floats, Task
 
 
@@ -65,7 +66,9 @@ def figures_on(
             figures[f"{name}_of_length"] = _plain(bootstrap(baseline, groups))
             gain: Callable[[NDArray[np.int64]], float] = lambda rows, a=ours, b=baseline: a(rows) - b(rows)  # type: ignore[misc]  # noqa: E731
             figures[f"{name}_gain_over_length"] = _plain(bootstrap(gain, groups))
-    report = {"held_out": figures, "share_of_good_examples": float(good.mean())}
+    report: dict[str, Any] = {"held_out": figures, "share_of_good_examples": float(good.mean())}
+    if task != "pairwise" and 0 < good.sum() < len(good):
+        report["curve"] = curve(scores, good)
     if held.annotators is not None:
         report["ceiling"] = {"annotators_with_the_others": agreement(held.annotators)}
     return report
@@ -85,14 +88,16 @@ def agreement(labels: Floats) -> float:
     return float(np.mean(correlations)) if correlations else float("nan")
 
 
+def words_of(text: pa.LargeStringArray) -> Floats:
+    """Words at white space, float64 [n]."""
+    words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text)))
+    return np.asarray(words.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
 def _words(examples: Examples) -> Floats:
     """Words at white space; of pairs, how many more the first has."""
-
-    def count(text: pa.LargeStringArray) -> Floats:
-        words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text)))
-        return np.asarray(words.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-    return count(examples.text) if examples.other is None else count(examples.text) - count(examples.other)
+    first = words_of(examples.text)
+    return first if examples.other is None else first - words_of(examples.other)
 
 
 def _auc(scores: Floats, good: NDArray[np.bool_]) -> float:

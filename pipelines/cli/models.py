@@ -28,6 +28,7 @@ class HowToLearn(StrEnum):
     head = "head"
     fasttext = "fasttext"
     ngram = "ngram"
+    stack = "stack"
     auto = "auto"
 
 
@@ -52,6 +53,9 @@ def train_scorer(
     ] = None,
     into: Annotated[Path, typer.Option("--into", help="New folder for weights and card.")] = Path("model"),
     label: Annotated[str | None, typer.Option("--label", help="Column of numbers or booleans to foretell.")] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Several such columns, a,b,c: a head for each on one encoder.")
+    ] = None,
     text: Annotated[str, typer.Option("--text", help="Column with the text.")] = "text",
     other: Annotated[
         str | None,
@@ -72,7 +76,7 @@ def train_scorer(
         typer.Option(
             "--method",
             help="head: a linear head on an encoder. fasttext: words, ngram: characters and words, no encoder. auto: "
-            "the best of all.",
+            "the best of these. stack: all of these, rules and length together.",
         ),
     ] = HowToLearn.head,
     task: Annotated[
@@ -80,9 +84,19 @@ def train_scorer(
     ] = WhatToLearn.auto,
     model: Annotated[str | None, typer.Option("--model", help="Encoder of a head. Default: all-MiniLM-L6-v2.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=3, help="Tokens read of each text.")] = None,
+    stages: Annotated[
+        Path | None,
+        typer.Option(
+            "--stages", help="Of a stack: recipe with the scorers that it reads. Default: rules of all profiles."
+        ),
+    ] = None,
     cut: Annotated[
         float | None, typer.Option("--cut", help="Label from which a text is good. Default: above the median.")
     ] = None,
+    precision: Annotated[
+        float | None, typer.Option("--precision", help="Precision that the advised score is to have.")
+    ] = None,
+    recall: Annotated[float | None, typer.Option("--recall", help="Or recall. Default: the highest F1.")] = None,
     test_share: Annotated[float, typer.Option("--test-share", min=0.01, max=0.9, help="Part to hold out.")] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which part is held out.")] = 0,
     quiet: Quiet = False,
@@ -91,11 +105,26 @@ def train_scorer(
 
     What is held out to test on shares no near-duplicate with what is learned from; every figure stands beside what
     length alone achieves. Use it with `scorer: embedding-head` and `head: path:FOLDER`, or `scorer: fasttext` or
-    `scorer: ngram` and `model: path:FOLDER`: its card says which.
+    `scorer: ngram` or `scorer: stack` and `model: path:FOLDER`: its card says which.
     """
     from pipelines.train import ENCODER, Source
     from pipelines.train import train_scorer as learn
 
+    if labels is not None:
+        from pipelines.train_properties import train_properties
+
+        folder = train_properties(
+            Source(data, None, text, test=test),
+            [name.strip() for name in labels.split(",")],
+            into,
+            model=model or ENCODER,
+            max_tokens=max_tokens,
+            test_share=test_share,
+            seed=seed,
+            say=(lambda line: None) if quiet else tell,
+        )
+        put(str(folder))
+        return
     columns = tuple(name.strip() for name in annotators.split(",")) if annotators else ()
     folder = learn(
         Source(data, label, text, other, columns, test, seeds, background),
@@ -104,7 +133,10 @@ def train_scorer(
         model=model or ENCODER,
         task=None if task is WhatToLearn.auto else task.value,  # type: ignore[arg-type]
         cut=cut,
+        precision=precision,
+        recall=recall,
         max_tokens=max_tokens,
+        stages=stages,
         test_share=test_share,
         seed=seed,
         say=(lambda line: None) if quiet else tell,

@@ -206,6 +206,8 @@ STAGES: dict[str, dict[str, Any]] = {
     "embedding-head": {"scorer": "embedding-head", "head": "path:model"},
     "ifd": {"scorer": "ifd", "model": "path:model"},
     "ngram": {"scorer": "ngram", "model": "path:model"},
+    "stack": {"scorer": "stack", "model": "path:model"},
+    "properties": {"scorer": "properties", "head": "path:model"},
 }
 
 

@@ -16,12 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.models.locate import ModelError
+from curation.scorers.base import Context
+from curation.scorers.properties import Properties, PropertiesSettings
 from curation.statistics import metrics
-from pipelines.train import Source, _labelled, card_of, train_scorer
+from pipelines.train import Source, card_of, labelled, train_scorer
+from pipelines.train_properties import train_properties
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
 COOKING = ["chop the onion", "stir the soup", "bake the bread", "whisk the eggs", "fry the leek", "peel the plum"]
+FOOD, CITY = ["plum", "leek", "stew", "rice"], ["bank", "vote", "tram", "mall"]
 NEWS = ["the council voted", "shares fell again", "rain is expected", "the minister left", "the bridge closed"]
 
 
@@ -123,6 +128,54 @@ def test_seeds_and_pairs(folder: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_stack_of_a_recipes_scorers_and_of_models_learned_with_it(folder: Path, tmp_path: Path) -> None:
+    """Good is what is of food and long: n-grams, whose vectors have one length, know the one and rules the other."""
+    random = np.random.default_rng(3)
+    cooking, size = random.random(240) < 0.5, random.integers(2, 30, 240)
+    text = [
+        ", then ".join(f"{random.choice(FOOD if side else CITY)} {random.integers(10**5, 10**6)}" for _ in range(count))
+        + "."
+        for side, count in zip(cooking, size, strict=True)
+    ]
+    good = cooking & (size > 12)
+    pq.write_table(pa.table({"text": text, "good": good}), tmp_path / "in.parquet")
+    stages = [{"scorer": "rules", "id": "gopher", "profile": "gopher-quality@datatrove"}]
+    (tmp_path / "stages.yaml").write_text(json.dumps({"name": "x", "input": {"path": "in.parquet"}, "stages": stages}))
+    source, into = Source(str(tmp_path / "in.parquet"), "good"), tmp_path / "stack"
+    train_scorer(source, into, method="stack", max_tokens=16, stages=tmp_path / "stages.yaml")
+    facts = json.loads((into / "scorer.json").read_text())
+    assert facts["members"]["ngram"] == {"scorer": "ngram", "model": "path:ngram"}
+    rows = run(folder, {"scorer": "stack", "model": f"path:{into}", "keep": "s.prob >= 0.5"}, "stack")
+    assert [row["status"] for row in rows] == ["ok"] * 40
+    card = card_of(str(into), folder / "ws")
+    assert "| columns | alone | with length, more than length |" in card
+    (tmp_path / "stages.yaml").write_text(json.dumps({"name": "x", "input": {"path": "in.parquet"}, "stages": []}))
+    with pytest.raises(CurationError, match="has no scorer"):
+        train_scorer(source, tmp_path / "none", method="stack", stages=tmp_path / "stages.yaml")
+
+
+@pytest.mark.long
+def test_several_labels_are_heads_on_one_vector_that_says_what_each_alone_would(folder: Path, tmp_path: Path) -> None:
+    source = Source(str(folder / "rated.parquet"))
+    into = train_properties(source, ["good", "stars"], tmp_path / "both", max_tokens=32)
+    rows = run(folder, {"scorer": "properties", "head": f"path:{into}", "keep": "s.good >= 0.5"}, "both")
+    train_scorer(Source(str(folder / "rated.parquet"), "stars"), tmp_path / "one", max_tokens=32)
+    alone = run(folder, {"scorer": "embedding-head", "head": f"path:{tmp_path}/one"}, "one")
+    assert [row["stars"] for row in rows] == [row["score"] for row in alone]
+    assert metrics.auc(np.array([row["good"] for row in rows]), np.arange(40) < 20) > 0.95
+    card = card_of(str(into), folder / "ws")
+    assert ("### good" in card, "### stars" in card, "| spearman |" in card) == (True, True, True)
+    for labels in (["a b"], ["good", "good"], ["tokens"]):
+        with pytest.raises(CurationError, match="name of a property"):
+            train_properties(source, labels, tmp_path / "none")
+    facts = json.loads((into / "scorer.json").read_text())
+    for change in ({"kind": "ngram"}, {"properties": []}, {"properties": [{"name": "bad", "task": "binary"}]}):
+        (into / "scorer.json").write_text(json.dumps({**facts, **change}))
+        with pytest.raises(ModelError):
+            Properties(PropertiesSettings(head=f"path:{into}"), Context(tmp_path))
+
+
+@pytest.mark.long
 def test_the_card_has_the_annotators_ceiling(folder: Path) -> None:
     source = Source(str(folder / "rated.parquet"), "stars", annotators=("r0", "r1", "r2"))
     train_scorer(source, folder / "rated", method="fasttext")
@@ -204,5 +257,5 @@ def test_the_command_prints_the_folder_and_talks_on_stderr(folder: Path, tmp_pat
 def test_decimal_labels_are_numbers(kind: pa.DataType, tmp_path: Path) -> None:
     labels = pa.array([Decimal(1), None, Decimal(3)], kind)
     pq.write_table(pa.table({"text": ["a b", "c d", "e f"], "label": labels}), tmp_path / "in.parquet")
-    examples, _ = _labelled(Source("in.parquet", "label"), str(tmp_path / "in.parquet"), lambda text: None)
+    examples, _ = labelled(Source("in.parquet", "label"), str(tmp_path / "in.parquet"), lambda text: None)
     assert examples.target.tolist() == [1.0, 3.0]

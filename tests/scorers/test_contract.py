@@ -193,7 +193,7 @@ def test_c4_shards_workers_and_half_done_work_change_nothing(kit: Kit) -> None:
         check_runs(Workspace, kit.folder, stages(kit, NAMES), documents())
 
 
-ORIENTED = [name for name in NAMES if name not in ("language", "embedding", "cascade", "token-count")]
+ORIENTED = [name for name in NAMES if name not in ("language", "embedding", "properties", "cascade", "token-count")]
 
 
 @pytest.mark.parametrize("name", ORIENTED)

@@ -14,7 +14,7 @@ from curation.training.examples import Examples, task_of
 from curation.training.held_out import agreement
 from curation.training.linear import head_scores
 from curation.training.scorer import train
-from pipelines.train import keep_from_of
+from pipelines.train_card import keep_from_of
 from schemas.documents import TEXT
 
 DIM = 12
