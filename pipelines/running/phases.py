@@ -51,7 +51,7 @@ def sentence(phase: PhaseStarted, state: Advanced | None, seconds: float) -> str
     if state is not None and state.drains is not None:
         return stopping(phase, state, state.drains)
     if state is not None and (state.compiling or state.loading):
-        return COMPILING if state.compiling else f"{title(phase)}: {_loading(state)}"
+        return f"{title(phase)}: {'still compiling text kernels' if state.compiling else _loading(state)}"
     if not phase.total and seconds < RATE_SECONDS:
         return title(phase)
     return f"{title(phase)}: {', '.join(_facts(phase, state, seconds, short=False))}"

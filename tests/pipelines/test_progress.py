@@ -115,10 +115,11 @@ def test_who_waits_for_kernels_is_told_so_in_a_terminal_and_once_in_a_log() -> N
     stream = io.StringIO()
     with closing(Progress(stream)) as teller:
         teller(SCORING)
-        for compiling in (False, True, True):
+        for compiling in (False, True, True, False, True):
             teller(advanced(compiling=compiling))
     assert stream.getvalue().splitlines() == [said]
     assert phases.line(SCORING, advanced(compiling=True), 9.0, 79).startswith(said[:40])
+    assert phases.sentence(SCORING, advanced(compiling=True), 9.0).endswith(": still compiling text kernels")
 
 
 def test_commands_that_look_at_data_say_once_that_kernels_are_compiled() -> None:
