@@ -246,6 +246,7 @@ def _unit_facts(outcome: Outcome) -> str:
         return f"{name}: {shard.rows:,} → {value.alive:,} left, {value.rows:,} scored{rate}" if shard else name
     if hasattr(unit, "title"):
         return f": {unit.title}"
-    if isinstance(value, dict) and "kept" in value:
-        return f"{name}: {value['rows']:,} → {value['kept']:,} kept"
+    if isinstance(value, list):  # of decisions, a row for each shard
+        rows, kept = (sum(row[what] for row in value) for what in ("rows", "kept"))
+        return f"{name}: {rows:,} → {kept:,} kept"
     return name
