@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +15,7 @@ LATEST = "latest"
 """What users write for the run that was asked for last."""
 ORDER = [("number", "descending"), ("started_at", "descending"), ("attempt", "descending")]
 """Of attempts, the latest first: by their number, since a clock may go back; nulls are those before numbers."""
+_ID = re.compile(r"\w{1,64}", re.ASCII)
 _MOST = 8
 """Runs that are listed where several may be meant."""
 
@@ -34,7 +37,7 @@ def choose_run(manifest: Manifest, run: str | None) -> str | None:
         return labels[run]
     named = runs.filter(pc.equal(runs.column("name"), run)).sort_by([("created_at", "ascending")])
     matches = named.column("run").to_pylist()[-1:] or sorted(item for item in every_run if item.startswith(run))
-    if not matches:
+    if not matches and _ID.fullmatch(run):  # else no file is named so, and none is to be looked for
         manifest.refuse_damaged(run)
     if len(matches) == 1:
         return str(matches[0])

@@ -246,6 +246,13 @@ def test_a_run_is_named_by_id_prefix_or_dataset_and_the_latest_is_meant_else(run
     assert chosen == {None: "cd03", "ab01": "ab01", "cd": "cd03", "web": "ab02", "ab0": "cd03"}
 
 
+@pytest.mark.parametrize("name", ["..", "../runs/ab01", "\0", "ab01\0", "a" * 300])
+def test_a_name_that_no_run_has_leads_to_no_file(runs: Workspace, name: str) -> None:
+    with pytest.raises(CurationError) as refused:
+        choose_run(runs.manifest, name)
+    assert [finding.code for finding in refused.value.findings] == ["C032"]
+
+
 def test_a_label_names_the_run_that_was_given_it_last(runs: Workspace) -> None:
     def asked(run: str, label: str | None = None) -> str | None:
         return record_asked(Manifest(runs.store), run, label)
