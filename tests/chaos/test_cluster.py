@@ -1,4 +1,4 @@
-"""Fifty shards on two nodes, disturbed in every way that we know: the bytes of the run that nothing happened to."""
+"""31 shards on two nodes, disturbed in every way that we know: the bytes of the run that nothing happened to."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from curation.store import remote
 from object_store import Proxy, failing, mirror, new_bucket
 
 SERVER = Path(__file__).parents[1] / "store" / "server.py"
-SHARDS, EACH = 50, 8
-LAST = 140
-"""Of some 260 parts the one up to which faults are planned: a few shards before the last pass of scoring ends."""
+SHARDS, EACH = 31, 13  # with one more, files this small would share units
+LAST = 84
+"""Of some 160 parts the one up to which faults are planned: a few shards before the last pass of scoring ends."""
 SHORT = ("driver killed", "worker killed", "worker killed", "scorer killed", "node killed", "node late")
 LONG = (*SHORT, "driver stopped", "scorer killed", "node cut off", "disk full")
 STORE = (*SHORT, "driver stopped", "scorer killed", "store failing", "store away")
@@ -59,7 +59,7 @@ class Job(NamedTuple):
 
 
 def write_corpus(folder: Path, poison: bool) -> Path:
-    """400 documents in 50 files: paragraphs of the Python manual, some of them twice, or nearly. Two are poisonous."""
+    """403 documents in 31 files: paragraphs of the Python manual, some of them twice, or nearly. Two are poisonous."""
     paragraphs = [" ".join(part.split()) for text in topics.values() for part in text.split("\n\n")]
     texts = [text for text in paragraphs if len(text.split()) >= 25][: SHARDS * EACH]
     for number in range(60, len(texts), 9):
