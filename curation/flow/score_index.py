@@ -73,12 +73,35 @@ class ScoreIndex:
 
 
 def recorded_bundles(manifest: Manifest, plan: Plan) -> Iterator[AnyShard]:
-    """A plan's good shards in bundles: as its run recorded them, and before that as the plan has them."""
+    """A plan's good shards in bundles: as its run recorded them, and before that as the plan has them.
+
+    Where that record is lost, the run's others tell: they are of the plan's bundles, or each of one shard, as runs were
+    made before there were bundles.
+    """
     recorded = manifest.get("shards", plan.run)
     if recorded is None:
-        return iter(plan.bundles)
+        return iter(plan.bundles if _in_bundles(manifest, plan) else plan.good_shards)
     columns = zip(*(recorded.column(name).to_pylist() for name in ("shard", "bundle")), strict=True)
     return rebundled(plan.good_shards, {shard: first for shard, first in columns if first is not None})
+
+
+def _in_bundles(manifest: Manifest, plan: Plan) -> bool:
+    """Whether all that is recorded of a run under the names of its shards is of the plan's bundles."""
+    kinds = [kind for kind in ("entrants", "decisions") if any(key.startswith(plan.run) for key in manifest.keys(kind))]
+    bundle_of = {bundle.index: bundle for bundle in plan.bundles} if kinds else {}
+    if "entrants" in kinds:
+        for row in manifest.where("entrants", run=plan.run).select(["shard", "key"]).to_pylist():
+            if row["shard"] not in bundle_of or bundle_of[row["shard"]].key != row["key"]:
+                return False
+    if "decisions" in kinds:
+        decided: defaultdict[str, list[int]] = defaultdict(list)
+        for row in manifest.where("decisions", run=plan.run).select(["data", "shard"]).to_pylist():
+            decided[row["data"]].append(row["shard"])
+        for shards in decided.values():
+            bundle = bundle_of.get(min(shards))
+            if bundle is None or [member.index for member in bundle.members] != sorted(shards):
+                return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from curation.flow import Failure
 from curation.flow.faults import to_be_stored
 from curation.flow.objects import contract, describe
+from curation.flow.score_index import recorded_bundles
 from curation.manifest.parts import Manifest, later, now
 from curation.manifest.runs import attempts_so_far, choose_run, labelled_runs
 from curation.manifest.snapshot import publish_snapshot
@@ -58,7 +59,9 @@ def announce_run(manifest: Manifest, plan: Plan) -> None:
     the files that a job was sent stand below the first."""
     numbers = allot_numbers(manifest, plan.shards)
     key = plan.run
-    bundles = plan.bundles if len(plan.bundles) < len(plan.good_shards) else ()
+    bundles = list(recorded_bundles(manifest, plan))
+    if len(bundles) == len(plan.good_shards):
+        bundles = []
     bundle_of = {member.index: bundle.index for bundle in bundles for member in bundle.members}
     stage_rows = [
         {

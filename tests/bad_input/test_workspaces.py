@@ -34,7 +34,7 @@ def test_a_workspace_below_a_file_is_refused(place):
 @pytest.mark.parametrize(
     ("marker", "code"),
     [
-        ('{"format_version": 2}', "C031"),
+        ('{"format_version": 3}', "C031"),
         ('{"format_version": 99, "more": true}', "C031"),
         ("", "C030"),
         ("garbage", "C030"),

@@ -122,6 +122,23 @@ def test_small_files_share_commits_and_the_dataset_is_the_same(together: Workspa
     assert runs[0] == runs[1]
 
 
+@pytest.mark.parametrize("made", ["together", "apart"])
+@pytest.mark.parametrize("lost", ["shards", "shards datasets decisions sketches"])
+def test_a_run_whose_shards_are_recorded_no_more_goes_on_as_it_began(
+    folder: Path, made: str, lost: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    before = request.getfixturevalue(made)
+    shutil.copytree(before.store.root, tmp_path / "ws")
+    for kind in lost.split():
+        shutil.rmtree(tmp_path / "ws/manifest/parts" / kind)
+    again = Workspace(tmp_path / "ws")
+    assert again.run(located(folder), executor="local", workers=1).outcome == "done"
+    assert units(again, "decisions") == units(before, "decisions")
+    assert units(again, "entrants") == units(before, "entrants")
+    query = VIEWS["documents"]
+    assert Workspace(tmp_path / "ws").sql(query).equals(before.sql(query))
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_show_each_file_by_itself(view: str, together: Workspace, apart: Workspace) -> None:
     assert together.sql(VIEWS[view]).to_pylist() == apart.sql(VIEWS[view]).to_pylist()
