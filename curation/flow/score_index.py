@@ -131,7 +131,7 @@ class Shards:
                 for number, stored in enumerate(islice(by_member, len(shard.members))):
                     for fingerprint, names in stored.items():
                         parts = scores.setdefault(fingerprint, {})
-                        for name in names:
+                        for name in dict.fromkeys(names):  # two copies of a file find the same parts
                             parts[name] = (*parts.get(name, ()), number)
                 yield ShardWork(self.work, shard, scores, self.groups, self.plan.sampled(shard))
 
