@@ -55,7 +55,7 @@ def init(
     from pipelines.planning.drafting import facts, recipe_for
     from pipelines.start.auto import refuse_existing, write_recipe
 
-    if into != "-":
+    if into != "-" and not any(str(path).lower().endswith((".yaml", ".yml")) for path in data):  # no data: told below
         refuse_existing(Path(into), force)
     with told_of_kernels():
         description = describe_data(data, kind)  # type: ignore[arg-type]

@@ -28,7 +28,8 @@ def print_table(
     """Print a result; `jsonl`, `csv` and `parquet` hold one record batch at a time.
 
     - `table`: for people, as `layout` says. On a terminal, or as wide as COLUMNS, columns that do not fit are left out
-      and named, long texts cut, and of many rows the middle is left out; `wide` leaves out nothing. Elsewhere, and
+      and named, long texts cut, and of many rows the middle is left out, but
+      where the layout folds texts; `wide` leaves out nothing. Elsewhere, and
       without `fit`, every row and column is printed, and a text up to 1,000 characters.
     - `markdown`: the same columns, every row, texts whole.
     - `json`: `{"schema_version": 1, "columns": [...], "rows": [{...}, ...]}`.
@@ -46,7 +47,8 @@ def print_table(
     match format:
         case "table":
             width = width_of(stream) if fit else None
-            colour, short = coloured(stream), stream.isatty()
+            listing = any(show.form == "wrap" for show in layout or ())  # texts to be read: all of them
+            colour, short = coloured(stream), stream.isatty() and not listing
             write_people(table, stream, layout, wide=wide, width=width, colour=colour, short=short)
         case "markdown":
             _write_markdown(table, stream, layout, wide)
