@@ -81,7 +81,7 @@ def _environment(code: Path) -> dict[str, str]:
         if not name.startswith(("CURATION_", "RAY_", "OPENAI_")) and not name.casefold().endswith("_proxy")
     }
     fixed = {"PYTHONPATH": str(code), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
-    return kept | fixed | {"NO_COLOR": "1", "TERM": "dumb"}
+    return kept | fixed | {"NO_COLOR": "1", "TERM": "dumb", "CURATION_REPORT": "0"}  # reports tell times
 
 
 def add_later(folder: Path) -> dict[str, int]:
