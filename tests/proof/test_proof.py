@@ -67,7 +67,7 @@ def test_every_kind_of_stage_is_in_it(proof: Proof) -> None:
     trained = {
         ("scorer", "ngram"),
         ("scorer", "stack"),
-    }  # files of train-scorer: tests/scorers/test_contract.py has them
+    }  # trained files: tests/scorers/test_contract.py
     assert {(family, kind) for family, kinds in BUILTIN.items() for kind in kinds} - proof.kinds == trained
     recipes = (proving.HERE / "recipes").glob("*.yaml")
     text = "\n".join(path.read_text(encoding="utf-8") for path in recipes)
