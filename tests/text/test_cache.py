@@ -13,10 +13,10 @@ COUNT = """
 import pyarrow as pa
 from curation.text import spaced
 assert len(spaced.spaced(pa.array(["a b c"], pa.large_string())).starts) == 3
-stats = spaced._split.stats
+stats = spaced._split.dispatcher().stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
-FOLDER = "import os, curation.text; print(os.environ.get('NUMBA_CACHE_DIR'))"
+FOLDER = "import os; from curation.text import load_numba; load_numba(); print(os.environ.get('NUMBA_CACHE_DIR'))"
 
 
 def python(code: str, **environment: str) -> str:
