@@ -64,10 +64,7 @@ def test_of_a_file_that_is_added_its_own_documents_are_scored(proof: Proof) -> N
 
 
 def test_every_kind_of_stage_is_in_it(proof: Proof) -> None:
-    trained = {
-        ("scorer", "ngram"),
-        ("scorer", "stack"),
-    }  # trained files: tests/scorers/test_contract.py
+    trained = {("scorer", kind) for kind in ("ngram", "properties", "stack")}  # tests/scorers/test_contract.py has them
     assert {(family, kind) for family, kinds in BUILTIN.items() for kind in kinds} - proof.kinds == trained
     recipes = (proving.HERE / "recipes").glob("*.yaml")
     text = "\n".join(path.read_text(encoding="utf-8") for path in recipes)
