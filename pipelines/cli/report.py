@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli import spared
 from pipelines.cli.options import WORKSPACE, Folder
 from pipelines.cli.render import put
+from pipelines.cli.spared import refuse_spared
 from pipelines.cli.talk import open_workspace
 
 app = typer.Typer(rich_markup_mode=None)
+
+
+def _spared(context: typer.Context, into: Path | None) -> Path | None:
+    spared.asked = context.params
+    return into
 
 
 @app.command(epilog="Examples: curate report; curate report web -w ws; curate report 41c2 --into /tmp/look.html")
@@ -24,7 +31,12 @@ def report(
         ),
     ] = None,
     into: Annotated[
-        Path | None, typer.Option("--into", help="Write to this file. Default: report.html beside the dataset's card.")
+        Path | None,
+        typer.Option(
+            "--into",
+            callback=_spared,
+            help="Write to this file, over what is there. Default: report.html beside the dataset's card.",
+        ),
     ] = None,
     workspace: Folder = WORKSPACE,
 ) -> None:
@@ -33,4 +45,7 @@ def report(
     Funnel, measurements with their gates, documents, duplicates, selections, and what changed from input to output.
     `run` writes it, too, unless the recipe says `output: {report: false}`. It needs no network and sends nothing.
     """
-    put(str(open_workspace(workspace).write_report(run, into)))
+    opened = open_workspace(workspace)
+    if into is not None:
+        refuse_spared(into, into.resolve(), "into")
+    put(str(opened.write_report(run, into)))

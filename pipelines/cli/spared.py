@@ -14,27 +14,27 @@ asked: Mapping[str, Any] = {}
 """Arguments and options of the command that is to write, once all of them are read."""
 
 
-def refuse_spared(output: Path, target: Path) -> None:
-    """Raise C004 where `target`, to which `output` leads, is such a file. Names are compared after links and `..` are
-    followed; another hard link of a file is another file, since what is written takes the name's place."""
+def refuse_spared(output: Path, target: Path, option: str = "output") -> None:
+    """Raise C004 where `target`, to which the option's `output` leads, is such a file. Names are compared after links
+    and `..` are followed; another hard link of a file is another file, since what is written takes the name's place."""
     if any((folder / MARKER).is_file() and target.relative_to(folder).parts[0] in OWN for folder in target.parents):
-        _refuse(output, "lies in a workspace", "name a file elsewhere: what lies there is the workspace's own")
+        _refuse(option, output, "lies in a workspace", "name a file elsewhere: what lies there is the workspace's own")
     if target.suffix.lower() in (".yaml", ".yml"):
-        _refuse(output, "is named as recipes are", "name another file")
+        _refuse(option, output, "is named as recipes are", "name another file")
     if not target.is_file():
         return
-    given = {name: value for name, value in asked.items() if name != "output"}
+    given = {name: value for name, value in asked.items() if name != option}
     for path in _paths(given.values()):
         if _resolved(path) == target:
-            _refuse(output, "is what this command reads", "name another file")
+            _refuse(option, output, "is what this command reads", "name another file")
     named = given.get("workspace")
     for path in (*_inputs_of(given.get("recipe")), *_recorded(named if isinstance(named, str) else "")):
         if _resolved(path) == target:
-            _refuse(output, f"is an input or a recipe of a run, {path}", "name another file")
+            _refuse(option, output, f"is an input or a recipe of a run, {path}", "name another file")
 
 
-def _refuse(output: Path, why: str, hint: str) -> None:
-    raise CurationError(Finding("C004", f"--output {output}: {why}", hint))
+def _refuse(option: str, output: Path, why: str, hint: str) -> None:
+    raise CurationError(Finding("C004", f"--{option} {output}: {why}", hint))
 
 
 def _resolved(path: str | Path) -> Path | None:

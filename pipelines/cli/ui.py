@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +48,7 @@ def ui(
     The address goes to stdout. Nothing is written but labels. Ctrl-C ends it.
     """
     from pipelines.ui.serve import serve
+    from pipelines.ui.work import WORKER
 
     def ready(address: Address) -> None:
         put(address.url)
@@ -56,6 +58,10 @@ def ui(
             open_browser(address.url)
 
     serve(workspace, host, port, "" if token == "auto" else token, ready)
+    if any(thread.name == WORKER for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # a query that is still at work would abort the process as Python ends
 
 
 def has_display() -> bool:

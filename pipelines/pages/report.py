@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def write_report(
     if into is not None:
         page = report(manifest, run, attributions)
         try:
-            into.write_bytes(page.html)
+            _replace(into.resolve(), page.html)
         except OSError as failure:
             hint = "name a file in a folder that can be written to"
             raise CurationError(Finding("C004", f"--into {into}: {failure.strerror or failure}", hint)) from None
@@ -54,6 +55,24 @@ def write_report(
     html = report(manifest, chosen, attributions).html
     manifest.store.write(name, lambda path: path.write_bytes(html))
     return manifest.store.location(name)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that is there only once it is whole; a pipe or a device is written as it is."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def keep_report(manifest: Manifest, run: str, new: bool, tell: Callable[[str], None]) -> Path | str | None:

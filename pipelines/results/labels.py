@@ -89,19 +89,29 @@ def undo(manifest: Manifest, run: str, doc_id: int | None = None) -> Given | Non
 
     Returns what was undone.
     """
-    given = [item for item in answers(manifest, run) if doc_id is None or item.doc_id == doc_id]
-    if not given:
-        return None
-    last = given[-1]
-    row = {"run": run, "doc_id": last.doc_id, "mark": UNDONE, "undoes": last.number, "of": last.kind}
-    _commit(manifest, run, MARKS, [row | {"labelled_at": now()}])
-    return last
+    while True:  # until nobody has answered, or undone, between what is read and what is written
+        number = _next_number(manifest, run)
+        given = [item for item in answers(manifest, run) if doc_id is None or item.doc_id == doc_id]
+        if not given:
+            return None
+        last = given[-1]
+        row = {"run": run, "doc_id": last.doc_id, "mark": UNDONE, "undoes": last.number, "of": last.kind}
+        if manifest.commit(MARKS, _key(run, number), [row | {"labelled_at": now(), "number": number}]):
+            return last
 
 
 def _commit(manifest: Manifest, run: str, kind: str, rows: Sequence[dict[str, Any]]) -> None:
     """One part, numbered after all there are: the order is the manifest's, not a clock's. Whoever finds a number taken
     takes the next, so that nothing is lost where several label at once."""
-    keys = [key for both in (LABELS, MARKS) for key in manifest.keys(both) if key.startswith(f"{run}-")]
-    number = max((int(key.rpartition("-")[2]) for key in keys), default=0) + 1
-    while not manifest.commit(kind, f"{run}-{number:08d}", [{**row, "number": number} for row in rows]):
+    number = _next_number(manifest, run)
+    while not manifest.commit(kind, _key(run, number), [{**row, "number": number} for row in rows]):
         number += 1
+
+
+def _next_number(manifest: Manifest, run: str) -> int:
+    keys = [key for both in (LABELS, MARKS) for key in manifest.keys(both) if key.startswith(f"{run}-")]
+    return max((int(key.rpartition("-")[2]) for key in keys), default=0) + 1
+
+
+def _key(run: str, number: int) -> str:
+    return f"{run}-{number:08d}"

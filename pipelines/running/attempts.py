@@ -83,7 +83,8 @@ def heartbeat_name(attempt: str) -> str:
 
 def is_recent(facts: dict[str, Any]) -> bool:
     """Whether an attempt with this heartbeat may be at work, at first sight."""
-    return time.time() - float(facts.get("time", 0.0)) < OUTDATED_SECONDS
+    moment = facts.get("time")
+    return isinstance(moment, int | float) and time.time() - moment < OUTDATED_SECONDS
 
 
 @lru_cache(maxsize=1)

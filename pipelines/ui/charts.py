@@ -90,7 +90,7 @@ def compare(workspace: Workspace, names: Mapping[str, str], asked: Mapping[str, 
 
 def document_number(text: str) -> int:
     """A doc_id. Raises C032 for what is none."""
-    if not text.isascii() or not text.isdecimal() or int(text) >= 2**63:
+    if not text.isascii() or not text.isdecimal() or len(text) > 19 or int(text) >= 2**63:
         raise CurationError(Finding("C032", f"no document '{text[:40]}'", "documents go by doc_id here"))
     return int(text)
 

@@ -123,9 +123,8 @@ def _condition(workspace: Workspace, run: str, asked: Mapping[str, str]) -> str:
     if rule := asked.get("rule"):
         conditions.append(f"_rule(reason) = {quoted(rule)}")
     if doc := asked.get("id"):
-        conditions.append(
-            f"(id = {quoted(doc)}" + (f" OR doc_id = {document_number(doc)})" if doc.isdecimal() else ")")
-        )
+        number = f" OR doc_id = {int(doc)}" if doc.isascii() and doc.isdecimal() and len(doc) < 19 else ""
+        conditions.append(f"(id = {quoted(doc)}{number})")
     if text := asked.get("text"):
         searched = " OR ".join(f"contains(lower({name}), lower({quoted(text)}))" for name in ("id", "path", "reason"))
         conditions.append(f"({searched})")

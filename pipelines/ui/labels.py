@@ -15,6 +15,7 @@ from schemas.errors import CurationError, Finding
 NEXT = 20
 """Documents without a label that are named."""
 MOST_NOTE = 1_000
+MOST_SAMPLED = 100_000
 ROWS = 200
 """Documents of a sample, as `curate audit sample` draws it."""
 
@@ -30,6 +31,8 @@ def draw(workspace: Workspace, name: str, asked: dict[str, Any]) -> dict[str, An
     run, rows, seed = find_run(workspace, name), asked.get("rows", ROWS), asked.get("seed", 0)
     if any(not isinstance(item, int) or isinstance(item, bool) or item < 0 for item in (rows, seed)):
         raise CurationError(Finding("C004", "expected rows and seed, whole numbers"))
+    if rows > MOST_SAMPLED or seed >= 2**32:
+        raise CurationError(Finding("C004", f"rows: {MOST_SAMPLED:,} at most; seed: below 2**32"))
     audit.sample(workspace.manifest, run, rows, seed, None)
     return _state(workspace, run)
 
@@ -38,7 +41,7 @@ def label(workspace: Workspace, name: str, asked: dict[str, Any]) -> dict[str, A
     """{doc, label: good|bad|unsure, note?}: keep a label; the state. Raises C004 for a label that is none, C041 for a
     document that was not sampled."""
     run, word, note = find_run(workspace, name), asked.get("label"), asked.get("note")
-    if word not in GOOD:
+    if not isinstance(word, str) or word not in GOOD:
         raise CurationError(Finding("C004", "there is no such label", f"labels: {', '.join(GOOD)}"))
     if note is not None and (not isinstance(note, str) or len(note) > MOST_NOTE or not _is_text(note)):
         raise CurationError(Finding("C004", f"note: expected a text of {MOST_NOTE:,} characters at most"))

@@ -119,6 +119,8 @@ def guard(door: Door) -> Middleware:
         except web.HTTPException as failure:
             answer = refusal(_refused(failure.reason))
             answer.set_status(failure.status)
+        except web.RequestPayloadError:  # a body that is not packed as its headers say
+            answer = refusal(CurationError(Finding("C004", "the request's body cannot be read")))
         if not answer.prepared:
             answer.headers.update(HEADERS)
         return answer
@@ -157,7 +159,10 @@ def is_address(name: str) -> bool:
 
 def _is_origin(origin: str, host: str) -> bool:
     """Whether a page of this very server asks. A proxy may speak https for it."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and parts.netloc.casefold() == host.casefold()
 
 

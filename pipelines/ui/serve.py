@@ -72,6 +72,9 @@ def listen(host: str, port: int | None) -> socket.socket:
                 listening.close()
                 raise
             return listening
+        except UnicodeError:
+            hint = "--host takes an address or a name: 127.0.0.1, localhost"
+            raise CurationError(Finding("C064", f"{host[:100]} is no name of a host", hint)) from None
         except OSError as failure:
             if failure.errno == errno.EADDRINUSE and number != ports[-1]:
                 continue

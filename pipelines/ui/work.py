@@ -15,6 +15,8 @@ from pipelines.workspace import Workspace
 from schemas.errors import CurationError, Finding
 
 T = TypeVar("T")
+WORKER = "curate-ui"
+"""Name of the threads that answer."""
 THREADS = 4
 WAITING = 32
 """Requests that wait for a thread, at most."""
@@ -78,7 +80,10 @@ class Work:
         def run() -> None:
             value, failure = None, None
             try:
-                workspace = self._idle.pop() if self._idle else Workspace(self.path)
+                try:
+                    workspace = self._idle.pop()
+                except IndexError:
+                    workspace = Workspace(self.path)
                 try:
                     value = function(workspace, *values)
                 finally:
@@ -88,7 +93,7 @@ class Work:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(settle, value, failure)
 
-        threading.Thread(target=run, daemon=True, name="curate-ui").start()
+        threading.Thread(target=run, daemon=True, name=WORKER).start()
         return future
 
 

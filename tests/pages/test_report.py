@@ -10,6 +10,7 @@ import pytest
 
 from curation.report.card import REPORT
 from html_pages import HOSTILE, Read
+from pipelines.cli.main import _main
 from pipelines.workspace import Workspace
 from schemas.errors import CurationError
 
@@ -111,6 +112,18 @@ def test_it_can_be_written_again_and_elsewhere(made: Made, tmp_path: Path) -> No
     with pytest.raises(CurationError) as unknown:
         Workspace(made.folder.parents[2]).write_report("nobody")
     assert unknown.value.findings[0].code == "C032"
+
+
+def test_it_is_written_over_no_input_recipe_or_file_of_a_workspace(made: Made, capsys: Any, tmp_path: Path) -> None:
+    root = Path(made.workspace.store.root)
+    link = tmp_path / "look.html"
+    link.symlink_to(root / "workspace.json")
+    source = Path(made.workspace.sql("SELECT path FROM shards").column("path")[0].as_py())
+    for into in (root / "workspace.json", link, source, tmp_path / "recipe.yaml"):
+        before = into.read_bytes() if into.exists() else None
+        assert _main(["report", "-w", str(root), "--into", str(into)]) == 2
+        assert f"--into {into}" in capsys.readouterr().err.replace("\n", "")
+        assert (into.read_bytes() if into.exists() else None) == before
 
 
 def test_a_run_that_has_nothing_to_do_writes_one_that_is_gone(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,18 @@ def test_it_tells_its_address_and_ends_when_it_is_told(number: int, numbers: Pat
     assert "Traceback" not in err
 
 
+def test_a_query_that_is_at_work_does_not_abort_it_as_it_ends(numbers: Path) -> None:
+    process, address = begin(numbers, "--port", "0", "--no-browser")
+    host = address.removeprefix("http://").strip("/")
+    query = b'{"query": "select count(*) from range(30000000000)"}'
+    connection = http.client.HTTPConnection(host, timeout=30)
+    connection.request("POST", "/api/sql", query, {"X-Curation": "1", "Content-Type": "application/json"})
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert "FATAL" not in process.communicate()[1]
+
+
 def test_a_port_that_is_taken_is_refused_or_the_next_is_taken(capsys: Any, numbers: Path, monkeypatch: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -54,6 +68,7 @@ def test_a_port_that_is_taken_is_refused_or_the_next_is_taken(capsys: Any, numbe
     [
         (["--host", "0.0.0.0"], "C064"),
         (["--host", "0.0.0.0", "--token", "short"], "C064"),
+        (["--host", "a..b", "--token", "correct-horse"], "C064"),
         (["--host", "no.such.host.invalid", "--token", "correct-horse"], "C064"),
         (["-w", "nothing"], "C030"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,14 @@ def test_two_who_label_at_once_lose_nothing(audited: Path) -> None:
         doc: doc % 2 == 0 for half in halves for doc in half
     }
     assert len(answers(workspace.manifest, run)) == before + 30
+
+
+def test_each_answer_is_undone_once_however_many_undo_at_once(audited: Path) -> None:
+    with serving(audited) as client, ThreadPoolExecutor(8) as several:
+        [first, second] = client.post("/api/runs/strict/audit", {"rows": 60})["next"][:2]
+        given = [(doc, label) for _ in range(4) for doc, label in ((first, "good"), (second, "bad"))]
+        before = client.get("/api/runs/strict/audit")["labelled"]
+        list(several.map(lambda one: client.post("/api/runs/strict/labels", {"doc": one[0], "label": one[1]}), given))
+        undone = list(several.map(lambda _: client.post("/api/runs/strict/labels/undo", {})["undone"], range(8)))
+        assert None not in undone
+        assert client.get("/api/runs/strict/audit")["labelled"] == before

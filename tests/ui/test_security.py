@@ -36,6 +36,15 @@ def test_a_name_that_was_made_to_lead_here_is_refused(host: str, client: Any) ->
     assert client.ask("GET", "/", headers={"Host": host})[0] == 403
 
 
+def test_requests_that_are_not_well_formed_are_refused_as_others_are(client: Any) -> None:
+    assert client.refused("POST", "/api/sql", {"query": "select 1"}, Origin="http://[::1") == (403, "C063")
+    assert client.refused("POST", "/api/sql", b"no gzip", Content_Encoding="gzip") == (400, "C004")
+    for label in ([], {}, 1):
+        assert client.refused("POST", "/api/runs/latest/labels", {"doc": "1", "label": label}) == (400, "C004")
+    for asked in ({"rows": 10**30}, {"rows": 20, "seed": 10**300}):
+        assert client.refused("POST", "/api/runs/latest/audit", asked) == (400, "C004")
+
+
 @pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:80", "LOCALHOST"])
 def test_names_of_loopback_are_ours(host: str, client: Any) -> None:
     assert client.ask("GET", "/api/runs", headers={"Host": host})[0] == 200
