@@ -58,6 +58,8 @@ class WhatIf:
     stages: list[StageCounts]
     undecided_shards: int
     """Shards of the run that are not decided yet, and so are not counted."""
+    instead_of: dict[str, str]
+    """The run's own gates of those stages, whole: what they ask for is asked for no more."""
 
     @property
     def kept(self) -> int:
@@ -84,6 +86,7 @@ class WhatIf:
     def lines(self) -> list[str]:
         """For people: what it comes to."""
         lines = [f"run {self.run} ({self.name}): {self.was:,} kept; so it would be {self._kept()}"]
+        lines += [f"at '{stage}' in place of: {gate}" for stage, gate in self.instead_of.items()]
         lines += [
             f"{stage.to_score:,} would have to be scored by '{stage.stage}' first, and perhaps after it"
             for stage in self.stages
@@ -145,7 +148,9 @@ def outcome(decided: DecidedRun, placed: dict[int, Gate], groups: list[Group], e
     name = decided.manifest.where("runs", run=decided.run).column("name")[0].as_py()
     asked = {decided.ids[position]: gate.sql for position, gate in placed.items()}
     waiting = len(decided.shards) - len(decided.decided)
-    return WhatIf(decided.run, name, asked, _counts(decided, placed, groups, ends), waiting)
+    before = {decided.ids[position]: decided.stages[position]["keep"] for position in placed}
+    instead_of = {stage: keep for stage, keep in before.items() if keep and keep != asked[stage]}
+    return WhatIf(decided.run, name, asked, _counts(decided, placed, groups, ends), waiting, instead_of)
 
 
 def _counts(decided: DecidedRun, gates: dict[int, Gate], groups: list[Group], ends: Counter[int]) -> list[StageCounts]:

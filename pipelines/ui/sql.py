@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.manifest.sql import stream_select
 from curation.manifest.views import connect
@@ -44,13 +45,20 @@ def query(workspace: Workspace, asked: dict[str, Any]) -> dict[str, Any]:
     table = pa.Table.from_batches(batches, schema)
     columns = [{"name": item.name, "type": str(item.type)} for item in schema]
     shown = table.slice(0, limit)
-    values = [[_cut(value) for value in column.to_pylist()] for column in shown.columns]
+    values = [[_cut(value) for value in _values(column)] for column in shown.columns]
     return {
         "columns": columns,
         "rows": [list(row) for row in zip(*values, strict=True)],
         "truncated": rows > limit or size > MOST_BYTES,
         "seconds": time.monotonic() - begun,
     }
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except (OverflowError, ValueError):  # times that Python has no words for, infinity among them
+        return pc.cast(column, pa.string()).to_pylist()  # type: ignore[no-any-return]
 
 
 def _cut(value: Any) -> Any:

@@ -67,6 +67,10 @@ def test_what_a_dedup_would_say_of_others_is_not_foretold(finished: Any) -> None
     assert [stage.stage for stage in answer.stages if stage.again] == ["exact", "minhash", "top"]
     assert answer.lines()[-1] == "other documents reach 'exact': a run computes its choice again"
     assert "about" in answer.lines()[0]
+    narrow = workspace.what_if("language.prob > 0.9")
+    assert narrow.lines()[1] == f"at 'language' in place of: {narrow.instead_of['language']}"
+    assert "lang = " in narrow.instead_of["language"], "what is asked for no more is said"
+    assert not same.instead_of
     nothing = workspace.what_if("gopher.words < 0")
     assert nothing.lines()[-1] == "no document would reach 'exact'"
     assert nothing.lines()[0].endswith("so it would be 0")

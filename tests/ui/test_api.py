@@ -148,3 +148,10 @@ def test_every_address_of_a_view_is_the_page(client: Any) -> None:
         assert status == 200
         assert "immutable" in headers["cache-control"]
     assert b"<script>" not in page
+
+
+def test_times_that_python_has_no_words_for_are_shown(client: Any) -> None:
+    query = "select date 'infinity' a, timestamp '-infinity' b, timestamp '294000-01-01' c, 1 d"
+    [row] = client.post("/api/sql", {"query": query})["rows"]
+    assert all(isinstance(value, str) for value in row[:3])
+    assert row[3] == 1

@@ -87,7 +87,7 @@ function sentence(data) {
   if (!bound && data.minimum == null) return "No document has a value.";
   if (!bound && data.minimum === data.maximum) return `It is ${data.type === "boolean" ? Boolean(data.minimum) : number(data.minimum)} for all of ${counted(data.documents, "document")}.`;
   if (!bound && data.type === "boolean") return `True for ${share(data.bars.before.at(-1), sum(data.bars.before))} of ${counted(data.documents, "document")}.`;
-  if (!bound) return `Half of ${counted(data.documents, "document")} are below ${number(median)}.`;
+  if (!bound) return `Half of ${counted(data.documents, "document")} have ${number(median)} or less.`;
   return data.bounds.map((each) => (
     <>
       <strong>{share(each.failing, each.passing + each.failing)}</strong> of {counted(each.passing + each.failing, "document")} {FAILS[each.operator]}{" "}
